@@ -1,0 +1,150 @@
+//! The two 32-byte values a payment turns on: its public hash and its secret preimage.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::encoding::{self, HexError};
+
+/// SHA-256 of a payment's preimage, as an invoice and a token name it. Public.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PaymentHash([u8; 32]);
+
+impl PaymentHash {
+    /// Wraps the 32 bytes of a payment hash.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for PaymentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encoding::to_hex(&self.0))
+    }
+}
+
+impl fmt::Debug for PaymentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PaymentHash({self})")
+    }
+}
+
+impl FromStr for PaymentHash {
+    type Err = HexError;
+
+    /// Reads exactly 64 hexadecimal digits of either case.
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        encoding::hex_32(text.as_bytes()).map(Self)
+    }
+}
+
+/// The secret that proves a payment: SHA-256 of it is the [`PaymentHash`].
+///
+/// Whoever holds it holds half of the credential, so it has no `Display`, a redacting
+/// `Debug`, a constant-time `==`, and is wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Preimage([u8; 32]);
+
+impl Preimage {
+    /// Wraps the 32 bytes of a preimage.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads exactly 64 hexadecimal digits of either case.
+    ///
+    /// # Errors
+    ///
+    /// [`HexError`], which says what was wrong without repeating the secret.
+    pub fn from_hex(text: &str) -> Result<Self, HexError> {
+        encoding::hex_32(text.as_bytes()).map(Self)
+    }
+
+    /// SHA-256 of the preimage.
+    #[must_use]
+    pub fn payment_hash(&self) -> PaymentHash {
+        PaymentHash(Sha256::digest(self.0).into())
+    }
+
+    /// True when this preimage settles `hash`.
+    #[must_use]
+    pub fn pays(&self, hash: &PaymentHash) -> bool {
+        self.payment_hash().0.ct_eq(&hash.0).into()
+    }
+
+    /// The secret bytes. Never log them.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The secret as 64 lower-case hexadecimal digits, the form a credential carries.
+    #[must_use]
+    pub fn expose_hex(&self) -> String {
+        encoding::to_hex(&self.0)
+    }
+}
+
+impl Eq for Preimage {}
+
+impl PartialEq for Preimage {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for Preimage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Preimage(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preimage_pays_its_own_hash_only() {
+        let preimage = Preimage::new([7; 32]);
+
+        assert!(preimage.pays(&preimage.payment_hash()));
+        assert!(!preimage.pays(&Preimage::new([8; 32]).payment_hash()));
+    }
+
+    #[test]
+    fn debug_does_not_leak_the_preimage() {
+        assert_eq!(
+            format!("{:?}", Preimage::new([7; 32])),
+            "Preimage(redacted)"
+        );
+    }
+
+    #[test]
+    fn hex_is_64_digits_of_either_case() {
+        let upper = "AE216C2EF5247A3782C135EFA279A3E4CDC61094270F5D2BE58C6204B7A612C9";
+        assert_eq!(
+            upper.parse::<PaymentHash>().unwrap().to_string(),
+            upper.to_lowercase()
+        );
+        for bad in [
+            "",
+            "ae",
+            &upper[1..],
+            &format!("{upper}0"),
+            &upper.replace('A', "g"),
+        ] {
+            assert!(bad.parse::<PaymentHash>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Time as a value: whoever calls this crate reads the clock.
+
+use std::fmt;
+
+/// A moment, in whole seconds since 1970-01-01 00:00 UTC.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UnixSeconds(u64);
+
+impl UnixSeconds {
+    /// A moment, in seconds since the epoch.
+    #[must_use]
+    pub const fn new(secs: u64) -> Self {
+        Self(secs)
+    }
+
+    /// Seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `secs` seconds more, saturating at the end of time.
+    #[must_use]
+    pub const fn plus_secs(self, secs: u64) -> Self {
+        Self(self.0.saturating_add(secs))
+    }
+
+    /// Whole seconds from `earlier` to this moment; zero when `earlier` is later.
+    #[must_use]
+    pub const fn secs_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The UTC day, counted from the epoch: what a daily limit is counted by.
+    #[must_use]
+    pub const fn utc_day(self) -> u64 {
+        self.0.div_euclid(SECS_PER_DAY)
+    }
+}
+
+impl fmt::Display for UnixSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+const SECS_PER_DAY: u64 = 86_400;
