@@ -4,6 +4,9 @@
 //! which holds only an `Invoicer`, provably cannot spend.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lnd")]
+pub mod lnd;
+
 mod invoicer;
 mod payer;
 

@@ -1,0 +1,3 @@
+//! LND over gRPC.
+
+pub mod proto;
