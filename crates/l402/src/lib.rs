@@ -1,14 +1,52 @@
 //! The L402 protocol, without I/O: values in, values out.
+//!
+//! # Map
+//!
+//! | question | module |
+//! |---|---|
+//! | How much? | [`Msat`] |
+//! | What does an invoice say? | [`Invoice`] |
+//! | What is a token made of? | [`Macaroon`], [`Identifier`], [`Caveat`] |
+//! | Under which key? | [`RootKeys`], [`KeyRing`] |
+//! | What does a server ask for? | [`mint()`], [`Challenge`] |
+//! | What does a client present? | [`Credential`] |
+//! | Does it buy this request? | [`verify()`], [`RevocationSet`] |
+//! | May a buyer pay? | `Quote`, `Budget`, `Purchase` |
+//!
+//! There is no clock, no randomness and no socket in here: time and entropy are arguments,
+//! so every decision about money can be replayed from its inputs. The crate builds for
+//! `wasm32-unknown-unknown`, and no input makes it panic.
 #![forbid(unsafe_code)]
 
 mod amount;
+pub mod caveat;
+mod challenge;
+mod credential;
 mod encoding;
 mod hash;
+mod identifier;
 mod invoice;
+mod keys;
+mod macaroon;
+mod mint;
+mod revocation;
 mod time;
+mod verify;
 
 pub use amount::{AmountError, Msat};
+pub use caveat::{Caveat, CaveatError};
+pub use challenge::{Challenge, ChallengeError, LsatLine, Scheme, Token, read_challenges};
+pub use credential::{
+    Credential, CredentialError, METADATA_HEADERS, is_credential_line, is_credential_metadata,
+    read_credentials,
+};
 pub use encoding::HexError;
 pub use hash::{PaymentHash, Preimage};
+pub use identifier::{Identifier, IdentifierError, TokenId};
 pub use invoice::{Invoice, InvoiceError, Network, NetworkError};
+pub use keys::{KeyRing, MasterKey, RootKeys};
+pub use macaroon::{CaveatPacket, Forged, Macaroon, MacaroonError, RootKey};
+pub use mint::mint;
+pub use revocation::RevocationSet;
 pub use time::UnixSeconds;
+pub use verify::{Denial, Grant, Request, verify};

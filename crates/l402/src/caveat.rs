@@ -1,0 +1,337 @@
+//! Conditions on a token, `condition=value`: writing them.
+//!
+//! A caveat's bytes are what is signed, so a value that contains a separator could say
+//! something its writer did not mean. [`Caveat`] is the only way this crate writes one, and
+//! it refuses such values; nothing taken from a request is pasted in unchecked. What the
+//! conditions mean is decided in one place, [`verify`](crate::verify()).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::time::UnixSeconds;
+
+/// One condition and its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Caveat {
+    text: String,
+    split_at: usize,
+}
+
+impl Caveat {
+    /// Writes `condition=value`.
+    ///
+    /// # Errors
+    ///
+    /// [`CaveatError`] when the condition is empty or contains `=`, when either contains
+    /// anything but visible ASCII, or when the whole is over 1024 bytes.
+    pub fn new(condition: &str, value: &str) -> Result<Self, CaveatError> {
+        let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if condition.is_empty() || condition.contains('=') || !visible(condition) {
+            return Err(CaveatError::Condition {
+                condition: condition.to_owned(),
+            });
+        }
+        if !visible(value) {
+            return Err(CaveatError::Value {
+                condition: condition.to_owned(),
+                value: value.to_owned(),
+            });
+        }
+        let text = format!("{condition}={value}");
+        if text.len() > MAX_CAVEAT_LEN {
+            return Err(CaveatError::TooLong {
+                condition: condition.to_owned(),
+                len: text.len(),
+            });
+        }
+        Ok(Self {
+            split_at: condition.len(),
+            text,
+        })
+    }
+
+    /// Reads `condition=value`, split at the first `=`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caveat::new`]; a text without `=` is all condition and refused.
+    pub fn parse(text: &str) -> Result<Self, CaveatError> {
+        let (condition, value) = text.split_once('=').ok_or_else(|| CaveatError::Condition {
+            condition: text.to_owned(),
+        })?;
+        Self::new(condition, value)
+    }
+
+    /// What is restricted.
+    #[must_use]
+    pub fn condition(&self) -> &str {
+        self.text.get(..self.split_at).unwrap_or_default()
+    }
+
+    /// To what.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        self.text
+            .get(self.split_at.saturating_add(1)..)
+            .unwrap_or_default()
+    }
+
+    /// The whole, as it is signed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Caveat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `services=name:tier`: the service the token is for.
+///
+/// # Errors
+///
+/// [`CaveatError::Value`] unless `name` consists of letters, digits, `-`, `_` and `.`.
+pub fn service(name: &str, tier: u8) -> Result<Caveat, CaveatError> {
+    services(&[(name, tier)])
+}
+
+/// `services=name:tier,…`: the services the token is for.
+///
+/// # Errors
+///
+/// As [`service`]; also for an empty list.
+pub fn services(list: &[(&str, u8)]) -> Result<Caveat, CaveatError> {
+    let parts: Vec<String> = list
+        .iter()
+        .map(|(name, tier)| format!("{name}:{tier}"))
+        .collect();
+    let value = parts.join(",");
+    if list.is_empty() || !list.iter().all(|(name, _)| is_service_name(name)) {
+        return Err(CaveatError::Value {
+            condition: SERVICES.to_owned(),
+            value,
+        });
+    }
+    Caveat::new(SERVICES, &value)
+}
+
+/// `<service>_capabilities=a,b`: the parts of a service the token may use.
+///
+/// # Errors
+///
+/// [`CaveatError::Value`] for a capability that is empty or contains a comma.
+pub fn capabilities(service: &str, list: &[&str]) -> Result<Caveat, CaveatError> {
+    list_caveat(&format!("{service}{CAPABILITIES}"), list)
+}
+
+/// `<service>_valid_until=seconds`: the first second at which the token is void.
+///
+/// # Errors
+///
+/// [`CaveatError::Condition`] for a service name that is no condition.
+pub fn valid_until(service: &str, deadline: UnixSeconds) -> Result<Caveat, CaveatError> {
+    Caveat::new(
+        &format!("{service}{VALID_UNTIL_SUFFIX}"),
+        &deadline.to_string(),
+    )
+}
+
+/// `ip=address`: only this client may use the token.
+///
+/// # Errors
+///
+/// None in practice: every address is a valid value.
+pub fn client_ip(address: IpAddr) -> Result<Caveat, CaveatError> {
+    Caveat::new(IP, &address.to_string())
+}
+
+/// `origin=scheme://host`: only pages of this origin may use the token.
+///
+/// # Errors
+///
+/// [`CaveatError::Value`] for anything but visible ASCII.
+pub fn origin(origin: &str) -> Result<Caveat, CaveatError> {
+    Caveat::new(ORIGIN, origin)
+}
+
+/// `tls_fingerprint=hex`: only a client with this TLS fingerprint (SHA-256) may use the token.
+///
+/// # Errors
+///
+/// None in practice: every fingerprint is a valid value.
+pub fn tls_fingerprint(fingerprint: &[u8; 32]) -> Result<Caveat, CaveatError> {
+    Caveat::new(TLS_FINGERPRINT, &crate::encoding::to_hex(fingerprint))
+}
+
+/// `method=GET,HEAD`: the HTTP methods the token may be used with.
+///
+/// # Errors
+///
+/// [`CaveatError::Value`] for a method that is empty or contains a comma.
+pub fn methods(list: &[&str]) -> Result<Caveat, CaveatError> {
+    list_caveat(METHOD, list)
+}
+
+/// `path_prefix=/v1`: the paths the token may be used for, `/v1` and everything below it.
+///
+/// # Errors
+///
+/// [`CaveatError::Value`] unless it starts with `/`.
+pub fn path_prefix(prefix: &str) -> Result<Caveat, CaveatError> {
+    if !prefix.starts_with('/') {
+        return Err(CaveatError::Value {
+            condition: PATH_PREFIX.to_owned(),
+            value: prefix.to_owned(),
+        });
+    }
+    Caveat::new(PATH_PREFIX, prefix)
+}
+
+/// `max_uses=n`: how many requests the token buys. The issuer counts.
+///
+/// # Errors
+///
+/// [`CaveatError::Value`] for zero, which would buy nothing.
+pub fn max_uses(uses: u64) -> Result<Caveat, CaveatError> {
+    if uses == 0 {
+        return Err(CaveatError::Value {
+            condition: MAX_USES.to_owned(),
+            value: uses.to_string(),
+        });
+    }
+    Caveat::new(MAX_USES, &uses.to_string())
+}
+
+/// True for what may name a service: letters, digits, `-`, `_` and `.`, 1 to 64 of them.
+#[must_use]
+pub fn is_service_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Why a caveat cannot be written.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CaveatError {
+    /// No condition, or one with `=`, spaces or control characters in it.
+    #[error("`{condition}` is not a caveat: write `condition=value` in visible ASCII")]
+    Condition {
+        /// What was given.
+        condition: String,
+    },
+    /// Longer than 1024 bytes.
+    #[error("caveat `{condition}` of {len} bytes is longer than {MAX_CAVEAT_LEN}")]
+    TooLong {
+        /// Its condition.
+        condition: String,
+        /// Length of the whole, in bytes.
+        len: usize,
+    },
+    /// A value that this condition cannot have.
+    #[error("`{value}` is not a value that caveat `{condition}` can have")]
+    Value {
+        /// Its condition.
+        condition: String,
+        /// What was given.
+        value: String,
+    },
+}
+
+fn list_caveat(condition: &str, list: &[&str]) -> Result<Caveat, CaveatError> {
+    let value = list.join(",");
+    if list.is_empty()
+        || list
+            .iter()
+            .any(|item| item.is_empty() || item.contains(','))
+    {
+        return Err(CaveatError::Value {
+            condition: condition.to_owned(),
+            value,
+        });
+    }
+    Caveat::new(condition, &value)
+}
+
+pub(crate) const SERVICES: &str = "services";
+pub(crate) const CAPABILITIES: &str = "_capabilities";
+pub(crate) const VALID_UNTIL_SUFFIX: &str = "_valid_until";
+pub(crate) const VALID_UNTIL: &str = "valid_until";
+/// Milliseconds, as lsat-js writes it.
+pub(crate) const EXPIRATION_MS: &str = "expiration";
+pub(crate) const IP: &str = "ip";
+pub(crate) const ORIGIN: &str = "origin";
+pub(crate) const TLS_FINGERPRINT: &str = "tls_fingerprint";
+pub(crate) const METHOD: &str = "method";
+pub(crate) const PATH_PREFIX: &str = "path_prefix";
+pub(crate) const MAX_USES: &str = "max_uses";
+pub(crate) const PREIMAGE: &str = "preimage";
+
+const MAX_CAVEAT_LEN: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_equals_sign_splits() {
+        let caveat = Caveat::parse("origin=https://a.example/?q=1").unwrap();
+
+        assert_eq!(
+            (caveat.condition(), caveat.value()),
+            ("origin", "https://a.example/?q=1")
+        );
+        assert_eq!(caveat.to_string(), "origin=https://a.example/?q=1");
+    }
+
+    #[test]
+    fn nothing_that_could_say_more_than_it_means_is_written() {
+        for text in [
+            "", "=1", "services", "a b=1", "a=1 2", "a=1\n", "a\0=1", "ä=1", "a=ü",
+        ] {
+            assert!(Caveat::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Caveat::new("a=b", "c").is_err());
+        assert!(Caveat::new("a", &"x".repeat(MAX_CAVEAT_LEN)).is_err());
+        for name in ["", "a,b:9", "a:1", "a=b", &"x".repeat(65)] {
+            assert!(service(name, 0).is_err(), "{name}");
+        }
+        assert!(services(&[]).is_err());
+        assert!(capabilities("s", &["a,b"]).is_err());
+        assert!(capabilities("s", &[""]).is_err());
+        assert!(methods(&[]).is_err());
+        assert!(path_prefix("v1").is_err());
+        assert!(max_uses(0).is_err());
+    }
+
+    #[test]
+    fn each_constructor_writes_its_condition() {
+        let deadline = UnixSeconds::new(99);
+        let written: Vec<String> = [
+            services(&[("a", 0), ("b", 2)]),
+            capabilities("a", &["read", "write"]),
+            valid_until("a", deadline),
+            client_ip([127, 0, 0, 1].into()),
+            methods(&["GET", "HEAD"]),
+            path_prefix("/v1"),
+            max_uses(3),
+        ]
+        .into_iter()
+        .map(|caveat| caveat.unwrap().to_string())
+        .collect();
+
+        assert_eq!(
+            written,
+            [
+                "services=a:0,b:2",
+                "a_capabilities=read,write",
+                "a_valid_until=99",
+                "ip=127.0.0.1",
+                "method=GET,HEAD",
+                "path_prefix=/v1",
+                "max_uses=3"
+            ]
+        );
+    }
+}

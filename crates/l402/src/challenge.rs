@@ -1,0 +1,388 @@
+//! What a server asks for: the `WWW-Authenticate` challenges of a 402.
+//!
+//! Reading is tolerant, because deployed servers differ in parameter names, order, quoting
+//! and separators, and because proxies fold and reorder lines. It is a reader of the whole
+//! challenge list of RFC 9110, so other schemes beside ours are skipped and not stumbled
+//! over. Writing is the one form that every deployed client understands.
+//!
+//! A challenge is not trusted: nothing is paid until `Quote::read`
+//! has compared token and invoice.
+//!
+//! Specification: RFC 9110 section 11.6.1; L402 `protocol-specification.md`; rows 5, 6, 15,
+//! 19, 41, 42 and 54 in `docs/spec.md`.
+
+mod list;
+
+use std::fmt;
+
+use self::list::Item;
+use crate::encoding;
+use crate::invoice::Invoice;
+use crate::macaroon::{Macaroon, MacaroonError};
+
+/// The name of the authentication scheme. Both mean the same.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Scheme {
+    /// Today's name.
+    L402,
+    /// The older name, which some clients and servers still insist on.
+    Lsat,
+}
+
+impl Scheme {
+    /// The name as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::L402 => "L402",
+            Self::Lsat => "LSAT",
+        }
+    }
+
+    /// Reads a scheme name in any case.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::L402, Self::Lsat]
+            .into_iter()
+            .find(|scheme| name.eq_ignore_ascii_case(scheme.as_str()))
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A token exactly as it was received, and never re-encoded.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Token(Vec<u8>);
+
+impl Token {
+    /// Wraps the bytes of a token.
+    #[must_use]
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes in padded standard base64, the form headers carry.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        encoding::to_base64(&self.0)
+    }
+
+    /// The token as a macaroon.
+    ///
+    /// # Errors
+    ///
+    /// [`MacaroonError`] when it is none, or none this crate reads.
+    pub fn macaroon(&self) -> Result<Macaroon, MacaroonError> {
+        Macaroon::parse(&self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({} bytes, redacted)", self.0.len())
+    }
+}
+
+/// One L402 or LSAT challenge.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Challenge {
+    /// The scheme it was made in; the credential answers in the same.
+    pub scheme: Scheme,
+    /// The token that the payment makes valid.
+    pub token: Token,
+    /// The BOLT 11 invoice to pay, unread.
+    pub invoice: String,
+}
+
+/// Whether a server also writes the challenge under its older name.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LsatLine {
+    /// Only the `L402` line.
+    Omit,
+    /// An `LSAT` line first, for clients that know only that.
+    #[default]
+    Send,
+}
+
+impl Challenge {
+    /// The challenge of a server: this token, once this invoice is paid.
+    #[must_use]
+    pub fn new(token: &Macaroon, invoice: &Invoice) -> Self {
+        Self {
+            scheme: Scheme::L402,
+            token: Token(token.as_bytes().to_vec()),
+            invoice: invoice.as_str().to_owned(),
+        }
+    }
+
+    /// The values of the `WWW-Authenticate` lines, in the order to send them.
+    #[must_use]
+    pub fn header_values(&self, lsat: LsatLine) -> Vec<String> {
+        let token = self.token.to_base64();
+        let invoice = &self.invoice;
+        let l402 = format!(
+            r#"L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}""#
+        );
+        match lsat {
+            LsatLine::Omit => vec![l402],
+            LsatLine::Send => vec![
+                format!(r#"LSAT macaroon="{token}", invoice="{invoice}""#),
+                l402,
+            ],
+        }
+    }
+
+    fn from_item(scheme: Scheme, item: &Item<'_>) -> Result<Self, ChallengeError> {
+        let invoice = item.parameter("invoice")?.ok_or(ChallengeError::Missing {
+            parameter: "invoice",
+        })?;
+        let macaroon = item.parameter("macaroon")?;
+        let token = item.parameter("token")?;
+        let (Some(text), other) = (macaroon.or(token), token) else {
+            return Err(ChallengeError::Missing {
+                parameter: "macaroon",
+            });
+        };
+        let bytes = encoding::base64_any(text.as_bytes()).ok_or(ChallengeError::Token)?;
+        let other =
+            other.map(|other| encoding::base64_any(other.as_bytes()).ok_or(ChallengeError::Token));
+        if other.transpose()?.is_some_and(|other| other != bytes) {
+            return Err(ChallengeError::Ambiguous { parameter: "token" });
+        }
+        Ok(Self {
+            scheme,
+            token: Token(bytes),
+            invoice: invoice.to_owned(),
+        })
+    }
+}
+
+/// Reads every L402 and LSAT challenge in the values of all `WWW-Authenticate` lines.
+///
+/// Those named `L402` come first, otherwise in the order received. An empty list means that
+/// the server asked for something else.
+///
+/// # Errors
+///
+/// [`ChallengeError::TooLong`] over 64 KiB in all; otherwise the first error, when there
+/// were challenges of ours and none of them was readable.
+pub fn read_challenges<'a>(
+    lines: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<Challenge>, ChallengeError> {
+    let mut challenges = Vec::new();
+    let mut error = None;
+    let mut len = 0_usize;
+    for line in lines {
+        len = len.saturating_add(line.len());
+        if len > MAX_LINES_LEN {
+            return Err(ChallengeError::TooLong);
+        }
+        for item in list::items(line) {
+            let Some(scheme) = Scheme::from_name(item.scheme()) else {
+                continue;
+            };
+            match Challenge::from_item(scheme, &item) {
+                Ok(challenge) => challenges.push(challenge),
+                Err(reason) => error = error.or(Some(reason)),
+            }
+        }
+    }
+    match error {
+        Some(error) if challenges.is_empty() => Err(error),
+        Some(_) | None => {
+            challenges.sort_by_key(|challenge| challenge.scheme != Scheme::L402);
+            Ok(challenges)
+        }
+    }
+}
+
+/// Why a challenge cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ChallengeError {
+    /// A parameter given twice with different values.
+    #[error("challenge gives `{parameter}` twice with different values")]
+    Ambiguous {
+        /// Its name.
+        parameter: &'static str,
+    },
+    /// A parameter that must be there and is not.
+    #[error("challenge has no `{parameter}`")]
+    Missing {
+        /// Its name.
+        parameter: &'static str,
+    },
+    /// The token is not base64.
+    #[error("challenge has a token that is not base64")]
+    Token,
+    /// More header text than any challenge needs.
+    #[error("challenges are longer than {MAX_LINES_LEN} bytes")]
+    TooLong,
+}
+
+const MAX_LINES_LEN: usize = 64 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "AgEEbHNhdAIB+w==";
+    const INVOICE: &str = "lnbcrt100n1fake";
+
+    fn read(lines: &[&str]) -> Result<Vec<Challenge>, ChallengeError> {
+        read_challenges(lines.iter().map(|line| line.as_bytes()))
+    }
+
+    fn challenge(scheme: Scheme) -> Challenge {
+        Challenge {
+            scheme,
+            token: Token(encoding::base64_any(TOKEN.as_bytes()).unwrap()),
+            invoice: INVOICE.to_owned(),
+        }
+    }
+
+    /// Every form that was seen from a deployed server or client test.
+    #[test]
+    fn all_deployed_forms_are_read() {
+        let (m, i) = (TOKEN, INVOICE);
+        let b2 = format!(r#"LSAT macaroon="{m}", invoice="{i}""#);
+        let b = format!(r#"L402 macaroon="{m}", invoice="{i}""#);
+        let a = format!(r#"L402 version="0", token="{m}", invoice="{i}""#);
+        let payment = r#"Payment id="x", realm="a, b", method="lightning", request="e30=""#;
+        let l402_only: Vec<(&str, String)> = vec![
+            ("A", a.clone()),
+            ("B", b.clone()),
+            (
+                "C",
+                format!(r#"L402 macaroon="{m}", invoice="{i}", version="0", token="{m}""#),
+            ),
+            (
+                "D1",
+                format!(r#"L402 version="0", token="{m}", macaroon="{m}", invoice="{i}""#),
+            ),
+            (
+                "D2",
+                format!(r#"L402 version="0", macaroon="{m}", invoice="{i}""#),
+            ),
+            (
+                "G",
+                format!(r#"L402 version="0" token="{m}", invoice="{i}""#),
+            ),
+            ("H", format!("L402 macaroon={m}, invoice={i}")),
+            ("I", format!(r#"L402 macaroon="{m}",invoice="{i}""#)),
+            ("J", format!(r#"L402 macaroon="{m}" invoice="{i}""#)),
+            ("K", format!(r#"l402 macaroon="{m}", invoice="{i}""#)),
+            ("L", format!(r#"L402 invoice="{i}", macaroon="{m}""#)),
+            (
+                "M",
+                format!(
+                    r#"L402 macaroon="{}", invoice="{i}""#,
+                    m.trim_end_matches('=')
+                ),
+            ),
+            ("N", format!("{payment}, {b}")),
+            ("O", format!("{b}, {payment}")),
+        ];
+        for (form, line) in &l402_only {
+            assert_eq!(
+                read(&[line]),
+                Ok(vec![challenge(Scheme::L402)]),
+                "form {form}: {line}"
+            );
+        }
+        assert_eq!(read(&[&b2]), Ok(vec![challenge(Scheme::Lsat)]), "form B2");
+        let both = Ok(vec![challenge(Scheme::L402), challenge(Scheme::Lsat)]);
+        assert_eq!(read(&[&format!("{b2}, {b}")]), both, "form E");
+        assert_eq!(read(&[&format!("{b2}, {a}")]), both, "form F");
+        assert_eq!(read(&[&b2, &b]), both, "two lines");
+    }
+
+    #[test]
+    fn the_emitted_form_is_read_back_and_is_exact() {
+        let written = challenge(Scheme::L402).header_values(LsatLine::Send);
+
+        assert_eq!(
+            written[0],
+            format!(r#"LSAT macaroon="{TOKEN}", invoice="{INVOICE}""#)
+        );
+        assert_eq!(
+            written[1],
+            format!(
+                r#"L402 macaroon="{TOKEN}", invoice="{INVOICE}", version="0", token="{TOKEN}""#
+            )
+        );
+        assert_eq!(
+            challenge(Scheme::L402).header_values(LsatLine::Omit),
+            written[1..]
+        );
+        let lines: Vec<&str> = written.iter().map(String::as_str).collect();
+        assert_eq!(
+            read(&lines),
+            Ok(vec![challenge(Scheme::L402), challenge(Scheme::Lsat)])
+        );
+    }
+
+    #[test]
+    fn unknown_parameters_are_ignored() {
+        let line = format!(
+            r#"L402 realm="a\"b, L402 c=", macaroon="{TOKEN}", future=1, invoice="{INVOICE}""#
+        );
+        assert_eq!(read(&[&line]), Ok(vec![challenge(Scheme::L402)]));
+    }
+
+    #[test]
+    fn other_schemes_are_no_challenge_and_no_error() {
+        for line in [
+            "",
+            ",",
+            "Basic",
+            r#"Basic realm="L402 macaroon=\"x\"""#,
+            "Negotiate YWJj==, Bearer",
+            "L402x macaroon=a",
+        ] {
+            assert_eq!(read(&[line]), Ok(vec![]), "{line}");
+        }
+    }
+
+    #[test]
+    fn unusable_challenges_say_what_is_wrong() {
+        let missing = |parameter| Err(ChallengeError::Missing { parameter });
+        assert_eq!(read(&["L402"]), missing("invoice"));
+        assert_eq!(read(&[r#"L402 macaroon="AgEE""#]), missing("invoice"));
+        assert_eq!(read(&[r#"L402 invoice="x""#]), missing("macaroon"));
+        assert_eq!(
+            read(&[r#"L402 macaroon="!", invoice="x""#]),
+            Err(ChallengeError::Token)
+        );
+        assert_eq!(
+            read(&[r#"L402 macaroon="AgEE", token="AgEF", invoice="x""#]),
+            Err(ChallengeError::Ambiguous { parameter: "token" })
+        );
+        assert_eq!(
+            read(&[r#"L402 macaroon="AgEE", invoice="x", invoice="y""#]),
+            Err(ChallengeError::Ambiguous {
+                parameter: "invoice"
+            })
+        );
+        assert_eq!(
+            read(&[&"x".repeat(MAX_LINES_LEN + 1)]),
+            Err(ChallengeError::TooLong)
+        );
+    }
+
+    #[test]
+    fn one_readable_challenge_is_enough() {
+        let line = format!(
+            r#"L402 macaroon="!", invoice="x", LSAT macaroon="{TOKEN}", invoice="{INVOICE}""#
+        );
+        assert_eq!(read(&[&line]), Ok(vec![challenge(Scheme::Lsat)]));
+    }
+}

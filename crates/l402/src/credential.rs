@@ -1,0 +1,393 @@
+//! What a client presents: a token and the preimage that paid for it.
+//!
+//! Read from `Authorization` lines and from the metadata gRPC clients send. Every spelling
+//! deployed clients use is read; lines of other schemes are left to whoever wants them. A
+//! request may present several credentials, and which of them is good is not decided here.
+//!
+//! Specification: L402 `protocol-specification.md`, "Authorization header"; rows 9, 13,
+//! 16 to 18, 33, 38 and 50 to 53 in `docs/spec.md`.
+
+use std::fmt;
+
+use crate::caveat;
+use crate::challenge::Scheme;
+use crate::encoding::{self, HexError};
+use crate::hash::Preimage;
+use crate::macaroon::{Macaroon, MacaroonError};
+
+/// The headers, beside `Authorization`, in which gRPC clients carry a token.
+///
+/// The value is a macaroon in hexadecimal with the preimage as its last caveat.
+pub const METADATA_HEADERS: [&str; 3] = ["grpc-metadata-macaroon", "macaroon", "token"];
+
+/// A token and a preimage. Not verified: see [`verify`](crate::verify()).
+///
+/// Holding it is being able to spend what it bought, so `Debug` shows nothing of it.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Credential {
+    macaroon: Macaroon,
+    preimage: Preimage,
+}
+
+impl Credential {
+    /// Puts a token and its preimage together.
+    #[must_use]
+    pub const fn new(macaroon: Macaroon, preimage: Preimage) -> Self {
+        Self { macaroon, preimage }
+    }
+
+    /// The token.
+    #[must_use]
+    pub const fn macaroon(&self) -> &Macaroon {
+        &self.macaroon
+    }
+
+    /// The preimage.
+    #[must_use]
+    pub const fn preimage(&self) -> &Preimage {
+        &self.preimage
+    }
+
+    /// The value of an `Authorization` header. A secret: never log it.
+    #[must_use]
+    pub fn authorization(&self, scheme: Scheme) -> String {
+        format!(
+            "{scheme} {}:{}",
+            self.macaroon.to_base64(),
+            self.preimage.expose_hex()
+        )
+    }
+
+    /// Reads one `Authorization` credential, scheme included.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError`]; also [`CredentialError::Scheme`] for another scheme.
+    pub fn parse(value: &str) -> Result<Self, CredentialError> {
+        let (_, rest) = split_scheme(value.trim()).ok_or(CredentialError::Scheme)?;
+        Self::parse_unschemed(rest)
+    }
+
+    fn parse_unschemed(text: &str) -> Result<Self, CredentialError> {
+        let (token, preimage) = text.rsplit_once(':').ok_or(CredentialError::Colon)?;
+        let preimage = Preimage::from_hex(preimage.trim()).map_err(CredentialError::Preimage)?;
+        let token = token.trim();
+        if token.contains(',') {
+            return Err(CredentialError::Discharges);
+        }
+        if token.len() > MAX_TOKEN_TEXT {
+            return Err(CredentialError::Token(MacaroonError::TooLarge {
+                len: token.len(),
+            }));
+        }
+        let bytes = encoding::base64_any(token.as_bytes())
+            .ok_or(CredentialError::Token(MacaroonError::Text))?;
+        let macaroon = if bytes.first() == Some(&2) {
+            Macaroon::parse_v2(bytes)
+        } else {
+            Macaroon::parse(&bytes)
+        };
+        Ok(Self {
+            macaroon: macaroon.map_err(CredentialError::Token)?,
+            preimage,
+        })
+    }
+
+    /// Reads a macaroon that carries its preimage as a caveat, in hexadecimal or base64.
+    fn parse_metadata(text: &str) -> Option<Self> {
+        let macaroon = Macaroon::parse_text(text).ok()?;
+        let preimage = macaroon.unverified_caveats().find_map(|caveat| {
+            let value = caveat
+                .condition()
+                .strip_prefix(caveat::PREIMAGE.as_bytes())?
+                .strip_prefix(b"=")?;
+            encoding::hex_32(value).ok().map(Preimage::new)
+        })?;
+        Some(Self { macaroon, preimage })
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(redacted)")
+    }
+}
+
+/// Reads every L402 credential a request presents, at most four, without repetitions.
+///
+/// `authorization` are the values of all `Authorization` lines, `metadata` those of the
+/// [`METADATA_HEADERS`]. An empty list means that none was presented: other schemes, and
+/// metadata that is somebody else's macaroon, are not ours to judge.
+///
+/// # Errors
+///
+/// The first [`CredentialError`], when something was meant for us and nothing was readable.
+pub fn read_credentials<'a>(
+    authorization: impl IntoIterator<Item = &'a [u8]>,
+    metadata: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<Credential>, CredentialError> {
+    let mut found = Found::default();
+    for line in authorization {
+        found.read_line(line);
+    }
+    for value in metadata {
+        let readable = std::str::from_utf8(value)
+            .ok()
+            .and_then(Credential::parse_metadata);
+        if let Some(credential) = readable {
+            found.add(Ok(credential));
+        }
+    }
+    match found.error {
+        Some(error) if found.credentials.is_empty() => Err(error),
+        Some(_) | None => Ok(found.credentials),
+    }
+}
+
+/// True when an `Authorization` line presents an L402 credential, readable or not.
+///
+/// What forwards a request must remove such lines: they are the seller's business only.
+#[must_use]
+pub fn is_credential_line(line: &[u8]) -> bool {
+    split_scheme(String::from_utf8_lossy(line).trim()).is_some()
+}
+
+/// True when a metadata value is a macaroon that carries its own preimage.
+#[must_use]
+pub fn is_credential_metadata(value: &[u8]) -> bool {
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(Credential::parse_metadata)
+        .is_some()
+}
+
+/// Why something presented as a credential is not one. Never repeats it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CredentialError {
+    /// No colon between token and preimage.
+    #[error("no `:` between token and preimage: write `L402 <token>:<preimage>`")]
+    Colon,
+    /// Several tokens before the colon.
+    #[error("several tokens before the `:`: discharge macaroons are not supported")]
+    Discharges,
+    /// The preimage is not 64 hexadecimal digits.
+    #[error("preimage is {0}")]
+    Preimage(#[source] HexError),
+    /// Neither `L402` nor `LSAT`.
+    #[error("scheme is neither L402 nor LSAT")]
+    Scheme,
+    /// The line is not visible ASCII.
+    #[error("contains bytes that are not visible ASCII")]
+    Text,
+    /// The token is not a macaroon.
+    #[error("token is not a macaroon: {0}")]
+    Token(#[source] MacaroonError),
+}
+
+#[derive(Default)]
+struct Found {
+    credentials: Vec<Credential>,
+    error: Option<CredentialError>,
+}
+
+impl Found {
+    /// Reads a line that may hold several credentials, as proxies fold repeated headers.
+    ///
+    /// A comma also separates the tokens of one credential, so a piece without a scheme
+    /// belongs to the credential before it.
+    fn read_line(&mut self, line: &[u8]) {
+        let Ok(line) = std::str::from_utf8(line) else {
+            return;
+        };
+        let mut start = None;
+        let mut at = 0_usize;
+        for piece in line.split(',') {
+            let end_of_previous = at.saturating_sub(1);
+            if starts_with_scheme(piece.trim_start()) {
+                self.read_pieces(line, start, end_of_previous);
+                start = Some(at);
+            }
+            at = at.saturating_add(piece.len()).saturating_add(1);
+        }
+        self.read_pieces(line, start, line.len());
+    }
+
+    fn read_pieces(&mut self, line: &str, start: Option<usize>, end: usize) {
+        let text = start.and_then(|start| line.get(start..end)).map(str::trim);
+        let Some((_, rest)) = text.and_then(split_scheme) else {
+            return;
+        };
+        if rest
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        {
+            self.add(Credential::parse_unschemed(rest));
+        } else {
+            self.add(Err(CredentialError::Text));
+        }
+    }
+
+    fn add(&mut self, read: Result<Credential, CredentialError>) {
+        match read {
+            Ok(credential) if self.credentials.len() < MAX_CREDENTIALS => {
+                if !self.credentials.contains(&credential) {
+                    self.credentials.push(credential);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.error = self.error.take().or(Some(error)),
+        }
+    }
+}
+
+/// True when the text starts with any authentication scheme and a space.
+fn starts_with_scheme(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(' ') else {
+        return false;
+    };
+    !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Splits an L402 or LSAT credential into its scheme and the rest.
+fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+    let (scheme, rest) = text.split_once(' ')?;
+    Some((Scheme::from_name(scheme)?, rest.trim_start()))
+}
+
+const MAX_CREDENTIALS: usize = 4;
+/// Base64 of the longest macaroon, with room for JSON.
+const MAX_TOKEN_TEXT: usize = 24 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::macaroon::RootKey;
+
+    fn credential(byte: u8) -> Credential {
+        let macaroon = Macaroon::mint(&RootKey::new([byte; 32]), "lsat", &[byte; 66]).unwrap();
+        Credential::new(macaroon, Preimage::new([byte; 32]))
+    }
+
+    fn read(lines: &[&str], metadata: &[&str]) -> Result<Vec<Credential>, CredentialError> {
+        read_credentials(
+            lines.iter().map(|line| line.as_bytes()),
+            metadata.iter().map(|value| value.as_bytes()),
+        )
+    }
+
+    #[test]
+    fn every_scheme_case_and_base64_alphabet_reads_the_same() {
+        let wanted = credential(0xfb);
+        let preimage = wanted.preimage().expose_hex();
+        let token = wanted.macaroon().to_base64();
+        let url_safe = token.replace('+', "-").replace('/', "_");
+        assert_ne!(token, url_safe, "the token must need both alphabets");
+        for scheme in ["L402", "LSAT", "l402", "lsat", "Lsat", "L402 "] {
+            for token in [
+                &token,
+                &url_safe,
+                token.trim_end_matches('='),
+                url_safe.trim_end_matches('='),
+            ] {
+                for preimage in [preimage.clone(), preimage.to_uppercase()] {
+                    let line = format!("{scheme} {token}:{preimage}");
+                    assert_eq!(read(&[&line], &[]), Ok(vec![wanted.clone()]), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_lines_and_folded_lines_give_each_credential_once() {
+        let (a, b) = (credential(1), credential(2));
+        let (line_a, line_b) = (a.authorization(Scheme::Lsat), b.authorization(Scheme::L402));
+        let both = Ok(vec![a.clone(), b]);
+
+        assert_eq!(read(&[&line_a, "Bearer x", &line_b, &line_a], &[]), both);
+        assert_eq!(read(&[&format!("{line_a}, {line_b}")], &[]), both);
+        assert_eq!(
+            read(&[&format!("Basic abc,{line_a},{line_b},LSAT broken")], &[]),
+            both
+        );
+    }
+
+    #[test]
+    fn grpc_metadata_carries_the_preimage_as_a_caveat() {
+        let paid = credential(3);
+        let caveat = format!("preimage={}", paid.preimage().expose_hex());
+        let macaroon = paid.macaroon().with_caveat(caveat.as_bytes()).unwrap();
+        let wanted = Credential::new(macaroon.clone(), paid.preimage().clone());
+
+        assert_eq!(read(&[], &[&macaroon.to_hex()]), Ok(vec![wanted.clone()]));
+        assert_eq!(
+            read(&["Bearer x"], &[&macaroon.to_base64()]),
+            Ok(vec![wanted])
+        );
+    }
+
+    #[test]
+    fn what_was_not_meant_for_us_is_no_credential_and_no_error() {
+        let unpaid = credential(3).macaroon().to_hex();
+        assert_eq!(read(&[], &[]), Ok(vec![]));
+        assert_eq!(
+            read(
+                &["Bearer abc", "Basic abc", "L402", "", "L402x a:b"],
+                &["not hex", &unpaid, ""]
+            ),
+            Ok(vec![])
+        );
+    }
+
+    #[test]
+    fn what_was_meant_for_us_and_is_broken_says_how() {
+        let good = credential(1);
+        let token = good.macaroon().to_base64();
+        let preimage = good.preimage().expose_hex();
+        for (line, expected) in [
+            (format!("L402 {token}"), CredentialError::Colon),
+            (
+                format!("L402 {token},{token}:{preimage}"),
+                CredentialError::Discharges,
+            ),
+            (
+                format!("L402 {token}:{}", &preimage[1..]),
+                CredentialError::Preimage(HexError::Length { found: 63 }),
+            ),
+            (
+                format!("L402 {token}:{}", preimage.replace('0', "g")),
+                CredentialError::Preimage(HexError::Digit { at: 0 }),
+            ),
+            (
+                format!("L402 :{preimage}"),
+                CredentialError::Token(MacaroonError::Truncated { at: 0 }),
+            ),
+            (
+                format!("L402 !!:{preimage}"),
+                CredentialError::Token(MacaroonError::Text),
+            ),
+            (
+                format!("L402 {token}\u{7}:{preimage}"),
+                CredentialError::Text,
+            ),
+        ] {
+            assert_eq!(read(&[&line], &[]), Err(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_four_credentials_are_kept() {
+        let lines: Vec<String> = (1..9)
+            .map(|byte| credential(byte).authorization(Scheme::L402))
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(read(&lines, &[]).unwrap().len(), MAX_CREDENTIALS);
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_it() {
+        assert_eq!(format!("{:?}", credential(1)), "Credential(redacted)");
+    }
+}

@@ -1,0 +1,387 @@
+//! The token format: an identifier, a list of caveats, and a chain of HMACs over both.
+//!
+//! A [`Macaroon`] is one piece of memory holding valid V2 bytes, whatever layout it was read
+//! from, so that what is signed is never re-encoded. Whoever holds a macaroon can add a
+//! caveat; nobody without the root key can take one away.
+//!
+//! Nothing here knows what a caveat means: see [`verify`](crate::verify()).
+//!
+//! Specification: L402 `macaroons.md`; layouts and key derivation as deployed by
+//! go-macaroon and libmacaroons. `docs/spec.md` names the test for each requirement.
+
+mod hmac;
+mod json;
+mod v1;
+mod v2;
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub(crate) use self::hmac::HmacKey;
+pub use self::v2::CaveatPacket;
+use self::v2::Layout;
+use crate::encoding;
+
+/// A valid macaroon, held as V2 bytes.
+///
+/// It is half of a credential, so `Debug` shows its size only and `==` takes constant time.
+#[derive(Clone)]
+pub struct Macaroon {
+    bytes: Vec<u8>,
+    layout: Layout,
+}
+
+impl Macaroon {
+    /// Makes a macaroon without caveats under a root key.
+    ///
+    /// `location` is a hint for readers and is not signed; L402 issuers write `lsat`.
+    ///
+    /// # Errors
+    ///
+    /// [`MacaroonError::Empty`] without an identifier, [`MacaroonError::TooLarge`] over 8 KiB.
+    pub fn mint(root: &RootKey, location: &str, identifier: &[u8]) -> Result<Self, MacaroonError> {
+        let mut bytes = v2::write_header(location.as_bytes(), identifier);
+        v2::write_end(&mut bytes, &root.first_signature(identifier));
+        Self::parse_v2(bytes)
+    }
+
+    /// Reads V2 binary, V1 binary or V2 JSON, told apart by the first byte.
+    ///
+    /// # Errors
+    ///
+    /// [`MacaroonError`], naming what is wrong and where.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MacaroonError> {
+        match bytes.first() {
+            None => Err(MacaroonError::Truncated { at: 0 }),
+            Some(b'{') => Self::parse_v2(json::to_v2(bytes)?),
+            Some(b'0'..=b'9' | b'a'..=b'f') => Self::parse_v2(v1::to_v2(bytes)?),
+            Some(_) => Self::parse_v2(bytes.to_vec()),
+        }
+    }
+
+    /// Reads V2 binary and keeps the bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`MacaroonError`], naming what is wrong and where.
+    pub fn parse_v2(bytes: Vec<u8>) -> Result<Self, MacaroonError> {
+        let layout = v2::read(&bytes)?;
+        Ok(Self { bytes, layout })
+    }
+
+    /// Reads any layout written as text: JSON as it is, binary in hexadecimal or base64.
+    ///
+    /// # Errors
+    ///
+    /// [`MacaroonError::Text`] when it is neither; otherwise as [`parse`](Self::parse).
+    pub fn parse_text(text: &str) -> Result<Self, MacaroonError> {
+        let text = text.trim();
+        if text.len() > MAX_TEXT_LEN {
+            return Err(MacaroonError::TooLarge { len: text.len() });
+        }
+        if text.starts_with('{') {
+            return Self::parse(text.as_bytes());
+        }
+        // Hexadecimal first: its digits are base64 as well, but base64 of a macaroon never
+        // consists of them alone, since it starts with the letter of the version byte.
+        encoding::hex_any(text.as_bytes())
+            .or_else(|| encoding::base64_any(text.as_bytes()))
+            .ok_or(MacaroonError::Text)
+            .and_then(|bytes| Self::parse(&bytes))
+    }
+
+    /// The same macaroon with one caveat more.
+    ///
+    /// # Errors
+    ///
+    /// [`MacaroonError::Empty`] for an empty condition, [`MacaroonError::TooLarge`] or
+    /// [`MacaroonError::TooManyCaveats`] when the result would not be readable again.
+    pub fn with_caveat(&self, condition: &[u8]) -> Result<Self, MacaroonError> {
+        let caveat = CaveatPacket {
+            location: &[],
+            condition,
+            vid: None,
+        };
+        let mut bytes = Vec::with_capacity(
+            self.bytes
+                .len()
+                .saturating_add(condition.len())
+                .saturating_add(4),
+        );
+        bytes.extend_from_slice(
+            self.bytes
+                .get(..self.layout.caveats.end)
+                .unwrap_or_default(),
+        );
+        v2::write_caveat(&mut bytes, &caveat);
+        v2::write_end(&mut bytes, &next_signature(&self.layout.signature, &caveat));
+        Self::parse_v2(bytes)
+    }
+
+    /// The V2 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The V2 bytes in padded standard base64, the form HTTP headers carry.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        encoding::to_base64(&self.bytes)
+    }
+
+    /// The V2 bytes in lower-case hexadecimal, the form gRPC metadata carries.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        encoding::to_hex(&self.bytes)
+    }
+
+    /// The location hint. Not signed: never decide by it.
+    #[must_use]
+    pub fn location(&self) -> &[u8] {
+        self.bytes
+            .get(self.layout.location.clone())
+            .unwrap_or_default()
+    }
+
+    /// The identifier, signed but not yet verified.
+    #[must_use]
+    pub fn identifier(&self) -> &[u8] {
+        self.bytes
+            .get(self.layout.identifier.clone())
+            .unwrap_or_default()
+    }
+
+    /// The last link of the chain. Whoever has it can add caveats.
+    #[must_use]
+    pub const fn signature(&self) -> &[u8; 32] {
+        &self.layout.signature
+    }
+
+    /// The caveats in order, whether or not the signature holds.
+    pub fn unverified_caveats(&self) -> impl Iterator<Item = CaveatPacket<'_>> {
+        v2::caveats(&self.bytes, self.layout.caveats.clone())
+    }
+
+    /// Checks that identifier and caveats chain from `root` to the signature.
+    ///
+    /// Third-party caveats are chained but not discharged: a caller that grants anything
+    /// must refuse macaroons that carry them.
+    ///
+    /// # Errors
+    ///
+    /// [`Forged`], which says nothing about where the chain broke.
+    pub fn verify(&self, root: &RootKey) -> Result<(), Forged> {
+        let mut signature = root.first_signature(self.identifier());
+        for caveat in self.unverified_caveats() {
+            signature = next_signature(&signature, &caveat);
+        }
+        if bool::from(signature.ct_eq(&self.layout.signature)) {
+            Ok(())
+        } else {
+            Err(Forged)
+        }
+    }
+}
+
+impl Eq for Macaroon {}
+
+impl PartialEq for Macaroon {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes.ct_eq(&other.bytes).into()
+    }
+}
+
+impl fmt::Debug for Macaroon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Macaroon({} bytes, redacted)", self.bytes.len())
+    }
+}
+
+/// The key a macaroon is minted under. Never leaves the issuer.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct RootKey([u8; 32]);
+
+impl RootKey {
+    /// Wraps the 32 bytes of a root key.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The secret bytes.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first link of the chain.
+    ///
+    /// The root key is not used as it is: all deployed implementations first derive
+    /// `HMAC("macaroons-key-generator", root)`, which is missing from the specification's text.
+    fn first_signature(&self, identifier: &[u8]) -> [u8; 32] {
+        HmacKey::new(&KEY_GENERATOR.sign(&self.0)).sign(identifier)
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey(redacted)")
+    }
+}
+
+/// The signature does not chain to the root key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("signature does not match: the token was not issued under this key, or was changed")]
+pub struct Forged;
+
+/// Why bytes are not a macaroon. Offsets are in bytes; contents are never repeated.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum MacaroonError {
+    /// An identifier, condition or verification id of no bytes.
+    #[error("empty field at byte {at}")]
+    Empty {
+        /// Where the field or its caveat starts.
+        at: usize,
+    },
+    /// Not readable as JSON.
+    #[error("not a V2 JSON macaroon: unreadable at line {line} column {column}")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// A JSON field that is missing, given twice, or not in the form it claims.
+    #[error("JSON field `{field}` is missing, given in both its forms, or unreadable")]
+    JsonField {
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// A length that is over-long, not minimal, or not written in lower-case hexadecimal (V1).
+    #[error("bad length at byte {at}")]
+    Length {
+        /// Where the length starts.
+        at: usize,
+    },
+    /// A location on a caveat without a verification id.
+    #[error("first-party caveat at byte {at} carries a location")]
+    LocationOnFirstParty {
+        /// Where the caveat starts.
+        at: usize,
+    },
+    /// Not 32 bytes of signature.
+    #[error("signature of {len} bytes where 32 are needed")]
+    SignatureLength {
+        /// Length found.
+        len: usize,
+    },
+    /// Neither hexadecimal, nor base64, nor JSON.
+    #[error("token is neither base64, hexadecimal nor JSON")]
+    Text,
+    /// More than 64 caveats.
+    #[error("more than {} caveats", v2::MAX_CAVEATS)]
+    TooManyCaveats,
+    /// Longer than 8 KiB.
+    #[error(
+        "{len} bytes are more than a macaroon may have ({} bytes)",
+        v2::MAX_MACAROON_LEN
+    )]
+    TooLarge {
+        /// Length found, in bytes of the text or of the token.
+        len: usize,
+    },
+    /// Bytes after the signature.
+    #[error("{extra} bytes after the signature")]
+    Trailing {
+        /// How many.
+        extra: usize,
+    },
+    /// The end comes too early.
+    #[error("ends too early, at byte {at}")]
+    Truncated {
+        /// Where more was needed.
+        at: usize,
+    },
+    /// A field out of order.
+    #[error("field {found} at byte {at} where field {expected} belongs")]
+    UnexpectedField {
+        /// Where the field starts.
+        at: usize,
+        /// The field number that belongs there.
+        expected: u8,
+        /// The field number found.
+        found: u8,
+    },
+    /// Not a version this reader knows.
+    #[error("unknown macaroon format (first byte {first_byte:#04x})")]
+    UnknownFormat {
+        /// What it starts with.
+        first_byte: u8,
+    },
+    /// A V1 packet that is malformed or out of order.
+    #[error("V1 packet at byte {at}: expected {expected}")]
+    V1Packet {
+        /// Where the packet starts.
+        at: usize,
+        /// What belongs there.
+        expected: &'static str,
+    },
+}
+
+fn next_signature(signature: &[u8; 32], caveat: &CaveatPacket<'_>) -> [u8; 32] {
+    let key = HmacKey::new(signature);
+    let Some(vid) = caveat.vid else {
+        return key.sign(caveat.condition);
+    };
+    let mut both = [0; 64];
+    let (first, second) = both.split_at_mut(32);
+    first.copy_from_slice(&key.sign(vid));
+    second.copy_from_slice(&key.sign(caveat.condition));
+    key.sign(&both)
+}
+
+/// Hexadecimal doubles the length; base64 is shorter.
+const MAX_TEXT_LEN: usize = 2 * v2::MAX_MACAROON_LEN;
+
+/// The key `macaroons-key-generator`, absorbed.
+const KEY_GENERATOR: HmacKey = HmacKey::from_states(
+    [
+        0x9077_a15b,
+        0xd63d_8c38,
+        0x24d7_0d8b,
+        0xa0d6_3f24,
+        0x4803_6cbf,
+        0x16ff_ae7d,
+        0x4857_e31d,
+        0xbb1f_1d67,
+    ],
+    [
+        0xbdcc_52d8,
+        0x514c_306d,
+        0xa461_4039,
+        0xaa6e_3e88,
+        0xc98a_3415,
+        0xb547_216b,
+        0x5b29_34f4,
+        0x8053_6d5f,
+    ],
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_absorbed_generator_key_is_the_generator_key() {
+        let mut key = [0; 32];
+        key[..23].copy_from_slice(b"macaroons-key-generator");
+
+        assert_eq!(
+            KEY_GENERATOR.sign(b"probe"),
+            HmacKey::new(&key).sign(b"probe")
+        );
+    }
+}

@@ -1,0 +1,373 @@
+//! What do a token's caveats, read in order, leave of what was bought?
+//!
+//! Each known condition keeps its last value. A later value must be contained in the one
+//! before it, or whoever added it tried to widen the token; then it must hold for the
+//! request. Values are compared in place: nothing is copied unless the answer is no.
+
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+
+use super::{Denial, Request};
+use crate::caveat;
+use crate::encoding;
+use crate::hash::Preimage;
+use crate::time::UnixSeconds;
+
+/// The caveats read so far. Borrows the token's own text.
+pub(super) struct Terms<'a> {
+    request: &'a Request<'a>,
+    preimage: &'a Preimage,
+    services: Option<&'a str>,
+    tier: Option<u8>,
+    capabilities: Option<Capabilities<'a>>,
+    service_valid_until: Option<u64>,
+    valid_until: Option<u64>,
+    expiration_ms: Option<u64>,
+    ip: Option<IpAddr>,
+    origin: Option<&'a str>,
+    tls_fingerprint: Option<[u8; 32]>,
+    methods: Option<&'a str>,
+    path_prefix: Option<&'a str>,
+    uses_max: Option<NonZeroU64>,
+}
+
+impl<'a> Terms<'a> {
+    pub(super) const fn new(request: &'a Request<'a>, preimage: &'a Preimage) -> Self {
+        Self {
+            request,
+            preimage,
+            services: None,
+            tier: None,
+            capabilities: None,
+            service_valid_until: None,
+            valid_until: None,
+            expiration_ms: None,
+            ip: None,
+            origin: None,
+            tls_fingerprint: None,
+            methods: None,
+            path_prefix: None,
+            uses_max: None,
+        }
+    }
+
+    /// Takes one caveat in, or says why the token does not buy the request.
+    pub(super) fn narrow(&mut self, caveat: &'a [u8]) -> Result<(), Denial> {
+        let Some((condition, value)) = split(caveat) else {
+            return Ok(());
+        };
+        match condition {
+            caveat::SERVICES => self.services(value),
+            caveat::VALID_UNTIL => self.deadline(condition, value, |terms| &mut terms.valid_until),
+            caveat::EXPIRATION_MS => self.expiration(value),
+            caveat::IP => self.ip(value),
+            caveat::ORIGIN => self.origin(value),
+            caveat::TLS_FINGERPRINT => self.tls_fingerprint(value),
+            caveat::METHOD => self.methods(value),
+            caveat::PATH_PREFIX => self.path_prefix(value),
+            caveat::MAX_USES => self.uses(value),
+            caveat::PREIMAGE => self.paid_preimage(value),
+            _ => match condition.strip_prefix(self.request.service) {
+                Some(caveat::CAPABILITIES) => self.capabilities(condition, value),
+                Some(caveat::VALID_UNTIL_SUFFIX) => {
+                    self.deadline(condition, value, |terms| &mut terms.service_valid_until)
+                }
+                Some(_) | None => Ok(()),
+            },
+        }
+    }
+
+    /// The tier bought, once all caveats are in. A token that names no service buys none.
+    pub(super) fn tier(&self) -> Result<u8, Denial> {
+        self.capability_held()?;
+        self.tier.ok_or_else(|| self.wrong_service())
+    }
+
+    pub(super) fn expires_at(&self) -> Option<UnixSeconds> {
+        let expiration = self.expiration_ms.map(|ms| ms.div_ceil(1_000));
+        [self.service_valid_until, self.valid_until, expiration]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(UnixSeconds::new)
+    }
+
+    pub(super) const fn uses_max(&self) -> Option<NonZeroU64> {
+        self.uses_max
+    }
+
+    fn services(&mut self, value: &'a str) -> Result<(), Denial> {
+        for item in value.split(',') {
+            let (name, tier) =
+                service_and_tier(item).ok_or_else(|| unreadable(caveat::SERVICES))?;
+            let allowed = match self.services {
+                None => true,
+                Some(before) => tier_of(before, name).is_some_and(|held| tier <= held),
+            };
+            if !allowed {
+                return Err(loosened(caveat::SERVICES));
+            }
+        }
+        self.services = Some(value);
+        self.tier = tier_of(value, self.request.service);
+        match self.tier {
+            Some(_) => Ok(()),
+            None => Err(self.wrong_service()),
+        }
+    }
+
+    /// Deployed issuers write an empty list when a service has no capabilities to name, so a
+    /// first empty list restricts nothing. A later one leaves nothing.
+    fn capabilities(&mut self, condition: &str, value: &'a str) -> Result<(), Denial> {
+        self.capabilities = Some(match self.capabilities {
+            None if value.is_empty() => Capabilities::All,
+            None | Some(Capabilities::All) => Capabilities::Only(value),
+            Some(Capabilities::Only(before)) if is_subset(value, before) => {
+                Capabilities::Only(value)
+            }
+            Some(Capabilities::Only(_)) => return Err(loosened(condition)),
+        });
+        Ok(())
+    }
+
+    fn capability_held(&self) -> Result<(), Denial> {
+        let (Some(requested), Some(Capabilities::Only(held))) =
+            (self.request.capability, self.capabilities)
+        else {
+            return Ok(());
+        };
+        if items(held).any(|item| item == requested) {
+            return Ok(());
+        }
+        Err(Denial::MissingCapability {
+            requested: requested.to_owned(),
+        })
+    }
+
+    fn deadline(
+        &mut self,
+        condition: &str,
+        value: &str,
+        slot: fn(&mut Self) -> &mut Option<u64>,
+    ) -> Result<(), Denial> {
+        let deadline = decimal(value).ok_or_else(|| unreadable(condition))?;
+        let held = slot(self);
+        if held.is_some_and(|before| deadline > before) {
+            return Err(loosened(condition));
+        }
+        *held = Some(deadline);
+        let now = self.request.now.as_secs();
+        if now >= deadline {
+            return Err(Denial::Expired {
+                seconds_ago: now.saturating_sub(deadline),
+            });
+        }
+        Ok(())
+    }
+
+    fn expiration(&mut self, value: &str) -> Result<(), Denial> {
+        let deadline = decimal(value).ok_or_else(|| unreadable(caveat::EXPIRATION_MS))?;
+        if self.expiration_ms.is_some_and(|before| deadline > before) {
+            return Err(loosened(caveat::EXPIRATION_MS));
+        }
+        self.expiration_ms = Some(deadline);
+        let now = self.request.now.as_secs().saturating_mul(1_000);
+        if now >= deadline {
+            return Err(Denial::Expired {
+                seconds_ago: now.saturating_sub(deadline).div_euclid(1_000),
+            });
+        }
+        Ok(())
+    }
+
+    fn ip(&mut self, value: &str) -> Result<(), Denial> {
+        let bound: IpAddr = value
+            .parse()
+            .map_err(|_not_an_address| unreadable(caveat::IP))?;
+        if self.ip.is_some_and(|before| before != bound) {
+            return Err(loosened(caveat::IP));
+        }
+        self.ip = Some(bound);
+        match self.request.client_ip.map(|client| client.to_canonical()) {
+            Some(client) if client == bound.to_canonical() => Ok(()),
+            Some(_) | None => Err(Denial::WrongClient {
+                condition: caveat::IP,
+            }),
+        }
+    }
+
+    fn origin(&mut self, value: &'a str) -> Result<(), Denial> {
+        if self.origin.is_some_and(|before| before != value) {
+            return Err(loosened(caveat::ORIGIN));
+        }
+        self.origin = Some(value);
+        match self.request.origin {
+            Some(origin) if origin == value => Ok(()),
+            Some(_) | None => Err(Denial::WrongClient {
+                condition: caveat::ORIGIN,
+            }),
+        }
+    }
+
+    fn tls_fingerprint(&mut self, value: &str) -> Result<(), Denial> {
+        let bound = encoding::hex_32(value.as_bytes())
+            .map_err(|_not_hex| unreadable(caveat::TLS_FINGERPRINT))?;
+        if self.tls_fingerprint.is_some_and(|before| before != bound) {
+            return Err(loosened(caveat::TLS_FINGERPRINT));
+        }
+        self.tls_fingerprint = Some(bound);
+        match self.request.tls_fingerprint {
+            Some(fingerprint) if *fingerprint == bound => Ok(()),
+            Some(_) | None => Err(Denial::WrongClient {
+                condition: caveat::TLS_FINGERPRINT,
+            }),
+        }
+    }
+
+    fn methods(&mut self, value: &'a str) -> Result<(), Denial> {
+        if self.methods.is_some_and(|before| !is_subset(value, before)) {
+            return Err(loosened(caveat::METHOD));
+        }
+        self.methods = Some(value);
+        if items(value).any(|item| item == self.request.method) {
+            return Ok(());
+        }
+        Err(Denial::WrongMethod {
+            requested: self.request.method.to_owned(),
+        })
+    }
+
+    fn path_prefix(&mut self, value: &'a str) -> Result<(), Denial> {
+        if !value.starts_with('/') {
+            return Err(unreadable(caveat::PATH_PREFIX));
+        }
+        if self
+            .path_prefix
+            .is_some_and(|before| !is_below(value, before))
+        {
+            return Err(loosened(caveat::PATH_PREFIX));
+        }
+        self.path_prefix = Some(value);
+        if is_unambiguous(self.request.path) && is_below(self.request.path, value) {
+            return Ok(());
+        }
+        Err(Denial::WrongPath {
+            granted: value.to_owned(),
+        })
+    }
+
+    fn uses(&mut self, value: &str) -> Result<(), Denial> {
+        let uses = decimal(value)
+            .and_then(NonZeroU64::new)
+            .ok_or_else(|| unreadable(caveat::MAX_USES))?;
+        if self.uses_max.is_some_and(|before| uses > before) {
+            return Err(loosened(caveat::MAX_USES));
+        }
+        self.uses_max = Some(uses);
+        Ok(())
+    }
+
+    /// gRPC clients carry the preimage as a caveat. It must be the one already checked.
+    fn paid_preimage(&self, value: &str) -> Result<(), Denial> {
+        match Preimage::from_hex(value) {
+            Ok(preimage) if preimage == *self.preimage => Ok(()),
+            Ok(_) => Err(Denial::Unpaid),
+            Err(_not_hex) => Err(unreadable(caveat::PREIMAGE)),
+        }
+    }
+
+    fn wrong_service(&self) -> Denial {
+        Denial::WrongService {
+            granted: self.services.unwrap_or_default().to_owned(),
+            requested: self.request.service.to_owned(),
+        }
+    }
+}
+
+/// The capabilities a token leaves. An empty list is none at all.
+#[derive(Clone, Copy)]
+enum Capabilities<'a> {
+    All,
+    Only(&'a str),
+}
+
+/// Splits at the first `=`. Spaces around either side are ignored for matching only; what is
+/// signed is the raw text. Anything else is somebody else's condition.
+fn split(caveat: &[u8]) -> Option<(&str, &str)> {
+    let (condition, value) = std::str::from_utf8(caveat).ok()?.split_once('=')?;
+    Some((condition.trim(), value.trim()))
+}
+
+fn service_and_tier(item: &str) -> Option<(&str, u8)> {
+    let (name, tier) = item.trim().split_once(':')?;
+    let tier = u8::try_from(decimal(tier)?).ok()?;
+    (!name.is_empty()).then_some((name, tier))
+}
+
+fn tier_of(services: &str, wanted: &str) -> Option<u8> {
+    services
+        .split(',')
+        .filter_map(service_and_tier)
+        .find(|(name, _)| *name == wanted)
+        .map(|(_, tier)| tier)
+}
+
+/// Digits only, no sign, no leading zero: a number has one spelling.
+fn decimal(text: &str) -> Option<u64> {
+    let spelled_once = text == "0" || !text.starts_with('0');
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && spelled_once {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}
+
+fn is_subset(list: &str, before: &str) -> bool {
+    items(list).all(|item| items(before).any(|held| held == item))
+}
+
+/// True when `path` is `prefix` or lies below it, by whole segments.
+fn is_below(path: &str, prefix: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+/// False for a path that an upstream might resolve to another one: dot segments, empty
+/// segments, backslashes, and encodings of dots, slashes or backslashes.
+fn is_unambiguous(path: &str) -> bool {
+    let encoded = |at: usize| {
+        path.get(at..)
+            .is_some_and(|rest| is_encoded_separator(rest.as_bytes()))
+    };
+    let dotted = |segment: &str| segment == "." || segment == "..";
+    !path.contains("//")
+        && !path.contains('\\')
+        && !path.split('/').any(dotted)
+        && !path.match_indices('%').any(|(at, _)| encoded(at))
+}
+
+fn is_encoded_separator(text: &[u8]) -> bool {
+    let hex = text.get(1..3).map(<[u8]>::to_ascii_lowercase);
+    matches!(hex.as_deref(), Some(b"2e" | b"2f" | b"5c" | b"25"))
+}
+
+fn loosened(condition: &str) -> Denial {
+    Denial::Loosened {
+        condition: condition.to_owned(),
+    }
+}
+
+fn unreadable(condition: &str) -> Denial {
+    Denial::Unreadable {
+        condition: condition.to_owned(),
+    }
+}
