@@ -5,7 +5,7 @@
 //! challenge list of RFC 9110, so other schemes beside ours are skipped and not stumbled
 //! over. Writing is the one form that every deployed client understands.
 //!
-//! A challenge is not trusted: nothing is paid until `Quote::read`
+//! A challenge is not trusted: nothing is paid until [`Quote::read`](crate::Quote::read)
 //! has compared token and invoice.
 //!
 //! Specification: RFC 9110 section 11.6.1; L402 `protocol-specification.md`; rows 5, 6, 15,

@@ -11,7 +11,7 @@
 //! | What does a server ask for? | [`mint()`], [`Challenge`] |
 //! | What does a client present? | [`Credential`] |
 //! | Does it buy this request? | [`verify()`], [`RevocationSet`] |
-//! | May a buyer pay? | `Quote`, `Budget`, `Purchase` |
+//! | May a buyer pay, and what comes next? | [`Quote`], [`Budget`], [`Purchases`] |
 //!
 //! There is no clock, no randomness and no socket in here: time and entropy are arguments,
 //! so every decision about money can be replayed from its inputs. The crate builds for
@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod amount;
+mod budget;
 pub mod caveat;
 mod challenge;
 mod credential;
@@ -29,11 +30,13 @@ mod invoice;
 mod keys;
 mod macaroon;
 mod mint;
+mod purchase;
 mod revocation;
 mod time;
 mod verify;
 
 pub use amount::{AmountError, Msat};
+pub use budget::{Budget, Limits, OverLimit};
 pub use caveat::{Caveat, CaveatError};
 pub use challenge::{Challenge, ChallengeError, LsatLine, Scheme, Token, read_challenges};
 pub use credential::{
@@ -47,6 +50,10 @@ pub use invoice::{Invoice, InvoiceError, Network, NetworkError};
 pub use keys::{KeyRing, MasterKey, RootKeys};
 pub use macaroon::{CaveatPacket, Forged, Macaroon, MacaroonError, RootKey};
 pub use mint::mint;
+pub use purchase::{
+    Purchase, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote,
+    QuoteError, Refusal,
+};
 pub use revocation::RevocationSet;
 pub use time::UnixSeconds;
 pub use verify::{Denial, Grant, Request, verify};
