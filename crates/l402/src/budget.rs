@@ -119,6 +119,19 @@ impl Budget {
         self.total
     }
 
+    /// Counts money that earlier runs spent or set aside, whatever the limits say now.
+    ///
+    /// `utc_day` is the [day](UnixSeconds::utc_day) it counts against.
+    pub(crate) fn count_earlier(&mut self, host: &str, utc_day: u64, amount: Msat) {
+        let earlier = Reserved {
+            host: host.to_owned(),
+            day: utc_day,
+            price: amount,
+            amount,
+        };
+        self.count(&earlier, amount, Msat::ZERO);
+    }
+
     /// Sets aside `price` and the fee ceiling until the payment settles or fails.
     ///
     /// Both are in millisatoshis. `now` only selects the UTC day, so a clock that steps
@@ -332,6 +345,43 @@ mod tests {
             Err(OverLimit::Host { .. })
         ));
         assert!(budget.reserve(hash(2), "b", sat(20), TOMORROW).is_ok());
+    }
+
+    #[test]
+    fn what_earlier_runs_spent_counts_in_every_limit() {
+        let day = NOON.utc_day();
+        for limits in [
+            Limits {
+                total: Some(sat(30)),
+                ..limits()
+            },
+            Limits {
+                per_day: Some(sat(30)),
+                ..limits()
+            },
+            Limits {
+                per_host: Some(sat(30)),
+                ..limits()
+            },
+        ] {
+            let mut budget = Budget::new(limits);
+            budget.count_earlier("a", day, sat(20));
+
+            assert!(budget.reserve(hash(1), "a", sat(10), NOON).is_err());
+            assert!(budget.reserve(hash(1), "a", sat(9), NOON).is_ok());
+        }
+    }
+
+    #[test]
+    fn earlier_spending_beyond_all_sense_leaves_no_room() {
+        let mut budget = Budget::new(Limits {
+            total: Some(sat(30)),
+            ..limits()
+        });
+        budget.count_earlier("a", 0, Msat::MAX);
+        budget.count_earlier("a", 0, Msat::MAX);
+
+        assert!(budget.reserve(hash(1), "b", sat(1), TOMORROW).is_err());
     }
 
     #[test]

@@ -215,6 +215,14 @@ impl Purchases {
         self.known.values()
     }
 
+    /// Counts money that earlier runs, or other processes, spent or set aside.
+    ///
+    /// It counts against every limit and is never given back here. `utc_day` is the
+    /// [day](UnixSeconds::utc_day) it counts against.
+    pub fn count_earlier(&mut self, host: &str, utc_day: u64, amount: Msat) {
+        self.budget.count_earlier(host, utc_day, amount);
+    }
+
     /// Sets the money for a purchase aside and asks for it to be recorded.
     ///
     /// # Errors
