@@ -1,0 +1,258 @@
+//! Where a request goes, as far as credentials and money care.
+//!
+//! A credential belongs to an origin: protocol, host and port together. One bought over
+//! TLS is never sent in clear text, because the two are different origins.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::Uri;
+
+/// Protocol, host and port of a server.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Origin {
+    protocol: Protocol,
+    host: String,
+    port: u16,
+}
+
+/// How bytes travel to an origin.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Protocol {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Protocol {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl Origin {
+    /// The origin of an absolute URI.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`] when the URI has no host, or is neither `http` nor `https`.
+    pub fn of(uri: &Uri) -> Result<Self, OriginError> {
+        let refuse = || OriginError {
+            // Never the query: it may hold what the caller keeps secret.
+            uri: format!("{}{}", uri.host().unwrap_or_default(), uri.path()),
+        };
+        let protocol = match uri.scheme_str() {
+            Some("http") => Protocol::Http,
+            Some("https") => Protocol::Https,
+            Some(_) | None => return Err(refuse()),
+        };
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(refuse)?;
+        Ok(Self {
+            protocol,
+            host: host.trim_end_matches('.').to_ascii_lowercase(),
+            port: uri.port_u16().unwrap_or(protocol.default_port()),
+        })
+    }
+
+    /// How bytes travel there.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The host in lower case; an IPv6 address in its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// True when nobody on the way can read a credential: TLS, this machine, a private
+    /// network, or an onion service.
+    ///
+    /// Only the name decides. A public name that resolves to a private address does not
+    /// count, because whoever answers DNS would decide then.
+    ///
+    /// # Specification
+    ///
+    /// L402 `protocol-specification.md`, "Security Considerations": credentials are not
+    /// sent over plain HTTP.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        match self.protocol {
+            Protocol::Https => true,
+            Protocol::Http => is_private_host(&self.host),
+        }
+    }
+
+    /// A directory name for this origin. Readable, and never a path of its own.
+    pub(crate) fn directory_name(&self) -> String {
+        let host: String = self
+            .host
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '.' {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect();
+        format!("{}_{host}_{}", self.protocol.name(), self.port)
+    }
+}
+
+fn is_private_host(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        Err(_name) => {
+            host == "localhost" || host.ends_with(".localhost") || host.ends_with(".onion")
+        }
+    }
+}
+
+/// Always with its port, so that one origin has one spelling.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.protocol.name(), self.host, self.port)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let uri = text.parse::<Uri>().map_err(|_not_a_uri| OriginError {
+            uri: text.split('?').next().unwrap_or_default().to_owned(),
+        })?;
+        Self::of(&uri)
+    }
+}
+
+/// Why a request has no origin to buy from.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{uri}` is not a web address: write it whole, like `https://example.com/path`")]
+pub struct OriginError {
+    uri: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_origin_has_one_spelling() {
+        assert_eq!(
+            origin("https://Example.com/x?y").to_string(),
+            "https://example.com:443"
+        );
+        assert_eq!(
+            origin("http://example.com.:80"),
+            origin("http://EXAMPLE.com")
+        );
+        assert_eq!(
+            origin(&origin("http://[::1]:8402/").to_string()).host(),
+            "[::1]"
+        );
+    }
+
+    #[test]
+    fn protocol_and_port_are_part_of_it() {
+        assert_ne!(origin("http://example.com"), origin("https://example.com"));
+        assert_ne!(
+            origin("https://example.com"),
+            origin("https://example.com:444")
+        );
+    }
+
+    #[test]
+    fn only_a_private_name_is_confidential_in_clear_text() {
+        for private in [
+            "http://localhost:1",
+            "http://api.localhost",
+            "http://127.0.0.1",
+            "http://127.9.9.9",
+            "http://[::1]",
+            "http://[fd00::1]",
+            "http://10.1.2.3",
+            "http://172.16.0.1",
+            "http://192.168.1.1",
+            "http://abc.onion",
+            "https://example.com",
+        ] {
+            assert!(origin(private).is_confidential(), "{private}");
+        }
+        for exposed in [
+            "http://example.com",
+            "http://localhost.example.com",
+            "http://mylocalhost",
+            "http://127.0.0.1.example.com",
+            "http://172.32.0.1",
+            "http://8.8.8.8",
+            "http://[2001:db8::1]",
+            "http://[::ffff:8.8.8.8]",
+        ] {
+            assert!(!origin(exposed).is_confidential(), "{exposed}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_web_address_is_refused_without_its_query() {
+        for bad in [
+            "/path?key=hunter2",
+            "ftp://example.com/?hunter2",
+            "",
+            "https://?hunter2",
+        ] {
+            let refused = bad.parse::<Origin>().unwrap_err();
+            assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_directory_name_never_leaves_its_directory() {
+        for host in [
+            "https://example.com",
+            "http://[::1]:1",
+            "https://..",
+            "https://a-b",
+        ] {
+            let Ok(origin) = host.parse::<Origin>() else {
+                continue;
+            };
+            let name = origin.directory_name();
+            assert!(
+                name.starts_with("http") && !name.contains(['/', '\\', ':']),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Credentials that were paid for, kept until they are of no use.
+//!
+//! One file per credential, named by its payment hash, in a directory per origin:
+//!
+//! ```text
+//! tokens/https_example.com_443/<payment hash>.json            may be used
+//! tokens/https_example.com_443/refused/<payment hash>.json    no longer tried, never deleted
+//! ```
+//!
+//! Files are written whole, flushed and renamed into place, so a reader takes no lock;
+//! writers take turns by a lock file, across processes.
+//!
+//! # Which credential is tried
+//!
+//! A credential belongs to its origin and is tried anywhere on it: what it opens is the
+//! seller's decision and not always visible in it. Those bought at the longest matching
+//! path prefix come first, then the others, newest first. One that is refused is not tried
+//! at that path again; refused at the path it was bought for, it is set aside for good.
+
+use std::cmp::Reverse;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http::HeaderValue;
+use http::header::InvalidHeaderValue;
+use l402::{Msat, PaymentHash, Preimage, Scheme, Token, UnixSeconds};
+
+use crate::disk;
+use crate::origin::Origin;
+
+mod file;
+
+/// The credentials of one data directory.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// A credential that was paid for, and how it came to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredToken {
+    /// Who sold it. It is never sent anywhere else.
+    pub origin: Origin,
+    /// The path it was bought for.
+    pub path: String,
+    /// How the seller spelled the scheme, and wants it spelled back.
+    pub scheme: Scheme,
+    /// The token, exactly as received.
+    pub token: Token,
+    /// The proof of payment.
+    pub preimage: Preimage,
+    /// What was paid, without fees, in millisatoshis.
+    pub price: Msat,
+    /// What routing cost, in millisatoshis.
+    pub fee: Msat,
+    /// When it was bought.
+    pub bought_at: UnixSeconds,
+    /// Whether and where it is still tried.
+    pub standing: Standing,
+}
+
+/// Whether and where a credential is still tried.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// Anywhere on its origin but at these paths, where it was refused.
+    Usable {
+        /// At most [`REFUSED_PATHS_MAX`].
+        refused_at: Vec<String>,
+    },
+    /// Nowhere: it was refused at the path it was bought for.
+    Refused,
+}
+
+/// Everything in a store.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Every credential, refused ones included, oldest first.
+    pub tokens: Vec<StoredToken>,
+    /// Files that could not be read, and why. They do not keep the others from being used.
+    pub unreadable: Vec<StoreError>,
+}
+
+impl StoredToken {
+    /// The payment that bought it; names it.
+    #[must_use]
+    pub fn payment_hash(&self) -> PaymentHash {
+        self.preimage.payment_hash()
+    }
+
+    /// The value of the `Authorization` line to present: the token byte for byte as it was
+    /// sold, under the scheme name it was sold under. Marked sensitive, so it has no `Debug`.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: base64 and hexadecimal are visible ASCII.
+    pub fn authorization(&self) -> Result<HeaderValue, InvalidHeaderValue> {
+        let text = format!(
+            "{} {}:{}",
+            self.scheme,
+            self.token.to_base64(),
+            self.preimage.expose_hex()
+        );
+        let mut value = HeaderValue::try_from(text)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    fn is_tried_at(&self, path: &str) -> bool {
+        match &self.standing {
+            Standing::Refused => false,
+            Standing::Usable { refused_at } if refused_at.len() >= REFUSED_PATHS_MAX => {
+                is_path_prefix(&self.path, path) && !refused_at.iter().any(|at| at == path)
+            }
+            Standing::Usable { refused_at } => !refused_at.iter().any(|at| at == path),
+        }
+    }
+
+    fn refuse_at(&mut self, path: &str) {
+        match &mut self.standing {
+            Standing::Refused => {}
+            Standing::Usable { .. } if self.path == path => self.standing = Standing::Refused,
+            Standing::Usable { refused_at } => {
+                if refused_at.len() < REFUSED_PATHS_MAX {
+                    refused_at.push(path.to_owned());
+                }
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, creating it as needed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] when the directory cannot be made.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let dir = dir.join(TOKEN_DIR);
+        disk::create_private_dir(&dir).map_err(|source| io_error(&dir, source))?;
+        Ok(Self { dir })
+    }
+
+    /// Keeps a credential. One that is there already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be written and flushed.
+    pub fn put(&self, token: &StoredToken) -> Result<(), StoreError> {
+        let _turn = self.lock()?;
+        let usable = self.usable_path(&token.origin, &token.payment_hash());
+        let refused = self.refused_path(&token.origin, &token.payment_hash());
+        if usable.exists() || refused.exists() {
+            return Ok(());
+        }
+        match token.standing {
+            Standing::Usable { .. } => write(&usable, token),
+            Standing::Refused => write(&refused, token),
+        }
+    }
+
+    /// The credentials worth trying for a path, best first.
+    ///
+    /// Unreadable files are left out here and named by [`all`](Self::all).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] when the directory cannot be read.
+    pub fn candidates(&self, origin: &Origin, path: &str) -> Result<Vec<StoredToken>, StoreError> {
+        let mut listing = Listing::default();
+        read_dir(&self.origin_dir(origin), &mut listing)?;
+        let mut tokens = listing.tokens;
+        tokens.retain(|token| token.origin == *origin && token.is_tried_at(path));
+        tokens.sort_by_key(|token| {
+            let matched = is_path_prefix(&token.path, path).then_some(token.path.len());
+            Reverse((matched, token.bought_at.as_secs()))
+        });
+        Ok(tokens)
+    }
+
+    /// Remembers that a credential was refused at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when that cannot be written; the credential is then as it was.
+    pub fn refuse(
+        &self,
+        origin: &Origin,
+        hash: &PaymentHash,
+        path: &str,
+    ) -> Result<(), StoreError> {
+        let _turn = self.lock()?;
+        let usable = self.usable_path(origin, hash);
+        // Read again under the lock: another process may have learnt something meanwhile.
+        let Some(mut token) = read_if_there(&usable)? else {
+            return Ok(());
+        };
+        token.refuse_at(path);
+        match token.standing {
+            Standing::Usable { .. } => write(&usable, &token),
+            Standing::Refused => {
+                let refused = self.refused_path(origin, hash);
+                write(&refused, &token)?;
+                disk::remove(&usable).map_err(|source| io_error(&usable, source))
+            }
+        }
+    }
+
+    /// Forgets every refusal of a credential, so that it is tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when that cannot be written; the credential is then as it was.
+    pub fn forgive(&self, origin: &Origin, hash: &PaymentHash) -> Result<(), StoreError> {
+        let _turn = self.lock()?;
+        let (usable, refused) = (
+            self.usable_path(origin, hash),
+            self.refused_path(origin, hash),
+        );
+        let found = match read_if_there(&usable)? {
+            Some(token) => Some(token),
+            None => read_if_there(&refused)?,
+        };
+        let Some(mut token) = found else {
+            return Ok(());
+        };
+        token.standing = Standing::default();
+        write(&usable, &token)?;
+        disk::remove(&refused).map_err(|source| io_error(&refused, source))
+    }
+
+    /// True when a payment's credential is here, usable or refused.
+    #[must_use]
+    pub fn holds(&self, origin: &Origin, hash: &PaymentHash) -> bool {
+        self.usable_path(origin, hash).exists() || self.refused_path(origin, hash).exists()
+    }
+
+    /// Every credential of every origin, refused ones included.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] when a directory cannot be read.
+    pub fn all(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(&self.dir).map_err(|source| io_error(&self.dir, source))? {
+            let dir = entry.map_err(|source| io_error(&self.dir, source))?.path();
+            if dir.is_dir() {
+                read_dir(&dir, &mut listing)?;
+                read_dir(&dir.join(REFUSED_DIR), &mut listing)?;
+            }
+        }
+        listing
+            .tokens
+            .sort_by_key(|token| (token.bought_at.as_secs(), token.payment_hash()));
+        Ok(listing)
+    }
+
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.dir.join(LOCK_FILE);
+        let lock = || {
+            let file = disk::private_file().open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(|source| io_error(&path, source))
+    }
+
+    fn origin_dir(&self, origin: &Origin) -> PathBuf {
+        self.dir.join(origin.directory_name())
+    }
+
+    fn usable_path(&self, origin: &Origin, hash: &PaymentHash) -> PathBuf {
+        self.origin_dir(origin).join(format!("{hash}.json"))
+    }
+
+    fn refused_path(&self, origin: &Origin, hash: &PaymentHash) -> PathBuf {
+        self.origin_dir(origin)
+            .join(REFUSED_DIR)
+            .join(format!("{hash}.json"))
+    }
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self::Usable {
+            refused_at: Vec::new(),
+        }
+    }
+}
+
+/// True when `path` is `prefix` or lies below it.
+fn is_path_prefix(prefix: &str, path: &str) -> bool {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn write(path: &Path, token: &StoredToken) -> Result<(), StoreError> {
+    let write = || {
+        if let Some(parent) = path.parent() {
+            disk::create_private_dir(parent)?;
+        }
+        disk::replace(path, file::encode(token)?.as_bytes())
+    };
+    write().map_err(|source| io_error(path, source))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<StoredToken>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => read(path, &bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(io_error(path, source)),
+    }
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<StoredToken, StoreError> {
+    file::decode(bytes).map_err(|reason| StoreError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+/// Reads the credentials directly in `dir`; a directory that is not there holds none.
+fn read_dir(dir: &Path, listing: &mut Listing) -> Result<(), StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(io_error(dir, source)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|source| io_error(dir, source))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            match read_if_there(&path) {
+                Ok(token) => listing.tokens.extend(token),
+                Err(error) => listing.unreadable.push(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn io_error(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not a credential of ours.
+    #[error("{} is not a stored credential: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it. Never its content.
+        reason: String,
+    },
+}
+
+const TOKEN_DIR: &str = "tokens";
+const REFUSED_DIR: &str = "refused";
+const LOCK_FILE: &str = "lock";
+
+/// How many paths a credential may be refused at and still be tried at unrelated ones.
+pub const REFUSED_PATHS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests;
