@@ -1,0 +1,230 @@
+//! What can be typed. Each command's work is in its file in `commands/`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use http::Uri;
+use l402::Msat;
+
+/// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
+#[derive(Debug, Parser)]
+#[command(name = "tollway", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print results and errors as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log more: -v what happened, -vv each request, -vvv everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// The configuration file; default: config.toml in the tollway folder.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show a whole paid request on a private Lightning network, then keep serving.
+    Demo(DemoArgs),
+    /// Fetch a URL, paying for it when asked and allowed.
+    Get(GetArgs),
+    /// Run a private Lightning network with two funded wallets. Its coins are worthless.
+    Sandbox(SandboxArgs),
+    /// Put a price on an HTTP or gRPC service.
+    Serve(ServeArgs),
+    /// Explain, narrow or check a token.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Exit after the paid request, with an error if any step failed.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Where the gateway listens.
+    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Price of one request.
+    #[arg(long, default_value = "10sat", value_name = "AMOUNT")]
+    pub(crate) price: Msat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SandboxArgs {
+    /// Port of the seller's LND API; 0 takes any free one.
+    #[arg(long, default_value_t = 10_009, value_name = "PORT")]
+    pub(crate) seller_port: u16,
+    /// Port of the buyer's LND API; 0 takes any free one.
+    #[arg(long, default_value_t = 10_010, value_name = "PORT")]
+    pub(crate) buyer_port: u16,
+    /// Where wallets and sandbox.json are kept; default: sandbox in the tollway folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The service behind the gateway: http://host:port or https://host.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Uri,
+    /// Price of one request, like 10sat or 2500msat.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) price: Msat,
+    /// Who is paid: sandbox:seller, lndconnect://… or a name from the configuration.
+    /// Default: the seller of the running sandbox.
+    #[arg(long, value_name = "URI")]
+    pub(crate) wallet: Option<String>,
+    /// Where to listen for HTTP/1.1 and HTTP/2 without TLS.
+    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Where to listen with TLS as well; needs --tls-cert and --tls-key.
+    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Certificate chain, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Where /metrics and /healthz answer; off by default.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Name of the service in tokens, metrics and the ledger.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) service: String,
+    /// Seconds a bought token stays valid; default: until revoked.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) valid_for: Option<std::num::NonZeroU64>,
+    /// Requests one payment buys; default: as many as wanted.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_uses: Option<std::num::NonZeroU64>,
+    /// Worker threads, each with its own upstream connections; default: one a core.
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<std::num::NonZeroUsize>,
+    /// Challenges one client network may ask for in a minute.
+    #[arg(long, value_name = "N")]
+    pub(crate) challenges_per_minute: Option<std::num::NonZeroU32>,
+    /// Answer a failing credential with 401 instead of 402.
+    #[arg(long)]
+    pub(crate) strict_status: bool,
+    /// Leave out the LSAT challenge line that older clients need.
+    #[arg(long)]
+    pub(crate) no_lsat: bool,
+    /// Where master key and ledger are kept; default: gateway in the tollway folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GetArgs {
+    /// What to fetch.
+    pub(crate) url: Uri,
+    /// Write the body to a file instead of standard output; `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The method; default GET, or POST with -d.
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub(crate) method: Option<http::Method>,
+    /// A header, `Name: value`. May be repeated.
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// The request body; `@FILE` reads it from a file, `@-` from standard input.
+    #[arg(short, long, value_name = "DATA")]
+    pub(crate) data: Option<String>,
+    /// Pay with: sandbox:buyer, lndconnect://… or a name from the configuration.
+    /// Default: the buyer of the running sandbox.
+    #[arg(long, value_name = "URI")]
+    pub(crate) wallet: Option<String>,
+    /// The highest price to pay; default 1000sat.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_cost: Option<Msat>,
+    /// The highest routing fee to pay on top; default 10sat.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_fee: Option<Msat>,
+    /// Never pay: show what is asked instead.
+    #[arg(long)]
+    pub(crate) no_pay: bool,
+    /// Seconds to wait for the payment.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) payment_timeout: u64,
+    /// Send credentials and pay over plain HTTP to hosts that are not this machine.
+    #[arg(long)]
+    pub(crate) allow_insecure: bool,
+    /// Trust this certificate authority as well, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// Say nothing but the body.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Add caveats: the result can do less, never more.
+    Attenuate(AttenuateArgs),
+    /// Say what a token, credential or challenge contains.
+    Inspect(InspectArgs),
+    /// Check a token or credential against a key.
+    Verify(VerifyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AttenuateArgs {
+    /// A token (base64, hex or JSON) or a credential; `-` reads standard input.
+    pub(crate) token: String,
+    /// Caveats to add, `condition=value`.
+    #[arg(required = true, value_name = "CAVEAT")]
+    pub(crate) caveats: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// A token (base64, hex or JSON), a credential or a challenge; `-` reads standard input.
+    pub(crate) token: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// A token (base64, hex or JSON) or a credential; `-` reads standard input.
+    pub(crate) token: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// The service the request is for.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) service: String,
+    /// The capability the route needs.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) capability: Option<String>,
+    /// The method of the request.
+    #[arg(long, default_value = "GET", value_name = "METHOD")]
+    pub(crate) method: String,
+    /// The path of the request.
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    pub(crate) path: String,
+    /// The client's address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ip: Option<IpAddr>,
+    /// The request's Origin header.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Option<String>,
+    /// When the request arrives, in Unix seconds; default now.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct KeyArgs {
+    /// The gateway's master key file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The master key in hexadecimal. Other users of this machine can see it: prefer --key-file.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) key: Option<String>,
+    /// This one token's root key in hexadecimal.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) root_key: Option<String>,
+}

@@ -1,0 +1,131 @@
+//! `tollway token inspect`: what a token says, in words.
+
+use l402::{Challenge, Identifier, Invoice, Macaroon};
+use serde_json::{Value, json};
+
+use super::presented::Presented;
+use crate::cli::InspectArgs;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Prints everything that can be read without a key. Nothing in it is verified.
+pub(super) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
+    let presented = Presented::read(&args.token)?;
+    let macaroon = presented.macaroon();
+    let mut report = Report::of_macaroon(macaroon);
+    let payment_hash = Identifier::parse(macaroon.identifier())
+        .ok()
+        .map(|identifier| identifier.payment_hash);
+    match &presented {
+        Presented::Token(_) => report.add("form", "token", "a token without its payment"),
+        Presented::Challenge { challenge, .. } => {
+            report.add(
+                "form",
+                "challenge",
+                "a challenge: pay the invoice to make the token valid",
+            );
+            report.add_invoice(challenge, payment_hash);
+        }
+        Presented::Credential { credential, .. } => {
+            report.add(
+                "form",
+                "credential",
+                "a credential: a token and its preimage, keep it secret",
+            );
+            let paid = payment_hash.is_some_and(|hash| credential.preimage().pays(&hash));
+            let words = if paid {
+                "yes, the preimage hashes to the payment hash"
+            } else {
+                "no, the preimage is for another payment"
+            };
+            report.add("paid", paid, words);
+        }
+    }
+    output.report(&report.lines, &Value::Object(report.json));
+    Ok(())
+}
+
+/// The same facts twice: lines for people, JSON for programs.
+#[derive(Default)]
+struct Report {
+    lines: Vec<(String, String)>,
+    json: serde_json::Map<String, Value>,
+}
+
+impl Report {
+    fn of_macaroon(macaroon: &Macaroon) -> Self {
+        let mut report = Self::default();
+        report.text("location", &String::from_utf8_lossy(macaroon.location()));
+        match Identifier::parse(macaroon.identifier()) {
+            Ok(identifier) => {
+                report.add("version", 0, "0");
+                report.text("payment_hash", &identifier.payment_hash.to_string());
+                report.text("token_id", &identifier.token_id.to_string());
+            }
+            Err(error) => report.text("identifier", &format!("not an L402 identifier: {error}")),
+        }
+        let mut caveats = Vec::new();
+        for caveat in macaroon.unverified_caveats() {
+            let text = shown(caveat.condition(), caveat.is_third_party());
+            report.lines.push(("caveat".to_owned(), text.clone()));
+            caveats.push(text);
+        }
+        report.json.insert("caveats".to_owned(), json!(caveats));
+        report.add(
+            "size",
+            macaroon.as_bytes().len(),
+            &format!("{} bytes", macaroon.as_bytes().len()),
+        );
+        report
+    }
+
+    fn add_invoice(&mut self, challenge: &Challenge, token_hash: Option<l402::PaymentHash>) {
+        let invoice = match Invoice::parse(&challenge.invoice) {
+            Ok(invoice) => invoice,
+            Err(error) => return self.text("invoice", &format!("unreadable: {error}")),
+        };
+        let amount = invoice.amount().map_or_else(
+            || "none: refuse to pay it".to_owned(),
+            |amount| amount.to_string(),
+        );
+        self.add(
+            "amount_msat",
+            invoice.amount().map(l402::Msat::as_msat),
+            &amount,
+        );
+        self.text("network", invoice.network().name());
+        self.add(
+            "expires_at",
+            invoice.expires_at().as_secs(),
+            &format!("{} (Unix seconds)", invoice.expires_at()),
+        );
+        let matches = token_hash == Some(invoice.payment_hash());
+        let words = if matches {
+            "yes"
+        } else {
+            "no: paying would not make the token valid"
+        };
+        self.add("invoice_pays_for_token", matches, words);
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.add(name, text, text);
+    }
+
+    fn add(&mut self, name: &str, value: impl Into<Value>, words: &str) {
+        self.json.insert(name.to_owned(), value.into());
+        self.lines.push((name.replace('_', " "), words.to_owned()));
+    }
+}
+
+/// A caveat as text. The preimage in one is half of a credential and is left out.
+fn shown(condition: &[u8], third_party: bool) -> String {
+    if third_party {
+        return format!("a third party's ({} bytes)", condition.len());
+    }
+    match std::str::from_utf8(condition) {
+        Ok(text) if text.starts_with("preimage=") => "preimage=(hidden)".to_owned(),
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_not_utf8) => format!("not text ({} bytes)", condition.len()),
+    }
+}
