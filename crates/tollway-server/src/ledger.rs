@@ -8,6 +8,8 @@
 //! Nothing is written for a challenge nobody paid.
 
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -18,6 +20,8 @@ use futures_util::future::BoxFuture;
 use l402::{Msat, PaymentHash, TokenId, UnixSeconds};
 
 pub use self::memory::MemoryLedger;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{OpenError, SqliteLedger};
 use crate::offer::ServiceName;
 use crate::refusal::ReasonCode;
 

@@ -1,0 +1,321 @@
+//! The ledger's file: may it be opened, and does it have the tables of this version?
+//!
+//! `user_version` counts the migrations applied, `application_id` says that the file is a
+//! ledger at all. A migration that has been released is never edited; another is appended.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Why the ledger cannot be opened. Raised before anything is served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Others may read the file.
+    #[error("others can read the ledger `{path}` (mode {mode:o}): run `chmod 600` on it")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file cannot be opened or created.
+    #[error("the ledger `{path}` cannot be opened")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is a database of another program.
+    #[error("`{path}` is a database of another program: name another file for the ledger")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of this program wrote the file.
+    #[error("the ledger `{path}` has version {found}, this program knows {known}: use a later one")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// The latest version this program knows.
+        known: usize,
+    },
+    /// The database does not work.
+    #[error("the ledger `{path}` is not a working database")]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The operating system gives no thread to write with.
+    #[error("no thread to write the ledger with")]
+    Thread(#[source] io::Error),
+}
+
+/// Opens the file at `path` and brings its tables to this version.
+pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    private_file(path)?;
+    let store = |source| OpenError::Store {
+        path: path.to_owned(),
+        source,
+    };
+    let mut connection = Connection::open(path).map_err(store)?;
+    let found = version(&connection).map_err(store)?;
+    match found {
+        None => {
+            return Err(OpenError::Foreign {
+                path: path.to_owned(),
+            });
+        }
+        Some(found) if found > MIGRATIONS.len() => {
+            return Err(OpenError::Newer {
+                path: path.to_owned(),
+                found,
+                known: MIGRATIONS.len(),
+            });
+        }
+        Some(_) => {}
+    }
+    configure(&connection).map_err(store)?;
+    migrate(&mut connection).map_err(store)?;
+    Ok(connection)
+}
+
+/// SQLite gives the files it puts beside this one the same permissions.
+#[cfg(unix)]
+fn private_file(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+
+    let file = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let opened: File = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(OWNER_ONLY)
+        .open(path)
+        .map_err(file)?;
+    let mode = opened.metadata().map_err(file)?.permissions().mode() & PERMISSION_BITS;
+    if mode & !OWNER_ONLY != 0 {
+        return Err(OpenError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn private_file(_path: &Path) -> Result<(), OpenError> {
+    Ok(())
+}
+
+/// Migrations applied so far; `None` when the file is not a ledger.
+fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let version = number("user_version")?;
+    let empty = tables == 0 && version == 0;
+    if !empty && number("application_id")? != APPLICATION_ID {
+        return Ok(None);
+    }
+    Ok(usize::try_from(version).ok())
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Applies what is missing. Looks again under the lock: another process may have been first.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let applied = version(&transaction)?.unwrap_or(MIGRATIONS.len());
+    for migration in MIGRATIONS.iter().skip(applied) {
+        transaction.execute_batch(migration)?;
+    }
+    if applied < MIGRATIONS.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    }
+    transaction.commit()
+}
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE tokens (
+    token_id      BLOB PRIMARY KEY,
+    payment_hash  BLOB NOT NULL,
+    service       TEXT NOT NULL,
+    paid_msat     INTEGER,
+    first_used_at INTEGER NOT NULL,
+    last_used_at  INTEGER NOT NULL,
+    requests      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sales (
+    service      TEXT NOT NULL,
+    utc_day      INTEGER NOT NULL,
+    payments     INTEGER NOT NULL DEFAULT 0,
+    revenue_msat INTEGER NOT NULL DEFAULT 0,
+    unpriced     INTEGER NOT NULL DEFAULT 0,
+    requests     INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (service, utc_day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE refusals (
+    service TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    utc_day INTEGER NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (service, reason, utc_day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE uses (
+    token_id BLOB PRIMARY KEY,
+    used     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revoked_tokens (
+    token_id BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revoked_before (
+    only_row      INTEGER PRIMARY KEY CHECK (only_row = 0),
+    minted_before INTEGER NOT NULL
+) STRICT;
+"];
+/// `toll` in ASCII.
+const APPLICATION_ID: i64 = 0x746f_6c6c;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+#[cfg(unix)]
+const OWNER_ONLY: u32 = 0o600;
+#[cfg(unix)]
+const PERMISSION_BITS: u32 = 0o777;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_new_ledger_has_this_version_and_opens_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+
+        for _ in 0..2 {
+            let connection = open(&path).unwrap();
+            assert_eq!(version(&connection).unwrap(), Some(MIGRATIONS.len()));
+        }
+    }
+
+    #[test]
+    fn the_database_of_another_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        private_file(&path).unwrap();
+        let theirs = Connection::open(&path).unwrap();
+        theirs.execute_batch("CREATE TABLE theirs (a)").unwrap();
+
+        assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
+        assert!(!table_exists(&theirs, "tokens"));
+    }
+
+    #[test]
+    fn a_ledger_of_a_later_version_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let later = open(&path).unwrap();
+        later.pragma_update(None, "user_version", 99).unwrap();
+        drop(later);
+
+        let refused = open(&path).unwrap_err();
+
+        assert!(matches!(refused, OpenError::Newer { found: 99, .. }));
+    }
+
+    #[test]
+    fn what_is_not_a_database_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        private_file(&path).unwrap();
+        fs::write(
+            &path,
+            "not a database at all, but long enough to be one".repeat(100),
+        )
+        .unwrap();
+
+        assert!(matches!(open(&path), Err(OpenError::Store { .. })));
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .starts_with("not a database")
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let refused = open(Path::new("/nowhere/at/all/ledger.db")).unwrap_err();
+
+        assert!(
+            refused.to_string().contains("/nowhere/at/all/ledger.db"),
+            "{refused}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_read_the_ledger_or_what_lies_beside_it() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let _open = open(&path).unwrap();
+
+        let files = fs::read_dir(folder.path()).unwrap();
+        let modes: Vec<u32> = files
+            .map(|file| file.unwrap().metadata().unwrap().permissions().mode() & PERMISSION_BITS)
+            .collect();
+        assert!(modes.len() > 1, "the write-ahead log is a file of its own");
+        assert!(modes.iter().all(|&mode| mode == OWNER_ONLY), "{modes:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_ledger_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        drop(open(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+
+        let refused = open(&path).unwrap_err();
+
+        assert!(
+            matches!(refused, OpenError::Exposed { mode: 0o640, .. }),
+            "{refused}"
+        );
+    }
+
+    fn table_exists(connection: &Connection, name: &str) -> bool {
+        connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_schema WHERE name = ?1",
+                [name],
+                |row| row.get::<_, i64>(0),
+            )
+            .unwrap()
+            > 0
+    }
+}
