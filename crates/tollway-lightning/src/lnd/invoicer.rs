@@ -1,0 +1,205 @@
+//! Being paid by way of LND.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use l402::{Invoice, Msat, Network, PaymentHash};
+
+use super::link::{Link, answer};
+use super::proto::lnrpc;
+use super::proto::lnrpc::invoice::InvoiceState as LndState;
+use super::status::{CallError, Fate};
+use crate::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+
+/// The half of an LND wallet that can be paid. Made by [`Lnd::invoicer`](super::Lnd::invoicer).
+///
+/// Give it a macaroon that cannot spend (`invoice.macaroon` and `info:read`): this type never
+/// spends, and then the process it runs in cannot either.
+#[derive(Clone)]
+pub struct LndInvoicer {
+    link: Arc<Link>,
+}
+
+impl LndInvoicer {
+    pub(super) const fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    async fn add(&self, terms: InvoiceTerms) -> Result<Invoice, InvoicerError> {
+        let request = request(&terms)?;
+        let mut lightning = self.link.lightning();
+        let added = answer(lightning.add_invoice(request)).await?;
+        read_added(&added, &terms)
+    }
+
+    async fn state(&self, hash: PaymentHash) -> Result<Option<InvoiceState>, InvoicerError> {
+        let mut lightning = self.link.lightning();
+        let request = lnrpc::PaymentHash {
+            r_hash: hash.as_bytes().to_vec(),
+            ..Default::default()
+        };
+        match answer(lightning.lookup_invoice(request)).await {
+            Ok(invoice) => read_state(&invoice).map(Some),
+            Err(CallError {
+                fate: Fate::NotFound,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Invoicer for LndInvoicer {
+    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>> {
+        Box::pin(async { Ok(self.link.network().await?) })
+    }
+
+    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+        Box::pin(self.add(terms))
+    }
+
+    fn lookup(
+        &self,
+        hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>> {
+        Box::pin(self.state(hash))
+    }
+}
+
+impl fmt::Debug for LndInvoicer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LndInvoicer")
+            .field(&self.link.address)
+            .finish()
+    }
+}
+
+/// LND reads zero as "any amount" and as "an hour": neither was asked for, so neither is sent.
+fn request(terms: &InvoiceTerms) -> Result<lnrpc::Invoice, InvoicerError> {
+    if terms.amount.is_zero() {
+        return Err(refused("an invoice over zero would take any amount"));
+    }
+    if terms.expiry_secs == 0 {
+        return Err(refused("an invoice that expires at once cannot be paid"));
+    }
+    let value_msat = i64::try_from(terms.amount.as_msat())
+        .map_err(|_too_much| refused(format!("no wallet can ask for {}", terms.amount)))?;
+    Ok(lnrpc::Invoice {
+        memo: terms.memo.clone(),
+        value_msat,
+        expiry: terms.expiry_secs.into(),
+        ..Default::default()
+    })
+}
+
+/// A token is sold for the hash in this invoice, so it is believed only as far as it says
+/// itself what was asked.
+fn read_added(
+    added: &lnrpc::AddInvoiceResponse,
+    terms: &InvoiceTerms,
+) -> Result<Invoice, InvoicerError> {
+    let invoice = Invoice::parse(&added.payment_request)
+        .map_err(|error| refused(format!("the node answered an unreadable invoice: {error}")))?;
+    if invoice.amount() != Some(terms.amount) {
+        return Err(refused("the node answered an invoice over another amount"));
+    }
+    Ok(invoice)
+}
+
+fn read_state(invoice: &lnrpc::Invoice) -> Result<InvoiceState, InvoicerError> {
+    match LndState::try_from(invoice.state) {
+        Ok(LndState::Open | LndState::Accepted) => Ok(InvoiceState::Open),
+        Ok(LndState::Canceled) => Ok(InvoiceState::Canceled),
+        Ok(LndState::Settled) => match u64::try_from(invoice.amt_paid_msat) {
+            Ok(msat) => Ok(InvoiceState::Settled {
+                received: Msat::from_msat(msat),
+            }),
+            Err(_) => Err(refused("the node answered that less than nothing was paid")),
+        },
+        Err(_) => Err(refused(format!(
+            "the node answered an unknown invoice state, {}",
+            invoice.state
+        ))),
+    }
+}
+
+fn refused(reason: impl Into<String>) -> InvoicerError {
+    InvoicerError::Refused {
+        reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lnd_would_read_otherwise_is_never_sent() {
+        for (amount, expiry_secs) in [
+            (Msat::ZERO, 60),
+            (Msat::from_msat(1), 0),
+            (Msat::MAX, 60),
+            (Msat::from_msat(1 << 63), 60),
+        ] {
+            let terms = InvoiceTerms {
+                amount,
+                memo: String::new(),
+                expiry_secs,
+            };
+            assert!(
+                matches!(request(&terms), Err(InvoicerError::Refused { .. })),
+                "{terms:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_invoice_over_another_amount_is_refused() {
+        // BOLT 11, "Examples": 2500 µBTC for a cup of coffee.
+        const COFFEE: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+        for (msat, text, ok) in [
+            (250_000_000, COFFEE, true),
+            (250_000_001, COFFEE, false),
+            (250_000_000, "", false),
+            (250_000_000, "lnbcrt1", false),
+        ] {
+            let terms = InvoiceTerms {
+                amount: Msat::from_msat(msat),
+                memo: String::new(),
+                expiry_secs: 60,
+            };
+            let added = lnrpc::AddInvoiceResponse {
+                payment_request: text.to_owned(),
+                ..Default::default()
+            };
+            assert_eq!(read_added(&added, &terms).is_ok(), ok, "{msat} {text}");
+        }
+    }
+
+    #[test]
+    fn only_a_settled_invoice_was_paid() {
+        for (state, msat, expected) in [
+            (LndState::Open as i32, 7, Some(InvoiceState::Open)),
+            (LndState::Accepted as i32, 7, Some(InvoiceState::Open)),
+            (LndState::Canceled as i32, 7, Some(InvoiceState::Canceled)),
+            (
+                LndState::Settled as i32,
+                7,
+                Some(InvoiceState::Settled {
+                    received: Msat::from_msat(7),
+                }),
+            ),
+            (LndState::Settled as i32, -1, None),
+            (4, 7, None),
+            (-1, 7, None),
+        ] {
+            let invoice = lnrpc::Invoice {
+                state,
+                amt_paid_msat: msat,
+                ..Default::default()
+            };
+            assert_eq!(read_state(&invoice).ok(), expected, "{state} {msat}");
+        }
+    }
+}

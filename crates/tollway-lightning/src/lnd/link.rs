@@ -1,0 +1,178 @@
+//! One connection to one node, shared by whoever needs it.
+//!
+//! Nothing is sent before the first call, which connects; a connection that broke is replaced
+//! by the next call. Every call has a deadline, and a node that stops answering pings is given
+//! up, so that no call hangs on a connection that is gone.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use l402::Network;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Response, Status};
+
+use super::proto::lnrpc::GetInfoRequest;
+use super::proto::lnrpc::lightning_client::LightningClient;
+use super::proto::routerrpc::router_client::RouterClient;
+use super::status::{CallError, Fate};
+use super::tls::OnlyCertificate;
+use super::{LndConnect, LndInvoicer, LndPayer};
+
+/// A node reached over gRPC. Cheap to clone: clones share one connection.
+///
+/// The connection lives on the runtime that makes the first call. `Debug` shows the address
+/// only.
+#[derive(Clone)]
+pub struct Lnd {
+    link: Arc<Link>,
+}
+
+impl Lnd {
+    /// Prepares to speak to a node; the first call connects.
+    ///
+    /// # Errors
+    ///
+    /// [`LndError`] when TLS cannot be set up for the node's host.
+    pub fn new(connect: &LndConnect) -> Result<Self, LndError> {
+        let link = Link {
+            address: connect.address(),
+            endpoint: endpoint(connect).map_err(LndError)?,
+            macaroon: MacaroonHeader::new(connect),
+            channel: OnceLock::new(),
+            network: OnceLock::new(),
+        };
+        Ok(Self {
+            link: Arc::new(link),
+        })
+    }
+
+    /// The half that can be paid, and cannot spend.
+    #[must_use]
+    pub fn invoicer(&self) -> LndInvoicer {
+        LndInvoicer::new(Arc::clone(&self.link))
+    }
+
+    /// The half that can pay.
+    #[must_use]
+    pub fn payer(&self) -> LndPayer {
+        LndPayer::new(Arc::clone(&self.link))
+    }
+}
+
+impl fmt::Debug for Lnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lnd").field(&self.link.address).finish()
+    }
+}
+
+/// TLS cannot be set up for a node.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up TLS for the node")]
+pub struct LndError(#[source] tonic::transport::Error);
+
+/// The connection and what is known about the node at its other end.
+pub(super) struct Link {
+    pub(super) address: String,
+    endpoint: Endpoint,
+    macaroon: MacaroonHeader,
+    channel: OnceLock<Channel>,
+    network: OnceLock<Network>,
+}
+
+pub(super) type Transport = InterceptedService<Channel, MacaroonHeader>;
+
+impl Link {
+    pub(super) fn lightning(&self) -> LightningClient<Transport> {
+        LightningClient::with_interceptor(self.channel(), self.macaroon.clone())
+    }
+
+    pub(super) fn router(&self) -> RouterClient<Transport> {
+        RouterClient::with_interceptor(self.channel(), self.macaroon.clone())
+    }
+
+    /// The node's network. Asked once: a node does not change it while it runs.
+    pub(super) async fn network(&self) -> Result<Network, CallError> {
+        if let Some(network) = self.network.get() {
+            return Ok(*network);
+        }
+        let mut lightning = self.lightning();
+        let info = answer(lightning.get_info(GetInfoRequest {})).await?;
+        let name = info.chains.first().map_or("", |chain| &chain.network);
+        let network = name.parse().map_err(|unknown| CallError {
+            fate: Fate::Refused,
+            reason: format!("the node names no network tollway knows: {unknown}"),
+        })?;
+        Ok(*self.network.get_or_init(|| network))
+    }
+
+    /// Made by the first call, because the connection needs the runtime that call runs on.
+    fn channel(&self) -> Channel {
+        self.channel
+            .get_or_init(|| self.endpoint.connect_lazy())
+            .clone()
+    }
+}
+
+/// Waits for an answer, for as long as any answer but a payment's may take.
+pub(super) async fn answer<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answered) => Ok(answered?.into_inner()),
+        Err(_elapsed) => Err(CallError::lost(format!(
+            "no answer within {} s",
+            CALL_DEADLINE.as_secs()
+        ))),
+    }
+}
+
+fn endpoint(connect: &LndConnect) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("https://{}", connect.address()))?
+        .connect_timeout(CONNECT_DEADLINE)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_DEADLINE)
+        .keep_alive_while_idle(true);
+    let tls = ClientTlsConfig::new().domain_name(connect.host());
+    match connect.certificate() {
+        Some(certificate) => {
+            let only = Arc::new(OnlyCertificate::new(certificate.clone()));
+            endpoint.tls_config_with_verifier(tls, only)
+        }
+        None => endpoint.tls_config(tls.with_webpki_roots()),
+    }
+}
+
+/// Adds the macaroon to every call, as LND reads it: hexadecimal, in `macaroon`.
+#[derive(Clone)]
+pub(super) struct MacaroonHeader(Option<MetadataValue<Ascii>>);
+
+impl MacaroonHeader {
+    fn new(connect: &LndConnect) -> Self {
+        let value = MetadataValue::try_from(connect.macaroon().to_hex()).ok();
+        Self(value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        }))
+    }
+}
+
+impl Interceptor for MacaroonHeader {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(macaroon) = &self.0 {
+            request.metadata_mut().insert("macaroon", macaroon.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A healthy node answers within milliseconds; one that is swapping or starting, within seconds.
+pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// LND closes connections that ping more often than every 5 s.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,0 +1,472 @@
+//! Paying by way of LND.
+//!
+//! LND pays a payment hash once, whoever asks and however often; what it cannot do is tell a
+//! caller whose connection broke what became of the request. So every payment that does not end
+//! in plain sight is looked up once, and where that leaves a doubt the answer is
+//! [`PayError::Unknown`], never a guess.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use l402::{Invoice, Msat, Network, PaymentHash, Preimage};
+use tokio::time::{Instant, timeout};
+use tonic::{Response, Status, Streaming};
+
+use super::link::{CALL_DEADLINE, Link};
+use super::proto::lnrpc;
+use super::proto::lnrpc::PaymentFailureReason;
+use super::proto::lnrpc::payment::PaymentStatus;
+use super::proto::routerrpc::{SendPaymentRequest, TrackPaymentRequest};
+use super::status::{CallError, Fate};
+use crate::{Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
+
+/// The half of an LND wallet that can pay. Made by [`Lnd::payer`](super::Lnd::payer).
+///
+/// The first payment asks the node for its network, and none for another network is sent.
+#[derive(Clone)]
+pub struct LndPayer {
+    link: Arc<Link>,
+}
+
+impl LndPayer {
+    pub(super) const fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    async fn settle(&self, payment: PaymentTerms) -> Result<Paid, PayError> {
+        self.refuse_foreign(&payment.invoice).await?;
+        let request = request(&payment)?;
+        let hash = payment.invoice.payment_hash();
+        let patience = payment.timeout.saturating_add(SETTLING_GRACE);
+        let begun = Instant::now();
+
+        match self.send(request, hash, patience).await {
+            Ok(end) => outcome(end),
+            Err(error) if error.fate == Fate::Unsent => Err(failed(error.reason)),
+            Err(error) => {
+                let left = patience.saturating_sub(begun.elapsed());
+                outcome_in_doubt(error, self.track_for(hash, left).await)
+            }
+        }
+    }
+
+    /// Coins of one network do not pay an invoice of another, and a node asked to would say so
+    /// in a way that cannot be told from a payment in doubt.
+    async fn refuse_foreign(&self, invoice: &Invoice) -> Result<(), PayError> {
+        let network = self
+            .link
+            .network()
+            .await
+            .map_err(|error| failed(error.reason))?;
+        if invoice.network() == network {
+            return Ok(());
+        }
+        Err(failed(format!(
+            "the invoice is for {}, the wallet is on {network}",
+            invoice.network()
+        )))
+    }
+
+    async fn send(
+        &self,
+        request: SendPaymentRequest,
+        hash: PaymentHash,
+        patience: Duration,
+    ) -> Result<PaymentState, CallError> {
+        let mut router = self.link.router();
+        let sent = router.send_payment_v2(request);
+        within(patience, last_state(sent, hash, Wait::UntilItEnds)).await
+    }
+
+    /// Waits for a payment in doubt to end, or, when no time is left, asks how it stands.
+    async fn track_for(
+        &self,
+        hash: PaymentHash,
+        left: Duration,
+    ) -> Result<Option<PaymentState>, CallError> {
+        if left.is_zero() {
+            return self
+                .track(hash, Wait::ForTheFirstAnswer, CALL_DEADLINE)
+                .await;
+        }
+        self.track(hash, Wait::UntilItEnds, left).await
+    }
+
+    /// What became of a payment, `None` when the node never began it.
+    async fn track(
+        &self,
+        hash: PaymentHash,
+        wait: Wait,
+        patience: Duration,
+    ) -> Result<Option<PaymentState>, CallError> {
+        let mut router = self.link.router();
+        let tracked = router.track_payment_v2(TrackPaymentRequest {
+            payment_hash: hash.as_bytes().to_vec(),
+            no_inflight_updates: wait == Wait::UntilItEnds,
+        });
+        match within(patience, last_state(tracked, hash, wait)).await {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.fate == Fate::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Payer for LndPayer {
+    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+        Box::pin(async { Ok(self.link.network().await?) })
+    }
+
+    fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
+        Box::pin(self.settle(payment))
+    }
+
+    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+        Box::pin(async move {
+            let asked = self.track(hash, Wait::ForTheFirstAnswer, CALL_DEADLINE);
+            Ok(asked.await?)
+        })
+    }
+}
+
+impl fmt::Debug for LndPayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LndPayer").field(&self.link.address).finish()
+    }
+}
+
+/// How long to listen to a stream of payment states.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Wait {
+    ForTheFirstAnswer,
+    UntilItEnds,
+}
+
+fn request(payment: &PaymentTerms) -> Result<SendPaymentRequest, PayError> {
+    if payment.invoice.amount().is_none_or(Msat::is_zero) {
+        return Err(failed("the invoice names no amount"));
+    }
+    let tries_until = payment.timeout.as_secs().max(1);
+    Ok(SendPaymentRequest {
+        payment_request: payment.invoice.as_str().to_owned(),
+        timeout_seconds: i32::try_from(tries_until).unwrap_or(i32::MAX),
+        // A limit beyond what the field holds is no limit; the largest it holds is none either.
+        fee_limit_msat: i64::try_from(payment.fee_max.as_msat()).unwrap_or(i64::MAX),
+        max_parts: PARTS_MAX,
+        no_inflight_updates: true,
+        ..Default::default()
+    })
+}
+
+async fn within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    match timeout(patience, call).await {
+        Ok(answered) => answered,
+        Err(_elapsed) => Err(CallError::lost(
+            "the payment had not ended when time was up",
+        )),
+    }
+}
+
+/// Listens until the payment has ended, or for one message.
+async fn last_state(
+    opened: impl Future<Output = Result<Response<Streaming<lnrpc::Payment>>, Status>>,
+    hash: PaymentHash,
+    wait: Wait,
+) -> Result<PaymentState, CallError> {
+    let mut payments = opened.await?.into_inner();
+    while let Some(payment) = payments.message().await? {
+        let state = read_state(&payment, hash)?;
+        let ended = state != PaymentState::InFlight;
+        if ended || wait == Wait::ForTheFirstAnswer {
+            return Ok(state);
+        }
+    }
+    Err(CallError::lost(
+        "the node stopped telling before the payment ended",
+    ))
+}
+
+/// Reads one message. What cannot be read is no evidence of anything.
+fn read_state(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<PaymentState, CallError> {
+    match PaymentStatus::try_from(payment.status) {
+        Ok(PaymentStatus::Succeeded) => read_paid(payment, hash).map(PaymentState::Settled),
+        Ok(PaymentStatus::Failed) => Ok(PaymentState::Failed {
+            reason: describe(payment.failure_reason()).to_owned(),
+        }),
+        Ok(PaymentStatus::InFlight | PaymentStatus::Initiated | PaymentStatus::Unknown) => {
+            Ok(PaymentState::InFlight)
+        }
+        Err(_) => Err(CallError::lost(format!(
+            "the node answered an unknown payment status, {}",
+            payment.status
+        ))),
+    }
+}
+
+fn read_paid(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<Paid, CallError> {
+    let preimage = Preimage::from_hex(&payment.payment_preimage)
+        .map_err(|error| CallError::lost(format!("the node answered no preimage: {error}")))?;
+    if !preimage.pays(&hash) {
+        return Err(CallError::lost(
+            "the node answered a preimage of another payment",
+        ));
+    }
+    let fee = u64::try_from(payment.fee_msat)
+        .map_err(|_negative| CallError::lost("the node answered a fee below zero"))?;
+    Ok(Paid {
+        preimage,
+        fee: Msat::from_msat(fee),
+    })
+}
+
+fn outcome(state: PaymentState) -> Result<Paid, PayError> {
+    match state {
+        PaymentState::Settled(paid) => Ok(paid),
+        PaymentState::Failed { reason } => Err(failed(reason)),
+        PaymentState::InFlight => Err(unknown("the payment is still on its way")),
+    }
+}
+
+/// What a payment came to whose request failed with `error`, given what the node then said.
+///
+/// A refusal and no trace of a payment, or of a failed one, is a payment that never began. A
+/// lost request may still arrive: then only a settled payment is an answer, since "failed" or
+/// "never heard of it" may be true of the past and not of the next moment.
+fn outcome_in_doubt(
+    error: CallError,
+    tracked: Result<Option<PaymentState>, CallError>,
+) -> Result<Paid, PayError> {
+    let answered = match error.fate {
+        Fate::AlreadyExists | Fate::NotFound | Fate::Refused => true,
+        Fate::Lost | Fate::Unsent => false,
+    };
+    match tracked {
+        Ok(Some(PaymentState::Settled(paid))) => Ok(paid),
+        Ok(Some(PaymentState::Failed { .. })) if answered => Err(failed(error.reason)),
+        Ok(None) if answered && error.fate != Fate::AlreadyExists => Err(failed(error.reason)),
+        Ok(Some(PaymentState::Failed { .. } | PaymentState::InFlight) | None) => {
+            Err(unknown(error.reason))
+        }
+        Err(lookup) => Err(unknown(format!("{}; {}", error.reason, lookup.reason))),
+    }
+}
+
+fn failed(reason: impl Into<String>) -> PayError {
+    PayError::Failed {
+        reason: reason.into(),
+    }
+}
+
+fn unknown(reason: impl Into<String>) -> PayError {
+    PayError::Unknown {
+        reason: reason.into(),
+    }
+}
+
+const fn describe(reason: PaymentFailureReason) -> &'static str {
+    match reason {
+        PaymentFailureReason::FailureReasonNone => "the node did not say why",
+        PaymentFailureReason::FailureReasonTimeout => "no route worked within the time allowed",
+        PaymentFailureReason::FailureReasonNoRoute => "no route to the payee within the fee limit",
+        PaymentFailureReason::FailureReasonError => "the node ran into an error",
+        PaymentFailureReason::FailureReasonIncorrectPaymentDetails => {
+            "the payee refused: invoice unknown, paid already or expired"
+        }
+        PaymentFailureReason::FailureReasonInsufficientBalance => "the wallet has too little",
+        PaymentFailureReason::FailureReasonCanceled => "canceled at the node",
+    }
+}
+
+/// LND's own command line splits into as many; left unset, LND would not split at all.
+const PARTS_MAX: u32 = 16;
+/// An attempt made in the last allowed second still needs time to settle.
+const SETTLING_GRACE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_without_a_trace_or_a_failed_one_is_a_failure() {
+        use Fate::{AlreadyExists, Lost, NotFound, Refused};
+        for (fate, tracked, expected) in [
+            (Refused, Tracked::Never, Outcome::Failed),
+            (Refused, Tracked::Failed, Outcome::Failed),
+            (Refused, Tracked::InFlight, Outcome::Unknown),
+            (Refused, Tracked::Unanswered, Outcome::Unknown),
+            (NotFound, Tracked::Never, Outcome::Failed),
+            (AlreadyExists, Tracked::Never, Outcome::Unknown),
+            (AlreadyExists, Tracked::Failed, Outcome::Failed),
+            (AlreadyExists, Tracked::InFlight, Outcome::Unknown),
+            (AlreadyExists, Tracked::Unanswered, Outcome::Unknown),
+            (Lost, Tracked::Never, Outcome::Unknown),
+            (Lost, Tracked::Failed, Outcome::Unknown),
+            (Lost, Tracked::InFlight, Outcome::Unknown),
+            (Lost, Tracked::Unanswered, Outcome::Unknown),
+        ] {
+            let result = outcome_in_doubt(error(fate), tracked.answer());
+            assert_eq!(Outcome::of(&result), expected, "{fate:?}, {tracked:?}");
+        }
+    }
+
+    #[test]
+    fn a_settled_payment_is_paid_whatever_became_of_the_request() {
+        for fate in [
+            Fate::AlreadyExists,
+            Fate::Lost,
+            Fate::NotFound,
+            Fate::Refused,
+        ] {
+            let settled = Ok(Some(PaymentState::Settled(paid())));
+            assert_eq!(outcome_in_doubt(error(fate), settled).unwrap(), paid());
+        }
+    }
+
+    #[test]
+    fn a_preimage_that_does_not_pay_the_hash_is_no_proof() {
+        let hash = paid().preimage.payment_hash();
+        for (preimage, fee_msat) in [
+            (Preimage::new([8; 32]).expose_hex(), 0),
+            ("0".repeat(64), 0),
+            (String::new(), 0),
+            ("zz".repeat(32), 0),
+            (paid().preimage.expose_hex(), -1),
+        ] {
+            let payment = lnrpc::Payment {
+                payment_preimage: preimage,
+                fee_msat,
+                ..succeeded()
+            };
+            assert_eq!(read_state(&payment, hash).unwrap_err().fate, Fate::Lost);
+        }
+    }
+
+    #[test]
+    fn every_status_is_read_as_what_it_means() {
+        let hash = paid().preimage.payment_hash();
+        let read = |status: i32| {
+            let payment = lnrpc::Payment {
+                status,
+                ..succeeded()
+            };
+            read_state(&payment, hash)
+        };
+
+        assert_eq!(
+            read(PaymentStatus::Succeeded.into()).unwrap(),
+            PaymentState::Settled(paid())
+        );
+        assert!(matches!(
+            read(PaymentStatus::Failed.into()).unwrap(),
+            PaymentState::Failed { .. }
+        ));
+        for status in [
+            PaymentStatus::InFlight,
+            PaymentStatus::Initiated,
+            PaymentStatus::Unknown,
+        ] {
+            assert_eq!(read(status.into()).unwrap(), PaymentState::InFlight);
+        }
+        assert_eq!(read(5).unwrap_err().fate, Fate::Lost);
+    }
+
+    #[test]
+    fn the_fee_limit_and_the_time_are_always_set() {
+        for (fee_max, timeout_ms, fee_limit_msat, timeout_seconds) in [
+            (Msat::ZERO, 0, 0, 1),
+            (Msat::from_msat(1), 999, 1, 1),
+            (Msat::from_msat(1_500), 60_000, 1_500, 60),
+            (Msat::MAX, u64::MAX, i64::MAX, i32::MAX),
+        ] {
+            let sent = request(&terms(COFFEE, fee_max, timeout_ms)).unwrap();
+            assert_eq!(sent.fee_limit_msat, fee_limit_msat);
+            assert_eq!(sent.timeout_seconds, timeout_seconds);
+            assert!(!sent.cancelable, "a dropped stream must not stop a payment");
+        }
+    }
+
+    #[test]
+    fn an_invoice_without_an_amount_is_not_sent() {
+        let refused = request(&terms(DONATION, Msat::ZERO, 1)).unwrap_err();
+        assert!(matches!(refused, PayError::Failed { .. }), "{refused}");
+    }
+
+    // BOLT 11, "Examples": 2500 µBTC for a cup of coffee; a donation of any amount.
+    const COFFEE: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+    const DONATION: &str = "lnbc1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdpl2pkx2ctnv5sxxmmwwd5kgetjypeh2ursdae8g6twvus8g6rfwvs8qun0dfjkxaq9qrsgq357wnc5r2ueh7ck6q93dj32dlqnls087fxdwk8qakdyafkq3yap9us6v52vjjsrvywa6rt52cm9r9zqt8r2t7mlcwspyetp5h2tztugp9lfyql";
+
+    fn terms(invoice: &str, fee_max: Msat, timeout_ms: u64) -> PaymentTerms {
+        PaymentTerms {
+            invoice: Invoice::parse(invoice).unwrap(),
+            fee_max,
+            timeout: Duration::from_millis(timeout_ms),
+        }
+    }
+
+    fn paid() -> Paid {
+        Paid {
+            preimage: Preimage::new([7; 32]),
+            fee: Msat::from_msat(3),
+        }
+    }
+
+    fn succeeded() -> lnrpc::Payment {
+        lnrpc::Payment {
+            status: PaymentStatus::Succeeded.into(),
+            payment_preimage: paid().preimage.expose_hex(),
+            fee_msat: 3,
+            ..Default::default()
+        }
+    }
+
+    fn error(fate: Fate) -> CallError {
+        CallError {
+            fate,
+            reason: "why".to_owned(),
+        }
+    }
+
+    /// What the node says when asked about a payment in doubt.
+    #[derive(Debug)]
+    enum Tracked {
+        Failed,
+        InFlight,
+        Never,
+        Unanswered,
+    }
+
+    impl Tracked {
+        fn answer(&self) -> Result<Option<PaymentState>, CallError> {
+            match self {
+                Self::Failed => Ok(Some(PaymentState::Failed {
+                    reason: "no route".to_owned(),
+                })),
+                Self::InFlight => Ok(Some(PaymentState::InFlight)),
+                Self::Never => Ok(None),
+                Self::Unanswered => Err(error(Fate::Lost)),
+            }
+        }
+    }
+
+    #[derive(Debug, Eq, PartialEq)]
+    enum Outcome {
+        Failed,
+        Paid,
+        Unknown,
+    }
+
+    impl Outcome {
+        fn of(result: &Result<Paid, PayError>) -> Self {
+            match result {
+                Ok(_) => Self::Paid,
+                Err(PayError::Failed { .. }) => Self::Failed,
+                Err(PayError::Unknown { .. }) => Self::Unknown,
+            }
+        }
+    }
+}
