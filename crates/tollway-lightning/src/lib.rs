@@ -4,6 +4,8 @@
 //! which holds only an `Invoicer`, provably cannot spend.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "contract")]
+pub mod contract;
 #[cfg(feature = "lnd")]
 pub mod lnd;
 
