@@ -1,0 +1,83 @@
+//! May this request go to an upstream?
+//!
+//! The gate decides; this is where its answer becomes an [`Admission`], which the upstream
+//! pool demands as an argument. There is no other way to make one, so no request reaches
+//! an upstream unasked.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body_util::Full;
+use l402::Grant;
+use tollway_server::respond::{self, StatusStyle};
+use tollway_server::{Client, Facts, Refusal};
+
+use crate::config::Price;
+
+/// Proof that a request may be forwarded.
+#[derive(Debug)]
+pub(crate) struct Admission(Basis);
+
+#[derive(Debug)]
+enum Basis {
+    Free,
+    Paid(#[expect(dead_code, reason = "kept as the proof it is")] Grant),
+}
+
+impl Admission {
+    /// What the access log calls it.
+    pub(crate) fn verdict(&self) -> &'static str {
+        match self.0 {
+            Basis::Free => "free",
+            Basis::Paid(_) => "paid",
+        }
+    }
+}
+
+/// Why a request is answered by the gateway instead.
+#[derive(Debug)]
+pub(crate) enum Declined {
+    /// A browser asks whether it may ask. That is free, and no business of the upstream.
+    Preflight(Response<Full<Bytes>>),
+    /// It is not paid for, or nobody can say whether it is.
+    Refused {
+        refusal: Refusal,
+        style: StatusStyle,
+    },
+}
+
+/// Admits a request, or says what it lacks.
+///
+/// # Errors
+///
+/// [`Declined`], already logged where it is our own failure.
+pub(crate) async fn admit(
+    price: &Price,
+    head: &Parts,
+    client: Client,
+) -> Result<Admission, Declined> {
+    let (gate, offer) = match price {
+        Price::Free => return Ok(Admission(Basis::Free)),
+        Price::Paid { gate, offer } => (gate, offer),
+    };
+    if let Some(answer) = respond::preflight(&head.method) {
+        return Err(Declined::Preflight(answer));
+    }
+    match gate.admit(offer, &Facts::of(head, client)).await {
+        Ok(grant) => Ok(Admission(Basis::Paid(grant))),
+        Err(refusal) => {
+            log_outage(offer.service().as_str(), &refusal);
+            let style = gate.settings().status;
+            Err(Declined::Refused { refusal, style })
+        }
+    }
+}
+
+fn log_outage(service: &str, refusal: &Refusal) {
+    if let Refusal::Unavailable(outage) = refusal {
+        let error: &(dyn Error + 'static) = outage;
+        tracing::warn!(service, error, "no payment can be taken");
+    }
+}

@@ -1,0 +1,363 @@
+//! Which headers cross the gateway?
+//!
+//! Towards the upstream: what belongs to one connection stays behind, the credential stays
+//! behind, and what only a gateway can know is said by the gateway, whatever the client
+//! claimed. Towards the client: what belongs to one connection stays behind.
+//!
+//! Specification: RFC 9110 section 7.6.1 (Connection), RFC 9113 section 8.2.3 (cookies).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Uri, Version, response};
+
+use crate::call::{self, Call};
+use crate::upstream::Target;
+
+/// What the gateway knows of a client and tells the upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    /// The client's address.
+    pub(crate) address: HeaderValue,
+    /// `http` or `https`, as the client asked.
+    pub(crate) scheme: HeaderValue,
+}
+
+/// Makes the head of a request fit to leave for an upstream.
+///
+/// The result is in HTTP/1.1's form; `host` is what the client asked for.
+pub(crate) fn outbound(
+    head: &mut Parts,
+    call: Call,
+    introduction: &Introduction,
+    host: HeaderValue,
+    target: &Target,
+) {
+    let headers = &mut head.headers;
+    let takes_trailers = call::lists(headers, header::TE, "trailers");
+    remove_connection_headers(headers);
+    remove_claims(headers);
+    tollway_server::strip_credentials(headers);
+    if head.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if call == Call::WebSocket {
+        ask_for_websocket(headers);
+    }
+    headers.insert(X_FORWARDED_FOR, introduction.address.clone());
+    headers.insert(X_FORWARDED_PROTO, introduction.scheme.clone());
+    headers.insert(X_FORWARDED_HOST, host);
+    headers.insert(header::HOST, target.host.clone());
+    use_origin_form(&mut head.uri);
+    head.version = Version::HTTP_11;
+}
+
+/// Makes the head of a response fit to leave for a client.
+pub(crate) fn inbound(head: &mut response::Parts) {
+    let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    remove_connection_headers(&mut head.headers);
+    if switches {
+        ask_for_websocket(&mut head.headers);
+    }
+    head.version = Version::HTTP_11;
+}
+
+fn ask_for_websocket(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// `Trailer` stays: it announces fields that do cross, and without it HTTP/1.1 would
+/// lose them.
+fn remove_connection_headers(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in named_in_connection(headers) {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(call::list_items)
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+/// Removes what a client says about itself that an upstream may believe of a gateway.
+fn remove_claims(headers: &mut HeaderMap) {
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_claim(name.as_str()))
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
+    }
+}
+
+fn is_claim(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+}
+
+/// HTTP/2 may split a cookie over several lines; HTTP/1.1 servers expect one.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let pieces: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// Leaves the path and the query, byte for byte.
+fn use_origin_form(uri: &mut Uri) {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return;
+    }
+    *uri = uri
+        .path_and_query()
+        .map_or_else(Uri::default, |path| Uri::from(path.clone()));
+}
+
+/// The headers that are about one connection even when `Connection` does not name them.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(lines: &[(&'static str, &str)]) -> Parts {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        for (name, value) in lines {
+            head.headers
+                .append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        head
+    }
+
+    fn sent(mut head: Parts, call: Call) -> Parts {
+        let target = Target::new("http://upstream:3000".parse().unwrap(), None).unwrap();
+        let introduction = Introduction {
+            address: HeaderValue::from_static("192.0.2.1"),
+            scheme: HeaderValue::from_static("https"),
+        };
+        let host = HeaderValue::from_static("api.example.com");
+        outbound(&mut head, call, &introduction, host, &target);
+        head
+    }
+
+    fn values<'a>(head: &'a Parts, name: &str) -> Vec<&'a str> {
+        head.headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn headers_of_one_connection_stay_behind() {
+        let head = sent(
+            head(&[
+                ("connection", "close, X-Hop"),
+                ("connection", "x-other"),
+                ("x-hop", "1"),
+                ("x-other", "1"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-authorization", "Basic x"),
+                ("proxy-connection", "keep-alive"),
+                ("te", "gzip"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("http2-settings", "AAMAAABkAAQAAP__"),
+                ("x-end-to-end", "1"),
+            ]),
+            Call::Http,
+        );
+
+        let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            [
+                "host",
+                "x-end-to-end",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto"
+            ]
+        );
+    }
+
+    #[test]
+    fn trailers_are_still_taken() {
+        let with = |te: &str| sent(head(&[("te", te), ("connection", "te")]), Call::Grpc);
+
+        assert_eq!(values(&with("gzip, Trailers"), "te"), ["trailers"]);
+        assert!(values(&with("gzip"), "te").is_empty());
+    }
+
+    #[test]
+    fn what_a_client_claims_about_itself_is_replaced() {
+        let head = sent(
+            head(&[
+                ("x-forwarded-for", "10.0.0.1"),
+                ("x-forwarded-for", "10.0.0.2"),
+                ("x-forwarded-proto", "gopher"),
+                ("x-forwarded-host", "evil.example"),
+                ("x-forwarded-port", "1"),
+                ("x-real-ip", "10.0.0.1"),
+                ("forwarded", "for=10.0.0.1"),
+                ("host", "api.example.com"),
+            ]),
+            Call::Http,
+        );
+
+        assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
+        assert_eq!(values(&head, "x-forwarded-host"), ["api.example.com"]);
+        assert_eq!(values(&head, "host"), ["upstream:3000"]);
+        for name in ["x-forwarded-port", "x-real-ip", "forwarded"] {
+            assert!(values(&head, name).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_have_the_gateways_own_headers_removed() {
+        let head = sent(head(&[("connection", "x-forwarded-for, host")]), Call::Http);
+
+        assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(values(&head, "host"), ["upstream:3000"]);
+    }
+
+    #[test]
+    fn no_line_that_holds_a_credential_is_forwarded() {
+        for line in [
+            "L402 AgE=:00",
+            "l402 broken",
+            "LSAT AgE=:00",
+            "Lsat  AgE=:00",
+            "Basic abc, L402 AgE=:00",
+            "Basic abc,LSAT AgE=:00",
+        ] {
+            let head = sent(head(&[("authorization", line)]), Call::Http);
+            assert!(values(&head, "authorization").is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_upstreams_own_authorization_is_forwarded() {
+        let head = sent(
+            head(&[
+                ("authorization", "Bearer one"),
+                ("authorization", "L402 AgE=:00"),
+                ("authorization", "Basic two"),
+                ("token", "the upstream's own"),
+            ]),
+            Call::Http,
+        );
+
+        assert_eq!(values(&head, "authorization"), ["Bearer one", "Basic two"]);
+        assert_eq!(values(&head, "token"), ["the upstream's own"]);
+    }
+
+    #[test]
+    fn a_paid_macaroon_in_metadata_is_not_forwarded() {
+        let key = l402::RootKey::new([1; 32]);
+        let unpaid = l402::Macaroon::mint(&key, "lsat", &[1; 66]).unwrap();
+        let paid = unpaid
+            .with_caveat(format!("preimage={}", "0".repeat(64)).as_bytes())
+            .unwrap();
+        for name in l402::METADATA_HEADERS {
+            let head = sent(
+                head(&[(name, &paid.to_hex()), (name, &unpaid.to_hex())]),
+                Call::Grpc,
+            );
+            assert_eq!(values(&head, name), [unpaid.to_hex()], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_split_by_http2_is_whole_again() {
+        let mut split = head(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        split.version = Version::HTTP_2;
+
+        assert_eq!(values(&sent(split, Call::Http), "cookie"), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn the_path_and_query_are_kept_byte_for_byte() {
+        for (uri, kept) in [
+            (
+                "https://api.example.com/a%2Fb?x=1;y=%20",
+                "/a%2Fb?x=1;y=%20",
+            ),
+            ("/a//b/?", "/a//b/?"),
+            ("http://api.example.com", "/"),
+            ("*", "*"),
+        ] {
+            let mut head = head(&[]);
+            head.uri = uri.parse().unwrap();
+            assert_eq!(sent(head, Call::Http).uri.to_string(), kept, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_asked_for_anew() {
+        let head = sent(
+            head(&[
+                ("connection", "keep-alive, Upgrade"),
+                ("upgrade", "WebSocket"),
+            ]),
+            Call::WebSocket,
+        );
+
+        assert_eq!(values(&head, "connection"), ["upgrade"]);
+        assert_eq!(values(&head, "upgrade"), ["websocket"]);
+    }
+
+    #[test]
+    fn a_response_leaves_its_connection_headers_behind_too() {
+        let (mut head, ()) = http::Response::builder()
+            .header("connection", "close, x-hop")
+            .header("x-hop", "1")
+            .header("keep-alive", "timeout=5")
+            .header("transfer-encoding", "chunked")
+            .header("trailer", "grpc-status")
+            .header("x-end-to-end", "1")
+            .body(())
+            .unwrap()
+            .into_parts();
+
+        inbound(&mut head);
+
+        let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["trailer", "x-end-to-end"]);
+    }
+}

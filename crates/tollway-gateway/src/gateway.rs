@@ -1,0 +1,298 @@
+//! How is a gateway started and stopped?
+//!
+//! Everything that can be wrong is found before the first connection is accepted: files
+//! are read, ports bound and threads started, in that order. Stopping lets requests in
+//! flight finish; what is still open after the limits is cut off and counted.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::sync::{oneshot, watch};
+
+use crate::admin;
+use crate::config::{GatewayConfig, ServiceConfig};
+use crate::listener;
+use crate::route::{Routes, Service};
+use crate::telemetry::Telemetry;
+use crate::tls::{self, TlsError};
+use crate::worker::{self, Plan, Signal};
+
+/// The reverse proxy. Started by [`Gateway::start`], which returns it [`Running`].
+#[derive(Debug)]
+pub struct Gateway;
+
+/// Why a gateway did not start, or did not take new services.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No port is configured, so nobody could ask for anything.
+    #[error("no address to listen on: name one for `http` or `https`")]
+    NothingToListenOn,
+    /// A service cannot be matched against any request.
+    #[error("service `{service}` has the path `{path}`: write it from the root, as `/api`")]
+    RelativePath {
+        /// The service.
+        service: String,
+        /// Its path.
+        path: String,
+    },
+    /// A thread or its runtime did not start.
+    #[error("a worker cannot start")]
+    Thread(#[source] io::Error),
+    /// A certificate, a key or an authority cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Where a running gateway can be reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Addresses {
+    /// Without TLS.
+    pub http: Option<SocketAddr>,
+    /// With TLS.
+    pub https: Option<SocketAddr>,
+    /// Metrics and health.
+    pub admin: Option<SocketAddr>,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stopped {
+    /// Connections that had requests or tunnels on them when the limit was reached.
+    pub connections_cut_off: usize,
+    /// Workers that had died before. A number worth a bug report when it is not zero.
+    pub workers_lost: usize,
+}
+
+/// A gateway that serves. Dropping it stops it at once; see [`stop`](Self::stop).
+#[derive(Debug)]
+pub struct Running {
+    addresses: Addresses,
+    signal: watch::Sender<Signal>,
+    workers: Vec<Thread>,
+    admin: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    routes: Arc<ArcSwap<Routes>>,
+    telemetry: Arc<Telemetry>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    cut_off: oneshot::Receiver<usize>,
+    handle: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Starts the threads that serve, and returns once they accept connections.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running or bound.
+    pub fn start(config: GatewayConfig) -> Result<Running, StartError> {
+        if config.http.is_none() && config.https.is_none() {
+            return Err(StartError::NothingToListenOn);
+        }
+        let telemetry = Telemetry::new(config.workers.get());
+        let routes = routes(config.services.clone(), &telemetry)?;
+        let routes = Arc::new(ArcSwap::from_pointee(routes));
+        let sockets = Sockets::bind(&config)?;
+        let addresses = sockets.addresses;
+        let subject = admin::Subject {
+            telemetry: Arc::clone(&telemetry),
+            routes: Arc::clone(&routes),
+        };
+        let (signal, _) = watch::channel(Signal::Serve);
+        // From here on, dropping it stops whatever has been started.
+        let mut running = Running {
+            addresses,
+            signal,
+            workers: Vec::new(),
+            admin: None,
+            routes,
+            telemetry,
+        };
+        running.start_workers(config, sockets.plain, sockets.tls)?;
+        if let Some(listener) = sockets.admin {
+            running.admin = Some(start_admin(listener, subject)?);
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Where the gateway can be reached, with the ports chosen for those given as 0.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Offers other services from the next request on. Requests in flight are not touched.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; the services offered so far stay.
+    pub fn replace_services(&self, services: Vec<ServiceConfig>) -> Result<(), StartError> {
+        self.routes
+            .store(Arc::new(routes(services, &self.telemetry)?));
+        Ok(())
+    }
+
+    /// Stops accepting, lets requests in flight finish within the limits, and stops.
+    ///
+    /// Dropping the future cuts everything off.
+    pub async fn stop(mut self) -> Stopped {
+        self.telemetry.set_draining();
+        self.signal.send_replace(Signal::Drain);
+        let mut stopped = Stopped::default();
+        for worker in std::mem::take(&mut self.workers) {
+            match worker.cut_off.await {
+                Ok(cut_off) => {
+                    stopped.connections_cut_off =
+                        stopped.connections_cut_off.saturating_add(cut_off);
+                }
+                Err(_) => stopped.workers_lost = stopped.workers_lost.saturating_add(1),
+            }
+            // It has said its last word; its panic, if any, has been counted above.
+            let _ended = worker.handle.join();
+        }
+        if let Some((stop, handle)) = self.admin.take() {
+            drop(stop);
+            let _ended = handle.join();
+        }
+        stopped
+    }
+
+    fn start_workers(
+        &mut self,
+        config: GatewayConfig,
+        plain: Vec<TcpListener>,
+        tls: Vec<(TcpListener, Arc<ServerConfig>)>,
+    ) -> Result<(), StartError> {
+        let share = config
+            .limits
+            .connections_max
+            .get()
+            .div_ceil(config.workers.get());
+        let (mut plain, mut tls) = (plain.into_iter(), tls.into_iter());
+        for index in 0..config.workers.get() {
+            let plan = Plan {
+                index,
+                plain: plain.next(),
+                tls: tls.next(),
+                limits: config.limits.clone(),
+                connections_max: share,
+                routes: Arc::clone(&self.routes),
+                telemetry: Arc::clone(&self.telemetry),
+            };
+            let worker = start_worker(plan, self.signal.subscribe()).map_err(StartError::Thread)?;
+            self.workers.push(worker);
+        }
+        Ok(())
+    }
+}
+
+fn start_worker(plan: Plan, signal: watch::Receiver<Signal>) -> io::Result<Thread> {
+    let (tell, heard) = mpsc::sync_channel(1);
+    let (done, cut_off) = oneshot::channel();
+    let handle = thread::Builder::new()
+        .name(format!("tollway-{}", plan.index))
+        .spawn(move || {
+            // Nobody listens any more when the start or the stop was given up.
+            let count = worker::run(plan, signal, |ready| drop(tell.send(ready)));
+            let _unheard = done.send(count);
+        })?;
+    heard
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread ended early")))?;
+    Ok(Thread { cut_off, handle })
+}
+
+fn start_admin(
+    listener: TcpListener,
+    subject: admin::Subject,
+) -> Result<(oneshot::Sender<()>, JoinHandle<()>), StartError> {
+    let (stop, stopped) = oneshot::channel();
+    let handle = thread::Builder::new()
+        .name("tollway-admin".to_owned())
+        .spawn(move || {
+            if let Err(error) = admin::run(listener, subject, stopped) {
+                tracing::error!(%error, "metrics and health are not served");
+            }
+        })
+        .map_err(StartError::Thread)?;
+    Ok((stop, handle))
+}
+
+fn routes(services: Vec<ServiceConfig>, telemetry: &Telemetry) -> Result<Routes, StartError> {
+    let service = |config: ServiceConfig| {
+        if !config.path_prefix.starts_with('/') {
+            let (service, path) = (config.name, config.path_prefix);
+            return Err(StartError::RelativePath { service, path });
+        }
+        let stats = telemetry.service(&config.name);
+        Ok(Arc::new(Service::new(config, stats)?))
+    };
+    let services: Result<Vec<_>, StartError> = services.into_iter().map(service).collect();
+    Ok(Routes {
+        services: services?,
+    })
+}
+
+/// The sockets of all threads, bound before the first of them starts.
+struct Sockets {
+    addresses: Addresses,
+    plain: Vec<TcpListener>,
+    tls: Vec<(TcpListener, Arc<ServerConfig>)>,
+    admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(config: &GatewayConfig) -> Result<Self, StartError> {
+        let workers = config.workers;
+        let bind = |address, count| {
+            listener::bind(address, count).map_err(|source| StartError::Listen { address, source })
+        };
+        let secret = config
+            .https
+            .as_ref()
+            .map(|https| tls::server(&https.certificate, &https.key))
+            .transpose()?;
+        let plain = config
+            .http
+            .map(|address| bind(address, workers))
+            .transpose()?;
+        let tls = config
+            .https
+            .as_ref()
+            .map(|https| bind(https.address, workers))
+            .transpose()?;
+        let admin = config
+            .admin
+            .map(|address| bind(address, std::num::NonZeroUsize::MIN))
+            .transpose()?;
+        let addresses = Addresses {
+            http: plain.as_ref().map(|(address, _)| *address),
+            https: tls.as_ref().map(|(address, _)| *address),
+            admin: admin.as_ref().map(|(address, _)| *address),
+        };
+        let tls = tls.into_iter().flat_map(|(_, sockets)| sockets);
+        Ok(Self {
+            addresses,
+            plain: plain.map(|(_, sockets)| sockets).unwrap_or_default(),
+            tls: tls.zip(secret.iter().cycle().cloned()).collect(),
+            admin: admin.and_then(|(_, sockets)| sockets.into_iter().next()),
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! Which sockets does the gateway listen on?
+//!
+//! Each worker gets a socket of its own on each port, and the kernel spreads new
+//! connections over them. A port that is taken is still an error: sharing a port is
+//! only allowed among our own workers, so it is tried alone first.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// Binds `count` sockets to one address; port 0 is chosen once and then shared.
+///
+/// # Errors
+///
+/// The system's refusal, `AddrInUse` among them.
+pub(crate) fn bind(
+    address: SocketAddr,
+    count: NonZeroUsize,
+) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let alone = open(address, Sharing::Refused)?;
+    let address = alone.local_addr()?;
+    if count == NonZeroUsize::MIN {
+        return Ok((address, vec![alone]));
+    }
+    drop(alone);
+    let sockets: io::Result<Vec<_>> = (0..count.get())
+        .map(|_| open(address, Sharing::Allowed))
+        .collect();
+    Ok((address, sockets?))
+}
+
+/// Notices peers that vanished without a word: the only way an idle stream finds out.
+pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_EVERY),
+    )
+}
+
+#[derive(Clone, Copy)]
+enum Sharing {
+    Allowed,
+    Refused,
+}
+
+fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(matches!(sharing, Sharing::Allowed))?;
+    // Accepted connections inherit both, which saves two system calls each.
+    socket.set_tcp_nodelay(true)?;
+    probe_when_silent(&SockRef::from(&socket))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+const BACKLOG: i32 = 1024;
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+    fn any_port() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn workers_share_one_port() {
+        let (address, sockets) = bind(any_port(), TWO).unwrap();
+
+        assert_eq!(sockets.len(), 2);
+        assert!(
+            sockets
+                .iter()
+                .all(|socket| socket.local_addr().unwrap() == address)
+        );
+    }
+
+    #[test]
+    fn a_port_served_by_another_gateway_is_refused() {
+        let (address, _sockets) = bind(any_port(), TWO).unwrap();
+
+        let refused = bind(address, TWO).unwrap_err();
+
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+}

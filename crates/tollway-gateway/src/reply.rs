@@ -1,0 +1,269 @@
+//! What does the client get?
+//!
+//! An upstream's response, streamed; or an answer of the gateway's own. Every answer made
+//! here is in the form the client can read: an RFC 9457 problem over HTTP, a status over
+//! gRPC. Refusals are worded by [`tollway_server::respond`].
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use tollway_server::respond::Form;
+
+use crate::connections::Connection;
+use crate::route::Unroutable;
+use crate::telemetry::CoreStats;
+use crate::upstream::{ResponseBody, SendError};
+
+/// What an answer says went wrong, for those refused or failed by the gateway itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    grpc_status: &'static str,
+    reason: &'static str,
+    detail: &'static str,
+}
+
+impl Problem {
+    /// No service matches.
+    pub(crate) const NO_SERVICE: Self = Self {
+        status: StatusCode::NOT_FOUND,
+        grpc_status: "12",
+        reason: "no_service",
+        detail: "no service is offered at this host and path",
+    };
+    /// The upstream answered something that cannot be forwarded.
+    pub(crate) const UPSTREAM_BROKE_OFF: Self = Self {
+        status: StatusCode::BAD_GATEWAY,
+        grpc_status: "14",
+        reason: "upstream_broke_off",
+        detail: "the service behind this gateway broke off",
+    };
+    const UPSTREAM_DOWN: Self = Self {
+        status: StatusCode::BAD_GATEWAY,
+        grpc_status: "14",
+        reason: "upstream_down",
+        detail: "the service behind this gateway cannot be reached",
+    };
+    /// Over gRPC: the call may have had its effect, so it is not `unavailable`, which
+    /// clients take as leave to try again.
+    const UPSTREAM_SLOW: Self = Self {
+        status: StatusCode::GATEWAY_TIMEOUT,
+        grpc_status: "4",
+        reason: "upstream_timeout",
+        detail: "the service behind this gateway took too long",
+    };
+    const CLIENT_GONE: Self = Self {
+        status: StatusCode::BAD_REQUEST,
+        grpc_status: "13",
+        reason: "request_broke_off",
+        detail: "the request broke off",
+    };
+
+    /// What the access log calls it.
+    pub(crate) const fn verdict(self) -> &'static str {
+        self.reason
+    }
+
+    /// The answer, in a form the client can read.
+    pub(crate) fn into_response(self, form: Form) -> Response<Full<Bytes>> {
+        let mut response = match form {
+            Form::Grpc { content_type } => self.over_grpc(content_type),
+            Form::Head => self.over_http(Bytes::new()),
+            Form::Http => self.over_http(self.body()),
+        };
+        let no_store = HeaderValue::from_static("no-store");
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, no_store);
+        response
+    }
+
+    fn over_http(self, body: Bytes) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body().len()));
+        response
+    }
+
+    fn over_grpc(self, content_type: &'static str) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        for (name, value) in [
+            (header::CONTENT_TYPE, content_type),
+            (GRPC_STATUS, self.grpc_status),
+            (GRPC_MESSAGE, self.detail),
+        ] {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    fn body(self) -> Bytes {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "reason": self.reason,
+        });
+        Bytes::from(body.to_string())
+    }
+}
+
+impl From<Unroutable> for Problem {
+    fn from(unroutable: Unroutable) -> Self {
+        let (status, reason, detail) = match unroutable {
+            Unroutable::Host => (
+                StatusCode::BAD_REQUEST,
+                "unreadable_host",
+                "the request names no host, several, or one that cannot be read",
+            ),
+            Unroutable::Path => (
+                StatusCode::BAD_REQUEST,
+                "unreadable_path",
+                "the path has `.` or `..` segments, or escapes that cannot be read",
+            ),
+            Unroutable::Tunnel => (
+                StatusCode::NOT_IMPLEMENTED,
+                "no_tunnels",
+                "CONNECT is not served: this is no forward proxy",
+            ),
+        };
+        Self {
+            status,
+            grpc_status: "13",
+            reason,
+            detail,
+        }
+    }
+}
+
+impl From<&SendError> for Problem {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::Broken(_) => Self::UPSTREAM_BROKE_OFF,
+            SendError::ClientGone(_) => Self::CLIENT_GONE,
+            SendError::Unreachable(error) if error.is_timeout() => Self::UPSTREAM_SLOW_TO_CONNECT,
+            SendError::Unreachable(_) => Self::UPSTREAM_DOWN,
+            SendError::TooSlow(_) => Self::UPSTREAM_SLOW,
+        }
+    }
+}
+
+impl Problem {
+    /// Nothing was sent yet: over gRPC, trying again is safe.
+    const UPSTREAM_SLOW_TO_CONNECT: Self = Self {
+        grpc_status: "14",
+        ..Self::UPSTREAM_SLOW
+    };
+}
+
+/// A request being served, until the last byte of its response has left.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    connection: Rc<Connection>,
+    stats: Arc<CoreStats>,
+}
+
+impl InFlight {
+    pub(crate) fn begin(connection: &Rc<Connection>, stats: &Arc<CoreStats>) -> Self {
+        connection.request_began();
+        stats.in_flight.up();
+        Self {
+            connection: Rc::clone(connection),
+            stats: Arc::clone(stats),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.connection.request_ended();
+        self.stats.in_flight.down();
+    }
+}
+
+/// The body of any answer. While it lasts, its request is in flight.
+#[derive(Debug)]
+pub(crate) struct ReplyBody {
+    source: Source,
+    #[expect(dead_code, reason = "ends when it is dropped with the body")]
+    in_flight: Option<InFlight>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Own(Full<Bytes>),
+    Upstream(ResponseBody),
+}
+
+impl ReplyBody {
+    pub(crate) fn own(body: Full<Bytes>, in_flight: InFlight) -> Self {
+        Self {
+            source: Source::Own(body),
+            in_flight: Some(in_flight),
+        }
+    }
+
+    pub(crate) fn upstream(body: ResponseBody, in_flight: InFlight) -> Self {
+        Self {
+            source: Source::Upstream(body),
+            in_flight: Some(in_flight),
+        }
+    }
+
+    /// No body: the request lives on as a tunnel, which has `in_flight` itself.
+    pub(crate) fn tunnel() -> Self {
+        Self {
+            source: Source::Own(Full::default()),
+            in_flight: None,
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.source {
+            Source::Own(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never: std::convert::Infallible| match never {}),
+            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(body) => body.is_end_stream(),
+            Source::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(body) => body.size_hint(),
+            Source::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

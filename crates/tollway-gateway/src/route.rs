@@ -1,0 +1,304 @@
+//! Which service is this request for?
+//!
+//! The first whose host and path match. Requests are matched by what an upstream may take
+//! their path to mean, not by how it is spelt: `//paid`, `/%70aid` and `/free/../paid` must
+//! not reach a paid resource by way of a free service. Spellings that no honest client
+//! uses, those with dot segments, are refused; the path itself is forwarded as it came.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+
+use crate::config::{Price, ServiceConfig};
+use crate::telemetry::ServiceStats;
+use crate::tls::TlsError;
+use crate::upstream::Target;
+
+/// One service, ready to serve.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    host: Option<String>,
+    path_prefix: String,
+    pub(crate) price: Price,
+    pub(crate) target: Arc<Target>,
+    pub(crate) stats: Arc<ServiceStats>,
+}
+
+impl Service {
+    pub(crate) fn new(config: ServiceConfig, stats: Arc<ServiceStats>) -> Result<Self, TlsError> {
+        let target = Target::new(config.upstream, config.upstream_authorities.as_deref())?;
+        Ok(Self {
+            name: config.name,
+            host: config.host,
+            path_prefix: config.path_prefix,
+            price: config.price,
+            target: Arc::new(target),
+            stats,
+        })
+    }
+
+    /// `host` without port and `path` as [`canonical_path`] gives it.
+    pub(crate) fn matches(&self, host: &str, path: &str) -> bool {
+        let right_host = self
+            .host
+            .as_ref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(host));
+        right_host && is_under(path, &self.path_prefix)
+    }
+}
+
+/// The services on offer, in order. Replaced as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    pub(crate) services: Vec<Arc<Service>>,
+}
+
+/// A request that cannot be told what it is for. The client's doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Unroutable {
+    /// The host is missing, repeated or unreadable.
+    #[error("the request names no host, several, or one that cannot be read")]
+    Host,
+    /// The path has dot segments or unreadable escapes.
+    #[error("the path has `.` or `..` segments, or escapes that cannot be read")]
+    Path,
+    /// The method asks for a tunnel.
+    #[error("this is no forward proxy: CONNECT is not served")]
+    Tunnel,
+}
+
+/// The host a client asked for, as it is told to the upstream.
+///
+/// The request target wins over the `Host` line, as RFC 9112 section 3.2.2 says.
+pub(crate) fn requested_host(head: &Parts) -> Result<HeaderValue, Unroutable> {
+    let host = match head.uri.authority() {
+        Some(authority) => {
+            HeaderValue::from_str(authority.as_str()).map_err(|_| Unroutable::Host)?
+        }
+        None => host_line(head)?,
+    };
+    let readable = host.as_bytes().iter().all(|byte| is_host_byte(*byte));
+    if readable {
+        Ok(host)
+    } else {
+        Err(Unroutable::Host)
+    }
+}
+
+/// Takes the port off a host, and the dot a full name may end with.
+pub(crate) fn without_port(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// The path an upstream may take this one to mean.
+pub(crate) fn canonical_path(path: &str) -> Result<Cow<'_, str>, Unroutable> {
+    if is_plain(path) {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = decode(path)?;
+    let mut canonical = String::with_capacity(decoded.len());
+    for character in decoded
+        .chars()
+        .map(|character| if character == '\\' { '/' } else { character })
+    {
+        if character != '/' || !canonical.ends_with('/') {
+            canonical.push(character);
+        }
+    }
+    let has_dots = canonical
+        .split('/')
+        .any(|segment| matches!(dotted(segment), "." | ".."));
+    if has_dots {
+        Err(Unroutable::Path)
+    } else {
+        Ok(Cow::Owned(canonical))
+    }
+}
+
+/// Some servers take `/..;x/` for `/../`.
+fn dotted(segment: &str) -> &str {
+    segment
+        .split_once(';')
+        .map_or(segment, |(before, _)| before)
+}
+
+fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+}
+
+fn host_line(head: &Parts) -> Result<HeaderValue, Unroutable> {
+    let mut lines = head.headers.get_all(header::HOST).iter();
+    match (lines.next(), lines.next()) {
+        (Some(host), None) => Ok(host.clone()),
+        (None, _) if head.version < http::Version::HTTP_11 => Ok(HeaderValue::from_static("")),
+        _ => Err(Unroutable::Host),
+    }
+}
+
+/// A name, an address or an address in brackets, and a port. No user, no path.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+}
+
+/// Nearly every path means what it says; seeing so takes one pass and no memory.
+fn is_plain(path: &str) -> bool {
+    let mut previous = 0;
+    path.bytes().all(|byte| {
+        let odd = matches!(byte, b'%' | b'\\') || (previous == b'/' && matches!(byte, b'/' | b'.'));
+        previous = byte;
+        !odd
+    })
+}
+
+/// Undoes percent escapes. What is not UTF-8 then matches no configured path, but its
+/// slashes and dots still count.
+fn decode(path: &str) -> Result<String, Unroutable> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2).ok_or(Unroutable::Path)?;
+        bytes.push(
+            hex_pair(digits)
+                .filter(|byte| *byte != 0)
+                .ok_or(Unroutable::Path)?,
+        );
+        rest = after;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hex_pair(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    // `from_str_radix` would take a sign.
+    text.bytes()
+        .all(|digit| digit.is_ascii_hexdigit())
+        .then_some(())?;
+    u8::from_str_radix(text, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, hosts: &[&'static str]) -> Parts {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.uri = uri.parse().unwrap();
+        for host in hosts {
+            head.headers
+                .append(header::HOST, HeaderValue::from_static(host));
+        }
+        head
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_slash() {
+        for (path, prefix, expected) in [
+            ("/api", "/api", true),
+            ("/api/", "/api", true),
+            ("/api/x", "/api", true),
+            ("/apis", "/api", false),
+            ("/ap", "/api", false),
+            ("/api/x", "/api/", true),
+            ("/api", "/api/", false),
+            ("/anything", "/", true),
+            ("*", "/", false),
+        ] {
+            assert_eq!(is_under(path, prefix), expected, "{path} under {prefix}");
+        }
+    }
+
+    #[test]
+    fn another_spelling_of_a_path_is_matched_as_the_same_path() {
+        for spelling in [
+            "/paid/x",
+            "//paid/x",
+            "/paid//x",
+            "/%70aid/x",
+            "/paid%2Fx",
+            "/paid%5cx",
+            "\\paid\\x",
+        ] {
+            assert_eq!(canonical_path(spelling).unwrap(), "/paid/x", "{spelling}");
+        }
+    }
+
+    #[test]
+    fn paths_that_climb_are_refused() {
+        for path in [
+            "/free/../paid",
+            "/free/./x",
+            "/free/%2e%2e/paid",
+            "/free/.%2E/paid",
+            "/free/..%2fpaid",
+            "/free/..;a/paid",
+            "/free/..",
+            "/.",
+            "/free\\..\\paid",
+        ] {
+            assert_eq!(canonical_path(path), Err(Unroutable::Path), "{path}");
+        }
+    }
+
+    #[test]
+    fn dots_inside_names_are_not_climbing() {
+        for path in ["/.well-known/x", "/a..b", "/v1.2/x", "/...", "/a/.b"] {
+            assert_eq!(canonical_path(path).unwrap(), path);
+        }
+    }
+
+    #[test]
+    fn escapes_that_cannot_be_read_are_refused() {
+        for path in ["/%", "/%2", "/%zz", "/%+1", "/a%00b"] {
+            assert_eq!(canonical_path(path), Err(Unroutable::Path), "{path}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_readable_host_is_needed() {
+        assert_eq!(
+            requested_host(&head("/", &["a.example:80"])).unwrap(),
+            "a.example:80"
+        );
+        for hosts in [&[][..], &["a", "b"], &["a/b"], &["user@a"], &["a b"]] {
+            assert_eq!(
+                requested_host(&head("/", hosts)),
+                Err(Unroutable::Host),
+                "{hosts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_request_target_wins_over_the_host_line() {
+        let host = requested_host(&head("http://a.example/x", &["b.example"])).unwrap();
+
+        assert_eq!(host, "a.example");
+    }
+
+    #[test]
+    fn ports_and_final_dots_do_not_matter() {
+        for (host, name) in [
+            ("a", "a"),
+            ("a:80", "a"),
+            ("a.", "a"),
+            ("a.:80", "a"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which HTTP does a client speak on the plaintext port?
+//!
+//! HTTP/2 with prior knowledge begins with a fixed preface that is no HTTP/1 request. The
+//! first bytes are read, compared, and then read again by the machinery that serves them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// What the first bytes say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Reads as many bytes as it takes to know. Waits for them without limit.
+pub(crate) async fn sniff<S>(mut stream: S) -> io::Result<(Protocol, Reread<S>)>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut seen = Vec::with_capacity(PREFACE.len());
+    let protocol = loop {
+        let room = PREFACE.len().saturating_sub(seen.len());
+        if (&mut stream).take(room as u64).read_buf(&mut seen).await? == 0 {
+            // Closed too early, or complete: only the second is HTTP/2.
+            break if seen == PREFACE {
+                Protocol::Http2
+            } else {
+                Protocol::Http1
+            };
+        }
+        if !PREFACE.starts_with(&seen) {
+            break Protocol::Http1;
+        }
+    };
+    Ok((
+        protocol,
+        Reread {
+            seen: io::Cursor::new(seen),
+            stream,
+        },
+    ))
+}
+
+/// A stream whose first bytes are read a second time.
+#[derive(Debug)]
+pub(crate) struct Reread<S> {
+    seen: io::Cursor<Vec<u8>>,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Reread<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.seen).poll_read(cx, buf))?;
+        if buf.filled().len() != before {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Reread<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    async fn sniffed(pieces: &[&[u8]]) -> (Protocol, Vec<u8>) {
+        let (mut client, server) = tokio::io::duplex(1);
+        let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let sending = async move {
+            for piece in pieces {
+                client.write_all(&piece).await.unwrap();
+            }
+        };
+        let receiving = async {
+            let (protocol, mut stream) = sniff(server).await.unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.unwrap();
+            (protocol, all)
+        };
+        tokio::join!(sending, receiving).1
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_whatever_is_spoken() {
+        for (sent, protocol) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], Protocol::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes", Protocol::Http2),
+            (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", Protocol::Http1),
+            (b"PRI", Protocol::Http1),
+            (b"", Protocol::Http1),
+        ] {
+            let (found, read) = sniffed(&[sent]).await;
+            assert_eq!((found, &read[..]), (protocol, sent));
+        }
+    }
+}

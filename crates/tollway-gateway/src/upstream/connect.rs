@@ -1,0 +1,131 @@
+//! How is a connection to an upstream opened?
+//!
+//! Dial, TLS where the upstream asks for it, then HTTP. One timeout covers all of it. The
+//! task that drives a connection ends with the connection, and with the worker.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{Target, Upload};
+use crate::listener;
+use crate::tls::{self, ClientTls, Offered};
+use crate::worker::LocalExecutor;
+
+/// A fresh connection, ready for its first request.
+pub(super) enum Connected {
+    Http1(http1::SendRequest<Upload>),
+    Http2(http2::SendRequest<Upload>),
+}
+
+/// Why an upstream could not be reached. Nothing of any request was sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// It could not be dialled.
+    #[error("cannot be dialled: {0}")]
+    Dial(Arc<io::Error>),
+    /// The HTTP preamble failed.
+    #[error("broke off: {0}")]
+    Http(Arc<hyper::Error>),
+    /// TLS was not agreed on.
+    #[error("TLS failed: {0}")]
+    Tls(Arc<io::Error>),
+    /// It took too long.
+    #[error("did not accept a connection within {0:?}")]
+    TooSlow(Duration),
+    /// It does not speak the protocol the request needs.
+    #[error("does not speak HTTP/2")]
+    WrongProtocol,
+}
+
+impl ConnectError {
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::TooSlow(_))
+    }
+}
+
+/// Opens a connection. On a plaintext port, `offered` is what will be spoken: there is
+/// nobody to negotiate with, and `Either` means HTTP/1.1.
+pub(super) async fn connect(
+    target: &Target,
+    offered: Offered,
+    limit: Duration,
+) -> Result<Connected, ConnectError> {
+    tokio::time::timeout(limit, dial(target, offered))
+        .await
+        .unwrap_or(Err(ConnectError::TooSlow(limit)))
+}
+
+async fn dial(target: &Target, offered: Offered) -> Result<Connected, ConnectError> {
+    let address = (target.upstream.host(), target.upstream.port());
+    let stream = TcpStream::connect(address).await.map_err(dial_failed)?;
+    stream.set_nodelay(true).map_err(dial_failed)?;
+    listener::probe_when_silent(&SockRef::from(&stream)).map_err(dial_failed)?;
+    match (&target.tls, offered) {
+        (None, Offered::Http2) => http2_over(stream).await,
+        (None, Offered::Either | Offered::Http1) => http1_over(stream).await,
+        (Some(tls), _) => dial_tls(tls, offered, stream).await,
+    }
+}
+
+async fn dial_tls(
+    tls: &ClientTls,
+    offered: Offered,
+    stream: TcpStream,
+) -> Result<Connected, ConnectError> {
+    let stream = TlsConnector::from(tls.offering(offered))
+        .connect(tls.name(), stream)
+        .await
+        .map_err(|error| ConnectError::Tls(Arc::new(error)))?;
+    let chosen_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_HTTP2);
+    match (chosen_http2, offered) {
+        (true, _) => http2_over(stream).await,
+        (false, Offered::Either | Offered::Http1) => http1_over(stream).await,
+        (false, Offered::Http2) => Err(ConnectError::WrongProtocol),
+    }
+}
+
+async fn http1_over<S>(stream: S) -> Result<Connected, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(handshake_failed)?;
+    // How a connection ends is told to whoever waits for a response on it.
+    tokio::task::spawn_local(connection.with_upgrades());
+    Ok(Connected::Http1(sender))
+}
+
+async fn http2_over<S>(stream: S) -> Result<Connected, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(handshake_failed)?;
+    tokio::task::spawn_local(connection);
+    Ok(Connected::Http2(sender))
+}
+
+fn dial_failed(error: io::Error) -> ConnectError {
+    ConnectError::Dial(Arc::new(error))
+}
+
+fn handshake_failed(error: hyper::Error) -> ConnectError {
+    ConnectError::Http(Arc::new(error))
+}
+
+/// What one stream may send ahead of its reader, and all streams of a connection together.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

@@ -1,0 +1,470 @@
+//! Which connection carries this request to the upstream?
+//!
+//! One pool per upstream and worker, used from one thread: no lock. HTTP/1.1 connections
+//! are reused last in, first out, so that surplus ones grow old and are closed. HTTP/2
+//! connections are shared by load.
+//!
+//! A kept connection may die just as it is used. The request is sent again, once and on
+//! a fresh connection, when none of it was sent, or when it is idempotent and has no
+//! body. Nothing else is ever sent twice. Payment is not involved: a request is admitted
+//! once, before it comes here, however often it is sent.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+use http::{Request, StatusCode, Uri, Version, header};
+use http_body::Body;
+use hyper::client::conn::{http1, http2};
+
+use super::Target;
+use super::connect::{ConnectError, Connected, connect};
+use super::wire::{Progress, Response, ResponseBody, Upload};
+use crate::admit::Admission;
+use crate::call::Call;
+use crate::tls::Offered;
+
+/// The connections of one worker to one upstream.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    target: Arc<Target>,
+    limits: PoolLimits,
+    idle: RefCell<Vec<Idle>>,
+    shared: RefCell<Vec<Rc<SharedConnection>>>,
+    /// What a TLS upstream chose when it was last asked.
+    chose_http2: Cell<bool>,
+}
+
+/// What bounds a pool; see [`Limits`](crate::Limits).
+#[derive(Clone, Debug)]
+pub(crate) struct PoolLimits {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    pub(crate) idle_max: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) h2_max: usize,
+}
+
+/// Why an upstream did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// The connection broke after the request may have reached the upstream.
+    #[error("upstream broke off: {0}")]
+    Broken(hyper::Error),
+    /// The client's own body broke off; there is nobody to answer.
+    #[error("client broke off: {0}")]
+    ClientGone(hyper::Error),
+    /// No connection could be opened, in no time allowed.
+    #[error("upstream {0}")]
+    Unreachable(ConnectError),
+    /// The response did not begin in time.
+    #[error("upstream did not answer within {0:?}")]
+    TooSlow(Duration),
+}
+
+impl Pool {
+    pub(crate) fn new(target: Arc<Target>, limits: PoolLimits) -> Rc<Self> {
+        Rc::new(Self {
+            target,
+            limits,
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            chose_http2: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// Sends an admitted request, in HTTP/1.1's form, and waits for the head of the response.
+    ///
+    /// Dropping the future abandons the request and closes its connection or stream.
+    pub(crate) async fn send(
+        self: &Rc<Self>,
+        _admission: &Admission,
+        request: Request<Upload>,
+        call: Call,
+    ) -> Result<Response, SendError> {
+        let progress = request.body().progress();
+        let exchange = pin!(self.exchange(request, self.offered(call)));
+        match call {
+            // A call of gRPC has its own deadline, and a stream may begin with silence.
+            Call::Grpc => exchange.await,
+            Call::Http | Call::WebSocket => {
+                patiently(self.limits.response_timeout, &progress, exchange).await
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long or has died.
+    pub(crate) fn prune(&self) {
+        let now = Instant::now();
+        self.idle
+            .borrow_mut()
+            .retain(|idle| self.is_usable(idle, now));
+        self.shared.borrow_mut().retain(|shared| !shared.is_dead());
+    }
+
+    fn offered(&self, call: Call) -> Offered {
+        match call {
+            Call::Http if self.chose_http2.get() => Offered::Http2,
+            Call::Http => Offered::Either,
+            Call::Grpc => Offered::Http2,
+            Call::WebSocket => Offered::Http1,
+        }
+    }
+
+    async fn exchange(
+        self: &Rc<Self>,
+        request: Request<Upload>,
+        offered: Offered,
+    ) -> Result<Response, SendError> {
+        match offered {
+            Offered::Http2 => self.exchange_shared(request).await,
+            Offered::Either | Offered::Http1 => self.exchange_exclusive(request, offered).await,
+        }
+    }
+
+    /// Sends on an HTTP/1.1 connection of its own; an upstream that chooses HTTP/2 instead
+    /// is given that.
+    async fn exchange_exclusive(
+        self: &Rc<Self>,
+        mut request: Request<Upload>,
+        offered: Offered,
+    ) -> Result<Response, SendError> {
+        if let Some(sender) = self.take_idle() {
+            let spare = spare_copy(&request);
+            match self.try_http1(sender, request).await {
+                Ok(response) => return Ok(response),
+                Err(Failed::Unsent(unsent)) => request = *unsent,
+                Err(Failed::Sent(error)) => match spare {
+                    Some(copy) if !error.is_user() => request = copy,
+                    _ => return Err(broken(error)),
+                },
+            }
+        }
+        let connected = connect(&self.target, offered, self.limits.connect_timeout).await;
+        match connected.map_err(SendError::Unreachable)? {
+            Connected::Http1(sender) => self
+                .try_http1(sender, request)
+                .await
+                .map_err(Failed::into_error),
+            Connected::Http2(sender) => {
+                self.chose_http2.set(true);
+                let shared = self.adopt(sender.clone());
+                self.try_http2(sender, shared.lease(), request)
+                    .await
+                    .map_err(Failed::into_error)
+            }
+        }
+    }
+
+    /// Sends on an HTTP/2 connection shared with other requests.
+    async fn exchange_shared(
+        self: &Rc<Self>,
+        mut request: Request<Upload>,
+    ) -> Result<Response, SendError> {
+        let mut attempts_left = 2_u8;
+        loop {
+            attempts_left = attempts_left.saturating_sub(1);
+            let shared = self.least_loaded();
+            let lease = shared.lease();
+            let sender = match shared.sender.clone().await {
+                Ok(sender) => sender,
+                Err(error) => {
+                    self.forget(&shared);
+                    self.chose_http2.set(false);
+                    return Err(SendError::Unreachable(error));
+                }
+            };
+            let spare = spare_copy(&request);
+            request = match (self.try_http2(sender, lease, request).await, spare) {
+                (Ok(response), _) => return Ok(response),
+                (Err(Failed::Unsent(unsent)), _) if attempts_left > 0 => *unsent,
+                (Err(Failed::Sent(error)), Some(copy)) if attempts_left > 0 && !error.is_user() => {
+                    copy
+                }
+                (Err(failed), _) => return Err(failed.into_error()),
+            };
+            self.forget(&shared);
+        }
+    }
+
+    async fn try_http1(
+        self: &Rc<Self>,
+        mut sender: http1::SendRequest<Upload>,
+        request: Request<Upload>,
+    ) -> Result<Response, Failed> {
+        match sender.try_send_request(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(response.map(ResponseBody::upgraded))
+            }
+            Ok(response) => {
+                let lease = Lease::Exclusive {
+                    sender,
+                    pool: Rc::clone(self),
+                };
+                Ok(response.map(|body| ResponseBody::new(body, lease)))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => Failed::Unsent(Box::new(unsent)),
+                None => Failed::Sent(error.into_error()),
+            }),
+        }
+    }
+
+    async fn try_http2(
+        &self,
+        mut sender: Http2Sender,
+        lease: Lease,
+        mut request: Request<Upload>,
+    ) -> Result<Response, Failed> {
+        self.use_http2_form(&mut request);
+        match sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(|body| ResponseBody::new(body, lease))),
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => Failed::Unsent(Box::new(unsent)),
+                None => Failed::Sent(error.into_error()),
+            }),
+        }
+    }
+
+    /// HTTP/2 names the origin in the request target and has no `Host` line.
+    fn use_http2_form(&self, request: &mut Request<Upload>) {
+        let mut target = request.uri().clone().into_parts();
+        target.scheme = Some(self.target.scheme.clone());
+        target.authority = Some(self.target.authority.clone());
+        if let Ok(uri) = Uri::from_parts(target) {
+            *request.uri_mut() = uri;
+        }
+        request.headers_mut().remove(header::HOST);
+        *request.version_mut() = Version::HTTP_2;
+    }
+
+    fn take_idle(&self) -> Option<http1::SendRequest<Upload>> {
+        let mut idle = self.idle.borrow_mut();
+        let now = Instant::now();
+        while let Some(candidate) = idle.pop() {
+            if self.is_usable(&candidate, now) {
+                return Some(candidate.sender);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, sender: http1::SendRequest<Upload>) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.limits.idle_max {
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
+        }
+    }
+
+    fn is_usable(&self, idle: &Idle, now: Instant) -> bool {
+        idle.sender.is_ready()
+            && now.saturating_duration_since(idle.since) < self.limits.idle_timeout
+    }
+
+    /// The connection with the fewest streams, or a new one while all are busy and there
+    /// may be more. A connection still being opened counts: its callers wait together.
+    fn least_loaded(self: &Rc<Self>) -> Rc<SharedConnection> {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| !connection.is_dead());
+        let best = shared
+            .iter()
+            .min_by_key(|connection| connection.streams.get())
+            .cloned();
+        let is_full = shared.len() >= self.limits.h2_max;
+        match best {
+            Some(best) if is_full || best.streams.get() < STREAMS_BEFORE_ANOTHER => best,
+            _ => {
+                let fresh = SharedConnection::new(self.open_http2().boxed_local());
+                shared.push(Rc::clone(&fresh));
+                fresh
+            }
+        }
+    }
+
+    fn open_http2(&self) -> impl Future<Output = Result<Http2Sender, ConnectError>> + use<> {
+        let target = Arc::clone(&self.target);
+        let limit = self.limits.connect_timeout;
+        async move {
+            match connect(&target, Offered::Http2, limit).await? {
+                Connected::Http2(sender) => Ok(sender),
+                Connected::Http1(_) => Err(ConnectError::WrongProtocol),
+            }
+        }
+    }
+
+    /// Shares a connection that turned out to speak HTTP/2. Beyond the bound it serves
+    /// the request it was opened for and is then dropped.
+    fn adopt(&self, sender: Http2Sender) -> Rc<SharedConnection> {
+        let fresh = SharedConnection::new(std::future::ready(Ok(sender)).boxed_local());
+        let mut shared = self.shared.borrow_mut();
+        if shared.len() < self.limits.h2_max {
+            shared.push(Rc::clone(&fresh));
+        }
+        fresh
+    }
+
+    fn forget(&self, dead: &Rc<SharedConnection>) {
+        self.shared
+            .borrow_mut()
+            .retain(|connection| !Rc::ptr_eq(connection, dead));
+    }
+}
+
+/// Waits for a response, as long as the request's body keeps moving.
+async fn patiently<F>(
+    limit: Duration,
+    progress: &Progress,
+    mut exchange: Pin<&mut F>,
+) -> Result<Response, SendError>
+where
+    F: Future<Output = Result<Response, SendError>>,
+{
+    loop {
+        let frames = progress.frames();
+        match tokio::time::timeout(limit, exchange.as_mut()).await {
+            Ok(result) => return result,
+            Err(_) if progress.frames() != frames => {}
+            Err(_) => return Err(SendError::TooSlow(limit)),
+        }
+    }
+}
+
+/// A copy to send should the first be lost, where sending twice means the same as once.
+fn spare_copy(request: &Request<Upload>) -> Option<Request<Upload>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Upload::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// One attempt that failed, by whether the upstream may have seen it.
+enum Failed {
+    Sent(hyper::Error),
+    Unsent(Box<Request<Upload>>),
+}
+
+impl Failed {
+    fn into_error(self) -> SendError {
+        match self {
+            Self::Sent(error) => broken(error),
+            // A connection that was open a moment ago and takes nothing has been closed.
+            Self::Unsent(_) => SendError::Unreachable(ConnectError::Dial(Arc::new(
+                std::io::ErrorKind::ConnectionReset.into(),
+            ))),
+        }
+    }
+}
+
+fn broken(error: hyper::Error) -> SendError {
+    match error.is_user() {
+        true => SendError::ClientGone(error),
+        false => SendError::Broken(error),
+    }
+}
+
+/// An HTTP/1.1 connection nobody uses.
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<Upload>,
+    since: Instant,
+}
+
+/// An HTTP/2 connection, open or being opened.
+struct SharedConnection {
+    sender: Shared<LocalBoxFuture<'static, Result<Http2Sender, ConnectError>>>,
+    streams: Cell<usize>,
+}
+
+impl SharedConnection {
+    fn new(opening: LocalBoxFuture<'static, Result<Http2Sender, ConnectError>>) -> Rc<Self> {
+        Rc::new(Self {
+            sender: opening.shared(),
+            streams: Cell::new(0),
+        })
+    }
+
+    fn lease(self: &Rc<Self>) -> Lease {
+        self.streams.set(self.streams.get().saturating_add(1));
+        Lease::Shared(StreamGuard(Rc::clone(self)))
+    }
+
+    fn is_dead(&self) -> bool {
+        match self.sender.peek() {
+            Some(Ok(sender)) => sender.is_closed(),
+            Some(Err(_)) => true,
+            None => false,
+        }
+    }
+}
+
+impl std::fmt::Debug for SharedConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedConnection")
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
+    }
+}
+
+type Http2Sender = http2::SendRequest<Upload>;
+
+/// The use of a connection for one exchange.
+#[derive(Debug)]
+pub(super) enum Lease {
+    Exclusive {
+        sender: http1::SendRequest<Upload>,
+        pool: Rc<Pool>,
+    },
+    Shared(#[expect(dead_code, reason = "counts the stream until it is dropped")] StreamGuard),
+}
+
+impl Lease {
+    /// The exchange is complete; the connection may carry another.
+    pub(super) fn give_back(self) {
+        let Self::Exclusive { mut sender, pool } = self else {
+            return;
+        };
+        if sender.is_ready() {
+            pool.keep(sender);
+        } else if !sender.is_closed() {
+            // The response ended before the request did. Most such requests end soon.
+            tokio::task::spawn_local(async move {
+                let settled = tokio::time::timeout(SETTLING_TIME_MAX, sender.ready()).await;
+                if let Ok(Ok(())) = settled {
+                    pool.keep(sender);
+                }
+            });
+        }
+    }
+}
+
+/// One stream on a shared connection.
+#[derive(Debug)]
+pub(super) struct StreamGuard(Rc<SharedConnection>);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+    }
+}
+
+/// Streams on every connection before another is opened: below the usual peer limit of
+/// 100, and few enough that one lost packet stalls little.
+const STREAMS_BEFORE_ANOTHER: usize = 32;
+const SETTLING_TIME_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,155 @@
+//! What travels to an upstream and back?
+//!
+//! Bodies are streamed: each is the other side's incoming body with a little bookkeeping
+//! around it, and passes data and trailer frames on as they come.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::pool::Lease;
+
+/// A response whose body keeps hold of the connection it comes from.
+pub(crate) type Response = http::Response<ResponseBody>;
+
+/// The body of a request on its way to an upstream.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    body: Option<Incoming>,
+    progress: Progress,
+}
+
+impl Upload {
+    pub(crate) fn new(body: Incoming) -> Self {
+        Self {
+            body: Some(body).filter(|body| !body.is_end_stream()),
+            progress: Progress::default(),
+        }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self {
+            body: None,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Counts frames as they leave; shared with whoever waits for the answer.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = self.body.as_mut() else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        if polled.is_ready() {
+            self.progress.advance();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// How many frames of an upload have left.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Rc<Cell<u64>>);
+
+impl Progress {
+    pub(crate) fn frames(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn advance(&self) {
+        self.0.set(self.0.get().wrapping_add(1));
+    }
+}
+
+/// The body of an upstream's response.
+///
+/// The connection goes back to its pool with the last frame. Dropped earlier, it is
+/// closed (HTTP/1.1) or the stream is reset (HTTP/2), which tells the upstream to stop.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    body: Incoming,
+    lease: Option<Lease>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(body: Incoming, lease: Lease) -> Self {
+        let mut this = Self {
+            body,
+            lease: Some(lease),
+        };
+        this.give_back_at_the_end();
+        this
+    }
+
+    /// The end of HTTP on a connection that now carries another protocol.
+    pub(super) fn upgraded(body: Incoming) -> Self {
+        Self { body, lease: None }
+    }
+
+    fn give_back_at_the_end(&mut self) {
+        if self.body.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back();
+                }
+            }
+            Poll::Ready(Some(Ok(_))) => self.give_back_at_the_end(),
+            // A broken body leaves a connection nobody can use: dropping it closes it.
+            Poll::Ready(Some(Err(_))) => drop(self.lease.take()),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
