@@ -7,6 +7,7 @@ use std::error::Error;
 
 use tonic::{Code, ConnectError, Status};
 
+use super::tls;
 use crate::{InvoicerError, PayerError};
 
 /// A call that did not answer what was asked.
@@ -43,10 +44,10 @@ impl CallError {
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
-        match innermost_connect_error(&status) {
+        match connect_error(&status) {
             Some(connect) => Self {
                 fate: Fate::Unsent,
-                reason: last_cause(connect),
+                reason: why_not_connected(connect),
             },
             None => Self {
                 fate: fate(&status),
@@ -109,13 +110,14 @@ fn reason(status: &Status) -> String {
 }
 
 /// Where the transport says that a connection could not be made, if it says so.
-fn innermost_connect_error(status: &Status) -> Option<&ConnectError> {
+fn connect_error(status: &Status) -> Option<&ConnectError> {
     causes(status).find_map(|cause| cause.downcast_ref())
 }
 
-fn last_cause(error: &ConnectError) -> String {
-    let error: &(dyn Error + 'static) = error;
-    causes(error).last().unwrap_or(error).to_string()
+fn why_not_connected(error: &ConnectError) -> String {
+    let last: &(dyn Error + 'static) = causes(error).last().unwrap_or(error);
+    let explained = causes(error).find_map(tls::explain);
+    explained.unwrap_or_else(|| last.to_string())
 }
 
 /// What an error says caused it, outermost first.

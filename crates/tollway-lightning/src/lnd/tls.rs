@@ -9,6 +9,8 @@
 //! Its dates are not looked at: a certificate the user named is the right one until the user
 //! names another.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -75,6 +77,30 @@ impl ServerCertVerifier for OnlyCertificate {
         self.algorithms.supported_schemes()
     }
 }
+
+/// Says in words for the person who configured the wallet why a handshake failed, if that was
+/// over the certificate. rustls itself prints an identifier.
+pub(super) fn explain(cause: &(dyn Error + 'static)) -> Option<String> {
+    let error: &io::Error = cause.downcast_ref()?;
+    let error: &rustls::Error = error.get_ref()?.downcast_ref()?;
+    let rustls::Error::InvalidCertificate(reason) = error else {
+        return None;
+    };
+    if let CertificateError::Other(OtherError(why)) = reason
+        && why.is::<AnotherCertificate>()
+    {
+        return Some(why.to_string());
+    }
+    // "Other" is how webpki words an LND certificate: an authority that is a server as well.
+    let unvouched = matches!(
+        reason,
+        CertificateError::Other(_) | CertificateError::UnknownIssuer
+    );
+    unvouched.then(|| NO_AUTHORITY.to_owned())
+}
+
+const NO_AUTHORITY: &str =
+    "no authority vouches for the node's certificate: give its tls.cert with the address";
 
 /// The node showed a certificate that is not the one given.
 #[derive(Debug, thiserror::Error)]

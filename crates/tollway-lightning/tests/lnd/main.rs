@@ -1,0 +1,359 @@
+//! The LND adapter against a node that misbehaves on demand.
+#![allow(
+    clippy::unwrap_used,
+    reason = "test helpers: a failure to set up is a failure of the test"
+)]
+
+mod node;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bitcoin::hashes::{Hash as _, sha256};
+use bitcoin::secp256k1::{Secp256k1, SecretKey};
+use l402::{Invoice, Msat, Network, Preimage};
+use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use tollway_lightning::lnd::Lnd;
+use tollway_lightning::lnd::proto::lnrpc::payment::PaymentStatus;
+use tollway_lightning::{
+    Invoicer as _, InvoicerError, Paid, PayError, Payer as _, PaymentState, PaymentTerms,
+};
+use tonic::Code;
+
+use node::{Identity, Node, Reply, Script, macaroon, payment};
+
+#[tokio::test]
+async fn the_pinned_certificate_is_trusted_and_the_macaroon_sent() {
+    let identity = Identity::of("localhost");
+    let node = Node::start(&identity, Script::idle()).await;
+
+    let network = node.wallet(&identity).invoicer().network().await.unwrap();
+
+    assert_eq!(network, Network::Regtest);
+    assert_eq!(node.calls()[0].macaroon, macaroon().to_hex());
+}
+
+#[tokio::test]
+async fn another_certificate_is_refused_before_the_macaroon_is_sent() {
+    let node = Node::start(&Identity::of("localhost"), Script::idle()).await;
+    let wallet = node.wallet(&Identity::of("localhost"));
+
+    let refused = wallet.invoicer().network().await.unwrap_err();
+
+    assert!(matches!(refused, InvoicerError::Unavailable { .. }));
+    assert!(
+        refused.to_string().contains("take its new tls.cert"),
+        "{refused}"
+    );
+    assert!(node.calls().is_empty());
+}
+
+#[tokio::test]
+async fn the_pinned_certificate_counts_for_its_own_names_only() {
+    let identity = Identity::of("elsewhere");
+    let node = Node::start(&identity, Script::idle()).await;
+
+    let refused = node
+        .wallet(&identity)
+        .invoicer()
+        .network()
+        .await
+        .unwrap_err();
+
+    assert!(refused.to_string().contains("elsewhere"), "{refused}");
+    assert!(node.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_must_be_given() {
+    let node = Node::start(&Identity::of("localhost"), Script::idle()).await;
+
+    let refused = node
+        .wallet_without_certificate()
+        .invoicer()
+        .network()
+        .await
+        .unwrap_err();
+
+    assert!(matches!(refused, InvoicerError::Unavailable { .. }));
+    assert!(
+        refused.to_string().contains("give its tls.cert"),
+        "{refused}"
+    );
+    assert!(node.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_replaced() {
+    let identity = Identity::of("localhost");
+    let node = Node::start(&identity, Script::idle()).await;
+    let payer = node.wallet(&identity).payer();
+    payer.lookup(preimage().payment_hash()).await.unwrap();
+
+    node.hang_up();
+
+    // The call that finds out may fail; one after it must not.
+    let found = match payer.lookup(preimage().payment_hash()).await {
+        Ok(found) => found,
+        Err(_) => payer.lookup(preimage().payment_hash()).await.unwrap(),
+    };
+    assert_eq!(found, None);
+}
+
+#[tokio::test]
+async fn a_node_of_an_unknown_network_is_refused() {
+    for get_info in [Reply::network("litecoin"), Reply::message(&())] {
+        let script = Script {
+            get_info,
+            ..Script::idle()
+        };
+        let (_node, wallet) = start(script).await;
+
+        let refused = wallet.invoicer().network().await.unwrap_err();
+
+        assert!(
+            matches!(refused, InvoicerError::Refused { .. }),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_settled_payment_is_paid() {
+    let (node, wallet) = start(Script::paying(settled(), not_found())).await;
+
+    assert_eq!(wallet.payer().pay(terms()).await.unwrap(), paid());
+
+    assert_eq!(node.methods(), ["GetInfo", "SendPaymentV2"]);
+}
+
+#[tokio::test]
+async fn a_failed_payment_is_failed() {
+    let failed = payment(PaymentStatus::Failed.into(), String::new());
+    let (_node, wallet) = start(Script::paying(failed, not_found())).await;
+
+    assert_failed(wallet.payer().pay(terms()).await);
+}
+
+#[tokio::test]
+async fn a_payment_of_another_network_is_never_sent() {
+    let script = Script {
+        get_info: Reply::network("mainnet"),
+        ..Script::paying(settled(), settled())
+    };
+    let (node, wallet) = start(script).await;
+
+    assert_failed(wallet.payer().pay(terms()).await);
+
+    assert_eq!(node.methods(), ["GetInfo"]);
+}
+
+#[tokio::test]
+async fn a_wallet_that_cannot_be_asked_pays_nothing() {
+    let locked = Reply::Refuse(Code::Unknown, "wallet locked");
+    let script = Script {
+        get_info: locked,
+        ..Script::paying(settled(), settled())
+    };
+    let (node, wallet) = start(script).await;
+
+    assert_failed(wallet.payer().pay(terms()).await);
+
+    assert_eq!(node.methods(), ["GetInfo"]);
+}
+
+#[tokio::test]
+async fn an_invoice_paid_before_is_answered_with_the_same_preimage() {
+    let already = Reply::Refuse(Code::AlreadyExists, "invoice is already paid");
+    let (_node, wallet) = start(Script::paying(already, settled())).await;
+
+    assert_eq!(wallet.payer().pay(terms()).await.unwrap(), paid());
+}
+
+#[tokio::test]
+async fn a_refusal_is_failed_only_when_no_payment_is_known() {
+    let expired = || Reply::Refuse(Code::Unknown, "invoice expired");
+    let in_flight = payment(PaymentStatus::InFlight.into(), String::new());
+    for (track, sure) in [
+        (not_found(), true),
+        (in_flight, false),
+        (Reply::HangUp, false),
+        (Reply::Refuse(Code::Unknown, "shutting down"), false),
+    ] {
+        let (_node, wallet) = start(Script::paying(expired(), track)).await;
+
+        let answer = wallet.payer().pay(terms()).await;
+
+        if sure {
+            assert_failed(answer);
+        } else {
+            assert_unknown(answer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_lost_while_paying_is_looked_up() {
+    let (node, wallet) = start(Script::paying(Reply::HangUp, settled())).await;
+
+    assert_eq!(wallet.payer().pay(terms()).await.unwrap(), paid());
+
+    assert_eq!(
+        node.methods(),
+        ["GetInfo", "SendPaymentV2", "TrackPaymentV2"]
+    );
+}
+
+#[tokio::test]
+async fn a_connection_lost_while_paying_is_never_called_a_failure() {
+    let failed = payment(PaymentStatus::Failed.into(), String::new());
+    for track in [not_found(), failed, Reply::HangUp, Reply::Nothing] {
+        let (_node, wallet) = start(Script::paying(Reply::HangUp, track)).await;
+
+        assert_unknown(wallet.payer().pay(terms()).await);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_early_is_in_doubt() {
+    let (_node, wallet) = start(Script::paying(Reply::Nothing, not_found())).await;
+
+    assert_unknown(wallet.payer().pay(terms()).await);
+}
+
+#[tokio::test]
+async fn a_preimage_of_another_payment_proves_nothing() {
+    let other = || payment(PaymentStatus::Succeeded.into(), "07".repeat(32));
+    let (_node, wallet) = start(Script::paying(other(), other())).await;
+
+    assert_unknown(wallet.payer().pay(terms()).await);
+    wallet
+        .payer()
+        .lookup(preimage().payment_hash())
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_payment_that_could_not_be_sent_is_failed() {
+    let (node, wallet) = start(Script::paying(settled(), settled())).await;
+    let payer = wallet.payer();
+    assert_eq!(payer.network().await.unwrap(), Network::Regtest);
+
+    node.stop().await;
+
+    // The first request may still find the dying connection, and then nobody knows; after that
+    // there is none, and then it is certain.
+    drop(payer.lookup(preimage().payment_hash()).await);
+    assert_failed(payer.pay(terms()).await);
+}
+
+#[tokio::test]
+async fn a_node_that_falls_silent_leaves_the_payment_in_doubt() {
+    let (_node, wallet) = start(Script::paying(Reply::Silence, Reply::Silence)).await;
+    let payer = wallet.payer();
+    payer.network().await.unwrap();
+
+    // From here on, whoever waits for a deadline has waited for it.
+    tokio::time::pause();
+
+    assert_unknown(payer.pay(terms()).await);
+    payer.lookup(preimage().payment_hash()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_lookup_tells_what_the_node_says() {
+    for (track, expected) in [
+        (not_found(), None),
+        (settled(), Some(PaymentState::Settled(paid()))),
+        (
+            payment(PaymentStatus::InFlight.into(), String::new()),
+            Some(PaymentState::InFlight),
+        ),
+    ] {
+        let (_node, wallet) = start(Script::paying(Reply::HangUp, track)).await;
+
+        let found = wallet
+            .payer()
+            .lookup(preimage().payment_hash())
+            .await
+            .unwrap();
+
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_that_cannot_be_answered_is_an_error_and_not_none() {
+    for track in [
+        Reply::HangUp,
+        Reply::Nothing,
+        Reply::Refuse(Code::Unknown, "permission denied"),
+        Reply::Refuse(Code::Unavailable, "starting"),
+    ] {
+        let (_node, wallet) = start(Script::paying(settled(), track)).await;
+
+        wallet
+            .payer()
+            .lookup(preimage().payment_hash())
+            .await
+            .unwrap_err();
+    }
+}
+
+async fn start(script: Script) -> (Node, Lnd) {
+    let identity = Identity::of("localhost");
+    let node = Node::start(&identity, script).await;
+    let wallet = node.wallet(&identity);
+    (node, wallet)
+}
+
+fn assert_failed(answer: Result<Paid, PayError>) {
+    assert!(matches!(answer, Err(PayError::Failed { .. })), "{answer:?}");
+}
+
+fn assert_unknown(answer: Result<Paid, PayError>) {
+    assert!(
+        matches!(answer, Err(PayError::Unknown { .. })),
+        "{answer:?}"
+    );
+}
+
+fn settled() -> Reply {
+    payment(PaymentStatus::Succeeded.into(), preimage().expose_hex())
+}
+
+fn not_found() -> Reply {
+    Reply::Refuse(Code::NotFound, "payment isn't initiated")
+}
+
+fn paid() -> Paid {
+    Paid {
+        preimage: preimage(),
+        fee: Msat::from_msat(5),
+    }
+}
+
+fn preimage() -> Preimage {
+    Preimage::new([3; 32])
+}
+
+fn terms() -> PaymentTerms {
+    let hash = sha256::Hash::from_byte_array(*preimage().payment_hash().as_bytes());
+    let invoice = InvoiceBuilder::new(Currency::Regtest)
+        .description("a test".to_owned())
+        .payment_hash(hash)
+        .payment_secret(PaymentSecret([1; 32]))
+        .amount_milli_satoshis(10_000)
+        .duration_since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
+        .min_final_cltv_expiry_delta(80)
+        .build_signed(|message| {
+            let key = SecretKey::from_slice(&[5; 32]).unwrap();
+            Secp256k1::new().sign_ecdsa_recoverable(message, &key)
+        })
+        .unwrap();
+    PaymentTerms {
+        invoice: Invoice::parse(&invoice.to_string()).unwrap(),
+        fee_max: Msat::ZERO,
+        timeout: Duration::from_secs(5),
+    }
+}

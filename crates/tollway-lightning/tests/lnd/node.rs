@@ -1,0 +1,294 @@
+//! A node that answers as the test says: gRPC over TLS, with a certificate of its own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use l402::{Macaroon, RootKey};
+use prost::Message;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tollway_lightning::lnd::proto::lnrpc::{Chain, GetInfoResponse, Payment};
+use tollway_lightning::lnd::{Lnd, LndConnect};
+use tonic::Code;
+
+/// What the node does with one call.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// One message, then OK.
+    Message(Bytes),
+    /// No message, then OK.
+    Nothing,
+    /// A refusal.
+    Refuse(Code, &'static str),
+    /// Closes the connection without a word.
+    HangUp,
+    /// Never answers.
+    Silence,
+}
+
+impl Reply {
+    pub(crate) fn message(message: &impl Message) -> Self {
+        Self::Message(message.encode_to_vec().into())
+    }
+
+    pub(crate) fn network(name: &str) -> Self {
+        Self::message(&GetInfoResponse {
+            chains: vec![Chain {
+                chain: "bitcoin".to_owned(),
+                network: name.to_owned(),
+            }],
+            ..Default::default()
+        })
+    }
+}
+
+/// What the node answers: the reply to each method.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) get_info: Reply,
+    pub(crate) send: Reply,
+    pub(crate) track: Reply,
+}
+
+impl Script {
+    /// A healthy node on regtest that has never heard of any payment.
+    pub(crate) fn idle() -> Self {
+        Self {
+            get_info: Reply::network("regtest"),
+            send: Reply::Refuse(Code::Unimplemented, "not in this test"),
+            track: Reply::Refuse(Code::NotFound, "payment isn't initiated"),
+        }
+    }
+
+    pub(crate) fn paying(send: Reply, track: Reply) -> Self {
+        Self {
+            send,
+            track,
+            ..Self::idle()
+        }
+    }
+
+    fn reply(&self, method: &str) -> Reply {
+        match method {
+            "/lnrpc.Lightning/GetInfo" => self.get_info.clone(),
+            "/routerrpc.Router/SendPaymentV2" => self.send.clone(),
+            "/routerrpc.Router/TrackPaymentV2" => self.track.clone(),
+            _ => Reply::Refuse(Code::Unimplemented, "not in this test"),
+        }
+    }
+}
+
+/// A certificate and its key.
+pub(crate) struct Identity {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl Identity {
+    /// Self-signed and its own authority, as LND makes them.
+    pub(crate) fn of(name: &str) -> Self {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { certificate, key }
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
+        config.alpn_protocols.push(b"h2".to_vec());
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// A running node. Dropping it stops it.
+pub(crate) struct Node {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+struct Shared {
+    script: Script,
+    hang_up: Notify,
+    calls: Mutex<Vec<Call>>,
+}
+
+/// A call the node received.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    pub(crate) macaroon: String,
+}
+
+impl Node {
+    pub(crate) async fn start(identity: &Identity, script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            script,
+            hang_up: Notify::new(),
+            calls: Mutex::default(),
+        });
+        let acceptor = identity.acceptor();
+        let for_connections = Arc::clone(&shared);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&for_connections));
+                tokio::spawn(serve(stream, acceptor, shared));
+            }
+        });
+        Self {
+            address,
+            shared,
+            accepting,
+        }
+    }
+
+    /// A wallet that expects the node to be `localhost` and to show `identity`'s certificate.
+    pub(crate) fn wallet(&self, identity: &Identity) -> Lnd {
+        let cert = URL_SAFE_NO_PAD.encode(&identity.certificate);
+        self.connect(&format!("cert={cert}&"))
+    }
+
+    /// A wallet that expects the node to have a certificate of the web's authorities.
+    pub(crate) fn wallet_without_certificate(&self) -> Lnd {
+        self.connect("")
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn methods(&self) -> Vec<String> {
+        let methods = self.calls().into_iter().map(|call| call.method);
+        methods
+            .map(|method| method.rsplit('/').next().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Closes every connection.
+    pub(crate) fn hang_up(&self) {
+        self.shared.hang_up.notify_waiters();
+    }
+
+    /// Closes every connection and takes no more.
+    pub(crate) async fn stop(mut self) {
+        self.accepting.abort();
+        (&mut self.accepting).await.unwrap_err();
+        self.hang_up();
+    }
+
+    fn connect(&self, cert: &str) -> Lnd {
+        let macaroon = URL_SAFE_NO_PAD.encode(macaroon().as_bytes());
+        let uri = format!(
+            "lndconnect://localhost:{}?{cert}macaroon={macaroon}",
+            self.address.port()
+        );
+        Lnd::new(&LndConnect::parse(&uri).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.hang_up();
+    }
+}
+
+pub(crate) fn macaroon() -> Macaroon {
+    Macaroon::mint(&RootKey::new([7; 32]), "lnd", b"id").unwrap()
+}
+
+/// What a node says of a payment, as SendPaymentV2 and TrackPaymentV2 do.
+pub(crate) fn payment(status: i32, preimage: String) -> Reply {
+    Reply::message(&Payment {
+        status,
+        payment_preimage: preimage,
+        fee_msat: 5,
+        ..Default::default()
+    })
+}
+
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+    let Ok(stream) = acceptor.accept(stream).await else {
+        return;
+    };
+    let hang_up = shared.hang_up.notified();
+    let answer = service_fn(|request| answer(request, Arc::clone(&shared)));
+    let connection =
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
+    tokio::select! {
+        _ = connection => {}
+        () = hang_up => {}
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+    let method = request.uri().path().to_owned();
+    let reply = shared.script.reply(&method);
+    shared.calls.lock().unwrap().push(Call {
+        method,
+        macaroon: header(request.headers(), "macaroon"),
+    });
+    let response = Response::builder().header("content-type", "application/grpc");
+    Ok(match reply {
+        Reply::Message(message) => response.body(with_status(frame(&message))).unwrap(),
+        Reply::Nothing => response.body(with_status(Bytes::new())).unwrap(),
+        Reply::Refuse(code, message) => response
+            .header("grpc-status", i32::from(code))
+            .header("grpc-message", message)
+            .body(Empty::new().boxed())
+            .unwrap(),
+        Reply::HangUp => {
+            shared.hang_up.notify_waiters();
+            std::future::pending().await
+        }
+        Reply::Silence => std::future::pending().await,
+    })
+}
+
+fn with_status(body: Bytes) -> BoxBody<Bytes, Infallible> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    Full::new(body)
+        .with_trailers(std::future::ready(Some(Ok(trailers))))
+        .boxed()
+}
+
+/// gRPC's framing: not compressed, length, message.
+fn frame(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::new();
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap());
+    framed.put_slice(message);
+    framed.freeze()
+}
+
+fn header(headers: &HeaderMap, name: &str) -> String {
+    let value = headers.get(name).map(|value| value.to_str().unwrap());
+    value.unwrap_or_default().to_owned()
+}
