@@ -62,7 +62,7 @@ impl LndConnect {
     ///
     /// # Errors
     ///
-    /// [`LndConnectError`], which names the file.
+    /// [`LndConnectError`], which says which of the three is wrong.
     pub fn from_files(
         address: &str,
         tls_cert: Option<&Path>,
@@ -540,6 +540,25 @@ mod tests {
         let damaged =
             LndConnect::parse(&format!("lndconnect://h:1?macaroon={secret}A")).unwrap_err();
         assert!(!format!("{damaged} {damaged:?}").contains(&secret));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "(lndconnect://)?\\PC{0,200}") {
+            drop(LndConnect::parse(&text));
+        }
+
+        #[test]
+        fn what_is_accepted_is_written_back_to_the_same_node(
+            address in "[a-z\\[\\]:.0-9]{1,20}",
+        ) {
+            let secret = BASE64.encode(macaroon());
+            let uri = format!("lndconnect://{address}?macaroon={secret}");
+            if let Ok(connect) = LndConnect::parse(&uri) {
+                let again = LndConnect::parse(&connect.expose_uri()).unwrap();
+                proptest::prop_assert_eq!(again, connect);
+            }
+        }
     }
 
     fn uri(address: &str) -> String {

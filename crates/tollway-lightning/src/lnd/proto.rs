@@ -99,3 +99,64 @@ impl fmt::Debug for lnrpc::SendResponse {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_leak_a_preimage() {
+        let text = "5ec2e7".repeat(10);
+        let bytes = vec![0xab; 32];
+        let shown = format!(
+            "{:?}",
+            (
+                lnrpc::Payment {
+                    payment_preimage: text.clone(),
+                    htlcs: vec![attempt(&bytes)],
+                    ..Default::default()
+                },
+                lnrpc::Invoice {
+                    r_preimage: bytes.clone(),
+                    ..Default::default()
+                },
+                lnrpc::SendResponse {
+                    payment_preimage: bytes.clone(),
+                    ..Default::default()
+                },
+                attempt(&bytes),
+            )
+        );
+
+        assert!(!shown.contains(&text), "{shown}");
+        assert!(!shown.contains("171"), "0xab, as a list of bytes: {shown}");
+    }
+
+    #[test]
+    fn debug_does_not_leak_the_shares_of_a_preimage() {
+        let bytes = vec![0xab; 32];
+        let shown = format!(
+            "{:?}",
+            (
+                lnrpc::Amp {
+                    root_share: bytes.clone(),
+                    preimage: bytes.clone(),
+                    ..Default::default()
+                },
+                lnrpc::AmpRecord {
+                    root_share: bytes,
+                    ..Default::default()
+                },
+            )
+        );
+
+        assert!(!shown.contains("171"), "0xab, as a list of bytes: {shown}");
+    }
+
+    fn attempt(preimage: &[u8]) -> lnrpc::HtlcAttempt {
+        lnrpc::HtlcAttempt {
+            preimage: preimage.to_vec(),
+            ..Default::default()
+        }
+    }
+}
