@@ -1,0 +1,346 @@
+//! What the ledgers keep, and that both keep the same.
+
+use std::collections::HashMap;
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::Path;
+
+use l402::{Msat, PaymentHash, RevocationSet, TokenId, UnixSeconds};
+use proptest::prelude::*;
+use rusqlite::Connection;
+use tollway_server::ReasonCode;
+use tollway_server::ledger::{Ledger, MemoryLedger, Note, Revocation, Sales, SqliteLedger, Use};
+
+use crate::support::{NOON, TEN_SAT, name, uses};
+
+#[tokio::test]
+async fn the_first_use_is_the_payment_and_later_ones_are_requests() {
+    let (_folder, on_disk) = on_disk();
+    for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
+        for secs in [5, 0, 9] {
+            ledger.note(granted(1, "weather", NOON.plus_secs(secs)));
+        }
+
+        let record = ledger.token(token(1)).await.unwrap().unwrap();
+        assert_eq!(record.requests, 3);
+        assert_eq!(record.paid, Some(TEN_SAT));
+        assert_eq!(record.first_used_at, NOON.plus_secs(5));
+        assert_eq!(record.last_used_at, NOON.plus_secs(9));
+        assert_eq!(ledger.token(token(2)).await.unwrap(), None);
+        assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, 3)]);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_counted_once_however_often_the_ledger_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    for opened in 1..=3 {
+        let ledger = open(folder.path());
+        ledger.note(granted(1, "weather", NOON));
+
+        assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, opened)]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_noted_last_is_written_before_the_ledger_closes() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.note(granted(1, "weather", NOON));
+    drop(ledger);
+
+    let sales = open(folder.path()).sales().await.unwrap();
+
+    assert_eq!(sales, [weather_sales(1, 1)]);
+}
+
+#[tokio::test]
+async fn an_unknown_price_is_counted_and_not_guessed() {
+    let (_folder, on_disk) = on_disk();
+    for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
+        ledger.note(granted(1, "weather", NOON));
+        ledger.note(Note::Granted {
+            token: token(2),
+            payment_hash: hash(2),
+            service: name("weather"),
+            paid: None,
+            at: NOON,
+        });
+
+        let sales = ledger.sales().await.unwrap();
+        assert_eq!((sales[0].payments, sales[0].unpriced), (2, 1));
+        assert_eq!(sales[0].revenue, TEN_SAT);
+    }
+}
+
+#[tokio::test]
+async fn a_use_that_was_reported_survives_a_crash() {
+    let (folder, ledger) = on_disk();
+    for left in [2, 1] {
+        let taken = ledger.consume(token(1), uses(3)).await.unwrap();
+        assert_eq!(taken, Use::Taken { left });
+    }
+    ledger.revoke(Revocation::Token(token(7))).await.unwrap();
+
+    let crashed = disk_image(folder.path());
+    let ledger = open(crashed.path());
+
+    let taken = ledger.consume(token(1), uses(3)).await.unwrap();
+    assert_eq!(taken, Use::Taken { left: 0 });
+    let taken = ledger.consume(token(1), uses(3)).await.unwrap();
+    assert_eq!(taken, Use::Exhausted);
+    let kept = ledger.revocations().await.unwrap();
+    assert_eq!(kept, [Revocation::Token(token(7))]);
+}
+
+#[tokio::test]
+async fn many_who_wait_share_a_commit() {
+    let (folder, ledger) = on_disk();
+    let obstacle = locked(folder.path());
+    let before = ledger.commits();
+    let waiting: Vec<_> = (0..200)
+        .map(|number| ledger.consume(token(number), uses(1)))
+        .collect();
+    obstacle.execute_batch("ROLLBACK").unwrap();
+
+    for taken in waiting {
+        assert_eq!(taken.await.unwrap(), Use::Taken { left: 0 });
+    }
+
+    // The first that came may have been taken alone; everybody behind it goes together.
+    let commits = ledger.commits() - before;
+    assert!(commits <= 2, "{commits} commits for 200");
+}
+
+#[tokio::test]
+async fn a_use_nobody_waits_for_any_more_is_not_taken() {
+    let (folder, ledger) = on_disk();
+    let obstacle = locked(folder.path());
+    let first = ledger.consume(token(1), uses(1));
+    drop(ledger.consume(token(2), uses(1)));
+    obstacle.execute_batch("ROLLBACK").unwrap();
+    first.await.unwrap();
+
+    let taken = ledger.consume(token(2), uses(1)).await.unwrap();
+
+    assert_eq!(taken, Use::Taken { left: 0 });
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_keep_up_drops_notes_and_counts_them() {
+    const FLOOD: u64 = 40_000;
+    let (folder, ledger) = on_disk();
+    let obstacle = locked(folder.path());
+    // The disk is blocked until all are handed over, so handing over did not wait for it.
+    for _ in 0..FLOOD {
+        ledger.note(granted(1, "weather", NOON));
+    }
+    obstacle.execute_batch("ROLLBACK").unwrap();
+
+    // Each look fetches what is queued; the second one finds what the first made room for.
+    ledger.sales().await.unwrap();
+    let written = ledger.sales().await.unwrap()[0].requests;
+
+    assert!(ledger.dropped() > 0);
+    assert_eq!(written + ledger.dropped(), FLOOD);
+}
+
+#[tokio::test]
+async fn too_many_who_wait_are_sent_away() {
+    let (folder, ledger) = on_disk();
+    let obstacle = locked(folder.path());
+    let waiting: Vec<_> = (0..4_000)
+        .map(|_| ledger.consume(token(1), uses(10_000)))
+        .collect();
+    obstacle.execute_batch("ROLLBACK").unwrap();
+
+    let mut taken = 0;
+    let mut sent_away = 0;
+    for answer in waiting {
+        match answer.await {
+            Ok(Use::Taken { .. }) => taken += 1,
+            Err(tollway_server::ledger::LedgerError::Busy) => sent_away += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    assert_eq!(taken + sent_away, 4_000);
+    assert!(sent_away > 0);
+    let left = ledger.consume(token(1), uses(10_000)).await.unwrap();
+    assert_eq!(
+        left,
+        Use::Taken {
+            left: 9_999 - taken
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() {
+    let (_folder, ledger) = on_disk();
+    for number in 0..3 {
+        ledger.note(Note::Granted {
+            token: token(number),
+            payment_hash: hash(number),
+            service: name("weather"),
+            paid: Some(Msat::from_msat(i64::MAX.unsigned_abs())),
+            at: UnixSeconds::new(u64::MAX),
+        });
+        ledger.sales().await.unwrap();
+    }
+    ledger.note(Note::Granted {
+        token: token(9),
+        payment_hash: hash(9),
+        service: name("weather"),
+        paid: Some(Msat::MAX),
+        at: NOON,
+    });
+
+    let sales = ledger.sales().await.unwrap();
+
+    assert_eq!(sales[0].payments, 4);
+    assert_eq!(sales[0].unpriced, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn both_ledgers_keep_the_same_books(history in prop::collection::vec(step(), 0..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let in_memory = MemoryLedger::new();
+            let (_folder, on_disk) = on_disk();
+            let mut used: HashMap<TokenId, u64> = HashMap::new();
+            for step in &history {
+                let answers = [take(&in_memory, step).await, take(&on_disk, step).await];
+                assert_eq!(answers[0], answers[1], "{step:?}");
+                if let (Step::Consume(token, max), Some(Use::Taken { .. })) = (step, answers[0]) {
+                    let used = used.entry(*token).or_default();
+                    *used += 1;
+                    assert!(*used <= max.get(), "{step:?}");
+                }
+            }
+            assert_eq!(books(&in_memory).await, books(&on_disk).await);
+        });
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Consume(TokenId, NonZeroU64),
+    Note(Note),
+    Revoke(Revocation),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let services = prop::sample::select(vec!["weather", "maps", "b"]);
+    let reasons = prop::sample::select(vec![
+        ReasonCode::NoCredential,
+        ReasonCode::Expired,
+        ReasonCode::Unavailable,
+    ]);
+    let at = (0_u64..200_000).prop_map(|secs| NOON.plus_secs(secs));
+    prop_oneof![
+        (0_u32..5, services.clone(), at.clone())
+            .prop_map(|(token, service, at)| Step::Note(granted(token, service, at))),
+        (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Note(
+            Note::Refused {
+                service: name(service),
+                reason,
+                at,
+            }
+        )),
+        (0_u32..5, 1_u64..4).prop_map(|(number, max)| Step::Consume(token(number), uses(max))),
+        (0_u32..5).prop_map(|number| Step::Revoke(Revocation::Token(token(number)))),
+        at.prop_map(|at| Step::Revoke(Revocation::MintedBefore(at))),
+    ]
+}
+
+async fn take(ledger: &dyn Ledger, step: &Step) -> Option<Use> {
+    match step {
+        Step::Consume(token, uses_max) => Some(ledger.consume(*token, *uses_max).await.unwrap()),
+        Step::Note(note) => {
+            ledger.note(note.clone());
+            None
+        }
+        Step::Revoke(revocation) => {
+            ledger.revoke(*revocation).await.unwrap();
+            None
+        }
+    }
+}
+
+/// Everything a ledger can be asked, as text. Revocations by what they mean.
+async fn books(ledger: &dyn Ledger) -> (String, RevocationSet) {
+    let mut tokens = Vec::new();
+    for number in 0..5 {
+        tokens.push(ledger.token(token(number)).await.unwrap());
+    }
+    let sales = ledger.sales().await.unwrap();
+    let refusals = ledger.refusals().await.unwrap();
+    let mut revoked = RevocationSet::default();
+    for revocation in ledger.revocations().await.unwrap() {
+        match revocation {
+            Revocation::MintedBefore(moment) => revoked.revoke_minted_before(moment),
+            Revocation::Token(token) => revoked.revoke(token),
+        }
+    }
+    (format!("{tokens:?} {sales:?} {refusals:?}"), revoked)
+}
+
+fn on_disk() -> (tempfile::TempDir, SqliteLedger) {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    (folder, ledger)
+}
+
+fn open(folder: &Path) -> SqliteLedger {
+    SqliteLedger::open(&folder.join("ledger.db")).unwrap()
+}
+
+/// What would be on the disk had the process been killed now.
+fn disk_image(folder: &Path) -> tempfile::TempDir {
+    let image = tempfile::tempdir().unwrap();
+    for file in ["ledger.db", "ledger.db-wal"] {
+        fs::copy(folder.join(file), image.path().join(file)).unwrap();
+    }
+    image
+}
+
+/// A second process that keeps the ledger from writing until it rolls back.
+fn locked(folder: &Path) -> Connection {
+    let connection = Connection::open(folder.join("ledger.db")).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
+}
+
+fn granted(number: u32, service: &str, at: UnixSeconds) -> Note {
+    Note::Granted {
+        token: token(number),
+        payment_hash: hash(number),
+        service: name(service),
+        paid: Some(TEN_SAT),
+        at,
+    }
+}
+
+fn weather_sales(payments: u64, requests: u64) -> Sales {
+    Sales {
+        service: name("weather"),
+        payments,
+        revenue: TEN_SAT,
+        unpriced: 0,
+        requests,
+    }
+}
+
+fn token(number: u32) -> TokenId {
+    let mut bytes = [0; 32];
+    bytes[28..].copy_from_slice(&number.to_be_bytes());
+    TokenId::new(bytes)
+}
+
+fn hash(number: u32) -> PaymentHash {
+    PaymentHash::new(*token(number).as_bytes())
+}

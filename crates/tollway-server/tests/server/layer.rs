@@ -1,0 +1,171 @@
+//! The layer around somebody's axum service.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::routing::{any, get};
+use axum::{Extension, Router};
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use l402::{Credential, Grant, Scheme};
+use tollway_server::ledger::MemoryLedger;
+use tollway_server::paywall::PaywallLayer;
+use tollway_server::{ChallengeLimit, Client, GateSettings, Loopback};
+use tower::ServiceExt;
+
+use crate::support::{Shop, narrowed, settings, token_id};
+
+#[tokio::test]
+async fn an_unpaid_request_does_not_reach_the_service() {
+    let shop = Shop::open().await;
+    let never = |_headers: HeaderMap| async { panic!("reached") as &'static str };
+    let app = priced(&shop, any(never));
+
+    let response = app.oneshot(request("GET", None)).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(shop.wallet.invoices(), 1);
+}
+
+#[tokio::test]
+async fn a_paid_request_reaches_the_service_with_its_grant_and_its_body() {
+    let shop = Shop::open().await;
+    let credential = shop.buy().await;
+    let echo = |Extension(grant): Extension<Grant>, body: String| async move {
+        format!("{} {body}", grant.identifier().token_id)
+    };
+    let app = priced(&shop, any(echo));
+
+    let request = request("POST", Some(&credential));
+    let response = app.oneshot(request).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::OK);
+    let expected = format!("{} the body", token_id(&credential));
+    assert_eq!(text(response).await, expected);
+}
+
+#[tokio::test]
+async fn the_credential_does_not_reach_the_service() {
+    let shop = Shop::open().await;
+    let credential = shop.buy().await;
+    let headers = |headers: HeaderMap| async move { format!("{headers:?}") };
+    let app = priced(&shop, any(headers));
+    let inside = narrowed(
+        &credential,
+        &format!("preimage={}", credential.preimage().expose_hex()),
+    );
+    let request = Request::get("/weather")
+        .header(
+            header::AUTHORIZATION,
+            credential.authorization(Scheme::L402),
+        )
+        .header(
+            header::AUTHORIZATION,
+            credential.authorization(Scheme::Lsat),
+        )
+        .header(header::AUTHORIZATION, "Basic dTpw")
+        .header("macaroon", inside.macaroon().to_hex())
+        .header("grpc-metadata-macaroon", inside.macaroon().to_hex())
+        .header("token", inside.macaroon().to_base64())
+        .body(Body::empty())
+        .unwrap();
+
+    let response = app.oneshot(request).await.unwrap();
+
+    let headers = text(response).await;
+    assert_eq!(headers, r#"{"authorization": "Basic dTpw"}"#);
+}
+
+#[tokio::test]
+async fn a_preflight_neither_costs_anything_nor_reaches_the_service() {
+    let shop = Shop::open().await;
+    let never = |_headers: HeaderMap| async { panic!("reached") as &'static str };
+    let app = priced(&shop, any(never));
+
+    let response = app.oneshot(request("OPTIONS", None)).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert_eq!(shop.wallet.invoices(), 0);
+}
+
+#[tokio::test]
+async fn a_route_beside_the_priced_one_stays_free() {
+    let shop = Shop::open().await;
+    let app = priced(&shop, get(|| async { "priced" })).route("/", get(|| async { "free" }));
+
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+
+    assert_eq!(text(response).await, "free");
+}
+
+#[tokio::test]
+async fn clients_are_told_apart_when_the_server_knows_them() {
+    let settings = GateSettings {
+        challenge_limit: ChallengeLimit {
+            per_minute: NonZeroU32::MIN,
+            burst: NonZeroU32::MIN,
+            loopback: Loopback::Limited,
+        },
+        ..settings()
+    };
+    let shop = Shop::with(Arc::new(MemoryLedger::new()), settings).await;
+    let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
+    let paywall = paywall.with_client_of(|extensions| {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+        peer.map_or_else(Client::default, |peer| Client::at(peer.0.ip()))
+    });
+    let app = Router::new().route("/weather", get(|| async { "" }).layer(paywall));
+
+    for (peer, status) in [
+        ("192.0.2.1:1", StatusCode::PAYMENT_REQUIRED),
+        ("192.0.2.2:2", StatusCode::TOO_MANY_REQUESTS),
+        ("198.51.100.1:3", StatusCode::PAYMENT_REQUIRED),
+    ] {
+        let mut request = request("GET", None);
+        let peer: SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{peer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_among_the_extensions_is_found_by_itself() {
+    let shop = Shop::open().await;
+    let credential = narrowed(&shop.buy().await, "ip=192.0.2.1");
+    let app = priced(&shop, get(|| async { "" }));
+
+    for (address, status) in [
+        ("192.0.2.1", StatusCode::OK),
+        ("192.0.2.2", StatusCode::PAYMENT_REQUIRED),
+    ] {
+        let mut request = request("GET", Some(&credential));
+        let client = Client::at(address.parse().unwrap());
+        request.extensions_mut().insert(client);
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{address}");
+    }
+}
+
+fn priced(shop: &Shop, route: axum::routing::MethodRouter) -> Router {
+    let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
+    Router::new().route("/weather", route.layer(paywall))
+}
+
+fn request(method: &str, credential: Option<&Credential>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri("/weather");
+    if let Some(credential) = credential {
+        let value = credential.authorization(Scheme::L402);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    request.body(Body::from("the body")).unwrap()
+}
+
+async fn text(response: Response<Body>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
