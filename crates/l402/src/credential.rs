@@ -144,12 +144,15 @@ pub fn read_credentials<'a>(
     }
 }
 
-/// True when an `Authorization` line presents an L402 credential, readable or not.
+/// True when an `Authorization` line presents an L402 credential, readable or not, alone or
+/// folded together with others.
 ///
 /// What forwards a request must remove such lines: they are the seller's business only.
 #[must_use]
 pub fn is_credential_line(line: &[u8]) -> bool {
-    split_scheme(String::from_utf8_lossy(line).trim()).is_some()
+    String::from_utf8_lossy(line)
+        .split(',')
+        .any(|piece| split_scheme(piece.trim_start()).is_some())
 }
 
 /// True when a metadata value is a macaroon that carries its own preimage.
@@ -326,6 +329,24 @@ mod tests {
             read(&["Bearer x"], &[&macaroon.to_base64()]),
             Ok(vec![wanted])
         );
+    }
+
+    #[test]
+    fn a_credential_is_recognised_for_removal_wherever_it_is_read() {
+        let ours = credential(1).authorization(Scheme::L402);
+        for line in [
+            ours.clone(),
+            format!(" {ours}"),
+            format!("Basic abc, {ours}"),
+            format!("Bearer abc,{ours}, Basic abc"),
+            "L402 , abc".to_owned(),
+            "lsat broken".to_owned(),
+        ] {
+            assert!(is_credential_line(line.as_bytes()), "{line}");
+        }
+        for line in ["", "Bearer abc", "Basic abc, Bearer L402", "L402x abc"] {
+            assert!(!is_credential_line(line.as_bytes()), "{line}");
+        }
     }
 
     #[test]
