@@ -4,8 +4,9 @@
 //! {"v":2, "l":location, "i"|"i64":identifier, "c":[{"i"|"i64", "v"|"v64", "l"}], "s64":signature}
 //! ```
 //!
-//! Writers differ: some leave out `v`, some write it as a text, and base64 comes in every
-//! alphabet. All of those are read. A field given in both its forms has two readings and is refused.
+//! Writers differ: some leave out `v`, some write it as a text, some write `null` for what is
+//! not there, and base64 comes in every alphabet. All of those are read. A field given in
+//! both its forms has two readings and is refused.
 
 use serde::Deserialize;
 
@@ -28,13 +29,14 @@ pub(super) fn to_v2(bytes: &[u8]) -> Result<Vec<u8>, MacaroonError> {
     }
     let identifier =
         either(document.i, document.i64, "i")?.ok_or(MacaroonError::JsonField { field: "i" })?;
-    let mut out = v2::write_header(document.l.as_bytes(), &identifier);
-    for caveat in document.c {
+    let location = document.l.unwrap_or_default();
+    let mut out = v2::write_header(location.as_bytes(), &identifier);
+    for caveat in document.c.unwrap_or_default() {
         let condition = either(caveat.i, caveat.i64, "c.i")?
             .ok_or(MacaroonError::JsonField { field: "c.i" })?;
         let vid = either(caveat.v, caveat.v64, "c.v")?;
         let packet = CaveatPacket {
-            location: caveat.l.as_bytes(),
+            location: caveat.l.as_deref().unwrap_or_default().as_bytes(),
             condition: &condition,
             vid: vid.as_deref(),
         };
@@ -55,12 +57,10 @@ pub(super) fn to_v2(bytes: &[u8]) -> Result<Vec<u8>, MacaroonError> {
 struct Document {
     #[serde(default)]
     v: serde_json::Value,
-    #[serde(default)]
-    l: String,
+    l: Option<String>,
     i: Option<String>,
     i64: Option<String>,
-    #[serde(default)]
-    c: Vec<JsonCaveat>,
+    c: Option<Vec<JsonCaveat>>,
     s: Option<String>,
     s64: Option<String>,
 }
@@ -77,8 +77,7 @@ struct JsonCaveat {
     i64: Option<String>,
     v: Option<String>,
     v64: Option<String>,
-    #[serde(default)]
-    l: String,
+    l: Option<String>,
 }
 
 fn either(
