@@ -1,0 +1,191 @@
+//! `verify.json`: which token buys which request.
+
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+
+use l402::{
+    Credential, Denial, Grant, Identifier, Macaroon, Preimage, Request, RevocationSet, RootKey,
+    UnixSeconds, verify,
+};
+use serde::Deserialize;
+
+use super::{array, bytes, read, variant};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vectors {
+    #[serde(rename = "about")]
+    _about: String,
+    root_key_hex: String,
+    preimage_hex: String,
+    payment_hash_hex: String,
+    token_id_hex: String,
+    request: RequestView,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    /// As a reader wants to see them; the token has them too.
+    caveats: Vec<CaveatView>,
+    token_hex: String,
+    preimage_hex: Option<String>,
+    #[serde(default)]
+    revoked: bool,
+    #[serde(default)]
+    request: RequestView,
+    granted: Option<GrantView>,
+    denied: Option<String>,
+    saying: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CaveatView {
+    Text(String),
+    Binary { hex: String },
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RequestView {
+    service: Option<String>,
+    capability: Option<String>,
+    method: Option<String>,
+    path: Option<String>,
+    now: Option<u64>,
+    client_ip: Option<IpAddr>,
+    origin: Option<String>,
+    tls_fingerprint: Option<String>,
+}
+
+/// What the grant must say; what is left out may be anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantView {
+    tier: Option<u8>,
+    #[serde(default, deserialize_with = "present")]
+    expires_at: Option<Option<u64>>,
+    uses_max: Option<u64>,
+}
+
+/// Tells `null` from nothing.
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+impl Vectors {
+    fn verify(&self, case: &Case) -> Result<Grant, Denial> {
+        let preimage = case.preimage_hex.as_ref().unwrap_or(&self.preimage_hex);
+        let token = Macaroon::parse_v2(bytes(&case.token_hex)).unwrap();
+        let identifier = Identifier::parse(token.identifier()).unwrap();
+        assert_eq!(identifier.payment_hash.to_string(), self.payment_hash_hex);
+        assert_eq!(identifier.token_id.to_string(), self.token_id_hex);
+
+        let mut revoked = RevocationSet::default();
+        if case.revoked {
+            revoked.revoke(identifier.token_id);
+        }
+        let (asked, default) = (&case.request, &self.request);
+        let fingerprint = asked.tls_fingerprint.as_deref().map(array);
+        let request = Request {
+            service: asked
+                .service
+                .as_deref()
+                .or(default.service.as_deref())
+                .unwrap(),
+            capability: asked.capability.as_deref(),
+            method: asked
+                .method
+                .as_deref()
+                .or(default.method.as_deref())
+                .unwrap(),
+            path: asked.path.as_deref().or(default.path.as_deref()).unwrap(),
+            now: UnixSeconds::new(asked.now.or(default.now).unwrap()),
+            client_ip: asked.client_ip,
+            origin: asked.origin.as_deref(),
+            tls_fingerprint: fingerprint.as_ref(),
+        };
+        let credential = Credential::new(token, Preimage::from_hex(preimage).unwrap());
+        verify(
+            &RootKey::new(array(&self.root_key_hex)),
+            &revoked,
+            &credential,
+            &request,
+        )
+    }
+}
+
+impl Case {
+    fn check(&self, verdict: &Result<Grant, Denial>) {
+        let name = &self.name;
+        match (verdict, &self.granted, &self.denied) {
+            (Ok(grant), Some(expected), None) => expected.check(name, grant),
+            (Err(denial), None, Some(expected)) => {
+                assert_eq!(&variant(denial), expected, "{name}: {denial}");
+                let said = self.saying.as_deref().unwrap_or_default();
+                assert!(denial.to_string().contains(said), "{name}: {denial}");
+            }
+            _ => panic!("{name}: {verdict:?}"),
+        }
+    }
+}
+
+impl GrantView {
+    fn check(&self, name: &str, grant: &Grant) {
+        if let Some(tier) = self.tier {
+            assert_eq!(grant.tier(), tier, "{name}");
+        }
+        if let Some(expires_at) = self.expires_at {
+            assert_eq!(
+                grant.expires_at().map(UnixSeconds::as_secs),
+                expires_at,
+                "{name}"
+            );
+        }
+        if self.uses_max.is_some() {
+            assert_eq!(
+                grant.uses_max().map(NonZeroU64::get),
+                self.uses_max,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_token_buys_what_its_caveats_leave_and_nothing_else() {
+    let vectors: Vectors = read("verify.json");
+    for case in &vectors.cases {
+        case.check(&vectors.verify(case));
+    }
+}
+
+#[test]
+fn the_caveats_shown_are_the_caveats_in_the_token() {
+    for case in read::<Vectors>("verify.json").cases {
+        let token = Macaroon::parse_v2(bytes(&case.token_hex)).unwrap();
+        let found: Vec<Vec<u8>> = token
+            .unverified_caveats()
+            .map(|caveat| caveat.condition().to_vec())
+            .collect();
+        let shown: Vec<Vec<u8>> = case
+            .caveats
+            .iter()
+            .map(|caveat| match caveat {
+                CaveatView::Text(text) => text.clone().into_bytes(),
+                CaveatView::Binary { hex } => bytes(hex),
+            })
+            .collect();
+        assert_eq!(found, shown, "{}", case.name);
+    }
+}
+
+#[test]
+fn more_cases_are_denied_than_granted() {
+    let cases = read::<Vectors>("verify.json").cases;
+    let denied = cases.iter().filter(|case| case.denied.is_some()).count();
+    assert!(denied > cases.len() - denied);
+}
