@@ -1,0 +1,37 @@
+//! Whatever is read as a challenge can be written in the one emitted form and is read back.
+
+use l402::{Challenge, Invoice, LsatLine, Scheme, read_challenges};
+
+/// Reads the bytes, one header line each, as challenges.
+pub fn run(data: &[u8]) {
+    let lines = data.split(|byte| *byte == b'\n');
+    let Ok(challenges) = read_challenges(lines) else {
+        return;
+    };
+    let l402_first =
+        |pair: &[Challenge]| pair[0].scheme == Scheme::L402 || pair[1].scheme == Scheme::Lsat;
+    assert!(challenges.windows(2).all(l402_first));
+    for challenge in &challenges {
+        if let Ok(macaroon) = challenge.token.macaroon() {
+            super::macaroon::run(macaroon.as_bytes());
+        }
+        let _ = Invoice::parse(&challenge.invoice);
+        // A quoted value keeps its escapes, and some of those cannot stand at its end.
+        if !challenge.invoice.contains(['"', '\\']) {
+            check_written(challenge);
+        }
+    }
+}
+
+fn check_written(challenge: &Challenge) {
+    let written = challenge.header_values(LsatLine::Send);
+    let read = read_challenges(written.iter().map(String::as_bytes));
+    let as_scheme = |scheme| Challenge {
+        scheme,
+        ..challenge.clone()
+    };
+    assert_eq!(
+        read,
+        Ok(vec![as_scheme(Scheme::L402), as_scheme(Scheme::Lsat)])
+    );
+}
