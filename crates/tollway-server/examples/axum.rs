@@ -34,18 +34,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn paywall() -> Result<PaywallLayer, Box<dyn Error>> {
+    let setting = |name| env::var(name).map_err(|_unset| format!("set {name}"));
     // Whoever has the key can mint tokens; without it, none that were sold are honoured.
-    let keys = KeyRing::new(MasterKey::from_hex(&env::var("MASTER_KEY")?)?);
-    let wallet = Lnd::new(&LndConnect::parse(&env::var("SELLER_WALLET")?)?)?;
-    let ledger = SqliteLedger::open(Path::new("ledger.db"))?;
-    let settings = GateSettings::default();
-    let gate = Gate::open(
-        keys,
-        Arc::new(wallet.invoicer()),
-        Arc::new(ledger),
-        settings,
-    )
-    .await?;
+    let keys = KeyRing::new(MasterKey::from_hex(&setting("MASTER_KEY")?)?);
+    let wallet = Lnd::new(&LndConnect::parse(&setting("SELLER_WALLET")?)?)?;
+    let wallet = Arc::new(wallet.invoicer());
+    let ledger = Arc::new(SqliteLedger::open(Path::new("ledger.db"))?);
+    let gate = Gate::open(keys, wallet, ledger, GateSettings::default()).await?;
     let offer = Offer::new("weather".parse()?, "10 sat".parse()?)?;
     let paywall = PaywallLayer::new(Arc::new(gate), offer);
     Ok(paywall.with_client_of(|request| {

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
 
 use crate::client::{Client, ClientNetwork};
-use crate::ledger::{Ledger, LedgerError, Note, Use};
+use crate::ledger::{Granted, Ledger, LedgerError, Note, Refused, Use};
 use crate::limit::{ChallengeLimit, ChallengeLimiter};
 use crate::offer::{Offer, price_of};
 use crate::refusal::{Demand, EntropyError, Outage, Reason, ReasonCode, Refusal};
@@ -294,22 +294,22 @@ impl Gate {
                 Err(error) => return Err(Unredeemed::Outage(Outage::Ledger(error))),
             }
         }
-        self.ledger.note(Note::Granted {
+        self.ledger.note(Note::Granted(Granted {
             token: identifier.token_id,
             payment_hash: identifier.payment_hash,
             service: offer.service().clone(),
             paid,
             at: (self.settings.clock)(),
-        });
+        }));
         Ok(grant)
     }
 
     fn note_refusal(&self, offer: &Offer, reason: ReasonCode) {
-        self.ledger.note(Note::Refused {
+        self.ledger.note(Note::Refused(Refused {
             service: offer.service().clone(),
             reason,
             at: (self.settings.clock)(),
-        });
+        }));
     }
 
     fn request<'a>(&self, offer: &'a Offer, facts: &'a Facts<'a>) -> l402::Request<'a> {

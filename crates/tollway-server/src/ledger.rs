@@ -30,7 +30,7 @@ pub trait Ledger: Debug + Send + Sync {
     /// Hands over a note. Never waits, never fails: see [`dropped`](Self::dropped).
     fn note(&self, note: Note);
 
-    /// Notes lost since this ledger was opened, because they came faster than they could be
+    /// Grants lost since this ledger was opened, because they came faster than they could be
     /// written down. A number worth an alarm when it moves.
     fn dropped(&self) -> u64;
 
@@ -88,28 +88,36 @@ pub trait Ledger: Debug + Send + Sync {
 /// Something that happened at the gate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Note {
-    /// A credential bought a request. The first one of a token is its payment.
-    Granted {
-        /// The token.
-        token: TokenId,
-        /// The payment that bought it.
-        payment_hash: PaymentHash,
-        /// The service requested.
-        service: ServiceName,
-        /// What the token cost; `None` when its issuer did not say.
-        paid: Option<Msat>,
-        /// When.
-        at: UnixSeconds,
-    },
+    /// A credential bought a request.
+    Granted(Granted),
     /// A request was refused.
-    Refused {
-        /// The service requested.
-        service: ServiceName,
-        /// Why.
-        reason: ReasonCode,
-        /// When.
-        at: UnixSeconds,
-    },
+    Refused(Refused),
+}
+
+/// A credential bought a request. The first one of a token is its payment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Granted {
+    /// The token.
+    pub token: TokenId,
+    /// The payment that bought it.
+    pub payment_hash: PaymentHash,
+    /// The service requested.
+    pub service: ServiceName,
+    /// What the token cost; `None` when its issuer did not say.
+    pub paid: Option<Msat>,
+    /// When.
+    pub at: UnixSeconds,
+}
+
+/// A request was refused.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Refused {
+    /// The service requested.
+    pub service: ServiceName,
+    /// Why.
+    pub reason: ReasonCode,
+    /// When.
+    pub at: UnixSeconds,
 }
 
 /// What asking for a use came to.

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use l402::{Msat, TokenId};
 
-use super::{Ledger, LedgerError, Note, Refusals, Revocation, Sales, TokenRecord, Use};
+use super::{Granted, Ledger, LedgerError, Note, Refusals, Revocation, Sales, TokenRecord, Use};
 use crate::offer::ServiceName;
 use crate::refusal::ReasonCode;
 
@@ -25,7 +25,7 @@ use crate::refusal::ReasonCode;
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     shards: [Mutex<Shard>; SHARDS],
-    services: Mutex<Services>,
+    refusals: Mutex<BTreeMap<(ServiceName, ReasonCode), u64>>,
     revocations: Mutex<BTreeSet<Revocation>>,
 }
 
@@ -46,27 +46,15 @@ impl MemoryLedger {
 impl Ledger for MemoryLedger {
     fn note(&self, note: Note) {
         match note {
-            Note::Granted {
-                token,
-                payment_hash,
-                service,
-                paid,
-                at,
-            } => {
-                let record = TokenRecord {
-                    payment_hash,
-                    service: service.clone(),
-                    paid,
-                    first_used_at: at,
-                    last_used_at: at,
-                    requests: 1,
-                };
-                let first_use = self.shard(&token).count(token, record);
-                lock(&self.services).granted(service, first_use.then_some(paid));
+            Note::Granted(granted) => self.shard(&granted.token).grant(granted),
+            Note::Refused(refused) => {
+                let mut refusals = lock(&self.refusals);
+                add_one(
+                    refusals
+                        .entry((refused.service, refused.reason))
+                        .or_default(),
+                );
             }
-            Note::Refused {
-                service, reason, ..
-            } => lock(&self.services).refused(service, reason),
         }
     }
 
@@ -94,12 +82,28 @@ impl Ledger for MemoryLedger {
     }
 
     fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
-        let sales = lock(&self.services).sales.values().cloned().collect();
-        Box::pin(future::ready(Ok(sales)))
+        let mut sum: BTreeMap<ServiceName, Sales> = BTreeMap::new();
+        for shard in &self.shards {
+            for (service, sales) in &lock(shard).sales {
+                add(
+                    sum.entry(service.clone())
+                        .or_insert_with(|| none_of(service)),
+                    sales,
+                );
+            }
+        }
+        Box::pin(future::ready(Ok(sum.into_values().collect())))
     }
 
     fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
-        let refusals = lock(&self.services).refusals();
+        let refusals = lock(&self.refusals)
+            .iter()
+            .map(|((service, reason), &count)| Refusals {
+                service: service.clone(),
+                reason: reason.as_str().to_owned(),
+                count,
+            })
+            .collect();
         Box::pin(future::ready(Ok(refusals)))
     }
 
@@ -112,22 +116,24 @@ impl Ledger for MemoryLedger {
 #[derive(Debug, Default)]
 struct Shard {
     records: HashMap<TokenId, TokenRecord>,
+    sales: HashMap<ServiceName, Sales>,
     used: HashMap<TokenId, u64>,
 }
 
 impl Shard {
-    /// Counts a request; true when it is the token's first.
-    fn count(&mut self, token: TokenId, record: TokenRecord) -> bool {
-        match self.records.entry(token) {
+    fn grant(&mut self, granted: Granted) {
+        let service = granted.service.clone();
+        let sales = self.sales.entry(service).or_insert_with_key(none_of);
+        add_one(&mut sales.requests);
+        match self.records.entry(granted.token) {
             Entry::Vacant(vacant) => {
-                vacant.insert(record);
-                true
+                count_payment(sales, granted.paid);
+                vacant.insert(first_use(granted));
             }
             Entry::Occupied(mut occupied) => {
                 let known = occupied.get_mut();
-                known.requests = known.requests.saturating_add(1);
-                known.last_used_at = known.last_used_at.max(record.last_used_at);
-                false
+                add_one(&mut known.requests);
+                known.last_used_at = known.last_used_at.max(granted.at);
             }
         }
     }
@@ -137,7 +143,7 @@ impl Shard {
         match uses_max.get().checked_sub(*used) {
             None | Some(0) => Use::Exhausted,
             Some(left) => {
-                *used = used.saturating_add(1);
+                add_one(used);
                 Use::Taken {
                     left: left.saturating_sub(1),
                 }
@@ -146,49 +152,45 @@ impl Shard {
     }
 }
 
-#[derive(Debug, Default)]
-struct Services {
-    sales: BTreeMap<ServiceName, Sales>,
-    refusals: BTreeMap<(ServiceName, ReasonCode), u64>,
+fn first_use(granted: Granted) -> TokenRecord {
+    TokenRecord {
+        payment_hash: granted.payment_hash,
+        service: granted.service,
+        paid: granted.paid,
+        first_used_at: granted.at,
+        last_used_at: granted.at,
+        requests: 1,
+    }
 }
 
-impl Services {
-    /// Counts a request, and a payment when there was one.
-    fn granted(&mut self, service: ServiceName, payment: Option<Option<Msat>>) {
-        let sales = self
-            .sales
-            .entry(service)
-            .or_insert_with_key(|service| Sales {
-                service: service.clone(),
-                payments: 0,
-                revenue: Msat::ZERO,
-                unpriced: 0,
-                requests: 0,
-            });
-        sales.requests = sales.requests.saturating_add(1);
-        let Some(paid) = payment else { return };
-        sales.payments = sales.payments.saturating_add(1);
-        match paid.and_then(|paid| sales.revenue.checked_add(paid)) {
-            Some(revenue) => sales.revenue = revenue,
-            None => sales.unpriced = sales.unpriced.saturating_add(1),
-        }
+fn none_of(service: &ServiceName) -> Sales {
+    Sales {
+        service: service.clone(),
+        payments: 0,
+        revenue: Msat::ZERO,
+        unpriced: 0,
+        requests: 0,
     }
+}
 
-    fn refused(&mut self, service: ServiceName, reason: ReasonCode) {
-        let count = self.refusals.entry((service, reason)).or_default();
-        *count = count.saturating_add(1);
+/// What cannot be added to the revenue is counted as unpriced rather than forgotten.
+fn count_payment(sales: &mut Sales, paid: Option<Msat>) {
+    add_one(&mut sales.payments);
+    match paid.and_then(|paid| sales.revenue.checked_add(paid)) {
+        Some(revenue) => sales.revenue = revenue,
+        None => add_one(&mut sales.unpriced),
     }
+}
 
-    fn refusals(&self) -> Vec<Refusals> {
-        self.refusals
-            .iter()
-            .map(|((service, reason), &count)| Refusals {
-                service: service.clone(),
-                reason: reason.as_str().to_owned(),
-                count,
-            })
-            .collect()
-    }
+fn add(sum: &mut Sales, sales: &Sales) {
+    sum.payments = sum.payments.saturating_add(sales.payments);
+    sum.revenue = sum.revenue.checked_add(sales.revenue).unwrap_or(Msat::MAX);
+    sum.unpriced = sum.unpriced.saturating_add(sales.unpriced);
+    sum.requests = sum.requests.saturating_add(sales.requests);
+}
+
+fn add_one(count: &mut u64) {
+    *count = count.saturating_add(1);
 }
 
 /// Every change under these locks is a single step, so a poisoned one guards whole books.

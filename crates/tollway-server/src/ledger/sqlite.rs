@@ -1,8 +1,8 @@
 //! Books on disk, for one machine.
 //!
-//! One thread owns the connection. Notes reach it over a bounded queue that senders never wait
-//! for and never wake it through; it fetches them ten times a second, adds them up and writes
-//! them in one transaction. What somebody waits for, a counted use or a revocation, goes over a
+//! One thread owns the connection. Grants reach it over a bounded queue that senders never wait
+//! for and never wake it through, refusals as running counts; it fetches both ten times a
+//! second, adds them up and writes them in one transaction. What somebody waits for, a counted use or a revocation, goes over a
 //! second queue and is written at once, everything that is waiting in one transaction: the
 //! more are waiting, the fewer commits each of them costs.
 //!
@@ -19,9 +19,9 @@ mod writer;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use futures_util::future::BoxFuture;
@@ -29,16 +29,17 @@ use l402::TokenId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use self::pending::RefusedCounts;
 pub use self::schema::OpenError;
 use self::writer::{Command, Consume, Reply, Revoke, Writer};
-use super::{Ledger, LedgerError, Note, Refusals, Revocation, Sales, TokenRecord, Use};
+use super::{Granted, Ledger, LedgerError, Note, Refusals, Revocation, Sales, TokenRecord, Use};
 
 /// A [`Ledger`] in one SQLite file. Dropping it writes the last notes and waits for that.
 pub struct SqliteLedger {
-    notes: SyncSender<Note>,
+    grants: SyncSender<Granted>,
     /// `None` only while dropping: closing this queue is what ends the writer.
     commands: Option<SyncSender<Command>>,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -52,18 +53,18 @@ impl SqliteLedger {
     /// [`OpenError`], naming the file and what to do about it. Nothing was changed then.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = schema::open(path)?;
-        let counters = Arc::new(Counters::default());
-        let (notes, noted) = mpsc::sync_channel(NOTES_WAITING_MAX);
+        let shared = Arc::new(Shared::default());
+        let (grants, granted) = mpsc::sync_channel(GRANTS_WAITING_MAX);
         let (commands, commanded) = mpsc::sync_channel(COMMANDS_WAITING_MAX);
-        let writer = Writer::new(connection, noted, commanded, Arc::clone(&counters));
+        let writer = Writer::new(connection, granted, commanded, Arc::clone(&shared));
         let writer = thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         Ok(Self {
-            notes,
+            grants,
             commands: Some(commands),
-            counters,
+            shared,
             writer: Some(writer),
         })
     }
@@ -71,7 +72,7 @@ impl SqliteLedger {
     /// Transactions committed since the ledger was opened.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.counters.commits.load(Ordering::Relaxed)
+        self.shared.commits.load(Ordering::Relaxed)
     }
 
     /// Puts a command in the queue at once, and waits for its answer when polled.
@@ -112,13 +113,18 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn note(&self, note: Note) {
-        if self.notes.try_send(note).is_err() {
-            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        match note {
+            Note::Granted(granted) => {
+                if self.grants.try_send(granted).is_err() {
+                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Note::Refused(refused) => self.shared.refused().count(refused),
         }
     }
 
     fn dropped(&self) -> u64 {
-        self.counters.dropped.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 
     fn consume(
@@ -169,7 +175,7 @@ impl Drop for SqliteLedger {
 impl fmt::Debug for SqliteLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteLedger")
-            .field("counters", &self.counters)
+            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }
@@ -180,12 +186,21 @@ impl From<rusqlite::Error> for LedgerError {
     }
 }
 
+/// What the ledger's handle and its writer both touch.
 #[derive(Debug, Default)]
-struct Counters {
+struct Shared {
     commits: AtomicU64,
     dropped: AtomicU64,
+    refused: Mutex<RefusedCounts>,
+}
+
+impl Shared {
+    /// Held for one look into a map of a few hundred entries at most.
+    fn refused(&self) -> MutexGuard<'_, RefusedCounts> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// About a mebibyte; a tenth of a second at 80,000 requests a second.
-const NOTES_WAITING_MAX: usize = 8_192;
+const GRANTS_WAITING_MAX: usize = 8_192;
 const COMMANDS_WAITING_MAX: usize = 1_024;

@@ -9,7 +9,9 @@ use l402::{Msat, PaymentHash, RevocationSet, TokenId, UnixSeconds};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use tollway_server::ReasonCode;
-use tollway_server::ledger::{Ledger, MemoryLedger, Note, Revocation, Sales, SqliteLedger, Use};
+use tollway_server::ledger::{
+    Granted, Ledger, LedgerError, MemoryLedger, Note, Refused, Revocation, Sales, SqliteLedger, Use,
+};
 
 use crate::support::{NOON, TEN_SAT, name, uses};
 
@@ -59,13 +61,13 @@ async fn an_unknown_price_is_counted_and_not_guessed() {
     let (_folder, on_disk) = on_disk();
     for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
         ledger.note(granted(1, "weather", NOON));
-        ledger.note(Note::Granted {
+        ledger.note(Note::Granted(Granted {
             token: token(2),
             payment_hash: hash(2),
             service: name("weather"),
             paid: None,
             at: NOON,
-        });
+        }));
 
         let sales = ledger.sales().await.unwrap();
         assert_eq!((sales[0].payments, sales[0].unpriced), (2, 1));
@@ -146,6 +148,25 @@ async fn a_ledger_that_cannot_keep_up_drops_notes_and_counts_them() {
 }
 
 #[tokio::test]
+async fn strangers_cannot_push_a_payment_out_of_the_books() {
+    let (folder, ledger) = on_disk();
+    let obstacle = locked(folder.path());
+    for _ in 0..40_000 {
+        ledger.note(Note::Refused(Refused {
+            service: name("weather"),
+            reason: ReasonCode::NoCredential,
+            at: NOON,
+        }));
+    }
+    ledger.note(granted(1, "weather", NOON));
+    obstacle.execute_batch("ROLLBACK").unwrap();
+
+    assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, 1)]);
+    assert_eq!(ledger.refusals().await.unwrap()[0].count, 40_000);
+    assert_eq!(ledger.dropped(), 0);
+}
+
+#[tokio::test]
 async fn too_many_who_wait_are_sent_away() {
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
@@ -159,7 +180,7 @@ async fn too_many_who_wait_are_sent_away() {
     for answer in waiting {
         match answer.await {
             Ok(Use::Taken { .. }) => taken += 1,
-            Err(tollway_server::ledger::LedgerError::Busy) => sent_away += 1,
+            Err(LedgerError::Busy) => sent_away += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -179,22 +200,22 @@ async fn too_many_who_wait_are_sent_away() {
 async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() {
     let (_folder, ledger) = on_disk();
     for number in 0..3 {
-        ledger.note(Note::Granted {
+        ledger.note(Note::Granted(Granted {
             token: token(number),
             payment_hash: hash(number),
             service: name("weather"),
             paid: Some(Msat::from_msat(i64::MAX.unsigned_abs())),
             at: UnixSeconds::new(u64::MAX),
-        });
+        }));
         ledger.sales().await.unwrap();
     }
-    ledger.note(Note::Granted {
+    ledger.note(Note::Granted(Granted {
         token: token(9),
         payment_hash: hash(9),
         service: name("weather"),
         paid: Some(Msat::MAX),
         at: NOON,
-    });
+    }));
 
     let sales = ledger.sales().await.unwrap();
 
@@ -245,11 +266,11 @@ fn step() -> impl Strategy<Value = Step> {
         (0_u32..5, services.clone(), at.clone())
             .prop_map(|(token, service, at)| Step::Note(granted(token, service, at))),
         (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Note(
-            Note::Refused {
+            Note::Refused(Refused {
                 service: name(service),
                 reason,
                 at,
-            }
+            })
         )),
         (0_u32..5, 1_u64..4).prop_map(|(number, max)| Step::Consume(token(number), uses(max))),
         (0_u32..5).prop_map(|number| Step::Revoke(Revocation::Token(token(number)))),
@@ -316,13 +337,13 @@ fn locked(folder: &Path) -> Connection {
 }
 
 fn granted(number: u32, service: &str, at: UnixSeconds) -> Note {
-    Note::Granted {
+    Note::Granted(Granted {
         token: token(number),
         payment_hash: hash(number),
         service: name(service),
         paid: Some(TEN_SAT),
         at,
-    }
+    })
 }
 
 fn weather_sales(payments: u64, requests: u64) -> Sales {

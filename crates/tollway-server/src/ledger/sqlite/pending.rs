@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use l402::{PaymentHash, TokenId, UnixSeconds};
 
-use crate::ledger::Note;
+use crate::ledger::{Granted, Refused};
 use crate::offer::ServiceName;
 use crate::refusal::ReasonCode;
 
@@ -40,33 +40,42 @@ impl Pending {
         self.tokens.len() >= TOKENS_MAX
     }
 
-    pub(super) fn add(&mut self, note: Note) {
-        match note {
-            Note::Granted {
-                token,
-                payment_hash,
-                service,
-                paid,
-                at,
-            } => {
-                add_one(self.requests.entry((service.clone(), day(at))).or_default());
-                let noted = self.tokens.entry(token).or_insert_with(|| TokenNote {
-                    payment_hash,
-                    service,
-                    paid_msat: paid.and_then(|paid| i64::try_from(paid.as_msat()).ok()),
-                    first_used_at: at,
-                    last_used_at: at,
-                    requests: 0,
-                });
-                noted.last_used_at = noted.last_used_at.max(at);
-                add_one(&mut noted.requests);
-            }
-            Note::Refused {
-                service,
-                reason,
-                at,
-            } => add_one(self.refusals.entry((service, reason, day(at))).or_default()),
+    pub(super) fn grant(&mut self, granted: Granted) {
+        let of_the_day = (granted.service.clone(), day(granted.at));
+        add_one(self.requests.entry(of_the_day).or_default());
+        let noted = self.tokens.entry(granted.token).or_insert(TokenNote {
+            payment_hash: granted.payment_hash,
+            service: granted.service,
+            paid_msat: granted
+                .paid
+                .and_then(|paid| i64::try_from(paid.as_msat()).ok()),
+            first_used_at: granted.at,
+            last_used_at: granted.at,
+            requests: 0,
+        });
+        noted.last_used_at = noted.last_used_at.max(granted.at);
+        add_one(&mut noted.requests);
+    }
+
+    pub(super) fn refuse(&mut self, refused: RefusedCounts) {
+        for (key, count) in refused.0 {
+            let sum = self.refusals.entry(key).or_default();
+            *sum = sum.saturating_add(count);
         }
+    }
+}
+
+/// Refusals since they were last fetched, by service, reason and day.
+///
+/// They are counted where they happen and not queued: strangers cause them, and a queue they
+/// could fill would push out the payments of others.
+#[derive(Debug, Default)]
+pub(super) struct RefusedCounts(HashMap<(ServiceName, ReasonCode, i64), i64>);
+
+impl RefusedCounts {
+    pub(super) fn count(&mut self, refused: Refused) {
+        let key = (refused.service, refused.reason, day(refused.at));
+        add_one(self.0.entry(key).or_default());
     }
 }
 

@@ -12,8 +12,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::pending::Pending;
-use super::{COMMANDS_WAITING_MAX, Counters, NOTES_WAITING_MAX, statements};
-use crate::ledger::{LedgerError, Note, Revocation, Use};
+use super::{COMMANDS_WAITING_MAX, GRANTS_WAITING_MAX, Shared, statements};
+use crate::ledger::{Granted, LedgerError, Revocation, Use};
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
@@ -41,10 +41,10 @@ pub(super) type Query = Box<dyn FnOnce(Result<&Connection, LedgerError>) + Send>
 
 pub(super) struct Writer {
     connection: Connection,
-    notes: Receiver<Note>,
+    grants: Receiver<Granted>,
     commands: Receiver<Command>,
     pending: Pending,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     disk: Disk,
 }
 
@@ -58,16 +58,16 @@ enum Disk {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        notes: Receiver<Note>,
+        grants: Receiver<Granted>,
         commands: Receiver<Command>,
-        counters: Arc<Counters>,
+        shared: Arc<Shared>,
     ) -> Self {
         Self {
             connection,
-            notes,
+            grants,
             commands,
             pending: Pending::default(),
-            counters,
+            shared,
             disk: Disk::Working,
         }
     }
@@ -156,15 +156,7 @@ impl Writer {
 
     /// What cannot be written stays pending, and is tried again.
     fn write_notes(&mut self) -> Result<(), LedgerError> {
-        for _ in 0..NOTES_WAITING_MAX {
-            if self.pending.is_full() {
-                break;
-            }
-            let Ok(note) = self.notes.try_recv() else {
-                break;
-            };
-            self.pending.add(note);
-        }
+        self.fetch_notes();
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -176,6 +168,19 @@ impl Writer {
         written
     }
 
+    fn fetch_notes(&mut self) {
+        self.pending.refuse(mem::take(&mut *self.shared.refused()));
+        for _ in 0..GRANTS_WAITING_MAX {
+            if self.pending.is_full() {
+                return;
+            }
+            let Ok(granted) = self.grants.try_recv() else {
+                return;
+            };
+            self.pending.grant(granted);
+        }
+    }
+
     fn transact<T>(
         &mut self,
         body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -185,7 +190,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = body(&transaction)?;
         transaction.commit()?;
-        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(value)
     }
 
