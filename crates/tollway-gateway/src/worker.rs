@@ -377,8 +377,7 @@ fn http1_machinery(limits: &Limits) -> http1::Builder {
     machinery
         // `Connections` does this for all connections with one clock.
         .header_read_timeout(None)
-        .max_header_size(limits.head_max_bytes)
-        .pipeline_flush(true);
+        .max_header_size(limits.head_max_bytes);
     machinery
 }
 

@@ -1,0 +1,104 @@
+//! What the admin port says.
+
+use http::StatusCode;
+use tollway_gateway::{Gateway, Limits, StartError};
+
+use crate::support::client::{Client, empty, get};
+use crate::support::shop::Shop;
+use crate::support::upstream::Upstream;
+use crate::support::{self};
+
+#[tokio::test]
+async fn metrics_count_what_was_sold_and_what_was_refused() {
+    let shop = Shop::open().await;
+    let upstream = Upstream::sunny().await;
+    let running = support::start(shop.price(), upstream.address);
+    let mut client = Client::http1(support::http(&running)).await;
+    let line = shop.authorization().await;
+    client.ask(get("/").body(empty()).unwrap()).await;
+    client
+        .ask(
+            get("/")
+                .header("authorization", "L402 broken")
+                .body(empty())
+                .unwrap(),
+        )
+        .await;
+    for _ in 0..3 {
+        client
+            .ask(
+                get("/")
+                    .header("authorization", &line)
+                    .body(empty())
+                    .unwrap(),
+            )
+            .await;
+    }
+
+    let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
+    let page = admin.ask(get("/metrics").body(empty()).unwrap()).await;
+
+    assert_eq!(page.status, StatusCode::OK);
+    for line in [
+        "tollway_requests_total{service=\"weather\",status=\"2xx\"} 3\n",
+        "tollway_requests_total{service=\"weather\",status=\"4xx\"} 2\n",
+        "tollway_challenges_total{service=\"weather\"} 2\n",
+        "tollway_refusals_total{service=\"weather\",reason=\"no_credential\"} 1\n",
+        "tollway_refusals_total{service=\"weather\",reason=\"malformed\"} 1\n",
+        "tollway_payments_total{service=\"weather\"} 1\n",
+        "tollway_revenue_msat_total{service=\"weather\"} 10000\n",
+        "tollway_upstream_seconds_count{service=\"weather\"} 3\n",
+        "tollway_requests_in_flight{service=\"weather\"} 0\n",
+    ] {
+        assert!(page.body.contains(line), "{line} in\n{}", page.body);
+    }
+    assert!(!page.body.contains(&line), "a credential is in the metrics");
+}
+
+#[tokio::test]
+async fn health_is_told_apart_from_everything_else() {
+    let running = support::start_with(vec![], Limits::default());
+    let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
+    for (path, status) in [("/healthz", 200), ("/", 404), ("/metrics/x", 404)] {
+        let answer = admin.ask(get(path).body(empty()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_work_does_not_start() {
+    let mut nowhere = support::config(vec![], Limits::default());
+    nowhere.http = None;
+    assert!(matches!(
+        Gateway::start(nowhere),
+        Err(StartError::NothingToListenOn)
+    ));
+
+    let running = support::start_with(vec![], Limits::default());
+    let mut taken = support::config(vec![], Limits::default());
+    taken.http = Some(support::http(&running));
+    assert!(matches!(
+        Gateway::start(taken),
+        Err(StartError::Listen { .. })
+    ));
+
+    let mut no_certificate = support::config(vec![], Limits::default());
+    let folder = tempfile::tempdir().unwrap();
+    no_certificate.https = Some(tollway_gateway::TlsListener {
+        address: support::any_port(),
+        certificate: folder.path().join("missing.pem"),
+        key: folder.path().join("missing.pem"),
+    });
+    assert!(matches!(
+        Gateway::start(no_certificate),
+        Err(StartError::Tls(_))
+    ));
+
+    let mut relative = support::service(tollway_gateway::Price::Free, support::any_port());
+    relative.path_prefix = "api".to_owned();
+    let relative = support::config(vec![relative], Limits::default());
+    assert!(matches!(
+        Gateway::start(relative),
+        Err(StartError::RelativePath { .. })
+    ));
+}

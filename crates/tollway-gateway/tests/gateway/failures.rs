@@ -1,0 +1,423 @@
+//! What clients are told when something is missing, down, slow or broken.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tollway_gateway::{Limits, Price, Running, ServiceConfig};
+
+use crate::support::client::{
+    Answer, Body, Client, empty, full, get, read_to_close, read_until, shout,
+};
+use crate::support::shop::Shop;
+use crate::support::upstream::Upstream;
+use crate::support::{self, dead_port, upstream};
+
+#[tokio::test]
+async fn a_path_nobody_serves_is_not_found() {
+    let running = support::start_with(vec![], Limits::default());
+
+    let answer = Client::http1(support::http(&running))
+        .await
+        .ask(plain_get("/x"))
+        .await;
+
+    is_problem(
+        &answer,
+        404,
+        "Not Found",
+        "no service is offered at this host and path",
+        "no_service",
+    );
+}
+
+#[tokio::test]
+async fn the_first_service_that_matches_gets_the_request() {
+    let mut upstreams = [
+        Upstream::sunny().await,
+        Upstream::sunny().await,
+        Upstream::sunny().await,
+    ];
+    let at = |host: Option<&str>, path: &str, upstream: &Upstream| ServiceConfig {
+        host: host.map(str::to_owned),
+        path_prefix: path.to_owned(),
+        ..support::service(Price::Free, upstream.address)
+    };
+    let services = vec![
+        at(Some("a.example"), "/", &upstreams[0]),
+        at(None, "/api", &upstreams[1]),
+        at(None, "/", &upstreams[2]),
+    ];
+    let running = support::start_with(services, Limits::default());
+
+    for (uri, expected) in [
+        ("http://a.example/api", 0),
+        ("http://A.Example:8402/api", 0),
+        ("http://b.example/api/x", 1),
+        ("http://b.example//%61pi/x", 1),
+        ("http://b.example/apis", 2),
+        ("http://a.example.evil/", 2),
+    ] {
+        for mut client in [
+            Client::http1(support::http(&running)).await,
+            Client::h2c(support::http(&running)).await,
+        ] {
+            client.ask(Request::get(uri).body(empty()).unwrap()).await;
+            let seen: Vec<usize> = upstreams
+                .iter_mut()
+                .map(|one| one.all_seen().len())
+                .collect();
+            let wanted: Vec<usize> = (0..3).map(|index| usize::from(index == expected)).collect();
+            assert_eq!(seen, wanted, "{uri}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn services_are_replaced_while_serving() {
+    let (old, mut new) = (Upstream::sunny().await, Upstream::sunny().await);
+    let running = support::start(Price::Free, old.address);
+    let mut client = Client::http1(support::http(&running)).await;
+    client.ask(plain_get("/")).await;
+
+    running
+        .replace_services(vec![support::service(Price::Free, new.address)])
+        .unwrap();
+    client.ask(plain_get("/")).await;
+
+    assert_eq!(new.all_seen().len(), 1);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_told_apart_are_refused() {
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    for (request, status) in [
+        ("GET /free/../paid HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET /free/%2e%2e/paid HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET /%zz HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET / HTTP/1.1\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a@b\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n", "400"),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n", "501"),
+    ] {
+        let request = format!("{request}Connection: close\r\n\r\n");
+        let answer = support::soon(shout(support::http(&running), &request)).await;
+
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request:?} got {answer:?}"
+        );
+        assert!(upstream.all_seen().is_empty(), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_a_bad_gateway() {
+    let running = support::start(Price::Free, dead_port());
+    let mut client = Client::http1(support::http(&running)).await;
+
+    let answer = client.ask(plain_get("/")).await;
+
+    let detail = "the service behind this gateway cannot be reached";
+    is_problem(&answer, 502, "Bad Gateway", detail, "upstream_down");
+    let head = client
+        .ask(Request::head("http://localhost/").body(empty()).unwrap())
+        .await;
+    assert_eq!((head.status.as_u16(), &head.body[..]), (502, ""));
+    assert_eq!(
+        head.header("content-length"),
+        answer.header("content-length")
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_too_slow_is_a_gateway_timeout() {
+    let address = upstream::serve(|_| std::future::pending()).await;
+    let limits = Limits {
+        response_timeout: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let running = support::start_with(vec![support::service(Price::Free, address)], limits);
+
+    let mut client = Client::http1(support::http(&running)).await;
+    let answer = support::soon(client.ask(plain_get("/"))).await;
+
+    let detail = "the service behind this gateway took too long";
+    is_problem(&answer, 504, "Gateway Timeout", detail, "upstream_timeout");
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_completes_tls_is_a_gateway_timeout() {
+    let address = upstream::accept(|stream| async move {
+        let _held = stream;
+        std::future::pending().await
+    })
+    .await;
+    let identity = support::Identity::new();
+    let mut service = support::service(Price::Free, address);
+    service.upstream = format!("https://localhost:{}", address.port())
+        .parse()
+        .unwrap();
+    service.upstream_authorities = Some(identity.certificate());
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let running = support::start_with(vec![service], limits);
+
+    let mut client = Client::http1(support::http(&running)).await;
+    let answer = support::soon(client.ask(plain_get("/"))).await;
+
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_grpc_client_is_told_in_its_own_terms() {
+    let dead = support::start(Price::Free, dead_port());
+    let nothing = support::start_with(vec![], Limits::default());
+    for (running, status, message) in [
+        (
+            &dead,
+            "14",
+            "the service behind this gateway cannot be reached",
+        ),
+        (
+            &nothing,
+            "12",
+            "no service is offered at this host and path",
+        ),
+    ] {
+        let call = Request::post("http://localhost/tollway.test.Echo/Unary")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        let answer = Client::h2c(support::http(running))
+            .await
+            .ask(call.body(empty()).unwrap())
+            .await;
+
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.header("content-type"), Some("application/grpc"));
+        assert_eq!(answer.header("grpc-status"), Some(status));
+        assert_eq!(answer.header("grpc-message"), Some(message));
+        assert_eq!(answer.body, "");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_does_not_look_complete() {
+    let address = upstream::accept(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        let half = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        stream.write_all(half).await.unwrap();
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    for mut client in [
+        Client::http1(support::http(&running)).await,
+        Client::h2c(support::http(&running)).await,
+    ] {
+        let response = client.send(plain_get("/")).await;
+        assert!(support::soon(response.into_body().collect()).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_request_the_upstream_may_have_seen_is_not_sent_twice() {
+    let (address, requests) = closes_on_second_request().await;
+    let shop = Shop::open().await;
+    let running = support::start(shop.price(), address);
+    let mut client = Client::http1(support::http(&running)).await;
+    let line = shop.authorization().await;
+    let post = || {
+        Request::post("http://localhost/")
+            .header("authorization", &line)
+            .body(full("order"))
+            .unwrap()
+    };
+    assert_eq!(client.ask(post()).await.status, StatusCode::OK);
+
+    let answer = client.ask(post()).await;
+
+    let detail = "the service behind this gateway broke off";
+    is_problem(&answer, 502, "Bad Gateway", detail, "upstream_broke_off");
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_idempotent_request_is_sent_once_more_when_a_kept_connection_fails() {
+    let (address, requests) = closes_on_second_request().await;
+    let running = support::start(Price::Free, address);
+    let mut client = Client::http1(support::http(&running)).await;
+    client.ask(plain_get("/")).await;
+
+    let answer = client.ask(plain_get("/")).await;
+
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(requests.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_fails_is_not_tried_again() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let address = upstream::accept(move |mut stream| {
+        let counted = Arc::clone(&counted);
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+
+    let answer = Client::http1(support::http(&running))
+        .await
+        .ask(plain_get("/"))
+        .await;
+
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_used_again() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let address = upstream::accept(move |mut stream| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            loop {
+                read_until(&mut stream, "\r\n\r\n").await;
+                stream.write_all(SUNNY).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+
+    for method in [Method::GET, Method::DELETE, Method::GET] {
+        let mut client = Client::http1(support::http(&running)).await;
+        let request = Request::builder().method(method).uri("http://localhost/");
+        assert_eq!(
+            client.ask(request.body(empty()).unwrap()).await.body,
+            "sunny"
+        );
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_drips_its_headers_is_cut_off() {
+    let running = impatient();
+    let drips = [
+        "",
+        "G",
+        "PRI * HTTP/2.0\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+    ];
+    let answers = drips.map(async |drip| {
+        let mut stream = TcpStream::connect(support::http(&running)).await.unwrap();
+        stream.write_all(drip.as_bytes()).await.unwrap();
+        read_to_close(stream).await
+    });
+
+    assert_eq!(support::soon(join_all(answers)).await, [""; 4]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_let_go() {
+    let running = impatient();
+    let mut stream = TcpStream::connect(support::http(&running)).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut stream, "}").await;
+
+    assert_eq!(support::soon(read_to_close(stream)).await, "");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_waits_for_another_to_end() {
+    let upstream = Upstream::sunny().await;
+    let limits = Limits {
+        connections_max: 1.try_into().unwrap(),
+        ..Limits::default()
+    };
+    let running = support::start_with(
+        vec![support::service(Price::Free, upstream.address)],
+        limits,
+    );
+    let first = TcpStream::connect(support::http(&running)).await.unwrap();
+    let mut second = TcpStream::connect(support::http(&running)).await.unwrap();
+    second
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+
+    drop(first);
+
+    support::soon(read_until(&mut second, "sunny")).await;
+}
+
+/// A gateway without services that waits one second for a request.
+fn impatient() -> Running {
+    let limits = Limits {
+        idle_timeout: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    support::start_with(vec![], limits)
+}
+
+/// An upstream whose connections answer once and then fail the next request. After the
+/// first connection they are reliable.
+async fn closes_on_second_request() -> (SocketAddr, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let address = upstream::accept(move |mut stream| {
+        let counted = Arc::clone(&counted);
+        async move {
+            loop {
+                let head = read_until(&mut stream, "\r\n\r\n").await;
+                if head.starts_with("POST") && !head.contains("order") {
+                    read_until(&mut stream, "order").await;
+                }
+                if counted.fetch_add(1, Ordering::SeqCst) == 1 {
+                    return;
+                }
+                stream.write_all(SUNNY).await.unwrap();
+            }
+        }
+    })
+    .await;
+    (address, requests)
+}
+
+fn plain_get(path: &str) -> Request<Body> {
+    get(path).body(empty()).unwrap()
+}
+
+fn is_problem(answer: &Answer, status: u16, title: &str, detail: &str, reason: &str) {
+    assert_eq!(answer.status.as_u16(), status);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let expected = serde_json::json!({
+        "type": "about:blank", "title": title, "status": status,
+        "detail": detail, "reason": reason,
+    });
+    assert_eq!(body, expected);
+}
+
+const SUNNY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";

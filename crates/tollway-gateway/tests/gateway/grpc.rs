@@ -1,0 +1,261 @@
+//! gRPC: calls, streams, statuses and trailers.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use l402::Scheme;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tollway_gateway::Price;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+use crate::support::client::Client;
+use crate::support::echo::echo_client::EchoClient;
+use crate::support::echo::echo_server::{Echo, EchoServer};
+use crate::support::echo::{EchoReply, EchoRequest};
+use crate::support::shop::Shop;
+use crate::support::{self, any_port, upstream};
+
+#[tokio::test]
+async fn a_paid_call_is_answered() {
+    let (shop, mut client) = site().await;
+
+    let reply = client.unary(paid(&shop, say("hello")).await).await.unwrap();
+
+    assert_eq!(reply.get_ref().text, "hello");
+    assert_eq!(reply.metadata().get("x-said").unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_call_may_be_paid_by_metadata() {
+    let (shop, mut client) = site().await;
+    let bought = shop.buy().await;
+    let preimage = format!("preimage={}", bought.preimage().expose_hex());
+    let macaroon = bought.macaroon().with_caveat(preimage.as_bytes()).unwrap();
+    let mut call = tonic::Request::new(say("hello"));
+    call.metadata_mut()
+        .insert("macaroon", macaroon.to_hex().parse().unwrap());
+
+    let reply = client.unary(call).await.unwrap();
+
+    assert_eq!(reply.get_ref().text, "hello");
+    assert!(
+        reply.metadata().get("x-saw-credential").is_none(),
+        "it went upstream"
+    );
+}
+
+#[tokio::test]
+async fn an_unpaid_call_is_told_what_to_pay() {
+    let (shop, mut client) = site().await;
+
+    let refused = client.unary(say("hello")).await.unwrap_err();
+
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::Internal, "payment required")
+    );
+    let challenge = refused.metadata().clone().into_headers();
+    let mut again = tonic::Request::new(say("hello"));
+    let line = shop.pay_for(&challenge).authorization(Scheme::Lsat);
+    again
+        .metadata_mut()
+        .insert("authorization", line.parse().unwrap());
+    assert_eq!(client.unary(again).await.unwrap().get_ref().text, "hello");
+}
+
+#[tokio::test]
+async fn an_upstreams_status_passes_unchanged() {
+    let (shop, mut client) = site().await;
+
+    let refused = client
+        .unary(paid(&shop, say("fail")).await)
+        .await
+        .unwrap_err();
+
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::AlreadyExists, "said before")
+    );
+    assert_eq!(refused.metadata().get("x-why").unwrap(), "because");
+}
+
+#[tokio::test]
+async fn each_message_of_a_stream_is_answered_before_the_next_is_sent() {
+    let (shop, mut client) = site().await;
+    let (speak, words) = mpsc::channel(1);
+
+    let call = paid(&shop, ReceiverStream::new(words)).await;
+    let mut replies = support::soon(client.bidi(call)).await.unwrap().into_inner();
+
+    for word in ["one", "two", "three"] {
+        speak.send(say(word)).await.unwrap();
+        let reply = support::soon(replies.message()).await.unwrap().unwrap();
+        assert_eq!(reply.text, word);
+    }
+    drop(speak);
+    assert_eq!(support::soon(replies.message()).await.unwrap(), None);
+    let trailers = replies.trailers().await.unwrap().unwrap();
+    assert!(
+        trailers
+            .get("grpc-status")
+            .is_none_or(|status| status == "0")
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_half_way_says_so_in_its_trailers() {
+    let (shop, mut client) = site().await;
+    let words = tokio_stream::iter([say("one"), say("fail")]);
+
+    let call = paid(&shop, words).await;
+    let mut replies = client.bidi(call).await.unwrap().into_inner();
+
+    assert_eq!(replies.message().await.unwrap().unwrap().text, "one");
+    let failed = replies.message().await.unwrap_err();
+    assert_eq!(
+        (failed.code(), failed.message()),
+        (Code::AlreadyExists, "said before")
+    );
+}
+
+#[tokio::test]
+async fn trailers_pass_both_ways() {
+    let address = upstream::serve_h2c(|request| async move {
+        let trailers = request
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .trailers()
+            .cloned();
+        let frames = [
+            Ok(Frame::data(Bytes::from_static(b"body"))),
+            Ok(Frame::trailers(trailers.unwrap_or_default())),
+        ];
+        Response::new(StreamBody::new(tokio_stream::iter(frames)).boxed_unsync())
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-checksum", HeaderValue::from_static("42"));
+    let frames = [
+        Ok(Frame::data(Bytes::from_static(b"request"))),
+        Ok(Frame::trailers(trailers.clone())),
+    ];
+    let request = Request::post("http://localhost/tollway.test.Echo/Any")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(StreamBody::new(tokio_stream::iter(frames)).boxed_unsync())
+        .unwrap();
+
+    let answer = Client::h2c(support::http(&running))
+        .await
+        .ask(request)
+        .await;
+
+    assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, "body"));
+    assert_eq!(answer.trailers, Some(trailers));
+}
+
+#[tokio::test]
+async fn many_calls_at_once_are_all_answered() {
+    let (shop, client) = site().await;
+    let line = shop.authorization().await;
+    let calls = (0..200).map(|number| {
+        let (mut client, line) = (client.clone(), line.clone());
+        async move {
+            let mut call = tonic::Request::new(say(&number.to_string()));
+            call.metadata_mut()
+                .insert("authorization", line.parse().unwrap());
+            (
+                number.to_string(),
+                client.unary(call).await.unwrap().into_inner().text,
+            )
+        }
+    });
+
+    let replies = support::soon(futures_util::future::join_all(calls)).await;
+
+    assert!(replies.iter().all(|(said, reply)| said == reply));
+}
+
+/// A gateway selling an echo, and a client of it.
+async fn site() -> (Shop, EchoClient<Channel>) {
+    let shop = Shop::open().await;
+    let listener = tokio::net::TcpListener::bind(any_port()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder().add_service(EchoServer::new(Parrot));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let running = support::start(shop.price(), address);
+    let endpoint = Endpoint::try_from(format!("http://{}", support::http(&running))).unwrap();
+    let client = EchoClient::new(endpoint.connect().await.unwrap());
+    // The gateway lives as long as the test's process.
+    std::mem::forget(running);
+    (shop, client)
+}
+
+async fn paid<T>(shop: &Shop, message: T) -> tonic::Request<T> {
+    let mut call = tonic::Request::new(message);
+    let line = shop.authorization().await;
+    call.metadata_mut()
+        .insert("authorization", line.parse().unwrap());
+    call
+}
+
+fn say(text: &str) -> EchoRequest {
+    EchoRequest {
+        text: text.to_owned(),
+    }
+}
+
+struct Parrot;
+
+#[tonic::async_trait]
+impl Echo for Parrot {
+    type BidiStream = Pin<Box<dyn Stream<Item = Result<EchoReply, Status>> + Send>>;
+
+    async fn unary(
+        &self,
+        request: tonic::Request<EchoRequest>,
+    ) -> Result<tonic::Response<EchoReply>, Status> {
+        let saw_credential = ["authorization", "macaroon"]
+            .iter()
+            .any(|name| request.metadata().get(*name).is_some());
+        let reply = echo(request.into_inner())?;
+        let said = reply.text.parse().unwrap();
+        let mut response = tonic::Response::new(reply);
+        response.metadata_mut().insert("x-said", said);
+        if saw_credential {
+            response
+                .metadata_mut()
+                .insert("x-saw-credential", "yes".parse().unwrap());
+        }
+        Ok(response)
+    }
+
+    async fn bidi(
+        &self,
+        request: tonic::Request<Streaming<EchoRequest>>,
+    ) -> Result<tonic::Response<Self::BidiStream>, Status> {
+        let replies = request.into_inner().map(|word| echo(word?));
+        Ok(tonic::Response::new(Box::pin(replies)))
+    }
+}
+
+fn echo(request: EchoRequest) -> Result<EchoReply, Status> {
+    if request.text == "fail" {
+        let mut status = Status::already_exists("said before");
+        status
+            .metadata_mut()
+            .insert("x-why", "because".parse().unwrap());
+        return Err(status);
+    }
+    Ok(EchoReply { text: request.text })
+}

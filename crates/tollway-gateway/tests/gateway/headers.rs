@@ -1,0 +1,188 @@
+//! What crosses the gateway and what does not.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use l402::Scheme;
+use tollway_gateway::Price;
+
+use crate::support::client::{Client, empty, get, shout};
+use crate::support::shop::Shop;
+use crate::support::upstream::Upstream;
+use crate::support::{self};
+
+#[tokio::test]
+async fn the_credential_is_never_forwarded() {
+    let shop = Shop::open().await;
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(shop.price(), upstream.address);
+    let bought = shop.buy().await;
+    let preimage = bought.preimage().expose_hex();
+    let paid_macaroon = bought
+        .macaroon()
+        .with_caveat(format!("preimage={preimage}").as_bytes())
+        .unwrap();
+    let line = bought.authorization(Scheme::L402);
+
+    for lines in [
+        vec![("authorization", line.clone())],
+        vec![("authorization", bought.authorization(Scheme::Lsat))],
+        vec![("authorization", line.replace("L402", "l402"))],
+        vec![
+            ("authorization", "Bearer its-own".to_owned()),
+            ("authorization", line.clone()),
+        ],
+        vec![("authorization", format!("Basic aXRzOm93bg==, {line}"))],
+        vec![("grpc-metadata-macaroon", paid_macaroon.to_hex())],
+        vec![("macaroon", paid_macaroon.to_hex())],
+        vec![("token", paid_macaroon.to_base64())],
+        vec![
+            ("authorization", line.clone()),
+            ("macaroon", paid_macaroon.to_hex()),
+        ],
+    ] {
+        for mut client in [
+            Client::http1(support::http(&running)).await,
+            Client::h2c(support::http(&running)).await,
+        ] {
+            let mut request = get("/");
+            for (name, value) in &lines {
+                request = request.header(*name, value);
+            }
+            let answer = client.ask(request.body(empty()).unwrap()).await;
+
+            assert_eq!(answer.status, StatusCode::OK, "{lines:?}");
+            let seen = format!("{:?}", upstream.seen().await.head.headers);
+            assert!(!seen.contains(&preimage), "{lines:?}");
+            assert!(!seen.contains(&paid_macaroon.to_base64()), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_credential_for_a_free_service_is_not_forwarded_either() {
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    let line = Shop::open().await.authorization().await;
+    let mut client = Client::http1(support::http(&running)).await;
+
+    client
+        .ask(
+            get("/")
+                .header("authorization", line)
+                .body(empty())
+                .unwrap(),
+        )
+        .await;
+
+    assert!(
+        !upstream
+            .seen()
+            .await
+            .head
+            .headers
+            .contains_key("authorization")
+    );
+}
+
+#[tokio::test]
+async fn the_upstreams_own_authorization_is_forwarded() {
+    let shop = Shop::open().await;
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(shop.price(), upstream.address);
+    let mut client = Client::http1(support::http(&running)).await;
+    let request = get("/")
+        .header("authorization", "Bearer its-own")
+        .header("authorization", shop.authorization().await)
+        .header("token", "its own too");
+
+    client.ask(request.body(empty()).unwrap()).await;
+
+    let seen = upstream.seen().await.head.headers;
+    assert_eq!(all(&seen, "authorization"), ["Bearer its-own"]);
+    assert_eq!(all(&seen, "token"), ["its own too"]);
+}
+
+#[tokio::test]
+async fn an_upstream_is_told_who_asked_for_what() {
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    let lies = [
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "1"),
+        ("forwarded", "for=10.0.0.1"),
+        ("x-real-ip", "10.0.0.1"),
+    ];
+    for mut client in [
+        Client::http1(support::http(&running)).await,
+        Client::h2c(support::http(&running)).await,
+    ] {
+        let mut request = http::Request::get("http://api.example.com:8402/");
+        for (name, value) in lies {
+            request = request.header(name, value);
+        }
+        client.ask(request.body(empty()).unwrap()).await;
+
+        let seen = upstream.seen().await.head.headers;
+        assert_eq!(all(&seen, "x-forwarded-for"), ["127.0.0.1"]);
+        assert_eq!(all(&seen, "x-forwarded-host"), ["api.example.com:8402"]);
+        assert_eq!(all(&seen, "x-forwarded-proto"), ["http"]);
+        assert_eq!(all(&seen, "host"), [upstream.address.to_string()]);
+        for name in ["x-forwarded-port", "forwarded", "x-real-ip"] {
+            assert!(!seen.contains_key(name), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_of_one_connection_stop_at_the_gateway_both_ways() {
+    let mut upstream = Upstream::answering(|_| {
+        Response::builder()
+            .header("connection", "x-hop-back")
+            .header("x-hop-back", "1")
+            .header("keep-alive", "timeout=5")
+            .header("proxy-authenticate", "Basic")
+            .header("x-end-to-end", "1")
+            .body(Full::new(Bytes::from_static(b"sunny")).boxed_unsync())
+            .unwrap()
+    })
+    .await;
+    let running = support::start(Price::Free, upstream.address);
+
+    let answer = shout(
+        support::http(&running),
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\n\
+         Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic x\r\nTE: gzip\r\n\
+         X-End-To-End: 1\r\n\r\n",
+    )
+    .await;
+
+    let seen = upstream.seen().await.head.headers;
+    let mut names: Vec<&str> = seen.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "host",
+            "x-end-to-end",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto"
+        ]
+    );
+    let answer = answer.to_lowercase();
+    for name in ["x-hop-back", "keep-alive", "proxy-authenticate"] {
+        assert!(!answer.contains(name), "{name} in {answer}");
+    }
+    assert!(answer.contains("x-end-to-end: 1\r\n"), "{answer}");
+}
+
+fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect()
+}

@@ -1,0 +1,22 @@
+//! The gateway as its clients and upstreams see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a failing test should say where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod drain;
+mod failures;
+mod framing;
+mod grpc;
+mod headers;
+mod protocols;
+mod refusals;
+mod streams;
+mod websocket;

@@ -1,0 +1,169 @@
+//! A seller and a buyer.
+//!
+//! The wallet is made up: it signs real invoices and knows all their preimages, so that a
+//! test can pay without a network. Real wallets are exercised by the contract tests of
+//! `tollway-lightning` and the end-to-end tests of the binary.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bitcoin::hashes::{Hash as _, sha256};
+use bitcoin::secp256k1::{Secp256k1, SecretKey};
+use futures_util::future::{self, BoxFuture};
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
+use l402::{
+    Credential, Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash, Preimage, Scheme,
+    UnixSeconds,
+};
+use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use tollway_gateway::Price;
+use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+use tollway_server::ledger::MemoryLedger;
+use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Offer};
+
+/// A gate and the wallet behind it.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) wallet: Arc<FakeWallet>,
+    pub(crate) offer: Offer,
+}
+
+impl Shop {
+    /// Sells `weather` for ten satoshis, at noon.
+    pub(crate) async fn open() -> Self {
+        Self::with(weather(), 1, || NOON).await
+    }
+
+    pub(crate) async fn with(offer: Offer, key: u8, clock: fn() -> UnixSeconds) -> Self {
+        let wallet = Arc::new(FakeWallet::default());
+        let ring = KeyRing::new(MasterKey::new([key; 32]));
+        let settings = GateSettings {
+            clock,
+            challenge_limit: ChallengeLimit {
+                per_minute: NonZeroU32::MAX,
+                burst: NonZeroU32::MAX,
+                loopback: Loopback::Exempt,
+            },
+            ..GateSettings::default()
+        };
+        let invoicer: Arc<dyn Invoicer> = Arc::clone(&wallet) as _;
+        let gate = Gate::open(ring, invoicer, Arc::new(MemoryLedger::new()), settings);
+        Self {
+            gate: Arc::new(gate.await.unwrap()),
+            wallet,
+            offer,
+        }
+    }
+
+    pub(crate) fn price(&self) -> Price {
+        Price::Paid {
+            gate: Arc::clone(&self.gate),
+            offer: Box::new(self.offer.clone()),
+        }
+    }
+
+    /// A credential that buys any number of requests here.
+    pub(crate) async fn buy(&self) -> Credential {
+        let (head, ()) = http::Request::new(()).into_parts();
+        let facts = tollway_server::Facts::of(&head, tollway_server::Client::default());
+        let refusal = self.gate.admit(&self.offer, &facts).await.unwrap_err();
+        let tollway_server::Refusal::PaymentRequired(demand) = refusal else {
+            panic!("not a demand: {refusal:?}");
+        };
+        let lines = demand.challenge.iter().map(http::HeaderValue::as_bytes);
+        self.pay(l402::read_challenges(lines).unwrap().remove(0))
+    }
+
+    /// The credential a 402's headers ask for.
+    pub(crate) fn pay_for(&self, refused: &HeaderMap) -> Credential {
+        let lines = refused
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .map(http::HeaderValue::as_bytes);
+        self.pay(l402::read_challenges(lines).unwrap().remove(0))
+    }
+
+    pub(crate) async fn authorization(&self) -> String {
+        self.buy().await.authorization(Scheme::L402)
+    }
+
+    fn pay(&self, challenge: l402::Challenge) -> Credential {
+        let invoice = Invoice::parse(&challenge.invoice).unwrap();
+        let preimage = self.wallet.preimages.lock().unwrap()[&invoice.payment_hash()].clone();
+        Credential::new(challenge.token.macaroon().unwrap(), preimage)
+    }
+}
+
+pub(crate) fn weather() -> Offer {
+    Offer::new("weather".parse().unwrap(), Msat::from_msat(10_000)).unwrap()
+}
+
+pub(crate) const NOON: UnixSeconds = UnixSeconds::new(1_800_000_000);
+
+#[derive(Debug, Default)]
+pub(crate) struct FakeWallet {
+    preimages: Mutex<HashMap<PaymentHash, Preimage>>,
+    down: AtomicBool,
+}
+
+impl FakeWallet {
+    pub(crate) fn go_down(&self) {
+        self.down.store(true, Ordering::Relaxed);
+    }
+
+    fn sign(&self, terms: &InvoiceTerms) -> Invoice {
+        let mut preimages = self.preimages.lock().unwrap();
+        let number = u64::try_from(preimages.len()).unwrap();
+        let preimage = sha256::Hash::hash(&number.to_be_bytes()).to_byte_array();
+        let preimage = Preimage::new(preimage);
+        let hash = preimage.payment_hash();
+        preimages.insert(hash, preimage);
+        sign(terms, hash)
+    }
+}
+
+impl Invoicer for FakeWallet {
+    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>> {
+        Box::pin(future::ready(Ok(Network::Regtest)))
+    }
+
+    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+        let answer = if self.down.load(Ordering::Relaxed) {
+            Err(InvoicerError::Unavailable {
+                reason: BACKEND_SECRET.to_owned(),
+            })
+        } else {
+            Ok(self.sign(&terms))
+        };
+        Box::pin(future::ready(answer))
+    }
+
+    fn lookup(
+        &self,
+        _hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>> {
+        Box::pin(future::ready(Ok(None)))
+    }
+}
+
+pub(crate) const BACKEND_SECRET: &str = "dial tcp 10.0.0.7:10009";
+
+fn sign(terms: &InvoiceTerms, hash: PaymentHash) -> Invoice {
+    let key = SecretKey::from_slice(&[7; 32]).unwrap();
+    let signed = InvoiceBuilder::new(Currency::Regtest)
+        .description(terms.memo.clone())
+        .payment_hash(sha256::Hash::from_byte_array(*hash.as_bytes()))
+        .payment_secret(PaymentSecret([1; 32]))
+        .duration_since_epoch(Duration::from_secs(NOON.as_secs()))
+        .expiry_time(Duration::from_secs(terms.expiry_secs.into()))
+        .min_final_cltv_expiry_delta(80)
+        .amount_milli_satoshis(terms.amount.as_msat())
+        .build_signed(|message| Secp256k1::new().sign_ecdsa_recoverable(message, &key))
+        .unwrap();
+    Invoice::parse(&signed.to_string()).unwrap()
+}
