@@ -18,6 +18,7 @@ pub struct Offer {
     tier: u8,
     price: Msat,
     capability: Option<Capability>,
+    more_capabilities: Vec<Capability>,
     validity_secs: Option<NonZeroU64>,
     uses_max: Option<NonZeroU64>,
     invoice_expiry_secs: NonZeroU32,
@@ -43,6 +44,7 @@ impl Offer {
             tier: BASE_TIER,
             price,
             capability: None,
+            more_capabilities: Vec::new(),
             validity_secs: None,
             uses_max: None,
             invoice_expiry_secs: INVOICE_EXPIRY_SECS,
@@ -64,7 +66,17 @@ impl Offer {
         self
     }
 
+    /// Sells these capabilities as well, without requiring them here.
+    #[must_use]
+    pub fn with_more_capabilities(mut self, capabilities: Vec<Capability>) -> Self {
+        self.more_capabilities = capabilities;
+        self
+    }
+
     /// Ends the token this many seconds after the invoice was made.
+    ///
+    /// The invoice then stays payable for half of them at most: whoever pays, however late,
+    /// has the other half left.
     #[must_use]
     pub fn with_validity_secs(mut self, validity_secs: NonZeroU64) -> Self {
         self.validity_secs = Some(validity_secs);
@@ -102,10 +114,23 @@ impl Offer {
     /// Adds a caveat of the seller's own to every token sold.
     ///
     /// The caveat is enforced when it is one the verifier knows and passed along otherwise.
-    #[must_use]
-    pub fn with_constraint(mut self, caveat: Caveat) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError::Reserved`] for a condition that the offer has another way to set, or that
+    /// only the buyer can: two that disagree would sell a token that buys nothing.
+    pub fn with_constraint(mut self, caveat: Caveat) -> Result<Self, OfferError> {
+        let condition = caveat.condition();
+        let of_any_service = ["_capabilities", "_valid_until"];
+        if RESERVED.contains(&condition)
+            || of_any_service.iter().any(|end| condition.ends_with(end))
+        {
+            return Err(OfferError::Reserved {
+                condition: condition.to_owned(),
+            });
+        }
         self.constraints.push(caveat);
-        self
+        Ok(self)
     }
 
     /// The service a token must be for.
@@ -143,10 +168,15 @@ impl Offer {
         self.uses_max
     }
 
-    /// Seconds an invoice stays payable.
+    /// Seconds an invoice stays payable: what was chosen, or half the life of the token.
     #[must_use]
-    pub const fn invoice_expiry_secs(&self) -> NonZeroU32 {
-        self.invoice_expiry_secs
+    pub fn invoice_expiry_secs(&self) -> NonZeroU32 {
+        let half_life = self.validity_secs.map(|secs| secs.get().div_ceil(2));
+        half_life
+            .and_then(|secs| NonZeroU32::new(u32::try_from(secs).ok()?))
+            .map_or(self.invoice_expiry_secs, |half_life| {
+                half_life.min(self.invoice_expiry_secs)
+            })
     }
 
     /// What the payer reads in its wallet.
@@ -171,8 +201,10 @@ impl Offer {
             caveat::service(service, self.tier)?,
             Caveat::new(PRICE_MSAT, &self.price.as_msat().to_string())?,
         ];
-        if let Some(capability) = &self.capability {
-            caveats.push(caveat::capabilities(service, &[capability.as_str()])?);
+        let sold = self.capability.iter().chain(&self.more_capabilities);
+        let sold: Vec<&str> = sold.map(Capability::as_str).collect();
+        if !sold.is_empty() {
+            caveats.push(caveat::capabilities(service, &sold)?);
         }
         if let Some(secs) = self.validity_secs {
             caveats.push(caveat::valid_until(service, now.plus_secs(secs.get()))?);
@@ -210,6 +242,14 @@ pub enum OfferError {
     MemoTooLong {
         /// Length found, in bytes.
         len: usize,
+    },
+    /// The condition is not free to choose.
+    #[error(
+        "the caveat `{condition}` is written by the offer itself or by the buyer: leave it out"
+    )]
+    Reserved {
+        /// The condition.
+        condition: String,
     },
 }
 
@@ -274,6 +314,15 @@ fn checked_name(text: &str) -> Result<Arc<str>, NameError> {
 }
 
 const BASE_TIER: u8 = 0;
+/// Conditions with a meaning of their own; those of a service are told by how they end.
+const RESERVED: [&str; 6] = [
+    "services",
+    "valid_until",
+    "expiration",
+    "max_uses",
+    "preimage",
+    PRICE_MSAT,
+];
 /// The issuer's note of the price. Verifiers that do not know it skip it.
 const PRICE_MSAT: &str = "price_msat";
 /// BOLT 11's own default is an hour; a quote should not outlive its price.
@@ -327,9 +376,11 @@ mod tests {
             .unwrap()
             .with_tier(2)
             .with_capability("read".parse().unwrap())
+            .with_more_capabilities(vec!["list".parse().unwrap()])
             .with_validity_secs(NonZeroU64::new(60).unwrap())
             .with_uses_max(NonZeroU64::new(3).unwrap())
-            .with_constraint(caveat::path_prefix("/v1").unwrap());
+            .with_constraint(caveat::path_prefix("/v1").unwrap())
+            .unwrap();
 
         let written: Vec<String> = offer
             .caveats(UnixSeconds::new(1_000))
@@ -343,12 +394,52 @@ mod tests {
             [
                 "services=weather:2",
                 "price_msat=2500",
-                "weather_capabilities=read",
+                "weather_capabilities=read,list",
                 "weather_valid_until=1060",
                 "max_uses=3",
                 "path_prefix=/v1",
             ]
         );
+    }
+
+    #[test]
+    fn a_constraint_cannot_contradict_the_offer() {
+        let offer = Offer::new(weather(), Msat::from_msat(1)).unwrap();
+        for condition in [
+            "services",
+            "weather_capabilities",
+            "maps_valid_until",
+            "valid_until",
+            "expiration",
+            "max_uses",
+            "preimage",
+            "price_msat",
+        ] {
+            let caveat = Caveat::new(condition, "1").unwrap();
+            assert_eq!(
+                offer.clone().with_constraint(caveat).unwrap_err(),
+                OfferError::Reserved {
+                    condition: condition.to_owned()
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_pays_late_has_half_the_token_left() {
+        let offer = Offer::new(weather(), Msat::from_msat(1)).unwrap();
+        for (validity_secs, expiry_secs) in [
+            (1, 1),
+            (61, 31),
+            (1_200, 600),
+            (86_400, 600),
+            (u64::MAX, 600),
+        ] {
+            let validity_secs = NonZeroU64::new(validity_secs).unwrap();
+            let offer = offer.clone().with_validity_secs(validity_secs);
+            assert_eq!(offer.invoice_expiry_secs().get(), expiry_secs);
+        }
+        assert_eq!(offer.invoice_expiry_secs().get(), 600);
     }
 
     #[test]
