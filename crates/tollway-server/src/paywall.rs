@@ -1,7 +1,7 @@
 //! A price on any tower service: axum, tonic, or your own.
 //!
 //! The layer holds no policy: [`Gate`] decides and [`respond`] words it. A request that was
-//! paid for reaches the service without its credential and with the [`Grant`](l402::Grant)
+//! paid for reaches the service without its credential and with the [`Grant`]
 //! among its extensions. One layer is one price; give each route its own.
 //!
 //! `examples/axum.rs` is a whole program.
