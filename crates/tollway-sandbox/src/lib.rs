@@ -6,4 +6,5 @@
 //! Only regtest exists here. Nothing in this crate can reach, or be configured for, a
 //! network where coins have a price.
 
+pub mod chain;
 pub mod wallet;

@@ -1,0 +1,205 @@
+//! May this transaction be in the next block?
+
+use bitcoin::absolute::LockTime;
+use bitcoin::{Amount, OutPoint, Transaction, TxIn, Txid, relative};
+
+use super::{COINBASE_MATURITY, State};
+
+/// Why a transaction cannot be in the next block.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// A coinbase, or nothing goes in, or nothing comes out.
+    #[error("transaction is a coinbase, or has no inputs or no outputs")]
+    Malformed,
+    /// Its lock time or the age of an input is not reached.
+    #[error("transaction is locked until after height {next_height}")]
+    NotFinal {
+        /// The height it was meant for.
+        next_height: u32,
+    },
+    /// More comes out than goes in.
+    #[error("outputs of {output} exceed inputs of {input}")]
+    Overspent {
+        /// The sum of its inputs.
+        input: Amount,
+        /// The sum of its outputs.
+        output: Amount,
+    },
+    /// An input is a block reward younger than a hundred blocks.
+    #[error("{point} is a block reward that is not mature")]
+    Premature {
+        /// The input.
+        point: OutPoint,
+    },
+    /// An input is spent by another transaction.
+    #[error("{point} is already spent by {by}")]
+    Spent {
+        /// The input.
+        point: OutPoint,
+        /// What spends it.
+        by: Txid,
+    },
+    /// An input does not exist.
+    #[error("{point} is not an output of this chain")]
+    Unknown {
+        /// The input.
+        point: OutPoint,
+    },
+}
+
+/// Accepts a transaction for the next block.
+pub(super) fn accept(state: &mut State, transaction: &Transaction) -> Result<Txid, Refusal> {
+    let txid = transaction.compute_txid();
+    if state.transactions.contains_key(&txid) {
+        return Ok(txid);
+    }
+    check(state, transaction)?;
+    state.waiting.push(txid);
+    Ok(state.record(transaction, None))
+}
+
+fn check(state: &State, transaction: &Transaction) -> Result<(), Refusal> {
+    if transaction.is_coinbase() || transaction.input.is_empty() || transaction.output.is_empty() {
+        return Err(Refusal::Malformed);
+    }
+    check_lock_time(state, transaction)?;
+    let mut input = Amount::ZERO;
+    for spend in &transaction.input {
+        let value = check_input(state, transaction, spend)?;
+        input = input.checked_add(value).ok_or(Refusal::Malformed)?;
+    }
+    let output = transaction
+        .output
+        .iter()
+        .try_fold(Amount::ZERO, |sum, output| sum.checked_add(output.value))
+        .ok_or(Refusal::Malformed)?;
+    if output > input {
+        return Err(Refusal::Overspent { input, output });
+    }
+    Ok(())
+}
+
+/// Lock times are compared with the next block, as consensus does; times with the last one.
+fn check_lock_time(state: &State, transaction: &Transaction) -> Result<(), Refusal> {
+    if !transaction.is_lock_time_enabled() {
+        return Ok(());
+    }
+    let next_height = state.next_height();
+    let open = match transaction.lock_time {
+        LockTime::Blocks(height) => height.to_consensus_u32() < next_height,
+        LockTime::Seconds(time) => time.to_consensus_u32() < state.tip.header.time,
+    };
+    if open {
+        Ok(())
+    } else {
+        Err(Refusal::NotFinal { next_height })
+    }
+}
+
+/// Checks one input, and answers what it brings.
+fn check_input(state: &State, transaction: &Transaction, input: &TxIn) -> Result<Amount, Refusal> {
+    let point = input.previous_output;
+    let output = state.output(&point).ok_or(Refusal::Unknown { point })?;
+    if let Some(by) = state.spent.get(&point) {
+        return Err(Refusal::Spent { point, by: *by });
+    }
+    let next_height = state.next_height();
+    let parent = state.transactions.get(&point.txid);
+    let mined_at = parent.and_then(|known| known.height);
+    let is_coinbase = parent.is_some_and(|known| known.transaction.is_coinbase());
+    let age = mined_at.map_or(0, |height| next_height.saturating_sub(height));
+    if is_coinbase && age < COINBASE_MATURITY {
+        return Err(Refusal::Premature { point });
+    }
+    if transaction.version.0 >= 2 && age < blocks_demanded(input) {
+        return Err(Refusal::NotFinal { next_height });
+    }
+    Ok(output.value)
+}
+
+/// The age in blocks that BIP 68 demands of an input. Ages in time are not simulated.
+fn blocks_demanded(input: &TxIn) -> u32 {
+    match input.sequence.to_relative_lock_time() {
+        Some(relative::LockTime::Blocks(blocks)) => u32::from(blocks.value()),
+        Some(relative::LockTime::Time(_)) | None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::{ScriptBuf, Sequence};
+
+    use super::*;
+    use crate::chain::Chain;
+
+    #[test]
+    fn an_output_is_spent_once() {
+        let (chain, payment) = chain_with_payment();
+        let mut second = payment.clone();
+        second.output.truncate(1);
+        chain.broadcast(&payment).unwrap();
+
+        let refused = chain.broadcast(&second).unwrap_err();
+
+        assert!(matches!(refused, Refusal::Spent { .. }), "{refused}");
+        assert!(chain.broadcast(&payment).is_ok(), "known ones are accepted");
+        assert_eq!(chain.progress().borrow().waiting, 1);
+    }
+
+    #[test]
+    fn money_is_not_made_outside_blocks() {
+        let (chain, mut payment) = chain_with_payment();
+        payment.output[0].value = Amount::from_int_btc(51);
+
+        let refused = chain.broadcast(&payment).unwrap_err();
+
+        assert!(matches!(refused, Refusal::Overspent { .. }), "{refused}");
+    }
+
+    #[test]
+    fn locked_transactions_wait() {
+        let (chain, payment) = chain_with_payment();
+        let mut absolute = payment.clone();
+        absolute.lock_time = LockTime::from_height(110).unwrap();
+        let mut relative = payment.clone();
+        relative.input[0].sequence = Sequence::from_height(101);
+
+        for locked in [&absolute, &relative] {
+            let refused = chain.broadcast(locked).unwrap_err();
+            assert!(matches!(refused, Refusal::NotFinal { .. }), "{refused}");
+        }
+        chain.mine(10);
+        assert!(chain.broadcast(&absolute).is_ok());
+    }
+
+    #[test]
+    fn block_rewards_mature_for_a_hundred_blocks() {
+        let (chain, mut payment) = chain_with_payment();
+        let young = chain.block(2).unwrap().txdata[0].compute_txid();
+        payment.input[0].previous_output = OutPoint::new(young, 0);
+
+        let refused = chain.broadcast(&payment).unwrap_err();
+
+        assert!(matches!(refused, Refusal::Premature { .. }), "{refused}");
+    }
+
+    #[test]
+    fn what_does_not_exist_cannot_be_spent() {
+        let (chain, payment) = chain_with_payment();
+        let mut unknown = payment.clone();
+        unknown.input[0].previous_output.vout = 7;
+        let mut empty = payment;
+        empty.input.clear();
+
+        let refused = chain.broadcast(&unknown).unwrap_err();
+        assert!(matches!(refused, Refusal::Unknown { .. }), "{refused}");
+        assert_eq!(chain.broadcast(&empty), Err(Refusal::Malformed));
+    }
+
+    fn chain_with_payment() -> (Chain, Transaction) {
+        let chain = Chain::new();
+        chain.mine(COINBASE_MATURITY);
+        let payment = chain.faucet(ScriptBuf::new(), Amount::ONE_BTC).unwrap();
+        (chain, payment)
+    }
+}
