@@ -1,10 +1,18 @@
 //! A private Lightning network in one process: real nodes, real invoices, worthless coins.
 //!
-//! - [`chain`]: an in-memory regtest chain;
-//! - [`wallet`]: what one node's owner sees and does, in the terms LND's API uses.
+//! [`Sandbox`] starts it: a regtest [`chain`], and two nodes with channels between them,
+//! each with a [`wallet`] whose terms are LND's.
 //!
 //! Only regtest exists here. Nothing in this crate can reach, or be configured for, a
 //! network where coins have a price.
 
 pub mod chain;
+mod network;
+mod node;
+mod poison;
+mod seed;
 pub mod wallet;
+
+pub use network::{Beginning, ChannelPlan, Sandbox, SandboxConfig, StartError};
+pub use node::{OpenError, SeedError};
+pub use seed::SeedFileError;

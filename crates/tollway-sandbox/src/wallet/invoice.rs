@@ -1,4 +1,4 @@
-//! What has this wallet asked to be paid, and what became of it?
+//! What does an invoice ask for, and what became of it?
 
 use l402::{Msat, PaymentHash, Preimage, UnixSeconds};
 
@@ -90,6 +90,14 @@ pub struct InvoiceRecord {
     pub status: InvoiceStatus,
 }
 
+impl InvoiceRecord {
+    /// The first second at which it is no longer payable.
+    #[must_use]
+    pub fn expires_at(&self) -> UnixSeconds {
+        self.created_at.plus_secs(u64::from(self.expiry_secs))
+    }
+}
+
 /// What became of an invoice.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum InvoiceStatus {
@@ -124,17 +132,4 @@ pub enum InvoiceUpdate {
     Added(InvoiceRecord),
     /// An invoice that was paid; its status is `Settled`. Seen once for each.
     Settled(InvoiceRecord),
-}
-
-/// The changes in the book of invoices, in the order of their indexes.
-#[derive(Debug)]
-pub struct InvoiceUpdates {}
-
-impl InvoiceUpdates {
-    /// The next change, waiting for it; `None` once the network has stopped.
-    ///
-    /// Dropping the future loses nothing: the next call gives the same change.
-    pub async fn next(&mut self) -> Option<InvoiceUpdate> {
-        std::future::pending().await
-    }
 }

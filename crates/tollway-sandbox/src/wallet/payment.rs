@@ -1,4 +1,4 @@
-//! What has this wallet paid, and how did each payment end?
+//! What is to be paid, and how did a payment end?
 
 use std::time::Duration;
 
@@ -61,6 +61,9 @@ pub enum PayError {
     /// The invoice is this wallet's own.
     #[error("self-payments not allowed")]
     SelfPayment,
+    /// The sandbox has stopped.
+    #[error("the sandbox has stopped")]
+    Stopped,
     /// The text is not a BOLT 11 invoice.
     #[error("not a BOLT 11 invoice: {reason}")]
     Unreadable {
@@ -203,28 +206,4 @@ pub enum EstimateError {
     /// No route leads there.
     #[error("no route to the payee")]
     NoRoute,
-}
-
-/// A view of one payment that can be waited on.
-#[derive(Clone, Debug)]
-pub struct PaymentWatch {}
-
-impl PaymentWatch {
-    /// The payment as it stands.
-    #[must_use]
-    pub fn current(&self) -> PaymentRecord {
-        todo!()
-    }
-
-    /// The payment after its next change; `None` when it has ended and was seen.
-    pub async fn changed(&mut self) -> Option<PaymentRecord> {
-        std::future::pending().await
-    }
-
-    /// The payment once it has succeeded or failed.
-    ///
-    /// A payment still in flight when the network stops is returned as it stands.
-    pub async fn ended(self) -> PaymentRecord {
-        std::future::pending().await
-    }
 }

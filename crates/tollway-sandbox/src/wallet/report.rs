@@ -1,8 +1,11 @@
 //! What does a node tell about itself?
 
 use bitcoin::secp256k1::PublicKey;
-use bitcoin::{Amount, BlockHash, OutPoint};
-use l402::{Msat, UnixSeconds};
+use bitcoin::{Amount, OutPoint};
+use l402::Msat;
+use lightning::ln::channel_state::ChannelDetails;
+
+use crate::chain::BlockTip;
 
 /// What a node is and where its chain stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,17 +24,6 @@ pub struct NodeInfo {
     pub pending_channels: u32,
     /// Peers connected.
     pub peers: u32,
-}
-
-/// The newest block of a chain.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct BlockTip {
-    /// Its height.
-    pub height: u32,
-    /// Its hash.
-    pub hash: BlockHash,
-    /// Its time.
-    pub time: UnixSeconds,
 }
 
 /// One channel, as its node sees it.
@@ -85,4 +77,68 @@ pub struct ChannelBalance {
     pub remote: Msat,
     /// In payments under way, in either direction.
     pub unsettled: Msat,
+}
+
+impl Channel {
+    pub(super) fn from_details(details: &ChannelDetails) -> Self {
+        let capacity = Amount::from_sat(details.channel_value_satoshis);
+        let local_reserve = Amount::from_sat(details.unspendable_punishment_reserve.unwrap_or(0));
+        let remote_reserve = Amount::from_sat(details.counterparty.unspendable_punishment_reserve);
+        let local = side(details.outbound_capacity_msat, local_reserve);
+        let remote = side(details.inbound_capacity_msat, remote_reserve);
+        let htlcs = details
+            .pending_inbound_htlcs
+            .len()
+            .saturating_add(details.pending_outbound_htlcs.len());
+        Self {
+            short_id: details.short_channel_id,
+            point: details.funding_txo.map(|txo| txo.into_bitcoin_outpoint()),
+            peer: details.counterparty.node_id,
+            capacity,
+            local,
+            remote,
+            unsettled: [local, remote]
+                .into_iter()
+                .fold(msat(capacity), |rest, side| {
+                    rest.checked_sub(side).unwrap_or(Msat::ZERO)
+                }),
+            local_reserve,
+            remote_reserve,
+            pending_htlcs: u32::try_from(htlcs).unwrap_or(u32::MAX),
+            initiator: if details.is_outbound {
+                Initiator::Local
+            } else {
+                Initiator::Remote
+            },
+            active: details.is_usable,
+            private: !details.is_announced,
+            csv_delay: details.force_close_spend_delay.unwrap_or(0),
+        }
+    }
+}
+
+impl ChannelBalance {
+    pub(super) fn sum(channels: &[Channel]) -> Self {
+        let sum = |side: fn(&Channel) -> Msat| {
+            let sides = channels.iter().map(side);
+            sides.fold(Msat::ZERO, |sum, one| {
+                sum.checked_add(one).unwrap_or(Msat::MAX)
+            })
+        };
+        Self {
+            local: sum(|channel| channel.local),
+            remote: sum(|channel| channel.remote),
+            unsettled: sum(|channel| channel.unsettled),
+        }
+    }
+}
+
+/// The node counts a side without the reserve, because the reserve cannot be sent.
+fn side(sendable_msat: u64, reserve: Amount) -> Msat {
+    let sendable = Msat::from_msat(sendable_msat);
+    sendable.checked_add(msat(reserve)).unwrap_or(Msat::MAX)
+}
+
+fn msat(amount: Amount) -> Msat {
+    Msat::from_sat(amount.to_sat()).unwrap_or(Msat::MAX)
 }

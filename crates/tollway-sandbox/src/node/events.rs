@@ -1,0 +1,215 @@
+//! What does a node do when something happened?
+//!
+//! Everything about channels it settles by itself. What is about money it tells the wallet,
+//! which alone knows what was asked for.
+
+use bitcoin::Amount;
+use l402::{Msat, PaymentHash, Preimage};
+use lightning::events::{Event, EventsProvider, PaymentFailureReason, ReplayEvent};
+use lightning::types::payment::{PaymentHash as LdkHash, PaymentPreimage};
+
+use super::Node;
+
+/// Something happened to money.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum MoneyEvent {
+    /// All parts of a payment to us have arrived: [`Node::claim`] or [`Node::refuse`] it.
+    Claimable { hash: PaymentHash, amount: Msat },
+    /// A payment of ours will not succeed, and nothing of it is under way any more.
+    Failed {
+        hash: PaymentHash,
+        because: FailedBecause,
+    },
+    /// A claimed payment is ours.
+    Received { hash: PaymentHash, amount: Msat },
+    /// A payment of ours was taken.
+    Sent {
+        hash: PaymentHash,
+        preimage: Preimage,
+        fee: Msat,
+    },
+}
+
+/// Why a payment of ours failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FailedBecause {
+    /// Something on the way; another attempt may succeed.
+    OnTheWay,
+    /// The payee did not want it.
+    Payee,
+    /// It was too late to start.
+    Expired,
+    /// The node could not.
+    Node,
+}
+
+impl Node {
+    /// Resolves when there is something for [`turn`](Self::turn) to do.
+    pub(crate) async fn attention(&self) {
+        tokio::select! {
+            () = self.channels.get_event_or_persistence_needed_future() => {}
+            () = self.monitor.get_update_future() => {}
+        }
+    }
+
+    /// Keeps time: pings peers, forgets what is over. To be called every ten seconds.
+    pub(crate) fn tick(&self) {
+        self.channels.timer_tick_occurred();
+        self.peers.timer_tick_occurred();
+    }
+
+    /// Does everything that waits to be done, and tells `wallet` what is about money.
+    ///
+    /// Arrived payments are taken on at once: batching them would hide their timing from
+    /// strangers, and there are none on this network.
+    pub(crate) fn turn(&self, wallet: &dyn Fn(MoneyEvent)) {
+        let handler = |event: Event| -> Result<(), ReplayEvent> {
+            self.handle(event, wallet);
+            Ok(())
+        };
+        self.peers.process_events();
+        loop {
+            self.channels.process_pending_htlc_forwards();
+            self.channels.process_pending_events(&handler);
+            self.monitor.process_pending_events(&handler);
+            self.peers.process_events();
+            if !self.channels.needs_pending_htlc_processing() {
+                break;
+            }
+        }
+        // Nothing is persisted, but the flag must be lowered for `attention` to wait again.
+        let _nothing_to_write = self.channels.get_and_clear_needs_persistence();
+    }
+
+    /// Takes a payment: its payer learns the preimage.
+    pub(crate) fn claim(&self, preimage: &Preimage) {
+        self.channels
+            .claim_funds(PaymentPreimage(*preimage.expose()));
+    }
+
+    /// Sends a payment back.
+    pub(crate) fn refuse(&self, hash: &PaymentHash) {
+        self.channels
+            .fail_htlc_backwards(&LdkHash(*hash.as_bytes()));
+    }
+
+    fn handle(&self, event: Event, wallet: &dyn Fn(MoneyEvent)) {
+        match money(event) {
+            Ok(money) => wallet(money),
+            Err(event) => self.keep_house(*event),
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest reports what needs no answer"
+    )]
+    fn keep_house(&self, event: Event) {
+        let done = match event {
+            Event::OpenChannelRequest {
+                temporary_channel_id,
+                counterparty_node_id,
+                ..
+            } => self.channels.accept_inbound_channel(
+                &temporary_channel_id,
+                &counterparty_node_id,
+                0,
+                None,
+            ),
+            Event::FundingGenerationReady {
+                temporary_channel_id,
+                counterparty_node_id,
+                channel_value_satoshis,
+                output_script,
+                ..
+            } => {
+                let capacity = Amount::from_sat(channel_value_satoshis);
+                match self.chain.faucet(output_script, capacity) {
+                    Ok(funding) => self.channels.funding_transaction_generated(
+                        temporary_channel_id,
+                        counterparty_node_id,
+                        funding,
+                    ),
+                    Err(error) => return tracing::error!(%error, "a channel was not funded"),
+                }
+            }
+            Event::ChannelReady { .. } => {
+                self.ready
+                    .send_modify(|count| *count = count.saturating_add(1));
+                Ok(())
+            }
+            Event::ChannelClosed { reason, .. } => {
+                return tracing::error!(%reason, "a channel closed; restart the sandbox");
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::error!(?error, "a channel was not opened");
+        }
+    }
+}
+
+/// The part of an event that is about money, or the event back.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the rest is not about money"
+)]
+fn money(event: Event) -> Result<MoneyEvent, Box<Event>> {
+    match event {
+        Event::PaymentClaimable {
+            payment_hash,
+            amount_msat,
+            ..
+        } => Ok(MoneyEvent::Claimable {
+            hash: PaymentHash::new(payment_hash.0),
+            amount: Msat::from_msat(amount_msat),
+        }),
+        Event::PaymentClaimed {
+            payment_hash,
+            amount_msat,
+            ..
+        } => Ok(MoneyEvent::Received {
+            hash: PaymentHash::new(payment_hash.0),
+            amount: Msat::from_msat(amount_msat),
+        }),
+        Event::PaymentSent {
+            payment_hash,
+            payment_preimage,
+            fee_paid_msat,
+            ..
+        } => Ok(MoneyEvent::Sent {
+            hash: PaymentHash::new(payment_hash.0),
+            preimage: Preimage::new(payment_preimage.0),
+            // Absent only for payments begun by versions long gone.
+            fee: Msat::from_msat(fee_paid_msat.unwrap_or(0)),
+        }),
+        Event::PaymentFailed {
+            payment_id, reason, ..
+        } => Ok(MoneyEvent::Failed {
+            // Payments are sent under their hash as id.
+            hash: PaymentHash::new(payment_id.0),
+            because: because(reason),
+        }),
+        other => Err(Box::new(other)),
+    }
+}
+
+fn because(reason: Option<PaymentFailureReason>) -> FailedBecause {
+    match reason {
+        Some(PaymentFailureReason::RecipientRejected) => FailedBecause::Payee,
+        Some(PaymentFailureReason::PaymentExpired) => FailedBecause::Expired,
+        Some(
+            PaymentFailureReason::RetriesExhausted
+            | PaymentFailureReason::RouteNotFound
+            | PaymentFailureReason::UserAbandoned,
+        ) => FailedBecause::OnTheWay,
+        Some(
+            PaymentFailureReason::UnexpectedError
+            | PaymentFailureReason::UnknownRequiredFeatures
+            | PaymentFailureReason::InvoiceRequestExpired
+            | PaymentFailureReason::InvoiceRequestRejected
+            | PaymentFailureReason::BlindedPathCreationFailed,
+        )
+        | None => FailedBecause::Node,
+    }
+}

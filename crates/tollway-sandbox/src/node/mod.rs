@@ -1,0 +1,354 @@
+//! What is a node made of?
+//!
+//! `lightning` driven directly: the chain hands it blocks, its peers are TCP sockets, its
+//! state is in memory. That is right for a private network that starts anew each time, and
+//! wrong for money. The node knows channels and payments under way; what was asked for and
+//! what was paid is the wallet's business, which hears of money through [`MoneyEvent`].
+
+mod events;
+mod peers;
+mod route;
+mod services;
+
+use std::sync::{Arc, Mutex, RwLock};
+
+use bitcoin::hashes::{Hash, HashEngine, Hmac, HmacEngine, sha256};
+use bitcoin::secp256k1::PublicKey;
+use bitcoin::{Amount, Network, ScriptBuf};
+use l402::{Msat, PaymentHash};
+use lightning::chain::chainmonitor::ChainMonitor;
+use lightning::chain::{BestBlock, Filter, Listen};
+use lightning::ln::channel_state::ChannelDetails;
+use lightning::ln::channelmanager::{ChainParameters, ChannelManager};
+use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler, PeerManager};
+use lightning::onion_message::messenger::DefaultMessageRouter;
+use lightning::routing::gossip::NetworkGraph;
+use lightning::routing::router::DefaultRouter;
+use lightning::routing::scoring::FixedPenaltyScorer;
+use lightning::sign::{
+    EntropySource, InMemorySigner, KeysManager, NodeSigner, Recipient, SignerProvider,
+};
+use lightning::types::payment::PaymentHash as LdkHash;
+use lightning::util::config::{MaxDustHTLCExposure, UserConfig};
+use lightning_invoice::RawBolt11Invoice;
+use lightning_net_tokio::SocketDescriptor;
+use tokio::sync::watch;
+
+use crate::chain::Chain;
+use crate::poison::lock;
+use crate::wallet::Clock;
+pub(crate) use events::{FailedBecause, MoneyEvent};
+pub(crate) use peers::bind;
+pub(crate) use route::{Destination, RouteError, SendError, Way};
+use services::{Broadcaster, FixedFees, NoPersistence, Tracing};
+
+type Monitor = ChainMonitor<
+    InMemorySigner,
+    Arc<dyn Filter + Send + Sync>,
+    Arc<Broadcaster>,
+    Arc<FixedFees>,
+    Arc<Tracing>,
+    Arc<NoPersistence>,
+    Arc<KeysManager>,
+>;
+type Graph = NetworkGraph<Arc<Tracing>>;
+type Router = DefaultRouter<
+    Arc<Graph>,
+    Arc<Tracing>,
+    Arc<KeysManager>,
+    Arc<RwLock<FixedPenaltyScorer>>,
+    (),
+    FixedPenaltyScorer,
+>;
+type OnionRouter = DefaultMessageRouter<Arc<Graph>, Arc<Tracing>, Arc<KeysManager>>;
+type Channels = ChannelManager<
+    Arc<Monitor>,
+    Arc<Broadcaster>,
+    Arc<KeysManager>,
+    Arc<KeysManager>,
+    Arc<KeysManager>,
+    Arc<FixedFees>,
+    Arc<Router>,
+    Arc<OnionRouter>,
+    Arc<Tracing>,
+>;
+type Peers = PeerManager<
+    SocketDescriptor,
+    Arc<Channels>,
+    Arc<IgnoringMessageHandler>,
+    Arc<IgnoringMessageHandler>,
+    Arc<Tracing>,
+    Arc<IgnoringMessageHandler>,
+    Arc<KeysManager>,
+    Arc<Monitor>,
+>;
+
+/// What a node's keys are derived from.
+#[derive(Clone)]
+pub(crate) struct Seed(pub(crate) [u8; 32]);
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(redacted)")
+    }
+}
+
+/// One Lightning node. It does nothing by itself: someone must call [`turn`](Self::turn)
+/// whenever [`attention`](Self::attention) resolves.
+pub(crate) struct Node {
+    chain: Chain,
+    seed: Seed,
+    id: PublicKey,
+    keys: Arc<KeysManager>,
+    monitor: Arc<Monitor>,
+    channels: Arc<Channels>,
+    peers: Arc<Peers>,
+    router: Arc<Router>,
+    /// Height of the last block handed over.
+    synced: Mutex<u32>,
+    /// How many channels have become usable since the start.
+    ready: watch::Sender<u16>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Assembles a node that stands on the tip of `chain`; `htlc_slots` is how many payments
+    /// it lets its peers have under way in one channel.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError`] when no key can be derived from `seed`.
+    pub(crate) fn new(chain: Chain, seed: Seed, htlc_slots: u16) -> Result<Self, SeedError> {
+        let started = Clock::default().since_epoch();
+        let keys = Arc::new(KeysManager::new(
+            &seed.0,
+            started.as_secs(),
+            started.subsec_nanos(),
+            true,
+        ));
+        let id = keys.get_node_id(Recipient::Node).map_err(|()| SeedError)?;
+        let (log, fees) = (Arc::new(Tracing), Arc::new(FixedFees));
+        let broadcaster = Arc::new(Broadcaster::new(chain.clone()));
+        let monitor = Arc::new(Monitor::new(
+            None,
+            Arc::clone(&broadcaster),
+            Arc::clone(&log),
+            Arc::clone(&fees),
+            Arc::new(NoPersistence),
+            Arc::clone(&keys),
+            keys.get_peer_storage_key(),
+        ));
+        let graph = Arc::new(Graph::new(Network::Regtest, Arc::clone(&log)));
+        let router = Arc::new(Router::new(
+            Arc::clone(&graph),
+            Arc::clone(&log),
+            Arc::clone(&keys),
+            Arc::new(RwLock::new(FixedPenaltyScorer::with_penalty(0))),
+            (),
+        ));
+        let tip = chain.tip();
+        let now_secs = u32::try_from(started.as_secs()).unwrap_or(u32::MAX);
+        let channels = Arc::new(Channels::new(
+            fees,
+            Arc::clone(&monitor),
+            broadcaster,
+            Arc::clone(&router),
+            Arc::new(OnionRouter::new(graph, Arc::clone(&keys))),
+            Arc::clone(&log),
+            Arc::clone(&keys),
+            Arc::clone(&keys),
+            Arc::clone(&keys),
+            channel_policy(htlc_slots),
+            ChainParameters {
+                network: Network::Regtest,
+                best_block: BestBlock::new(tip.hash, tip.height),
+            },
+            now_secs,
+        ));
+        // Each its own: a clone of one `Arc` does not name the type its traits need.
+        let handlers = MessageHandler {
+            chan_handler: Arc::clone(&channels),
+            route_handler: Arc::new(IgnoringMessageHandler {}),
+            onion_message_handler: Arc::new(IgnoringMessageHandler {}),
+            custom_message_handler: Arc::new(IgnoringMessageHandler {}),
+            send_only_message_handler: Arc::clone(&monitor),
+        };
+        let entropy = keys.get_secure_random_bytes();
+        let peers = Arc::new(Peers::new(
+            handlers,
+            now_secs,
+            &entropy,
+            log,
+            Arc::clone(&keys),
+        ));
+        Ok(Self {
+            synced: Mutex::new(tip.height),
+            ready: watch::channel(0).0,
+            chain,
+            seed,
+            id,
+            keys,
+            monitor,
+            channels,
+            peers,
+            router,
+        })
+    }
+
+    /// The node's identity.
+    pub(crate) fn id(&self) -> PublicKey {
+        self.id
+    }
+
+    /// The chain it stands on.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The script that locks its on-chain coins.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError`] when the key is not derivable.
+    pub(crate) fn script(&self) -> Result<ScriptBuf, SeedError> {
+        let script = self
+            .keys
+            .get_shutdown_scriptpubkey()
+            .map_err(|()| SeedError)?;
+        Ok(script.into_inner())
+    }
+
+    /// A secret for `purpose` only, the same whenever the seed is.
+    pub(crate) fn derive_secret(&self, purpose: &str) -> [u8; 32] {
+        let mut engine = HmacEngine::<sha256::Hash>::new(&self.seed.0);
+        engine.input(b"tollway sandbox: ");
+        engine.input(purpose.as_bytes());
+        Hmac::from_engine(engine).to_byte_array()
+    }
+
+    /// 32 random bytes.
+    pub(crate) fn random_bytes(&self) -> [u8; 32] {
+        self.keys.get_secure_random_bytes()
+    }
+
+    /// Every channel, in no order.
+    pub(crate) fn channel_list(&self) -> Vec<ChannelDetails> {
+        self.channels.list_channels()
+    }
+
+    /// How many channels have become usable, to be waited on.
+    pub(crate) fn ready_channels(&self) -> watch::Receiver<u16> {
+        self.ready.subscribe()
+    }
+
+    /// Asks `peer` for a channel of `capacity`, of which `pushed` is the peer's from the start.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the peer is away or the sizes are not possible.
+    pub(crate) fn open_channel(
+        &self,
+        peer: PublicKey,
+        capacity: Amount,
+        pushed: Msat,
+    ) -> Result<(), OpenError> {
+        self.channels
+            .create_channel(peer, capacity.to_sat(), pushed.as_msat(), 0, None, None)
+            .map(drop)
+            .map_err(|error| OpenError {
+                reason: format!("{error:?}"),
+            })
+    }
+
+    /// Promises to accept payments of `hash`, of at least `amount_min`: the payer must show
+    /// the answer, so that nobody else can probe for the invoice.
+    ///
+    /// # Errors
+    ///
+    /// [`TermsError`] when the amount is more than exists.
+    pub(crate) fn expect_payment(
+        &self,
+        hash: &PaymentHash,
+        amount_min: Option<Msat>,
+        expiry_secs: u32,
+    ) -> Result<[u8; 32], TermsError> {
+        let hash = LdkHash(*hash.as_bytes());
+        self.channels
+            .create_inbound_payment_for_hash(hash, amount_min.map(Msat::as_msat), expiry_secs, None)
+            .map(|secret| secret.0)
+            .map_err(|()| TermsError)
+    }
+
+    /// Signs an invoice as this node, and answers its text.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError`] when the signer refuses.
+    pub(crate) fn sign(&self, invoice: RawBolt11Invoice) -> Result<Box<str>, SeedError> {
+        let signature = self
+            .keys
+            .sign_invoice(&invoice, Recipient::Node)
+            .map_err(|()| SeedError)?;
+        let signed = invoice.sign(|_| Ok::<_, SeedError>(signature))?;
+        Ok(signed.to_string().into_boxed_str())
+    }
+
+    /// Hands over every block mined since the last call.
+    pub(crate) fn sync(&self) {
+        let mut synced = lock(&self.synced);
+        let mut height = synced.saturating_add(1);
+        while let Some(block) = self.chain.block(height) {
+            self.channels.block_connected(&block, height);
+            self.monitor.block_connected(&block, height);
+            *synced = height;
+            height = height.saturating_add(1);
+        }
+    }
+}
+
+fn channel_policy(htlc_slots: u16) -> UserConfig {
+    let mut policy = UserConfig {
+        // Lets a wallet pay itself over its peer.
+        accept_forwards_to_priv_channels: true,
+        ..UserConfig::default()
+    };
+    let ours = &mut policy.channel_handshake_config;
+    ours.minimum_depth = 1;
+    ours.our_max_accepted_htlcs = htlc_slots;
+    ours.max_inbound_htlc_value_in_flight_percent_of_channel = 100;
+    ours.announce_for_forwarding = false;
+    // Anchors would need an on-chain reserve on both sides, for closes that never come.
+    ours.negotiate_anchors_zero_fee_htlc_tx = false;
+    let theirs = &mut policy.channel_handshake_limits;
+    theirs.max_funding_satoshis = Amount::MAX_MONEY.to_sat();
+    theirs.force_announced_channel_preference = false;
+    // Room for every slot to be filled with payments below the dust limit.
+    policy.channel_config.max_dust_htlc_exposure =
+        MaxDustHTLCExposure::FixedLimitMsat(5_000_000_000);
+    policy
+}
+
+/// No key can be derived from the seed. One seed in 2^127 is like that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the node's seed yields no valid key: delete it and start anew")]
+pub struct SeedError;
+
+/// A peer was not even asked for a channel.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the node refused to open the channel: {reason}")]
+pub struct OpenError {
+    /// What the node said.
+    pub reason: String,
+}
+
+/// An invoice for more than exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the amount is more than exists")]
+pub(crate) struct TermsError;

@@ -1,0 +1,132 @@
+//! Starting, stopping and starting anew.
+
+use bitcoin::Amount;
+use tollway_sandbox::wallet::{FailureReason, Initiator, PayError};
+use tollway_sandbox::{Beginning, Sandbox, SandboxConfig, StartError};
+
+use crate::{btc, failure, invoice, network, network_in, pay, payment, preimage, sat};
+
+#[tokio::test]
+async fn a_network_starts_with_money_on_both_sides() {
+    let (sandbox, _dir) = network().await;
+
+    for wallet in sandbox.wallets() {
+        let info = wallet.info();
+        assert_eq!(info.alias, wallet.name());
+        assert_eq!((info.active_channels, info.inactive_channels), (4, 0));
+        assert_eq!((info.pending_channels, info.peers), (0, 1));
+        assert_eq!(info.tip, sandbox.chain().tip());
+        assert_eq!(wallet.onchain_balance(), Amount::ONE_BTC);
+    }
+    let buyer = sandbox.wallet("buyer").unwrap();
+    assert_eq!(buyer.channel_balance().local, btc(16));
+    assert_eq!(
+        sandbox.wallet("seller").unwrap().channel_balance().local,
+        btc(4)
+    );
+    assert!(sandbox.wallet("broker").is_none());
+    for channel in buyer.channels() {
+        assert_eq!(channel.capacity, Amount::from_int_btc(5));
+        assert_eq!((channel.local, channel.remote), (btc(4), btc(1)));
+        assert_eq!(
+            (channel.initiator, channel.pending_htlcs),
+            (Initiator::Local, 0)
+        );
+        assert_eq!(channel.peer, sandbox.seller().info().pubkey);
+        assert!(channel.active && channel.private);
+    }
+}
+
+#[tokio::test]
+async fn identities_survive_a_restart_and_history_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = network_in(dir.path()).await;
+    assert_eq!(first.beginning(), Beginning::Fresh);
+    let before = first.wallets().map(|wallet| wallet.info().pubkey);
+    let secrets = first.wallets().map(|wallet| wallet.derive_secret("keys"));
+    pay(first.buyer(), &invoice(first.seller(), Some(sat(1)))).await;
+    let unpaid = invoice(first.seller(), Some(sat(1)));
+    first.stop().await;
+
+    let second = network_in(dir.path()).await;
+
+    assert_eq!(second.beginning(), Beginning::Anew);
+    let after = second.wallets().map(|wallet| wallet.info().pubkey);
+    assert_eq!(after, before);
+    assert_eq!(
+        second.wallets().map(|wallet| wallet.derive_secret("keys")),
+        secrets
+    );
+    assert_eq!(second.seller().invoices(0, 9), []);
+    assert_eq!(second.buyer().payments(0, 9), []);
+    // The seller's signature is good, but it does not know the hash any more.
+    let late = pay(second.buyer(), &unpaid).await;
+    assert_eq!(failure(&late), FailureReason::IncorrectPaymentDetails);
+}
+
+#[tokio::test]
+async fn secrets_differ_by_wallet_and_purpose() {
+    let (sandbox, _dir) = network().await;
+    let (seller, buyer) = (sandbox.seller(), sandbox.buyer());
+
+    assert_ne!(seller.derive_secret("a"), buyer.derive_secret("a"));
+    assert_ne!(seller.derive_secret("a"), seller.derive_secret("b"));
+    assert_ne!(seller.info().pubkey, buyer.info().pubkey);
+}
+
+#[tokio::test]
+async fn two_networks_do_not_share_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = network_in(dir.path()).await;
+
+    let second = Sandbox::start(SandboxConfig::new(dir.path().to_owned())).await;
+
+    assert!(
+        matches!(second, Err(StartError::InUse { .. })),
+        "{second:?}"
+    );
+    preimage(&pay(first.buyer(), &invoice(first.seller(), Some(sat(1)))).await);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("taken");
+    std::fs::write(&file, "").unwrap();
+
+    let refused = Sandbox::start(SandboxConfig::new(file.clone()))
+        .await
+        .unwrap_err();
+
+    assert!(
+        refused.to_string().contains(file.to_str().unwrap()),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_stopped_network_begins_no_payment() {
+    let (sandbox, _dir) = network().await;
+    let asked = invoice(sandbox.seller(), Some(sat(1)));
+    let buyer = sandbox.buyer().clone();
+
+    sandbox.stop().await;
+
+    assert_eq!(
+        buyer.pay(&payment(&asked.bolt11)).unwrap_err(),
+        PayError::Stopped
+    );
+}
+
+#[tokio::test]
+async fn blocks_can_be_mined_while_payments_flow() {
+    let (sandbox, _dir) = network().await;
+    let height = sandbox.buyer().info().tip.height;
+
+    sandbox.mine(10);
+
+    for wallet in sandbox.wallets() {
+        assert_eq!(wallet.info().tip.height, height + 10);
+    }
+    preimage(&pay(sandbox.buyer(), &invoice(sandbox.seller(), Some(sat(1)))).await);
+}
