@@ -146,27 +146,27 @@ impl Journal {
     ///
     /// Reading the charges, `admit` and writing happen in one turn of the lock. When this
     /// returns, the record is flushed and the wallet may be asked; keep the ticket until
-    /// the outcome is [settled](Self::settle).
+    /// the outcome is [settled](Self::settle). What `admit` answers is handed back with it.
     ///
     /// # Errors
     ///
     /// On any [`BeginError`] nothing was written and the wallet must not be asked.
-    pub fn begin<R>(
+    pub fn begin<T, R>(
         &self,
         order: &Order,
-        admit: impl FnOnce(&[Charge]) -> Result<(), R>,
-    ) -> Result<Ticket, BeginError<R>> {
+        admit: impl FnOnce(&[Charge]) -> Result<T, R>,
+    ) -> Result<(Ticket, T), BeginError<R>> {
         let mut turn = self.turn()?;
         if let Some(page) = turn.book().blocking(order) {
             let page = page.clone();
             let entry = self.entry(&page).map_err(|source| turn.io(source))?;
             return Err(BeginError::AlreadyBegun(Box::new(entry)));
         }
-        admit(&turn.book().charges()).map_err(BeginError::Refused)?;
+        let admitted = admit(&turn.book().charges()).map_err(BeginError::Refused)?;
         turn.compact_if_long(order.begun_at)?;
         let record = Record::Begun(Begun::new(order, self.shared.session.id()));
         turn.write(record, Durability::Flushed)?;
-        Ok(self.ticket(order.payment_hash))
+        Ok((self.ticket(order.payment_hash), admitted))
     }
 
     /// Writes down what became of a purchase, flushed.
@@ -406,23 +406,26 @@ impl fmt::Debug for Journal {
 
 impl Book {
     /// The purchase that must end before `order` may begin: one of the same payment hash
-    /// that did not fail, or an open one for the same origin and path.
+    /// that did not fail, or one for the same origin and path that is open, or whose
+    /// credential has yet to reach the store.
     fn blocking(&self, order: &Order) -> Option<&Page> {
         let same_hash = self
             .page(&order.payment_hash)
             .filter(|page| !matches!(page.state, EntryState::Failed { .. }));
         same_hash.or_else(|| {
             self.pages()
-                .find(|page| page.is_open_at(&order.origin, &order.path))
+                .find(|page| page.is_unfinished_at(&order.origin, &order.path))
         })
     }
 }
 
 impl Page {
-    fn is_open_at(&self, origin: &Origin, path: &str) -> bool {
-        matches!(self.state, EntryState::Begun | EntryState::InDoubt { .. })
-            && self.order.origin == *origin
-            && self.order.path == path
+    fn is_unfinished_at(&self, origin: &Origin, path: &str) -> bool {
+        let is_finished = match self.state {
+            EntryState::Begun | EntryState::InDoubt { .. } | EntryState::Paid(_) => false,
+            EntryState::Failed { .. } | EntryState::Kept(_) => true,
+        };
+        !is_finished && self.order.origin == *origin && self.order.path == path
     }
 }
 

@@ -18,15 +18,16 @@
 //! at that path again; refused at the path it was bought for, it is set aside for good.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
-use http::header::InvalidHeaderValue;
 use l402::{Msat, PaymentHash, Preimage, Scheme, Token, UnixSeconds};
 
 use crate::disk;
+use crate::journal::{Order, Receipt};
 use crate::origin::Origin;
 
 mod file;
@@ -82,6 +83,21 @@ pub struct Listing {
 }
 
 impl StoredToken {
+    /// What a settled purchase has bought.
+    pub(crate) fn bought(order: &Order, receipt: &Receipt) -> Self {
+        Self {
+            origin: order.origin.clone(),
+            path: order.path.clone(),
+            scheme: order.scheme,
+            token: order.token.clone(),
+            preimage: receipt.preimage.clone(),
+            price: order.price,
+            fee: receipt.fee,
+            bought_at: order.begun_at,
+            standing: Standing::default(),
+        }
+    }
+
     /// The payment that bought it; names it.
     #[must_use]
     pub fn payment_hash(&self) -> PaymentHash {
@@ -89,21 +105,19 @@ impl StoredToken {
     }
 
     /// The value of the `Authorization` line to present: the token byte for byte as it was
-    /// sold, under the scheme name it was sold under. Marked sensitive, so it has no `Debug`.
-    ///
-    /// # Errors
-    ///
-    /// Never in practice: base64 and hexadecimal are visible ASCII.
-    pub fn authorization(&self) -> Result<HeaderValue, InvalidHeaderValue> {
+    /// sold, under the scheme name it was sold under. Marked sensitive, so its `Debug` is empty.
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
         let text = format!(
             "{} {}:{}",
             self.scheme,
             self.token.to_base64(),
             self.preimage.expose_hex()
         );
-        let mut value = HeaderValue::try_from(text)?;
+        let value = HeaderValue::try_from(text);
+        let mut value = value.expect("a scheme name, base64 and hexadecimal are visible ASCII");
         value.set_sensitive(true);
-        Ok(value)
+        value
     }
 
     fn is_tried_at(&self, path: &str) -> bool {
@@ -176,6 +190,24 @@ impl Store {
             Reverse((matched, token.bought_at.as_secs()))
         });
         Ok(tokens)
+    }
+
+    /// True when there is a credential bought for this path, or above it, that is worth
+    /// trying and not among the `known`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] when the directory cannot be read.
+    pub fn offers_besides(
+        &self,
+        known: &HashSet<PaymentHash>,
+        origin: &Origin,
+        path: &str,
+    ) -> Result<bool, StoreError> {
+        let candidates = self.candidates(origin, path)?;
+        Ok(candidates.iter().any(|token| {
+            is_path_prefix(&token.path, path) && !known.contains(&token.payment_hash())
+        }))
     }
 
     /// Remembers that a credential was refused at a path.

@@ -31,7 +31,7 @@ fn a_living_owner_is_seen_by_other_processes() {
     let dir = tempfile::tempdir().unwrap();
     let (mine, theirs) = two(dir.path());
 
-    let ticket = mine.begin(&order(1), anything).unwrap();
+    let (ticket, ()) = mine.begin(&order(1), anything).unwrap();
 
     let owner = |journal: &Journal| journal.open_entries().unwrap()[0].owner;
     assert_eq!(owner(&theirs), Owner::Working);
@@ -121,6 +121,23 @@ fn an_open_purchase_blocks_its_own_origin_and_path_only() {
         ..order(2)
     };
     assert!(theirs.begin(&elsewhere, anything).is_ok());
+}
+
+#[test]
+fn a_paid_purchase_blocks_its_path_until_its_credential_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mine, theirs) = two(dir.path());
+    let _ticket = mine.begin(&order(1), anything).unwrap();
+    mine.settle(&hash(1), paid(1, 0)).unwrap();
+
+    let refused = theirs.begin(&order(2), anything);
+
+    assert!(
+        matches!(refused, Err(BeginError::AlreadyBegun(_))),
+        "{refused:?}"
+    );
+    mine.mark_kept(&hash(1)).unwrap();
+    assert!(theirs.begin(&order(2), anything).is_ok());
 }
 
 #[test]
@@ -253,7 +270,7 @@ fn a_refused_purchase_leaves_no_trace() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path()).unwrap();
 
-    let refused = journal.begin(&order(1), |_charges| Err("over the limit"));
+    let refused = journal.begin(&order(1), |_charges| Err::<(), _>("over the limit"));
 
     assert!(
         matches!(refused, Err(BeginError::Refused("over the limit"))),
@@ -316,7 +333,11 @@ fn damage_before_the_tail_is_an_error_with_file_and_line_and_nothing_is_bought()
     let journal = Journal::open(dir.path()).unwrap();
     let _one = journal.begin(&order(1), anything).unwrap();
     journal.settle(&hash(1), paid(1, 0)).unwrap();
-    let _two = journal.begin(&order(2), anything).unwrap();
+    let elsewhere = Order {
+        path: "/other".to_owned(),
+        ..order(2)
+    };
+    let _two = journal.begin(&elsewhere, anything).unwrap();
     let log = dir.path().join(LOG_FILE);
     let whole = fs::read_to_string(&log).unwrap();
     let lines: Vec<&str> = whole.lines().collect();

@@ -144,7 +144,7 @@ fn the_scheme_and_the_token_are_presented_as_they_were_sold() {
         ..token(1, "/", 10)
     };
 
-    let value = lsat.authorization().unwrap();
+    let value = lsat.authorization();
 
     let expected = format!("LSAT AgE=:{}", lsat.preimage.expose_hex());
     assert_eq!(value.to_str().unwrap(), expected);

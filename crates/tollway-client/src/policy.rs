@@ -1,0 +1,228 @@
+//! What a client may do with its owner's money and credentials.
+//!
+//! These rules are below the caller: nothing in a request can loosen them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use l402::{Limits, Msat, PaymentHash};
+
+use crate::origin::Origin;
+
+/// The rules of one client.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How much may be spent, fees included.
+    pub limits: Limits,
+    /// Where it may be spent.
+    pub hosts: Hosts,
+    /// Whether it may be spent at all.
+    pub paying: Paying,
+    /// What may travel in clear text.
+    pub clear_text: ClearText,
+    /// How many redirects are followed for one request.
+    pub redirects_max: usize,
+    /// How long the wallet may try to pay before it reports failure.
+    pub pay_timeout: Duration,
+}
+
+impl Policy {
+    /// Pays anywhere, within `limits`, and keeps money and credentials out of clear text.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            hosts: Hosts::Any,
+            paying: Paying::On,
+            clear_text: ClearText::PrivateHosts,
+            redirects_max: 10,
+            pay_timeout: Duration::from_secs(60),
+        }
+    }
+
+    pub(crate) fn may_expose_to(&self, origin: &Origin) -> bool {
+        match self.clear_text {
+            ClearText::Anywhere => true,
+            ClearText::PrivateHosts => origin.is_confidential(),
+        }
+    }
+}
+
+/// Where money may be spent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Hosts {
+    /// Anywhere the request was addressed to. Never at the far end of a redirect.
+    #[default]
+    Any,
+    /// At these hosts, redirects to them included. `example.com` is that host alone,
+    /// `*.example.com` every host below it.
+    Only(Vec<String>),
+}
+
+impl Hosts {
+    pub(crate) fn allow(&self, host: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(patterns) => self.name(host, patterns),
+        }
+    }
+
+    /// True when the list names the host; [`Any`](Self::Any) names none.
+    pub(crate) fn allow_by_name(&self, host: &str) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Only(patterns) => self.name(host, patterns),
+        }
+    }
+
+    fn name(&self, host: &str, patterns: &[String]) -> bool {
+        patterns
+            .iter()
+            .any(|pattern| match pattern.strip_prefix('*') {
+                Some(suffix) => {
+                    let host = host.to_ascii_lowercase();
+                    suffix.starts_with('.') && host.ends_with(&suffix.to_ascii_lowercase())
+                }
+                None => host.eq_ignore_ascii_case(pattern),
+            })
+    }
+}
+
+/// Whether money may be spent at all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Paying {
+    /// Never: a challenge is an error that names the price.
+    Off,
+    /// Within the limits.
+    #[default]
+    On,
+}
+
+/// Where credentials may be sent, and bought, without TLS.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClearText {
+    /// To anybody. Whoever is on the way can take the credential and use it.
+    Anywhere,
+    /// To this machine, private networks and onion services.
+    #[default]
+    PrivateHosts,
+}
+
+/// What a purchase would buy and cost.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Offer {
+    /// Who sells.
+    pub origin: Origin,
+    /// The path asked for.
+    pub path: String,
+    /// The payment's hash.
+    pub payment_hash: PaymentHash,
+    /// The price, in millisatoshis.
+    pub price: Msat,
+    /// The most routing may cost beyond it, in millisatoshis.
+    pub fee_max: Msat,
+}
+
+/// The answer to an offer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Approval {
+    /// Buy it, if it is within the limits.
+    Approved,
+    /// Do not.
+    Declined,
+}
+
+/// Somebody who is asked before each purchase: a person, or a program with its own rules.
+///
+/// Approval cannot loosen a limit, only add one.
+pub trait Approve: fmt::Debug + Send + Sync {
+    /// Decides. Dropping the future declines.
+    fn approve(&self, offer: &Offer) -> BoxFuture<'_, Approval>;
+}
+
+/// Stops all spending at once, in this process and, through its file, in every other.
+///
+/// Purchases whose payment has begun are finished, because money may have moved.
+#[derive(Clone, Debug)]
+pub struct KillSwitch {
+    file: PathBuf,
+    pulled: Arc<AtomicBool>,
+}
+
+impl KillSwitch {
+    pub(crate) fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            pulled: Arc::default(),
+        }
+    }
+
+    /// Stops spending through every clone of the client, for good.
+    pub fn pull(&self) {
+        self.pulled.store(true, Ordering::Release);
+    }
+
+    /// The file whose existence stops spending. Whoever can write the data directory can
+    /// create it, with nothing more than `touch`.
+    #[must_use]
+    pub fn file(&self) -> &std::path::Path {
+        &self.file
+    }
+
+    /// True while spending is stopped. A file that cannot be examined counts as there.
+    #[must_use]
+    pub fn is_pulled(&self) -> bool {
+        self.pulled.load(Ordering::Acquire) || self.file.try_exists().unwrap_or(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allow_list_names_hosts_and_not_their_neighbours() {
+        let hosts = Hosts::Only(vec!["api.example.com".to_owned(), "*.shop.com".to_owned()]);
+
+        for allowed in [
+            "api.example.com",
+            "API.example.com",
+            "a.shop.com",
+            "a.b.shop.com",
+        ] {
+            assert!(hosts.allow(allowed), "{allowed}");
+        }
+        for other in [
+            "example.com",
+            "xapi.example.com",
+            "api.example.com.evil.com",
+            "shop.com",
+            "myshop.com",
+            "",
+        ] {
+            assert!(!hosts.allow(other), "{other}");
+        }
+        assert!(
+            !Hosts::Only(vec!["*".to_owned()]).allow("example.com"),
+            "a lone star is no name"
+        );
+    }
+
+    #[test]
+    fn the_kill_switch_is_a_file_or_a_call() {
+        let dir = tempfile::tempdir().unwrap();
+        let switch = KillSwitch::new(dir.path().join("stop"));
+        assert!(!switch.is_pulled());
+
+        std::fs::write(switch.file(), "").unwrap();
+        assert!(switch.is_pulled());
+        std::fs::remove_file(switch.file()).unwrap();
+        assert!(!switch.is_pulled());
+        switch.clone().pull();
+        assert!(switch.is_pulled());
+    }
+}

@@ -1,0 +1,174 @@
+//! Sending one request and receiving the head of its response.
+//!
+//! Three connection pools, each made when first needed: clear text, clear text with HTTP/2
+//! by prior knowledge (gRPC), and TLS. Reading hundreds of certificates is the TLS pool's
+//! affair, so a request in clear text starts without it.
+//!
+//! A request is sent again by itself only when its connection turned out to be closed before
+//! any of it was written; the server cannot have acted on it then.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::body::Outgoing;
+use crate::error::TransportError;
+use crate::origin::{Origin, Protocol};
+
+/// How connections are made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Connections {
+    /// How long a connection may take to be made, TLS not included.
+    pub connect_timeout: Duration,
+    /// How long the head of a response may take from the moment the request is sent. The
+    /// body may take as long as it does.
+    pub head_timeout: Duration,
+    /// A file of certificates, in PEM, to trust besides the public ones.
+    pub extra_certificates: Option<PathBuf>,
+}
+
+impl Default for Connections {
+    /// 10 s to connect, 60 s to the head of the response, public certificates.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(60),
+            extra_certificates: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Transport {
+    connections: Connections,
+    clear: OnceLock<Client<HttpConnector, Outgoing>>,
+    clear_h2: OnceLock<Client<HttpConnector, Outgoing>>,
+    tls: OnceLock<Client<HttpsConnector<HttpConnector>, Outgoing>>,
+}
+
+impl Transport {
+    pub(crate) const fn new(connections: Connections) -> Self {
+        Self {
+            connections,
+            clear: OnceLock::new(),
+            clear_h2: OnceLock::new(),
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// Sends a request; answers when the head of the response is there.
+    pub(crate) async fn send(
+        &self,
+        origin: &Origin,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let answer = match (origin.protocol(), request.version()) {
+            (Protocol::Https, _) => self.tls()?.request(request),
+            (Protocol::Http, Version::HTTP_2) => self.clear_h2().request(request),
+            (Protocol::Http, _) => self.clear().request(request),
+        };
+        let limit = self.connections.head_timeout;
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(source)) if source.is_connect() => Err(TransportError::Connect {
+                origin: origin.clone(),
+                source,
+            }),
+            Ok(Err(source)) => Err(TransportError::Exchange {
+                origin: origin.clone(),
+                source,
+            }),
+            Err(_elapsed) => Err(TransportError::Timeout {
+                origin: origin.clone(),
+                seconds: limit.as_secs(),
+            }),
+        }
+    }
+
+    fn clear(&self) -> &Client<HttpConnector, Outgoing> {
+        self.clear
+            .get_or_init(|| pool(self.connector(), Version::HTTP_11))
+    }
+
+    fn clear_h2(&self) -> &Client<HttpConnector, Outgoing> {
+        self.clear_h2
+            .get_or_init(|| pool(self.connector(), Version::HTTP_2))
+    }
+
+    fn tls(&self) -> Result<&Client<HttpsConnector<HttpConnector>, Outgoing>, TransportError> {
+        if let Some(client) = self.tls.get() {
+            return Ok(client);
+        }
+        let mut connector = self.connector();
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls_config()?)
+            .https_only()
+            .enable_all_versions()
+            .wrap_connector(connector);
+        Ok(self.tls.get_or_init(|| pool(connector, Version::HTTP_11)))
+    }
+
+    fn connector(&self) -> HttpConnector {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(self.connections.connect_timeout));
+        connector.set_nodelay(true);
+        connector
+    }
+
+    fn tls_config(&self) -> Result<ClientConfig, TransportError> {
+        let mut roots = RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        if let Some(path) = &self.connections.extra_certificates {
+            add_certificates(&mut roots, path).map_err(|reason| TransportError::Certificates {
+                path: path.clone(),
+                reason,
+            })?;
+        }
+        // Named, so that no other crate's choice of provider is ours.
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TransportError::Tls)?;
+        Ok(config.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+fn pool<C>(connector: C, version: Version) -> Client<C, Outgoing>
+where
+    C: Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(HEAD_MAX_BYTES)
+        .http2_max_header_list_size(HEAD_MAX_BYTES_H2)
+        .http2_only(version == Version::HTTP_2)
+        .build(connector)
+}
+
+fn add_certificates(roots: &mut RootCertStore, path: &PathBuf) -> Result<(), String> {
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+    let before = roots.len();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.len() == before {
+        return Err("it holds no certificate".to_owned());
+    }
+    Ok(())
+}
+
+/// A head longer than this is an error. Room for several challenges of the longest invoices.
+const HEAD_MAX_BYTES: usize = 64 * 1024;
+const HEAD_MAX_BYTES_H2: u32 = 64 * 1024;

@@ -1,0 +1,255 @@
+//! Which credential is shown to whom, and what a refusal does to it.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, StatusCode};
+use tollway_client::{Body, ClearText, Error, Hosts, Policy, Refusal};
+
+use crate::shop::{Honours, Lines, Shop};
+use crate::{World, policy, text};
+
+#[tokio::test]
+async fn an_lsat_only_seller_gets_lsat_back_today_and_tomorrow() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.lines = Lines::LsatOnly);
+
+    for _day in 0..2 {
+        assert_eq!(
+            text(world.client().send(world.get("/a")).await).await,
+            "paid /a"
+        );
+    }
+
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_challenges_the_newer_scheme_is_answered() {
+    let world = World::new().await;
+    text(world.client().send(world.get("/a")).await).await;
+
+    assert!(world.shop.seen()[1].authorization[0].starts_with("L402 "));
+}
+
+#[tokio::test]
+async fn a_refused_credential_leads_to_one_purchase_and_is_not_lost() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Once);
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+
+    assert_eq!(world.wallet.asked().len(), 2);
+    assert_eq!(client.store().all().unwrap().tokens.len(), 2);
+    assert_eq!(
+        world.shop.seen().len(),
+        4,
+        "the refusal's own challenge is paid"
+    );
+}
+
+#[tokio::test]
+async fn a_credential_refused_with_401_is_replaced_once() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    world.shop.sells(|terms| {
+        terms.status = StatusCode::UNAUTHORIZED;
+        terms.honours = Honours::Nothing;
+    });
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(matches!(refused, Error::PaidButRefused { .. }), "{refused}");
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_bare_401_refuses_the_credential_only_if_the_server_sells() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    world.shop.sells(|terms| {
+        terms.honours = Honours::NothingSilently;
+        terms.lines = Lines::Basic;
+        terms.status = StatusCode::UNAUTHORIZED;
+    });
+
+    let response = client.send(world.get("/a")).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(
+        world.wallet.asked().len(),
+        1,
+        "it was not set aside for somebody else's 401"
+    );
+}
+
+#[tokio::test]
+async fn several_services_of_one_origin_keep_their_own_credentials() {
+    let world = World::new().await;
+    let client = world.client();
+
+    for _round in 0..3 {
+        for path in ["/a/1", "/b/1", "/c/1"] {
+            assert_eq!(
+                text(client.send(world.get(path)).await).await,
+                format!("paid {path}")
+            );
+        }
+    }
+
+    assert_eq!(world.wallet.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_demand_over_the_limit_does_not_cost_the_credential_at_hand() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    world
+        .shop
+        .sells(|terms| terms.amount = Some(crate::sat(1_000)));
+
+    let refused = client.send(world.get("/b")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+        "{refused}"
+    );
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_origin_takes_no_credential_along() {
+    let world = World::new().await;
+    let other = Shop::beside(world.shop.preimages()).await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    world.shop.redirects("/a/away", 307, &other.url("/free"));
+    let mut request = world.get("/a/away");
+    request
+        .headers_mut()
+        .insert(AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
+    request
+        .headers_mut()
+        .insert("cookie", HeaderValue::from_static("secret"));
+
+    assert_eq!(text(client.send(request).await).await, "free");
+
+    let there = &other.seen()[0];
+    assert!(there.authorization.is_empty(), "{there:?}");
+    assert!(!there.headers.contains_key("cookie"));
+    assert_eq!(
+        world.shop.seen().last().unwrap().authorization.len(),
+        2,
+        "both were shown here"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_paid_for_elsewhere_unless_the_seller_is_listed() {
+    let world = World::new().await;
+    let other = Shop::beside(world.shop.preimages()).await;
+    world.shop.redirects("/a", 302, &other.url("/b"));
+
+    let refused = world.client().send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::Redirected { .. })),
+        "{refused}"
+    );
+    assert!(world.wallet.asked().is_empty());
+    let listed = world.client_with(Policy {
+        hosts: Hosts::Only(vec!["127.0.0.1".to_owned()]),
+        ..policy()
+    });
+    assert_eq!(text(listed.send(world.get("/a")).await).await, "paid /b");
+}
+
+#[tokio::test]
+async fn one_call_pays_once_however_often_it_is_redirected() {
+    let world = World::new().await;
+    let client = world.client();
+    world.shop.redirects("/start", 302, "/a/1");
+    assert_eq!(
+        text(client.send(world.get("/start")).await).await,
+        "paid /a/1"
+    );
+
+    let loops = world.shop.url("/loop");
+    world.shop.redirects("/loop", 307, &loops);
+    let stopped = client.send(world.get("/loop")).await.unwrap_err();
+
+    assert!(matches!(stopped, Error::Transport(_)), "{stopped}");
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_credential_the_caller_brings_is_sent_alone_and_never_paid_for() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    let mut request = world.get("/a");
+    let own = HeaderValue::from_static("L402 AgE=:00");
+    request.headers_mut().insert(AUTHORIZATION, own);
+
+    let response = client.send(request).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(
+        world.shop.seen().last().unwrap().authorization,
+        ["L402 AgE=:00"]
+    );
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn another_authorization_of_the_caller_stays_beside_the_credential() {
+    let world = World::new().await;
+    let mut request = world.get("/a");
+    request
+        .headers_mut()
+        .insert(AUTHORIZATION, HeaderValue::from_static("Bearer mine"));
+
+    assert_eq!(text(world.client().send(request).await).await, "paid /a");
+
+    let paid = &world.shop.seen()[1].authorization;
+    assert_eq!(paid[0], "Bearer mine");
+    assert!(paid[1].starts_with("L402 "));
+}
+
+#[tokio::test]
+async fn nothing_is_bought_or_shown_in_clear_text_on_a_public_network() {
+    let world = World::new().await;
+    let exposed = |path: &str| {
+        // This machine under an address that is not known to be private.
+        let url = world.shop.url(path).replace("127.0.0.1", "0.0.0.0");
+        Request::get(url).body(Body::empty()).unwrap()
+    };
+    let reckless = world.client_with(Policy {
+        clear_text: ClearText::Anywhere,
+        ..policy()
+    });
+
+    let refused = world.client().send(exposed("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::ClearText { .. })),
+        "{refused}"
+    );
+    assert_eq!(text(reckless.send(exposed("/a")).await).await, "paid /a");
+    let refused = world.client().send(exposed("/a")).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refusal::ClearText { .. })),
+        "{refused}"
+    );
+    assert!(
+        world.shop.seen().last().unwrap().authorization.is_empty(),
+        "nor is it shown"
+    );
+}

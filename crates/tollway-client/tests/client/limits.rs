@@ -1,0 +1,279 @@
+//! What a buyer may spend, and who may stop it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use l402::{Limits, Msat, OverLimit};
+use tollway_client::{Approval, Approve, Client, Error, Event, Hosts, Offer, Policy, Refusal};
+
+use crate::wallet::{Order, Reachable};
+use crate::{World, limits, policy, sat, text};
+
+#[tokio::test]
+async fn each_limit_refuses_by_its_name_and_nothing_is_paid() {
+    let world = World::new().await;
+    let refusal = async |limits: Limits| {
+        let client = world.client_with(Policy::new(limits));
+        let refused = client.send(world.get("/a")).await.unwrap_err();
+        let Error::Refused(Refusal::OverLimit(limit)) = refused else {
+            panic!("{refused}")
+        };
+        limit
+    };
+
+    let price = Limits {
+        price_max: Msat::from_msat(9_999),
+        ..limits()
+    };
+    assert!(matches!(refusal(price).await, OverLimit::Price { .. }));
+    let day = Limits {
+        per_day: Some(Msat::from_msat(11_999)),
+        ..limits()
+    };
+    assert!(matches!(refusal(day).await, OverLimit::Daily { .. }));
+    let host = Limits {
+        per_host: Some(Msat::from_msat(11_999)),
+        ..limits()
+    };
+    assert!(matches!(refusal(host).await, OverLimit::Host { .. }));
+    let total = Limits {
+        total: Some(Msat::from_msat(11_999)),
+        ..limits()
+    };
+    assert!(matches!(refusal(total).await, OverLimit::Total { .. }));
+
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_limit_outlives_the_process_and_a_day_does_not() {
+    let world = World::new().await;
+    // Room for one purchase of 10 sat with its fee ceiling of 2.
+    let frugal = Policy::new(Limits {
+        per_day: Some(sat(20)),
+        ..limits()
+    });
+    text(
+        world
+            .client_with(frugal.clone())
+            .send(world.get("/a"))
+            .await,
+    )
+    .await;
+
+    let refused = world
+        .client_with(frugal.clone())
+        .send(world.get("/b"))
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+        "{refused}"
+    );
+    world.wait_secs(86_400);
+    world
+        .shop
+        .sells(|terms| terms.created_at = terms.created_at.plus_secs(86_400));
+    assert_eq!(
+        text(world.client_with(frugal).send(world.get("/b")).await).await,
+        "paid /b"
+    );
+}
+
+#[tokio::test]
+async fn money_in_doubt_counts_until_it_is_known_to_be_back() {
+    let world = World::new().await;
+    let frugal = Policy::new(Limits {
+        total: Some(sat(20)),
+        ..limits()
+    });
+    let client = world.client_with(frugal);
+    world.wallet.order(Order::Stall);
+    client.send(world.get("/a")).await.unwrap_err();
+
+    let refused = client.send(world.get("/b")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+        "{refused}"
+    );
+    let reason = "no route".to_owned();
+    let failed = tollway_lightning::PaymentState::Failed { reason };
+    world.wallet.set(world.wallet.asked()[0], failed);
+    client.resume().await.unwrap();
+    assert_eq!(text(client.send(world.get("/b")).await).await, "paid /b");
+}
+
+#[tokio::test]
+async fn a_fee_over_the_ceiling_is_told_and_counted_in_full() {
+    let world = World::new().await;
+    world.wallet.order(Order::Overcharge(sat(30)));
+    let client = world.client();
+
+    text(client.send(world.get("/a")).await).await;
+
+    let charges = client.journal().unwrap().charges().unwrap();
+    assert_eq!(charges[0].amount, sat(40));
+    let told = world.events().into_iter().any(|event| {
+        matches!(event, Event::Paid { fee, fee_max, .. } if fee == sat(30) && fee_max == sat(2))
+    });
+    assert!(told);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_listed_is_not_paid() {
+    let world = World::new().await;
+    let client = world.client_with(Policy {
+        hosts: Hosts::Only(vec!["api.example.com".to_owned()]),
+        ..policy()
+    });
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::HostNotAllowed { .. })),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn the_kill_switch_stops_paying_and_not_reading() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+
+    std::fs::write(client.kill_switch().file(), "").unwrap();
+    let refused = world.client().send(world.get("/b")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::Stopped { .. })),
+        "{refused}"
+    );
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+}
+
+#[tokio::test]
+async fn a_declined_offer_is_not_paid_and_an_approved_one_loosens_no_limit() {
+    let world = World::new().await;
+    let (declining, approving) = (
+        Asked::new(Approval::Declined),
+        Asked::new(Approval::Approved),
+    );
+    let client = |asked: &Arc<Asked>, policy| -> Client {
+        world
+            .builder(policy)
+            .approve(asked.clone())
+            .build()
+            .unwrap()
+    };
+    let tight = Policy::new(Limits {
+        total: Some(sat(1)),
+        ..limits()
+    });
+
+    let declined = client(&declining, policy())
+        .send(world.get("/a"))
+        .await
+        .unwrap_err();
+    let over = client(&approving, tight)
+        .send(world.get("/a"))
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(declined, Error::Refused(Refusal::Declined { .. })),
+        "{declined}"
+    );
+    assert!(
+        matches!(over, Error::Refused(Refusal::OverLimit(_))),
+        "{over}"
+    );
+    assert!(world.wallet.asked().is_empty());
+    let offer = declining.offers.lock().unwrap()[0].clone();
+    assert_eq!(
+        (offer.price, offer.fee_max, offer.path.as_str()),
+        (sat(10), sat(2), "/a")
+    );
+}
+
+#[tokio::test]
+async fn an_offer_that_expires_while_somebody_thinks_is_not_paid() {
+    let world = World::new().await;
+    let slow = Arc::new(Slow(world.now.clone()));
+    let client = world.builder(policy()).approve(slow).build().unwrap();
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::Quote(_))),
+        "{refused}"
+    );
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_wallet_the_price_is_named() {
+    let world = World::new().await;
+    let client = Client::builder(world.path(), policy()).build().unwrap();
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(matches!(refused, Error::Refused(Refusal::NoWallet { price, .. }) if price == sat(10)));
+}
+
+#[tokio::test]
+async fn another_wallet_is_never_asked_about_this_ones_payments() {
+    let world = World::new().await;
+    world.wallet.order(Order::PayAndForget);
+    world.client().send(world.get("/a")).await.unwrap_err();
+    world.wallet.set_reachable(Reachable::Yes);
+    let name = tollway_client::journal::WalletName::new("fake:other");
+    let other = world
+        .builder(policy())
+        .wallet(world.wallet.clone(), name)
+        .build()
+        .unwrap();
+    world.wait_secs(500);
+
+    let resumed = other.resume().await.unwrap();
+
+    let told = format!("{:?}", resumed[0].outcome);
+    assert!(told.contains("fake:buyer"), "{told}");
+    assert_eq!(other.journal().unwrap().open_entries().unwrap().len(), 1);
+}
+
+#[derive(Debug)]
+struct Asked {
+    answer: Approval,
+    offers: Mutex<Vec<Offer>>,
+}
+
+impl Asked {
+    fn new(answer: Approval) -> Arc<Self> {
+        Arc::new(Self {
+            answer,
+            offers: Mutex::default(),
+        })
+    }
+}
+
+impl Approve for Asked {
+    fn approve(&self, offer: &Offer) -> BoxFuture<'_, Approval> {
+        self.offers.lock().unwrap().push(offer.clone());
+        async { self.answer }.boxed()
+    }
+}
+
+/// Takes ten minutes to say yes.
+#[derive(Debug)]
+struct Slow(Arc<std::sync::atomic::AtomicU64>);
+
+impl Approve for Slow {
+    fn approve(&self, _offer: &Offer) -> BoxFuture<'_, Approval> {
+        self.0.fetch_add(600, std::sync::atomic::Ordering::SeqCst);
+        async { Approval::Approved }.boxed()
+    }
+}

@@ -1,0 +1,118 @@
+//! The dangers of buying, each as a test: real sockets, a scripted seller, a scripted wallet.
+//!
+//! The wallet is a double on purpose: it does on command what a real one does once in a
+//! million payments. Real wallets pass the contract tests of `tollway-lightning`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test helpers fail by panicking"
+)]
+
+mod crashes;
+mod credentials;
+mod limits;
+mod purchases;
+mod races;
+mod shop;
+mod wallet;
+mod wire;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use l402::{Limits, Msat, UnixSeconds};
+use tollway_client::journal::WalletName;
+use tollway_client::{Body, Client, ClientBuilder, Error, Event, Policy};
+
+use shop::Shop;
+use wallet::FakeWallet;
+
+/// The moment all clocks stand at unless a test moves them.
+const NOON: UnixSeconds = UnixSeconds::new(20_000 * 86_400 + 43_200);
+
+/// A seller, a buyer's wallet and a buyer's directory.
+struct World {
+    shop: Shop,
+    wallet: Arc<FakeWallet>,
+    dir: tempfile::TempDir,
+    now: Arc<AtomicU64>,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let shop = Shop::open().await;
+        Self {
+            wallet: Arc::new(FakeWallet::new(shop.preimages())),
+            shop,
+            dir: tempfile::tempdir().unwrap(),
+            now: Arc::new(AtomicU64::new(NOON.as_secs())),
+            events: Arc::default(),
+        }
+    }
+
+    /// A buyer as it is after a fresh start: the directory is all it knows.
+    fn client(&self) -> Client {
+        self.client_with(policy())
+    }
+
+    fn client_with(&self, policy: Policy) -> Client {
+        self.builder(policy).build().unwrap()
+    }
+
+    fn builder(&self, policy: Policy) -> ClientBuilder {
+        let (now, events) = (Arc::clone(&self.now), Arc::clone(&self.events));
+        Client::builder(self.path(), policy)
+            .wallet(self.wallet.clone(), WalletName::new("fake:buyer"))
+            .clock(move || UnixSeconds::new(now.load(Ordering::SeqCst)))
+            .observe(move |event| events.lock().unwrap().push(event.clone()))
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn wait_secs(&self, secs: u64) {
+        self.now.fetch_add(secs, Ordering::SeqCst);
+    }
+
+    fn get(&self, path: &str) -> Request<Body> {
+        Request::get(self.shop.url(path))
+            .body(Body::empty())
+            .unwrap()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap().clone()
+    }
+}
+
+/// Up to 100 sat for one request and 2 sat for routing it.
+fn policy() -> Policy {
+    Policy::new(limits())
+}
+
+fn limits() -> Limits {
+    Limits {
+        price_max: sat(100),
+        fee_max: sat(2),
+        per_host: None,
+        per_day: None,
+        total: None,
+    }
+}
+
+fn sat(amount: u64) -> Msat {
+    Msat::from_sat(amount).unwrap()
+}
+
+async fn text(response: Result<Response<Incoming>, Error>) -> String {
+    let body = response.unwrap().into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}

@@ -1,0 +1,418 @@
+//! One purchase, and what may go wrong with it.
+
+use http::{Request, StatusCode};
+use l402::{Msat, QuoteError};
+use lightning_invoice::Currency;
+use tollway_client::journal::EntryState;
+use tollway_client::{Body, Error, Event, Paying, Policy, Presented, Refusal};
+
+use crate::shop::{Honours, Lines};
+use crate::wallet::{FEE, Order, Reachable};
+use crate::{World, policy, sat, text};
+
+#[tokio::test]
+async fn a_demand_is_paid_once_and_the_credential_serves_the_next_request() {
+    let world = World::new().await;
+    let client = world.client();
+
+    assert_eq!(
+        text(client.send(world.get("/a/1")).await).await,
+        "paid /a/1"
+    );
+    assert_eq!(
+        text(client.send(world.get("/a/1")).await).await,
+        "paid /a/1"
+    );
+    assert_eq!(
+        text(world.client().send(world.get("/a/2")).await).await,
+        "paid /a/2"
+    );
+
+    assert_eq!(world.wallet.asked().len(), 1);
+    assert_eq!(world.shop.invoices(), 1, "one invoice for one payment");
+    assert_eq!(
+        world.shop.seen().len(),
+        4,
+        "two for the purchase, one for each later request"
+    );
+}
+
+#[tokio::test]
+async fn what_needs_no_payment_touches_no_wallet_and_no_journal() {
+    let world = World::new().await;
+
+    assert_eq!(
+        text(world.client().send(world.get("/free")).await).await,
+        "free"
+    );
+
+    assert!(!world.path().join("journal.log").exists());
+}
+
+#[tokio::test]
+async fn the_purchase_is_on_disk_before_the_wallet_is_asked() {
+    let world = World::new().await;
+    let client = world.client();
+    world.wallet.hold();
+    let sent = tokio::spawn({
+        let (client, request) = (client.clone(), world.get("/a"));
+        async move { client.send(request).await }
+    });
+    world.wallet.until_begun(1).await;
+
+    let open = world.client().journal().unwrap().open_entries().unwrap();
+
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].order.payment_hash, world.wallet.asked()[0]);
+    assert_eq!(open[0].state, EntryState::Begun);
+    world.wallet.release();
+    assert_eq!(text(sent.await.unwrap()).await, "paid /a");
+    assert!(client.journal().unwrap().open_entries().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_402_is_an_error_and_never_a_second_payment() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    let client = world.client();
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    let Error::PaidButRefused {
+        payment_hash,
+        paid,
+        status,
+    } = refused
+    else {
+        panic!("{refused}")
+    };
+    assert_eq!(world.wallet.settled(), [payment_hash]);
+    assert_eq!(paid, Msat::from_msat(10_001));
+    assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(
+        client.store().all().unwrap().tokens.len(),
+        1,
+        "what was paid for is kept"
+    );
+}
+
+#[tokio::test]
+async fn a_request_lost_after_paying_is_free_the_second_time() {
+    let world = World::new().await;
+    world.shop.hangs_up_once_paid();
+    let client = world.client();
+
+    let lost = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(matches!(lost, Error::PaidButUndelivered { .. }), "{lost}");
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_payment_costs_nothing_and_may_be_tried_again() {
+    let world = World::new().await;
+    world.wallet.order(Order::Fail);
+    let client = world.client();
+
+    let failed = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(matches!(failed, Error::NotPaid { .. }), "{failed}");
+    assert!(client.journal().unwrap().charges().unwrap().is_empty());
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+}
+
+#[tokio::test]
+async fn a_wallet_that_lost_the_answer_is_looked_up_and_not_paid_again() {
+    let world = World::new().await;
+    world.wallet.order(Order::PayAndForget);
+    let client = world.client();
+
+    let lost = client.send(world.get("/a")).await.unwrap_err();
+    let again = client.send(world.get("/a")).await.unwrap_err();
+
+    let Error::MoneyInDoubt { payment_hash, .. } = lost else {
+        panic!("{lost}")
+    };
+    assert!(
+        matches!(again, Error::MoneyInDoubt { .. }),
+        "nothing is bought beside it: {again}"
+    );
+    world.wallet.set_reachable(Reachable::Yes);
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked(), [payment_hash]);
+}
+
+#[tokio::test]
+async fn a_payment_on_its_way_blocks_its_path_until_it_settles() {
+    let world = World::new().await;
+    world.wallet.order(Order::Stall);
+    let client = world.client();
+
+    for _again in 0..2 {
+        let doubt = client.send(world.get("/a")).await.unwrap_err();
+        assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
+    }
+    world.wait_secs(1_000_000);
+    let doubt = client.send(world.get("/a")).await.unwrap_err();
+    assert!(
+        matches!(doubt, Error::Refused(Refusal::Quote(_))),
+        "no time makes it final: {doubt}"
+    );
+    assert_eq!(client.journal().unwrap().open_entries().unwrap().len(), 1);
+
+    world.wallet.settle(world.wallet.asked()[0]);
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_preimage_of_another_payment_is_no_proof() {
+    let world = World::new().await;
+    world.wallet.order(Order::Lie);
+
+    // The look-up that follows finds the true one.
+    assert_eq!(
+        text(world.client().send(world.get("/a")).await).await,
+        "paid /a"
+    );
+
+    world.wallet.order(Order::Lie);
+    world.wallet.set_reachable(Reachable::No);
+    let doubt = world.client().send(world.get("/b")).await.unwrap_err();
+    assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
+}
+
+#[tokio::test]
+async fn a_wallet_that_breaks_down_leaves_a_doubt_and_no_second_payment() {
+    let world = World::new().await;
+    world.wallet.order(Order::Panic);
+    let client = world.client();
+
+    for _again in 0..2 {
+        let doubt = client.send(world.get("/a")).await.unwrap_err();
+        assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
+    world.wait_secs(90);
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+}
+
+#[tokio::test]
+async fn a_demand_that_is_not_fit_to_be_paid_is_refused_before_anything_is_written() {
+    let world = World::new().await;
+    let client = world.client();
+    let refusal = async |path: &str| {
+        let refused = client.send(world.get(path)).await.unwrap_err();
+        let Error::Refused(refusal) = refused else {
+            panic!("{refused}")
+        };
+        refusal
+    };
+
+    world.shop.sells(|terms| terms.amount = None);
+    assert!(matches!(
+        refusal("/a").await,
+        Refusal::Quote(QuoteError::NoAmount)
+    ));
+    world.shop.sells(|terms| terms.amount = Some(Msat::ZERO));
+    assert!(matches!(
+        refusal("/a").await,
+        Refusal::Quote(QuoteError::NoAmount)
+    ));
+    world.shop.sells(|terms| {
+        terms.amount = Some(sat(1));
+        terms.lines = Lines::Mismatched;
+    });
+    assert!(matches!(
+        refusal("/a").await,
+        Refusal::Quote(QuoteError::HashMismatch { .. })
+    ));
+    world.shop.sells(|terms| {
+        terms.lines = Lines::Both;
+        terms.currency = Currency::Bitcoin;
+    });
+    assert!(matches!(
+        refusal("/a").await,
+        Refusal::Quote(QuoteError::WrongNetwork { .. })
+    ));
+    world.shop.sells(|terms| terms.currency = Currency::Regtest);
+    world.wait_secs(600);
+    assert!(matches!(
+        refusal("/a").await,
+        Refusal::Quote(QuoteError::Expired { seconds_ago: 0 })
+    ));
+    world.shop.sells(|terms| terms.lines = Lines::Broken);
+    assert!(matches!(refusal("/a").await, Refusal::Challenge(_)));
+
+    assert!(world.wallet.asked().is_empty());
+    assert!(client.journal().unwrap().entries().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_demand_of_another_kind_is_handed_to_the_caller() {
+    let world = World::new().await;
+    for (lines, status) in [(Lines::None, 402), (Lines::Basic, 401), (Lines::Basic, 402)] {
+        world.shop.sells(|terms| {
+            terms.lines = lines;
+            terms.status = StatusCode::from_u16(status).unwrap();
+        });
+        let response = world.client().send(world.get("/a")).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+    }
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn the_same_challenge_sold_twice_is_paid_once() {
+    let world = World::new().await;
+    world.shop.sells(|terms| {
+        terms.repeats = Some(1);
+        terms.honours = Honours::Once;
+    });
+    let client = world.client();
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::AlreadyPaid { .. })),
+        "{refused}"
+    );
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn with_paying_off_the_price_is_named_and_nothing_is_paid() {
+    let world = World::new().await;
+    let client = world.client_with(Policy {
+        paying: Paying::Off,
+        ..policy()
+    });
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(refused.to_string().contains("10 sat"), "{refused}");
+    assert!(matches!(
+        refused,
+        Error::Refused(Refusal::PayingIsOff { .. })
+    ));
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_sent_again_is_refused_before_paying() {
+    let world = World::new().await;
+    let once = http_body_util::Full::from("streamed");
+    let once = Body::once(http_body_util::BodyExt::map_err(
+        once,
+        |never| match never {},
+    ));
+    let request = Request::post(world.shop.url("/a")).body(once).unwrap();
+
+    let refused = world.client().send(request).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Refused(Refusal::BodyNotReplayable { .. })),
+        "{refused}"
+    );
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn the_paid_request_carries_the_whole_body_again() {
+    let world = World::new().await;
+    let file = world.path().join("upload");
+    std::fs::write(&file, "from a file").unwrap();
+
+    for (path, body, expected) in [
+        ("/a", Body::from("from memory"), "from memory"),
+        ("/b", Body::file(&file), "from a file"),
+    ] {
+        let request = Request::post(world.shop.url(path)).body(body).unwrap();
+        text(world.client().send(request).await).await;
+        let seen = world.shop.seen();
+        for seen in &seen[seen.len() - 2..] {
+            assert_eq!(seen.body, expected);
+            assert_eq!(seen.headers["content-length"], expected.len().to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_step_is_told_in_order_and_no_secret_with_it() {
+    let world = World::new().await;
+    text(world.client().send(world.get("/a?key=hunter2")).await).await;
+    let hash = world.wallet.asked()[0];
+    let preimage = world.shop.preimages().lock().unwrap()[&hash].expose_hex();
+
+    let events = world.events();
+
+    let told = format!("{events:?}");
+    assert!(
+        !told.contains(&preimage) && !told.contains("hunter2"),
+        "{told}"
+    );
+    let steps: Vec<&str> = events.iter().map(name).collect();
+    assert_eq!(
+        steps,
+        [
+            "sending",
+            "responded",
+            "challenged",
+            "quoted",
+            "reserved",
+            "paying",
+            "paid",
+            "kept",
+            "sending",
+            "responded"
+        ]
+    );
+    assert!(events.contains(&Event::Paid {
+        payment_hash: hash,
+        price: sat(10),
+        fee: FEE,
+        fee_max: sat(2)
+    }));
+}
+
+#[tokio::test]
+async fn no_error_and_no_debug_text_holds_a_secret() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    let client = world.client();
+
+    let error = client.send(world.get("/a?key=hunter2")).await.unwrap_err();
+
+    let hash = world.wallet.asked()[0];
+    let preimage = world.shop.preimages().lock().unwrap()[&hash].expose_hex();
+    let credential = world.shop.seen()[1].authorization[0].clone();
+    let token = credential.split([' ', ':']).nth(1).unwrap();
+    let listing = client.store().all().unwrap();
+    let entries = client.journal().unwrap().entries().unwrap();
+    let shown = format!("{error} {error:?} {client:?} {listing:?} {entries:?}");
+    for secret in [preimage.as_str(), token, "hunter2"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Challenged { .. } => "challenged",
+        Event::Kept { .. } => "kept",
+        Event::NotKept { .. } => "not kept",
+        Event::Paid { .. } => "paid",
+        Event::Paying { .. } => "paying",
+        Event::Quoted { .. } => "quoted",
+        Event::Redirected { .. } => "redirected",
+        Event::Refused { .. } => "refused",
+        Event::Reserved { .. } => "reserved",
+        Event::Responded { .. } => "responded",
+        Event::Resumed { .. } => "resumed",
+        Event::Sending { presented, .. } => match presented {
+            Presented::Nothing | Presented::Bought(_) => "sending",
+            Presented::Stored(_) => "sending stored",
+        },
+    }
+}

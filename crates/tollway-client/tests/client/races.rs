@@ -1,0 +1,100 @@
+//! Several requests, clients and processes want the same thing at once.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use l402::Limits;
+use tollway_client::{Error, Policy, Refusal};
+
+use crate::shop::Honours;
+use crate::{World, limits, sat, text};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_for_the_same_thing_share_one_purchase() {
+    let world = World::new().await;
+    let client = world.client();
+
+    let all = join_all((0..16).map(|_| async { text(client.send(world.get("/a")).await).await }));
+
+    assert!(all.await.iter().all(|body| body == "paid /a"));
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_want_the_same_thing_share_one_purchase() {
+    let world = World::new().await;
+    let clients: Vec<_> = (0..6).map(|_| world.client()).collect();
+    world.wallet.hold();
+    let all = join_all(clients.iter().map(|client| client.send(world.get("/a"))));
+    let (all, ()) = tokio::join!(all, async {
+        world.wallet.until_begun(1).await;
+        world.wallet.release();
+    });
+
+    for response in all {
+        assert_eq!(text(response).await, "paid /a");
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_credential_good_for_one_request_goes_to_the_one_who_paid() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Once);
+    let client = world.client();
+
+    let all = join_all((0..8).map(|_| async { text(client.send(world.get("/a")).await).await }));
+
+    assert!(all.await.iter().all(|body| body == "paid /a"));
+    assert_eq!(world.wallet.asked().len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_buyers_cannot_both_spend_the_last_satoshi() {
+    let world = World::new().await;
+    // Three purchases of 10 sat and a fee of 1 msat fit, and a fourth with its ceiling of 2 does not.
+    let frugal = Policy::new(Limits {
+        total: Some(sat(36)),
+        ..limits()
+    });
+    let clients: Vec<_> = (0..8).map(|_| world.client_with(frugal.clone())).collect();
+    let world = Arc::new(world);
+
+    let all = join_all(clients.iter().enumerate().map(|(number, client)| {
+        let request = world.get(&format!("/{number}"));
+        async move { client.send(request).await }
+    }));
+    let all = all.await;
+
+    let paid = all.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(paid, 3, "{all:?}");
+    assert_eq!(world.wallet.settled().len(), 3);
+    for refused in all.into_iter().filter_map(Result::err) {
+        assert!(
+            matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_purchase_elsewhere_does_not_wait() {
+    let world = World::new().await;
+    let client = world.client();
+    world.wallet.hold();
+    let first = tokio::spawn({
+        let (client, request) = (client.clone(), world.get("/a"));
+        async move { client.send(request).await }
+    });
+    world.wallet.until_begun(1).await;
+
+    let second = tokio::spawn({
+        let (client, request) = (client.clone(), world.get("/b"));
+        async move { client.send(request).await }
+    });
+    world.wallet.until_begun(2).await;
+
+    world.wallet.release();
+    assert_eq!(text(first.await.unwrap()).await, "paid /a");
+    assert_eq!(text(second.await.unwrap()).await, "paid /b");
+}

@@ -1,0 +1,314 @@
+//! A seller that does what a test tells it to, over real sockets.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bitcoin::hashes::{Hash as _, sha256};
+use bitcoin::secp256k1::{Secp256k1, SecretKey};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use l402::{Challenge, KeyRing, LsatLine, MasterKey, Msat, PaymentHash, Preimage, UnixSeconds};
+use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use tokio::net::TcpListener;
+
+use crate::NOON;
+
+/// How the shop sells. Changed at any time through [`Shop::sells`].
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) amount: Option<Msat>,
+    pub(crate) currency: Currency,
+    pub(crate) created_at: UnixSeconds,
+    pub(crate) expiry_secs: u64,
+    /// What an unpaid request is answered with.
+    pub(crate) status: StatusCode,
+    pub(crate) lines: Lines,
+    pub(crate) honours: Honours,
+    /// Sells the same challenge again and again.
+    pub(crate) repeats: Option<u8>,
+}
+
+/// Which challenges the shop makes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lines {
+    Both,
+    /// Only the older name, in both directions.
+    LsatOnly,
+    /// The token belongs to another payment than the invoice.
+    Mismatched,
+    /// Not a scheme of ours.
+    Basic,
+    /// Ours, and unreadable.
+    Broken,
+    /// A status and nothing else.
+    None,
+    /// As gRPC has it.
+    Grpc,
+}
+
+/// Which credentials the shop accepts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Honours {
+    /// Those sold for the first segment of the path.
+    SameService,
+    /// Those, once.
+    Once,
+    /// None: it takes the money and asks again.
+    Nothing,
+    /// None, and says so with 401 and no challenge.
+    NothingSilently,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) authorization: Vec<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Clone)]
+pub(crate) struct Shop {
+    address: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    terms: Mutex<Terms>,
+    redirects: Mutex<HashMap<String, (StatusCode, String)>>,
+    /// The service each payment was sold for, and how often its credential was shown.
+    sold: Mutex<HashMap<PaymentHash, (String, usize)>>,
+    preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>,
+    seen: Mutex<Vec<Seen>>,
+    /// The next paid request finds the connection closed.
+    hangs_up: Mutex<usize>,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::beside(Arc::default()).await
+    }
+
+    /// A second shop whose invoices the same wallet can pay.
+    pub(crate) async fn beside(preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let shared = Arc::new(Shared {
+            terms: Mutex::new(Terms {
+                amount: Some(Msat::from_msat(10_000)),
+                currency: Currency::Regtest,
+                created_at: NOON,
+                expiry_secs: 600,
+                status: StatusCode::PAYMENT_REQUIRED,
+                lines: Lines::Both,
+                honours: Honours::SameService,
+                repeats: None,
+            }),
+            redirects: Mutex::default(),
+            sold: Mutex::default(),
+            preimages,
+            seen: Mutex::default(),
+            hangs_up: Mutex::default(),
+        });
+        let shop = Self { address, shared };
+        tokio::spawn(shop.clone().serve(listener));
+        shop
+    }
+
+    pub(crate) fn preimages(&self) -> Arc<Mutex<HashMap<PaymentHash, Preimage>>> {
+        Arc::clone(&self.shared.preimages)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn sells(&self, change: impl FnOnce(&mut Terms)) {
+        change(&mut self.shared.terms.lock().unwrap());
+    }
+
+    pub(crate) fn redirects(&self, path: &str, status: u16, location: &str) {
+        let to = (StatusCode::from_u16(status).unwrap(), location.to_owned());
+        self.shared
+            .redirects
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), to);
+    }
+
+    /// Closes the connection on the next request that shows a credential.
+    pub(crate) fn hangs_up_once_paid(&self) {
+        *self.shared.hangs_up.lock().unwrap() = 1;
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// The payments it has asked for.
+    pub(crate) fn invoices(&self) -> usize {
+        self.shared.sold.lock().unwrap().len()
+    }
+
+    async fn serve(self, listener: TcpListener) {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let shop = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| shop.clone().answer(request));
+                // A client that goes away is no concern of the shop's.
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    }
+
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, std::io::Error> {
+        let (parts, body) = request.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map_err(std::io::Error::other)?
+            .to_bytes();
+        let lines = parts.headers.get_all(AUTHORIZATION);
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| line.to_str().unwrap().to_owned())
+            .collect();
+        let path = parts.uri.path().to_owned();
+        self.shared.seen.lock().unwrap().push(Seen {
+            authorization: lines.clone(),
+            headers: parts.headers,
+            body,
+        });
+        if let Some((status, location)) = self.shared.redirects.lock().unwrap().get(&path) {
+            let response = Response::builder()
+                .status(*status)
+                .header(LOCATION, location);
+            return Ok(response.body(Full::default()).unwrap());
+        }
+        if path.starts_with("/free") {
+            return Ok(Response::new(Full::from("free")));
+        }
+        let terms = self.shared.terms.lock().unwrap().clone();
+        let shows = lines
+            .iter()
+            .any(|line| l402::is_credential_line(line.as_bytes()));
+        if shows && std::mem::take(&mut *self.shared.hangs_up.lock().unwrap()) > 0 {
+            return Err(std::io::Error::other("hangs up"));
+        }
+        if self.honours(&terms, &lines, service(&path)) {
+            return Ok(Response::new(Full::from(format!("paid {path}"))));
+        }
+        if shows && terms.honours == Honours::NothingSilently {
+            let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+            return Ok(response.body(Full::default()).unwrap());
+        }
+        Ok(self.ask(&terms, service(&path)))
+    }
+
+    fn honours(&self, terms: &Terms, lines: &[String], service: &str) -> bool {
+        if terms.lines == Lines::LsatOnly && lines.iter().any(|line| !line.starts_with("LSAT ")) {
+            return false;
+        }
+        let read = l402::read_credentials(lines.iter().map(String::as_bytes), []);
+        let mut sold = self.shared.sold.lock().unwrap();
+        read.unwrap_or_default().iter().any(|credential| {
+            let hash = credential.preimage().payment_hash();
+            let Some((sold_for, shown)) = sold.get_mut(&hash) else {
+                return false;
+            };
+            *shown += 1;
+            match terms.honours {
+                Honours::SameService => sold_for == service,
+                Honours::Once => sold_for == service && *shown == 1,
+                Honours::Nothing | Honours::NothingSilently => false,
+            }
+        })
+    }
+
+    fn ask(&self, terms: &Terms, service: &str) -> Response<Full<Bytes>> {
+        let mut sold = self.shared.sold.lock().unwrap();
+        let number = terms
+            .repeats
+            .unwrap_or(u8::try_from(sold.len() + 1).unwrap());
+        let preimage = preimage(&self.address, number);
+        let hash = preimage.payment_hash();
+        sold.entry(hash).or_insert((service.to_owned(), 0));
+        self.shared.preimages.lock().unwrap().insert(hash, preimage);
+        let mut response = Response::builder().status(terms.status);
+        for line in challenge_lines(terms, hash) {
+            response = response.header(WWW_AUTHENTICATE, line);
+        }
+        if terms.lines == Lines::Grpc {
+            response = response
+                .status(StatusCode::OK)
+                .header("content-type", "application/grpc")
+                .header("grpc-status", "13")
+                .header("grpc-message", "payment required");
+        }
+        response.body(Full::from("payment required")).unwrap()
+    }
+}
+
+fn challenge_lines(terms: &Terms, hash: PaymentHash) -> Vec<String> {
+    let token_hash = if terms.lines == Lines::Mismatched {
+        PaymentHash::new([7; 32])
+    } else {
+        hash
+    };
+    let ring = KeyRing::new(MasterKey::new([5; 32]));
+    let token = l402::mint(&ring, token_hash, &[], NOON, [0; 20]).unwrap();
+    let invoice = l402::Invoice::parse(&invoice(terms, hash)).unwrap();
+    let mut lines = Challenge::new(&token, &invoice).header_values(LsatLine::Send);
+    match terms.lines {
+        Lines::Both | Lines::Mismatched | Lines::Grpc => lines,
+        Lines::LsatOnly => {
+            lines.truncate(1);
+            lines
+        }
+        Lines::Basic => vec!["Basic realm=\"shop\"".to_owned()],
+        Lines::Broken => vec!["L402 macaroon=\"AgE=\"".to_owned()],
+        Lines::None => Vec::new(),
+    }
+}
+
+pub(crate) fn invoice(terms: &Terms, hash: PaymentHash) -> String {
+    let key = SecretKey::from_slice(&[7; 32]).unwrap();
+    let builder = InvoiceBuilder::new(terms.currency.clone())
+        .description("a test".to_owned())
+        .payment_hash(sha256::Hash::from_byte_array(*hash.as_bytes()))
+        .payment_secret(PaymentSecret([3; 32]))
+        .duration_since_epoch(Duration::from_secs(terms.created_at.as_secs()))
+        .expiry_time(Duration::from_secs(terms.expiry_secs))
+        .min_final_cltv_expiry_delta(80);
+    let builder = match terms.amount {
+        Some(amount) => builder.amount_milli_satoshis(amount.as_msat()),
+        None => builder,
+    };
+    let signed = builder
+        .build_signed(|message| Secp256k1::new().sign_ecdsa_recoverable(message, &key))
+        .unwrap();
+    signed.to_string()
+}
+
+/// Different for each shop and each sale, and reproducible.
+fn preimage(address: &str, number: u8) -> Preimage {
+    let digest = sha256::Hash::hash(format!("{address} {number}").as_bytes());
+    Preimage::new(digest.to_byte_array())
+}
+
+fn service(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
+}

@@ -1,0 +1,173 @@
+//! A wallet that does what a test tells it to.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use l402::{Msat, Network, PaymentHash, Preimage};
+use tokio::sync::{Semaphore, watch};
+use tollway_lightning::{Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
+
+/// What the wallet does with the next payment. Without orders it pays, for a fee of 1 msat.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Order {
+    /// Takes more for routing than it was allowed to.
+    Overcharge(Msat),
+    /// Fails for good.
+    Fail,
+    /// Says that it does not know, and never begins.
+    Forget,
+    /// Pays, and loses the answer.
+    PayAndForget,
+    /// Begins, and does not get to an end.
+    Stall,
+    /// Says that it paid, with a preimage of another payment.
+    Lie,
+    /// Breaks down in the middle.
+    Panic,
+}
+
+/// The payments are real to it: what it settled stays settled, and it counts them.
+#[derive(Debug)]
+pub(crate) struct FakeWallet {
+    preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>,
+    orders: Mutex<VecDeque<Order>>,
+    asked: Mutex<Vec<PaymentHash>>,
+    payments: Mutex<HashMap<PaymentHash, PaymentState>>,
+    /// Payments wait for a permit; unlimited unless a test holds them.
+    gate: Semaphore,
+    begun: watch::Sender<usize>,
+    reachable: Mutex<bool>,
+}
+
+impl FakeWallet {
+    pub(crate) fn new(preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>) -> Self {
+        Self {
+            preimages,
+            orders: Mutex::default(),
+            asked: Mutex::default(),
+            payments: Mutex::default(),
+            gate: Semaphore::new(1_000),
+            begun: watch::Sender::new(0),
+            reachable: Mutex::new(true),
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.lock().unwrap().push_back(order);
+    }
+
+    /// Every request to pay it has received.
+    pub(crate) fn asked(&self) -> Vec<PaymentHash> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// The payments for which money moved.
+    pub(crate) fn settled(&self) -> Vec<PaymentHash> {
+        let payments = self.payments.lock().unwrap();
+        let settled = payments
+            .iter()
+            .filter(|(_, state)| matches!(state, PaymentState::Settled(_)));
+        settled.map(|(hash, _)| *hash).collect()
+    }
+
+    pub(crate) fn set(&self, hash: PaymentHash, state: PaymentState) {
+        self.payments.lock().unwrap().insert(hash, state);
+    }
+
+    /// Settles a payment as if it had been on its way.
+    pub(crate) fn settle(&self, hash: PaymentHash) {
+        let preimage = self.preimages.lock().unwrap()[&hash].clone();
+        self.set(hash, PaymentState::Settled(Paid { preimage, fee: FEE }));
+    }
+
+    pub(crate) fn set_reachable(&self, reachable: Reachable) {
+        *self.reachable.lock().unwrap() = reachable == Reachable::Yes;
+    }
+
+    /// Lets payments begin and not proceed.
+    pub(crate) fn hold(&self) {
+        self.gate.forget_permits(1_000);
+    }
+
+    pub(crate) fn release(&self) {
+        self.gate.add_permits(1_000);
+    }
+
+    /// Waits until this many payments have begun.
+    pub(crate) async fn until_begun(&self, count: usize) {
+        let mut begun = self.begun.subscribe();
+        begun.wait_for(|begun| *begun >= count).await.unwrap();
+    }
+
+    async fn pay_now(&self, payment: PaymentTerms) -> Result<Paid, PayError> {
+        let hash = payment.invoice.payment_hash();
+        self.asked.lock().unwrap().push(hash);
+        self.begun.send_modify(|begun| *begun += 1);
+        self.gate.acquire().await.unwrap().forget();
+        self.gate.add_permits(1);
+        let order = self.orders.lock().unwrap().pop_front();
+        let reason = || "as ordered".to_owned();
+        match order {
+            Some(Order::Fail) => {
+                self.set(hash, PaymentState::Failed { reason: reason() });
+                return Err(PayError::Failed { reason: reason() });
+            }
+            Some(Order::Forget) => return Err(PayError::Unknown { reason: reason() }),
+            Some(Order::Stall) => {
+                self.set(hash, PaymentState::InFlight);
+                return Err(PayError::Unknown { reason: reason() });
+            }
+            Some(Order::Panic) => panic!("as ordered"),
+            Some(Order::Lie | Order::Overcharge(_) | Order::PayAndForget) | None => {}
+        }
+        let preimage = self.preimages.lock().unwrap()[&hash].clone();
+        let fee = match order {
+            Some(Order::Overcharge(fee)) => fee,
+            _ => FEE,
+        };
+        let paid = Paid { preimage, fee };
+        self.set(hash, PaymentState::Settled(paid.clone()));
+        match order {
+            Some(Order::PayAndForget) => {
+                self.set_reachable(Reachable::No);
+                Err(PayError::Unknown { reason: reason() })
+            }
+            Some(Order::Lie) => {
+                let preimage = Preimage::new([0xee; 32]);
+                Ok(Paid { preimage, fee })
+            }
+            _ => Ok(paid),
+        }
+    }
+}
+
+impl Payer for FakeWallet {
+    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+        async { Ok(Network::Regtest) }.boxed()
+    }
+
+    fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
+        self.pay_now(payment).boxed()
+    }
+
+    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+        async move {
+            if !*self.reachable.lock().unwrap() {
+                let reason = "the wallet is away".to_owned();
+                return Err(PayerError { reason });
+            }
+            Ok(self.payments.lock().unwrap().get(&hash).cloned())
+        }
+        .boxed()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reachable {
+    No,
+    Yes,
+}
+
+pub(crate) const FEE: Msat = Msat::from_msat(1);
