@@ -32,8 +32,10 @@ pub(crate) fn bind(
     Ok((address, sockets?))
 }
 
-/// Notices peers that vanished without a word: the only way an idle stream finds out.
+/// Notices peers that vanished without a word, or stopped reading for good. There is no
+/// other limit on how long a stream may be silent.
 pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(UNREAD_MAX))?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(KEEPALIVE_AFTER)
@@ -56,7 +58,7 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(matches!(sharing, Sharing::Allowed))?;
-    // Accepted connections inherit both, which saves two system calls each.
+    // Accepted connections inherit these, which saves system calls on each.
     socket.set_tcp_nodelay(true)?;
     probe_when_silent(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
@@ -65,6 +67,8 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
 }
 
 const BACKLOG: i32 = 1024;
+/// How long sent bytes may stay unread.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 

@@ -187,7 +187,7 @@ impl Worker {
         let current = self.routes.load();
         let mut local = self.local.borrow_mut();
         if !Arc::ptr_eq(&current, &local.snapshot) {
-            *local = Rc::new(local.renewed(&current, self.index, &self.limits));
+            *local = Rc::new(LocalRoutes::of(&current, self.index, &self.limits));
         }
         Rc::clone(&local)
     }
@@ -320,22 +320,13 @@ pub(crate) struct LocalService {
 }
 
 impl LocalRoutes {
-    /// The view of another snapshot. Pools of services that are still there stay.
-    fn renewed(&self, snapshot: &Arc<Routes>, worker: usize, limits: &Limits) -> Self {
+    /// The view of a snapshot. Requests in flight keep the view they began with.
+    fn of(snapshot: &Arc<Routes>, worker: usize, limits: &Limits) -> Self {
         let services = snapshot.services.iter().map(|service| {
-            let known = self
-                .services
-                .iter()
-                .find(|known| Arc::ptr_eq(known.pool.target(), &service.target));
-            let pool = known.map_or_else(
-                || Pool::new(Arc::clone(&service.target), PoolLimits::from(limits)),
-                |known| Rc::clone(&known.pool),
-            );
-            let stats = service.stats.core(worker);
             Rc::new(LocalService {
                 service: Arc::clone(service),
-                stats,
-                pool,
+                stats: service.stats.core(worker),
+                pool: Pool::new(Arc::clone(&service.target), PoolLimits::from(limits)),
             })
         });
         Self {

@@ -53,12 +53,15 @@ impl ConnectError {
 
 /// Opens a connection. On a plaintext port, `offered` is what will be spoken: there is
 /// nobody to negotiate with, and `Either` means HTTP/1.1.
+///
+/// Boxed, because it is large and rare: the futures of all requests would have to have
+/// room for it.
 pub(super) async fn connect(
     target: &Target,
     offered: Offered,
     limit: Duration,
 ) -> Result<Connected, ConnectError> {
-    tokio::time::timeout(limit, dial(target, offered))
+    tokio::time::timeout(limit, Box::pin(dial(target, offered)))
         .await
         .unwrap_or(Err(ConnectError::TooSlow(limit)))
 }

@@ -92,12 +92,21 @@ impl Pool {
         call: Call,
     ) -> Result<Response, SendError> {
         let progress = request.body().progress();
-        let exchange = pin!(self.exchange(request, self.offered(call)));
-        match call {
+        let limit = self.limits.response_timeout;
+        match (self.offered(call), call) {
             // A call of gRPC has its own deadline, and a stream may begin with silence.
-            Call::Grpc => exchange.await,
-            Call::Http | Call::WebSocket => {
-                patiently(self.limits.response_timeout, &progress, exchange).await
+            (Offered::Http2, Call::Grpc) => Box::pin(self.exchange_shared(request)).await,
+            (Offered::Http2, Call::Http | Call::WebSocket) => {
+                patiently(
+                    limit,
+                    &progress,
+                    Box::pin(self.exchange_shared(request)).as_mut(),
+                )
+                .await
+            }
+            (offered @ (Offered::Either | Offered::Http1), _) => {
+                let exchange = pin!(self.exchange_exclusive(request, offered));
+                patiently(limit, &progress, exchange).await
             }
         }
     }
@@ -120,49 +129,43 @@ impl Pool {
         }
     }
 
-    async fn exchange(
+    /// Sends on an HTTP/1.1 connection of its own, a kept one if there is one.
+    async fn exchange_exclusive(
         self: &Rc<Self>,
         request: Request<Upload>,
         offered: Offered,
     ) -> Result<Response, SendError> {
-        match offered {
-            Offered::Http2 => self.exchange_shared(request).await,
-            Offered::Either | Offered::Http1 => self.exchange_exclusive(request, offered).await,
-        }
+        let Some(sender) = self.take_idle() else {
+            return Box::pin(self.exchange_afresh(request, offered)).await;
+        };
+        let spare = spare_copy(&request);
+        let again = match self.try_http1(sender, request).await {
+            Ok(response) => return Ok(response),
+            Err(Failed::Unsent(unsent)) => *unsent,
+            Err(Failed::Sent(error)) => match spare {
+                Some(copy) if !error.is_user() => *copy,
+                _ => return Err(broken(error)),
+            },
+        };
+        Box::pin(self.exchange_afresh(again, offered)).await
     }
 
-    /// Sends on an HTTP/1.1 connection of its own; an upstream that chooses HTTP/2 instead
-    /// is given that.
-    async fn exchange_exclusive(
+    /// Sends on a new connection; an upstream that chooses HTTP/2 is given that.
+    async fn exchange_afresh(
         self: &Rc<Self>,
-        mut request: Request<Upload>,
+        request: Request<Upload>,
         offered: Offered,
     ) -> Result<Response, SendError> {
-        if let Some(sender) = self.take_idle() {
-            let spare = spare_copy(&request);
-            match self.try_http1(sender, request).await {
-                Ok(response) => return Ok(response),
-                Err(Failed::Unsent(unsent)) => request = *unsent,
-                Err(Failed::Sent(error)) => match spare {
-                    Some(copy) if !error.is_user() => request = copy,
-                    _ => return Err(broken(error)),
-                },
-            }
-        }
         let connected = connect(&self.target, offered, self.limits.connect_timeout).await;
-        match connected.map_err(SendError::Unreachable)? {
-            Connected::Http1(sender) => self
-                .try_http1(sender, request)
-                .await
-                .map_err(Failed::into_error),
+        let sent = match connected.map_err(SendError::Unreachable)? {
+            Connected::Http1(sender) => self.try_http1(sender, request).await,
             Connected::Http2(sender) => {
                 self.chose_http2.set(true);
                 let shared = self.adopt(sender.clone());
-                self.try_http2(sender, shared.lease(), request)
-                    .await
-                    .map_err(Failed::into_error)
+                self.try_http2(sender, shared.lease(), request).await
             }
-        }
+        };
+        sent.map_err(Failed::into_error)
     }
 
     /// Sends on an HTTP/2 connection shared with other requests.
@@ -188,7 +191,7 @@ impl Pool {
                 (Ok(response), _) => return Ok(response),
                 (Err(Failed::Unsent(unsent)), _) if attempts_left > 0 => *unsent,
                 (Err(Failed::Sent(error)), Some(copy)) if attempts_left > 0 && !error.is_user() => {
-                    copy
+                    *copy
                 }
                 (Err(failed), _) => return Err(failed.into_error()),
             };
@@ -196,26 +199,30 @@ impl Pool {
         }
     }
 
-    async fn try_http1(
+    /// Hands the request over at once: its future need not hold it.
+    fn try_http1(
         self: &Rc<Self>,
         mut sender: http1::SendRequest<Upload>,
         request: Request<Upload>,
-    ) -> Result<Response, Failed> {
-        match sender.try_send_request(request).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Ok(response.map(ResponseBody::upgraded))
+    ) -> impl Future<Output = Result<Response, Failed>> + use<'_> {
+        let response = sender.try_send_request(request);
+        async move {
+            match response.await {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    Ok(response.map(ResponseBody::upgraded))
+                }
+                Ok(response) => {
+                    let lease = Lease::Exclusive {
+                        sender,
+                        pool: Rc::clone(self),
+                    };
+                    Ok(response.map(|body| ResponseBody::new(body, lease)))
+                }
+                Err(mut error) => Err(match error.take_message() {
+                    Some(unsent) => Failed::Unsent(Box::new(unsent)),
+                    None => Failed::Sent(error.into_error()),
+                }),
             }
-            Ok(response) => {
-                let lease = Lease::Exclusive {
-                    sender,
-                    pool: Rc::clone(self),
-                };
-                Ok(response.map(|body| ResponseBody::new(body, lease)))
-            }
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Failed::Unsent(Box::new(unsent)),
-                None => Failed::Sent(error.into_error()),
-            }),
         }
     }
 
@@ -342,7 +349,7 @@ where
 }
 
 /// A copy to send should the first be lost, where sending twice means the same as once.
-fn spare_copy(request: &Request<Upload>) -> Option<Request<Upload>> {
+fn spare_copy(request: &Request<Upload>) -> Option<Box<Request<Upload>>> {
     if !request.method().is_idempotent() || !request.body().is_end_stream() {
         return None;
     }
@@ -351,7 +358,7 @@ fn spare_copy(request: &Request<Upload>) -> Option<Request<Upload>> {
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+    Some(Box::new(copy))
 }
 
 /// One attempt that failed, by whether the upstream may have seen it.

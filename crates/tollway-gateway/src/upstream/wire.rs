@@ -26,16 +26,19 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn new(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
         Self {
-            body: Some(body).filter(|body| !body.is_end_stream()),
-            progress: Progress::default(),
+            body: Some(body),
+            progress: Progress(Some(Rc::default())),
         }
     }
 
     pub(crate) fn empty() -> Self {
         Self {
             body: None,
-            progress: Progress::default(),
+            progress: Progress(None),
         }
     }
 
@@ -74,17 +77,19 @@ impl Body for Upload {
     }
 }
 
-/// How many frames of an upload have left.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress(Rc<Cell<u64>>);
+/// How many frames of an upload have left; `None` when there is nothing to upload.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress(Option<Rc<Cell<u64>>>);
 
 impl Progress {
     pub(crate) fn frames(&self) -> u64 {
-        self.0.get()
+        self.0.as_ref().map_or(0, |frames| frames.get())
     }
 
     fn advance(&self) {
-        self.0.set(self.0.get().wrapping_add(1));
+        if let Some(frames) = &self.0 {
+            frames.set(frames.get().wrapping_add(1));
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! The same paid request over every protocol spoken.
 
-use http::{Method, Request, StatusCode, Version, header};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use l402::Scheme;
 use tollway_gateway::{Gateway, Limits, Price, Running};
 
-use crate::support::client::{Client, empty, full, get};
+use crate::support::client::{Client, empty, full, get, shout};
 use crate::support::shop::Shop;
 use crate::support::upstream::Upstream;
-use crate::support::{self, Identity};
+use crate::support::{self, Identity, upstream};
 
 #[tokio::test]
 async fn a_paid_request_passes_over_http_1() {
@@ -130,6 +132,46 @@ async fn options_of_a_free_service_are_the_upstreams_to_answer() {
 
     assert_eq!(client.ask(options).await.body, "sunny");
     assert_eq!(upstream.seen().await.head.method, Method::OPTIONS);
+}
+
+#[tokio::test]
+async fn trailers_pass_over_http_1_to_those_who_take_them() {
+    let upstream = upstream::serve(|_| async {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-checksum", HeaderValue::from_static("42"));
+        let frames = [
+            Ok(Frame::data(Bytes::from_static(b"sunny"))),
+            Ok(Frame::trailers(trailers)),
+        ];
+        Response::builder()
+            .header("trailer", "x-checksum")
+            .body(StreamBody::new(tokio_stream::iter(frames)).boxed_unsync())
+            .unwrap()
+    })
+    .await;
+    let running = support::start(Price::Free, upstream);
+    let mut client = Client::http1(support::http(&running)).await;
+    let request = get("/").header("te", "trailers");
+
+    let answer = client.ask(request.body(empty()).unwrap()).await;
+
+    assert_eq!(answer.body, "sunny");
+    assert_eq!(answer.trailers.unwrap()["x-checksum"], "42");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_is_served() {
+    let upstream = upstream::serve(|_| async {
+        let frames = ["sun", "ny"].map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes()))));
+        Response::new(StreamBody::new(tokio_stream::iter(frames)).boxed_unsync())
+    })
+    .await;
+    let running = support::start(Price::Free, upstream);
+
+    let answer = shout(support::http(&running), "GET / HTTP/1.0\r\n\r\n").await;
+
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nsunny"), "{answer}");
 }
 
 #[tokio::test]
