@@ -165,7 +165,7 @@ impl Journal {
         let admitted = admit(&turn.book().charges()).map_err(BeginError::Refused)?;
         turn.compact_if_long(order.begun_at)?;
         let record = Record::Begun(Begun::new(order, self.shared.session.id()));
-        turn.write(record, Durability::Flushed)?;
+        turn.write(&record, Durability::Flushed)?;
         Ok((self.ticket(order.payment_hash), admitted))
     }
 
@@ -189,10 +189,11 @@ impl Journal {
         if !may_change {
             return Ok(());
         }
-        turn.write(outcome.record(*hash)?, Durability::Flushed)
+        turn.write(&outcome.record(*hash)?, Durability::Flushed)
     }
 
-    /// Writes down that a paid token is in the store.
+    /// Writes down that a paid credential is in the store. Of a purchase that is not known
+    /// to be paid it says nothing: that has to be settled first, by a look-up.
     ///
     /// # Errors
     ///
@@ -200,9 +201,16 @@ impl Journal {
     pub fn mark_kept(&self, hash: &PaymentHash) -> Result<(), JournalError> {
         let mut turn = self.turn()?;
         match turn.book().page(hash).map(|page| &page.state) {
-            Some(EntryState::Kept(_)) => Ok(()),
-            Some(_) => turn.write(Record::Kept { hash: Hash(*hash) }, Durability::Eventual),
-            None => Err(JournalError::Unknown { hash: *hash }),
+            Some(EntryState::Paid(_)) => {
+                turn.write(&Record::Kept { hash: Hash(*hash) }, Durability::Eventual)
+            }
+            Some(
+                EntryState::Begun
+                | EntryState::InDoubt { .. }
+                | EntryState::Failed { .. }
+                | EntryState::Kept(_),
+            )
+            | None => Ok(()),
         }
     }
 
@@ -338,7 +346,7 @@ impl Turn<'_> {
                 *book = Book::default();
             }
             news.records.into_iter().try_for_each(|(line, record)| {
-                book.apply(record)
+                book.apply(&record)
                     .map_err(|reason| log.corrupt(line, reason))
             })
         });
@@ -349,11 +357,15 @@ impl Turn<'_> {
         read
     }
 
-    fn write(&mut self, record: Record, durability: Durability) -> Result<(), JournalError> {
-        self.state.log.append(&record, durability)?;
-        let line = self.state.log.lines();
-        let applied = self.state.book.apply(record);
-        applied.map_err(|reason| self.state.log.corrupt(line, reason))
+    /// Writes a record that follows from the ones before it; any other is refused unwritten.
+    fn write(&mut self, record: &Record, durability: Durability) -> Result<(), JournalError> {
+        let State { log, book } = &mut *self.state;
+        let change = book
+            .check(record)
+            .map_err(|reason| log.corrupt(log.lines(), reason))?;
+        log.append(record, durability)?;
+        book.commit(change);
+        Ok(())
     }
 
     fn compact_if_long(&mut self, now: UnixSeconds) -> Result<(), JournalError> {
@@ -365,13 +377,11 @@ impl Turn<'_> {
 
     fn compact(&mut self, now: UnixSeconds) -> Result<(), JournalError> {
         let State { log, book } = &mut *self.state;
-        let records = book
-            .compacted(now.utc_day())
-            .map_err(|reason| log.corrupt(log.lines(), reason))?;
+        let records = book.compacted(now.utc_day());
         log.replace(&records)?;
         *book = Book::default();
         records
-            .into_iter()
+            .iter()
             .try_for_each(|record| book.apply(record))
             .map_err(|reason| log.corrupt(log.lines(), reason))
     }

@@ -67,7 +67,7 @@ impl Hosts {
     pub(crate) fn allow(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(patterns) => self.name(host, patterns),
+            Self::Only(patterns) => patterns.iter().any(|pattern| names(pattern, host)),
         }
     }
 
@@ -75,20 +75,18 @@ impl Hosts {
     pub(crate) fn allow_by_name(&self, host: &str) -> bool {
         match self {
             Self::Any => false,
-            Self::Only(patterns) => self.name(host, patterns),
+            Self::Only(patterns) => patterns.iter().any(|pattern| names(pattern, host)),
         }
     }
+}
 
-    fn name(&self, host: &str, patterns: &[String]) -> bool {
-        patterns
-            .iter()
-            .any(|pattern| match pattern.strip_prefix('*') {
-                Some(suffix) => {
-                    let host = host.to_ascii_lowercase();
-                    suffix.starts_with('.') && host.ends_with(&suffix.to_ascii_lowercase())
-                }
-                None => host.eq_ignore_ascii_case(pattern),
-            })
+fn names(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(suffix) => {
+            let host = host.to_ascii_lowercase();
+            suffix.starts_with('.') && host.ends_with(&suffix.to_ascii_lowercase())
+        }
+        None => host.eq_ignore_ascii_case(pattern),
     }
 }
 

@@ -122,10 +122,11 @@ impl Inner {
                     return Ok(open(reason));
                 };
                 let receipt = Receipt { preimage, fee };
-                self.record(journal, hash, Outcome::Paid(receipt.clone()))
-                    .await?;
+                // The credential goes to the store even if the record cannot be written.
+                let recorded = self.record(journal, hash, Outcome::Paid(receipt.clone()));
+                let recorded = recorded.await;
                 self.keep(journal, &entry.order, &receipt).await?;
-                Ok(Resumption::Kept)
+                recorded.map(|()| Resumption::Kept)
             }
             Ok(PurchaseAction::Nothing) => {
                 let failed = Outcome::Failed {

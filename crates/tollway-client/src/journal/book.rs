@@ -48,15 +48,23 @@ pub enum ChargeKind {
     Spent,
 }
 
+/// What one record changes in a book it has been checked against.
+pub(super) enum Change {
+    Page(Box<Page>),
+    Tally { key: (String, u64), sum: Msat },
+}
+
 impl Book {
-    /// Adds one record.
-    pub(super) fn apply(&mut self, record: Record) -> Result<(), &'static str> {
+    /// What `record` changes, if it can follow from the ones before it.
+    pub(super) fn check(&self, record: &Record) -> Result<Change, &'static str> {
         match record {
             Record::Begun(begun) => self.begin(begun),
             Record::InDoubt { hash, reason } => {
+                let reason = reason.clone();
                 self.change(hash, |from| step(from, EntryState::InDoubt { reason }))
             }
             Record::Failed { hash, reason } => {
+                let reason = reason.clone();
                 self.change(hash, |from| step(from, EntryState::Failed { reason }))
             }
             Record::Paid {
@@ -64,22 +72,40 @@ impl Book {
                 preimage,
                 fee_msat,
             } => {
-                let preimage = record::read_preimage(&preimage)?;
+                let preimage = record::read_preimage(preimage)?;
                 if !preimage.pays(&hash.0) {
                     return Err("the preimage does not match the payment hash");
                 }
-                let fee = Msat::from_msat(fee_msat);
-                self.change(hash, |from| {
-                    step(from, EntryState::Paid(Receipt { preimage, fee }))
-                })
+                let fee = Msat::from_msat(*fee_msat);
+                let paid = EntryState::Paid(Receipt { preimage, fee });
+                self.change(hash, |from| step(from, paid))
             }
             Record::Kept { hash } => self.change(hash, keep),
             Record::Tally {
                 host,
                 utc_day,
                 spent_msat,
-            } => self.tally((host, utc_day), Msat::from_msat(spent_msat)),
+            } => Ok(self.tally((host.clone(), *utc_day), Msat::from_msat(*spent_msat))),
         }
+    }
+
+    /// Makes a change that was checked against this book as it is.
+    pub(super) fn commit(&mut self, change: Change) {
+        match change {
+            Change::Page(page) => {
+                self.pages.insert(page.order.payment_hash, *page);
+            }
+            Change::Tally { key, sum } => {
+                self.tallies.insert(key, sum);
+            }
+        }
+    }
+
+    /// Adds one record.
+    pub(super) fn apply(&mut self, record: &Record) -> Result<(), &'static str> {
+        let change = self.check(record)?;
+        self.commit(change);
+        Ok(())
     }
 
     pub(super) fn page(&self, hash: &PaymentHash) -> Option<&Page> {
@@ -105,10 +131,11 @@ impl Book {
 
     /// The fewest records that add up to this book: finished purchases become sums, by
     /// host and day for `today` and later, by host alone for earlier days.
-    pub(super) fn compacted(&self, today: u64) -> Result<Vec<Record>, &'static str> {
+    pub(super) fn compacted(&self, today: u64) -> Vec<Record> {
         let mut sums = Self::default();
-        for ((host, utc_day), amount) in &self.tallies {
-            sums.tally((host.clone(), fold_day(*utc_day, today)), *amount)?;
+        for ((host, utc_day), spent) in &self.tallies {
+            let key = (host.clone(), fold_day(*utc_day, today));
+            sums.commit(sums.tally(key, *spent));
         }
         let mut listed = Vec::new();
         for page in self.pages.values() {
@@ -119,61 +146,55 @@ impl Book {
                 EntryState::Failed { .. } => {}
                 EntryState::Kept(_) => {
                     if let Some(spent) = charge(page) {
-                        let day = fold_day(spent.utc_day, today);
-                        sums.tally((spent.host, day), spent.amount)?;
+                        let key = (spent.host, fold_day(spent.utc_day, today));
+                        sums.commit(sums.tally(key, spent.amount));
                     }
                 }
             }
         }
-        let tallies = sums
-            .tallies
-            .into_iter()
-            .map(|((host, utc_day), spent)| Record::Tally {
-                host,
-                utc_day,
-                spent_msat: spent.as_msat(),
-            });
-        Ok(tallies.chain(listed).collect())
+        let tallies = sums.tallies.into_iter();
+        let tallies = tallies.map(|((host, utc_day), spent)| Record::Tally {
+            host,
+            utc_day,
+            spent_msat: spent.as_msat(),
+        });
+        tallies.chain(listed).collect()
     }
 
-    fn begin(&mut self, begun: Begun) -> Result<(), &'static str> {
+    fn begin(&self, begun: &Begun) -> Result<Change, &'static str> {
         let (order, session) = begun.read()?;
-        let hash = order.payment_hash;
         let is_free = self
-            .page(&hash)
+            .page(&order.payment_hash)
             .is_none_or(|page| matches!(page.state, EntryState::Failed { .. }));
         if !is_free {
             return Err("this payment hash was begun before and did not fail");
         }
-        let state = EntryState::Begun;
-        self.pages.insert(
-            hash,
-            Page {
-                order,
-                state,
-                session,
-            },
-        );
-        Ok(())
+        Ok(Change::Page(Box::new(Page {
+            order,
+            state: EntryState::Begun,
+            session,
+        })))
     }
 
     fn change(
-        &mut self,
-        hash: Hash,
+        &self,
+        hash: &Hash,
         next: impl FnOnce(&EntryState) -> Result<EntryState, &'static str>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<Change, &'static str> {
         let page = self
-            .pages
-            .get_mut(&hash.0)
+            .page(&hash.0)
             .ok_or("no purchase of this payment hash was begun")?;
-        page.state = next(&page.state)?;
-        Ok(())
+        Ok(Change::Page(Box::new(Page {
+            state: next(&page.state)?,
+            ..page.clone()
+        })))
     }
 
-    fn tally(&mut self, key: (String, u64), spent: Msat) -> Result<(), &'static str> {
-        let sum = self.tallies.entry(key).or_insert(Msat::ZERO);
-        *sum = sum.checked_add(spent).ok_or("the sum spent does not fit")?;
-        Ok(())
+    fn tally(&self, key: (String, u64), spent: Msat) -> Change {
+        let before = self.tallies.get(&key).copied().unwrap_or(Msat::ZERO);
+        // More than can exist is over every limit, which is the safe reading.
+        let sum = before.checked_add(spent).unwrap_or(Msat::MAX);
+        Change::Tally { key, sum }
     }
 }
 

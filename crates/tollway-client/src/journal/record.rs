@@ -119,7 +119,7 @@ impl Begun {
     }
 
     /// Reads the order back, or says which field has no meaning.
-    pub(super) fn read(self) -> Result<(Order, SessionId), &'static str> {
+    pub(super) fn read(&self) -> Result<(Order, SessionId), &'static str> {
         let token = STANDARD
             .decode(&self.token)
             .map_err(|_secret| "token is not base64")?;
@@ -129,11 +129,11 @@ impl Begun {
                 .origin
                 .parse()
                 .map_err(|_error| "origin is not a web address")?,
-            path: self.path,
-            wallet: WalletName::new(self.wallet),
+            path: self.path.clone(),
+            wallet: WalletName::new(self.wallet.as_str()),
             price: Msat::from_msat(self.price_msat),
             fee_max: Msat::from_msat(self.fee_max_msat),
-            invoice: self.invoice,
+            invoice: self.invoice.clone(),
             invoice_expires_at: UnixSeconds::new(self.invoice_expires_at),
             scheme: read_scheme(&self.scheme).ok_or("scheme is neither L402 nor LSAT")?,
             token: Token::from_bytes(token),

@@ -141,6 +141,18 @@ fn a_paid_purchase_blocks_its_path_until_its_credential_is_stored() {
 }
 
 #[test]
+fn a_credential_stored_before_its_payment_is_recorded_leaves_the_journal_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let _ticket = journal.begin(&order(1), anything).unwrap();
+
+    journal.mark_kept(&hash(1)).unwrap();
+
+    let journal = Journal::open(dir.path()).unwrap();
+    assert_eq!(journal.open_entries().unwrap().len(), 1);
+}
+
+#[test]
 fn a_failed_purchase_costs_nothing_and_may_be_begun_again() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path()).unwrap();

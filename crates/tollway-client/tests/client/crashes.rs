@@ -1,8 +1,10 @@
 //! The process dies between two steps, and another takes over.
 
 use std::fs;
+use std::process::Stdio;
 
-use tollway_client::journal::{EntryState, Order, Outcome, Receipt, WalletName};
+use tokio::io::AsyncBufReadExt as _;
+use tollway_client::journal::{Charge, EntryState, Order, Outcome, Owner, Receipt, WalletName};
 use tollway_client::{Error, Resumption};
 use tollway_lightning::PaymentState;
 
@@ -36,6 +38,42 @@ async fn killed_between_recording_and_paying_nothing_is_paid_and_nothing_stays_s
         !world.wallet.asked().contains(&hash),
         "that one is never paid"
     );
+}
+
+/// The process that is killed below; by itself it does nothing.
+#[test]
+fn a_process_of_its_own_that_begins_a_purchase() {
+    let Ok(dir) = std::env::var(CHILD_DIR) else {
+        return;
+    };
+    let journal = tollway_client::journal::Journal::open(dir.as_ref()).unwrap();
+    let _ticket = journal.begin(&sample_order(), admit_all).unwrap();
+    println!("{BEGUN}");
+    // Until killed: the parent never writes.
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_kernel_tells_when_the_owner_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg("crashes::a_process_of_its_own_that_begins_a_purchase")
+        .env(CHILD_DIR, dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().contains(BEGUN) {}
+    let journal = tollway_client::journal::Journal::open(dir.path()).unwrap();
+    let owner = || journal.open_entries().unwrap()[0].owner;
+
+    assert_eq!(owner(), Owner::Working);
+    child.kill().await.unwrap();
+    assert_eq!(owner(), Owner::Gone);
 }
 
 #[tokio::test]
@@ -293,8 +331,31 @@ impl World {
             pay_until: NOON.plus_secs(90),
         };
         let journal = self.client().journal().unwrap();
-        let admit = |_charges: &[tollway_client::journal::Charge]| Ok::<(), ()>(());
-        let _ticket = journal.begin(&order, admit).unwrap();
+        let _ticket = journal.begin(&order, admit_all).unwrap();
         quote.payment_hash()
     }
 }
+
+fn admit_all(_charges: &[Charge]) -> Result<(), ()> {
+    Ok(())
+}
+
+fn sample_order() -> Order {
+    Order {
+        payment_hash: l402::PaymentHash::new([1; 32]),
+        origin: "http://127.0.0.1:8402".parse().unwrap(),
+        path: "/a".to_owned(),
+        wallet: WalletName::new("fake:buyer"),
+        price: sat(10),
+        fee_max: sat(2),
+        invoice: "lnbcrt1".to_owned(),
+        invoice_expires_at: NOON.plus_secs(600),
+        scheme: l402::Scheme::L402,
+        token: l402::Token::from_bytes(vec![2]),
+        begun_at: NOON,
+        pay_until: NOON.plus_secs(90),
+    }
+}
+
+const CHILD_DIR: &str = "TOLLWAY_TEST_CHILD_DIR";
+const BEGUN: &str = "purchase begun";

@@ -16,7 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use l402::{Challenge, KeyRing, LsatLine, MasterKey, Msat, PaymentHash, Preimage, UnixSeconds};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::NOON;
 
@@ -160,15 +164,43 @@ impl Shop {
     async fn serve(self, listener: TcpListener) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let shop = self.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request| shop.clone().answer(request));
-                // A client that goes away is no concern of the shop's.
-                let _ = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
+            tokio::spawn(self.clone().converse(stream));
         }
+    }
+
+    /// Sells over TLS as well; answers the address and the certificate to trust.
+    pub(crate) async fn open_tls(&self) -> (String, String) {
+        let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let shop = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    tokio::spawn(shop.clone().converse(stream));
+                }
+            }
+        });
+        (url, signed.cert.pem())
+    }
+
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = service_fn(move |request| self.clone().answer(request));
+        // A client that goes away is no concern of the shop's.
+        let _ = auto::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
     }
 
     async fn answer(

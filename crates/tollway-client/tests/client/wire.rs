@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, StatusCode, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tollway_client::{Body, Connections, Error, TransportError};
+use tollway_client::{Body, Connections, Error, Event, Presented, TransportError};
 
 use crate::shop::Lines;
 use crate::{World, policy, text};
@@ -26,6 +26,100 @@ async fn a_grpc_call_is_paid_for_over_http_2() {
     assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key("grpc-status"));
     assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_purchase_over_tls_is_used_over_tls_only() {
+    let world = World::new().await;
+    let (url, certificate) = world.shop.open_tls().await;
+    let path = world.path().join("ca.pem");
+    std::fs::write(&path, certificate).unwrap();
+    let connections = Connections {
+        extra_certificates: Some(path),
+        ..Connections::default()
+    };
+    let client = world
+        .builder(policy())
+        .connections(connections)
+        .build()
+        .unwrap();
+    let get = |url: String| Request::get(url).body(Body::empty()).unwrap();
+
+    for _again in 0..2 {
+        let response = client.send(get(format!("{url}/a"))).await.unwrap();
+        assert_eq!(response.version(), Version::HTTP_2);
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
+
+    let clear = url.replace("https://", "http://");
+    let _garbled = client.send(get(format!("{clear}/a"))).await;
+    let events = world.events();
+    let last = events
+        .iter()
+        .rev()
+        .find(|event| matches!(event, Event::Sending { .. }));
+    assert!(
+        matches!(
+            last,
+            Some(Event::Sending {
+                presented: Presented::Nothing,
+                ..
+            })
+        ),
+        "{last:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_nobody_vouches_for_is_not_talked_to() {
+    let world = World::new().await;
+    let (url, _certificate) = world.shop.open_tls().await;
+    let request = Request::get(format!("{url}/a"))
+        .body(Body::empty())
+        .unwrap();
+
+    let refused = world.client().send(request).await;
+
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Transport(TransportError::Connect { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert!(world.shop.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_from_tls_to_clear_text_is_not_followed() {
+    let world = World::new().await;
+    let (url, certificate) = world.shop.open_tls().await;
+    let path = world.path().join("ca.pem");
+    std::fs::write(&path, certificate).unwrap();
+    world.shop.redirects("/a", 302, &world.shop.url("/free"));
+    let connections = Connections {
+        extra_certificates: Some(path),
+        ..Connections::default()
+    };
+    let client = world
+        .builder(policy())
+        .connections(connections)
+        .build()
+        .unwrap();
+    let request = Request::get(format!("{url}/a"))
+        .body(Body::empty())
+        .unwrap();
+
+    let refused = client.send(request).await;
+
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Transport(TransportError::Redirect { .. }))
+        ),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
