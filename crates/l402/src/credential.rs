@@ -70,7 +70,7 @@ impl Credential {
 
     fn parse_unschemed(text: &str) -> Result<Self, CredentialError> {
         let (token, preimage) = text.rsplit_once(':').ok_or(CredentialError::Colon)?;
-        let preimage = Preimage::from_hex(preimage.trim()).map_err(CredentialError::Preimage)?;
+        let preimage = read_preimage(preimage.trim()).map_err(CredentialError::Preimage)?;
         let token = token.trim();
         if token.contains(',') {
             return Err(CredentialError::Discharges);
@@ -105,6 +105,20 @@ impl Credential {
         })?;
         Some(Self { macaroon, preimage })
     }
+}
+
+/// Reads 64 hexadecimal digits, or the 96 that some clients make of them.
+///
+/// LND writes preimages in hexadecimal. A client that takes that text for base64 decodes it to
+/// 48 bytes and sends those in hexadecimal. Encoding them again gives the text back whole, so
+/// this is one more spelling, told by its length alone; the payment hash decides as ever.
+fn read_preimage(text: &str) -> Result<Preimage, HexError> {
+    if text.len() != TWICE_ENCODED_LEN {
+        return Preimage::from_hex(text);
+    }
+    let found = text.len();
+    let text = encoding::hex_any(text.as_bytes()).ok_or(HexError::Length { found })?;
+    Preimage::from_hex(&encoding::to_base64(&text))
 }
 
 impl fmt::Debug for Credential {
@@ -260,6 +274,8 @@ fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     Some((Scheme::from_name(scheme)?, rest.trim_start()))
 }
 
+/// Hexadecimal digits of a preimage whose 64 digits were read as base64.
+const TWICE_ENCODED_LEN: usize = 96;
 const MAX_CREDENTIALS: usize = 4;
 /// Base64 of the longest macaroon, with room for JSON.
 const MAX_TOKEN_TEXT: usize = 24 * 1_024;
@@ -301,6 +317,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_preimage_that_was_taken_for_base64_reads_the_same() {
+        let wanted = credential(7);
+        let hex = wanted.preimage().expose_hex();
+        let mistaken = encoding::base64_any(hex.as_bytes()).unwrap();
+        let token = wanted.macaroon().to_base64();
+
+        let line = format!("L402 {token}:{}", encoding::to_hex(&mistaken));
+
+        assert_eq!(read(&[&line], &[]), Ok(vec![wanted]));
+    }
+
+    #[test]
+    fn ninety_six_digits_that_hold_no_preimage_are_refused() {
+        let token = credential(7).macaroon().to_base64();
+
+        let line = format!("L402 {token}:{}", "ff".repeat(48));
+
+        assert_eq!(
+            read(&[&line], &[]),
+            Err(CredentialError::Preimage(HexError::Digit { at: 0 }))
+        );
     }
 
     #[test]
