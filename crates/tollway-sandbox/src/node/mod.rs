@@ -172,32 +172,17 @@ impl Node {
             },
             now_secs,
         ));
-        // Each its own: a clone of one `Arc` does not name the type its traits need.
-        let handlers = MessageHandler {
-            chan_handler: Arc::clone(&channels),
-            route_handler: Arc::new(IgnoringMessageHandler {}),
-            onion_message_handler: Arc::new(IgnoringMessageHandler {}),
-            custom_message_handler: Arc::new(IgnoringMessageHandler {}),
-            send_only_message_handler: Arc::clone(&monitor),
-        };
-        let entropy = keys.get_secure_random_bytes();
-        let peers = Arc::new(Peers::new(
-            handlers,
-            now_secs,
-            &entropy,
-            log,
-            Arc::clone(&keys),
-        ));
+        let peers = peer_manager(&channels, &monitor, &keys, log, now_secs);
         Ok(Self {
             synced: Mutex::new(tip.height),
             ready: watch::channel(0).0,
+            peers: Arc::new(peers),
             chain,
             seed,
             id,
             keys,
             monitor,
             channels,
-            peers,
             router,
         })
     }
@@ -311,6 +296,25 @@ impl Node {
             height = height.saturating_add(1);
         }
     }
+}
+
+fn peer_manager(
+    channels: &Arc<Channels>,
+    monitor: &Arc<Monitor>,
+    keys: &Arc<KeysManager>,
+    log: Arc<Tracing>,
+    now_secs: u32,
+) -> Peers {
+    // Each its own: a clone of one `Arc` does not name the type its traits need.
+    let handlers = MessageHandler {
+        chan_handler: Arc::clone(channels),
+        route_handler: Arc::new(IgnoringMessageHandler {}),
+        onion_message_handler: Arc::new(IgnoringMessageHandler {}),
+        custom_message_handler: Arc::new(IgnoringMessageHandler {}),
+        send_only_message_handler: Arc::clone(monitor),
+    };
+    let entropy = keys.get_secure_random_bytes();
+    Peers::new(handlers, now_secs, &entropy, log, Arc::clone(keys))
 }
 
 fn channel_policy(htlc_slots: u16) -> UserConfig {

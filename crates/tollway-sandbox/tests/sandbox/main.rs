@@ -1,5 +1,10 @@
 //! The private network as its users see it: real nodes, real sockets, no doubles.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod invoices;
 mod lifetime;
