@@ -34,8 +34,8 @@ pub(crate) fn outbound(
 ) {
     let headers = &mut head.headers;
     let takes_trailers = call::lists(headers, header::TE, "trailers");
-    remove_connection_headers(headers);
-    remove_claims(headers);
+    remove_named_in_connection(headers);
+    remove_where(headers, |name| is_of_one_connection(name) || is_claim(name));
     tollway_server::strip_credentials(headers);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -57,7 +57,8 @@ pub(crate) fn outbound(
 /// Makes the head of a response fit to leave for a client.
 pub(crate) fn inbound(head: &mut response::Parts) {
     let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    remove_connection_headers(&mut head.headers);
+    remove_named_in_connection(&mut head.headers);
+    remove_where(&mut head.headers, is_of_one_connection);
     if switches {
         ask_for_websocket(&mut head.headers);
     }
@@ -69,17 +70,12 @@ fn ask_for_websocket(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// `Trailer` stays: it announces fields that do cross, and without it HTTP/1.1 would
-/// lose them.
-fn remove_connection_headers(headers: &mut HeaderMap) {
+/// Removes the headers `Connection` names, which are about one connection only.
+fn remove_named_in_connection(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         for name in named_in_connection(headers) {
             headers.remove(name);
         }
-        headers.remove(header::CONNECTION);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
     }
 }
 
@@ -92,20 +88,37 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Removes what a client says about itself that an upstream may believe of a gateway.
-fn remove_claims(headers: &mut HeaderMap) {
-    let claims: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_claim(name.as_str()))
-        .cloned()
-        .collect();
-    for name in claims {
+/// Removes headers by name, in one pass, without allocating when none is found.
+fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    let names = headers.keys().filter(|name| goes(name.as_str()));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }
 
+/// The headers that are about one connection even when `Connection` does not name them.
+///
+/// `Trailer` is not among them: it announces fields that do cross, and without it
+/// HTTP/1.1 would lose them.
+fn is_of_one_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// What a client says about itself that an upstream may believe of a gateway.
 fn is_claim(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
 }
 
 /// HTTP/2 may split a cookie over several lines; HTTP/1.1 servers expect one.
@@ -133,17 +146,6 @@ fn use_origin_form(uri: &mut Uri) {
         .map_or_else(Uri::default, |path| Uri::from(path.clone()));
 }
 
-/// The headers that are about one connection even when `Connection` does not name them.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -36,6 +36,8 @@ pub(crate) struct Pool {
     limits: PoolLimits,
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Vec<Rc<SharedConnection>>>,
+    /// The time, to the second: whether a connection is old needs no better clock.
+    now: Cell<Instant>,
     /// What a TLS upstream chose when it was last asked.
     chose_http2: Cell<bool>,
 }
@@ -74,6 +76,7 @@ impl Pool {
             limits,
             idle: RefCell::default(),
             shared: RefCell::default(),
+            now: Cell::new(Instant::now()),
             chose_http2: Cell::new(false),
         })
     }
@@ -111,12 +114,10 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long or has died.
+    /// Closes what has been idle for too long or has died. Wants to be called once a second.
     pub(crate) fn prune(&self) {
-        let now = Instant::now();
-        self.idle
-            .borrow_mut()
-            .retain(|idle| self.is_usable(idle, now));
+        self.now.set(Instant::now());
+        self.idle.borrow_mut().retain(|idle| self.is_usable(idle));
         self.shared.borrow_mut().retain(|shared| !shared.is_dead());
     }
 
@@ -256,9 +257,8 @@ impl Pool {
 
     fn take_idle(&self) -> Option<http1::SendRequest<Upload>> {
         let mut idle = self.idle.borrow_mut();
-        let now = Instant::now();
         while let Some(candidate) = idle.pop() {
-            if self.is_usable(&candidate, now) {
+            if self.is_usable(&candidate) {
                 return Some(candidate.sender);
             }
         }
@@ -270,14 +270,14 @@ impl Pool {
         if idle.len() < self.limits.idle_max {
             idle.push(Idle {
                 sender,
-                since: Instant::now(),
+                since: self.now.get(),
             });
         }
     }
 
-    fn is_usable(&self, idle: &Idle, now: Instant) -> bool {
+    fn is_usable(&self, idle: &Idle) -> bool {
         idle.sender.is_ready()
-            && now.saturating_duration_since(idle.since) < self.limits.idle_timeout
+            && self.now.get().saturating_duration_since(idle.since) < self.limits.idle_timeout
     }
 
     /// The connection with the fewest streams, or a new one while all are busy and there
