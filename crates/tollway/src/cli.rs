@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use http::Uri;
 use l402::Msat;
+use tollway_gateway::Upstream;
 
 /// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
 #[derive(Debug, Parser)]
@@ -69,7 +70,7 @@ pub(crate) struct SandboxArgs {
 pub(crate) struct ServeArgs {
     /// The service behind the gateway: http://host:port or https://host.
     #[arg(long, value_name = "URL")]
-    pub(crate) upstream: Uri,
+    pub(crate) upstream: Upstream,
     /// Price of one request, like 10sat or 2500msat.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) price: Msat,
@@ -168,7 +169,7 @@ pub(crate) enum TokenCommand {
     /// Say what a token, credential or challenge contains.
     Inspect(InspectArgs),
     /// Check a token or credential against a key.
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
 }
 
 #[derive(Args, Debug)]

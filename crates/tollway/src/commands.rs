@@ -1,3 +1,7 @@
 //! One file a command.
 
+pub(crate) mod demo;
+pub(crate) mod get;
+pub(crate) mod sandbox;
+pub(crate) mod serve;
 pub(crate) mod token;

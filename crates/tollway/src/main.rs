@@ -7,16 +7,23 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod key_file;
+mod log;
 mod output;
 mod places;
+mod shutdown;
+mod wallet;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
+use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::Output;
+use crate::places::Places;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,8 +38,46 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
-    match &cli.command {
-        Command::Token(command) => commands::token::run(command, output),
-        _ => Err(Failure::general("pending")),
+    if let Command::Token(command) = &cli.command {
+        return commands::token::run(command, output);
     }
+    let places = Places::from_env()?;
+    let config = Config::read(cli.config.as_deref(), &places.config_file())?;
+    let usual = if matches!(cli.command, Command::Serve(_)) {
+        "info"
+    } else {
+        "warn"
+    };
+    log::start(cli.verbose, usual, output);
+    match &cli.command {
+        Command::Demo(args) => {
+            several_threads()?.block_on(commands::demo::run(args, &places, output))
+        }
+        Command::Get(args) => {
+            one_thread()?.block_on(commands::get::run(args, &config, &places, output))
+        }
+        Command::Sandbox(args) => {
+            several_threads()?.block_on(commands::sandbox::run(args, &places, output))
+        }
+        Command::Serve(args) => {
+            several_threads()?.block_on(commands::serve::run(args, &config, &places, output))
+        }
+        Command::Token(command) => commands::token::run(command, output),
+    }
+}
+
+/// For a command that makes one request and is gone.
+fn one_thread() -> Result<Runtime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::general)
+}
+
+/// For a command that stays.
+fn several_threads() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::general)
 }

@@ -5,7 +5,7 @@
 //! and nowhere else.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::exit::{Failure, FailureKind};
 
@@ -67,13 +67,5 @@ impl Places {
     /// Where the gateway keeps its master key and its ledger.
     pub(crate) fn gateway(&self) -> PathBuf {
         self.data.join("gateway")
-    }
-
-    /// The same places below one folder.
-    pub(crate) fn below(folder: &Path) -> Self {
-        Self {
-            config: folder.to_owned(),
-            data: folder.to_owned(),
-        }
     }
 }

@@ -1,0 +1,198 @@
+//! `tollway demo`: one whole paid request, step by step, on a private Lightning network.
+//!
+//! Everything is real but the worth of the coins: two nodes, a channel, an invoice, a
+//! payment, a gateway and a client, each the same code as in earnest.
+
+mod sample_api;
+mod steps;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use l402::{KeyRing, Limits, MasterKey, Msat};
+use tollway_client::journal::WalletName;
+use tollway_client::{Body, Client, Policy};
+use tollway_gateway::{Gateway, GatewayConfig, Price, Running, ServiceConfig};
+use tollway_lightning::Invoicer;
+use tollway_sandbox::lnd::directory::SandboxFile;
+use tollway_server::ledger::MemoryLedger;
+use tollway_server::{Gate, GateSettings, Offer};
+
+use self::sample_api::SampleApi;
+use self::steps::Steps;
+use crate::cli::DemoArgs;
+use crate::commands::get;
+use crate::commands::sandbox::{Network, Ports};
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::places::Places;
+use crate::shutdown;
+use crate::wallet::Wallets;
+
+/// Starts everything, buys once, and keeps serving unless told to do it once.
+pub(crate) async fn run(args: &DemoArgs, places: &Places, output: Output) -> Result<(), Failure> {
+    let steps = Steps::new(output);
+    let folder = tempfile::tempdir().map_err(Failure::general)?;
+    let sandbox_dir = places.sandbox();
+    let network = open_network(&sandbox_dir, &steps).await?;
+    let config = Config::default();
+    let wallets = Wallets {
+        config: &config,
+        sandbox: &sandbox_dir,
+    };
+
+    let api = SampleApi::start().await?;
+    steps.done("sample API", &format!("http://{}", api.address()));
+    let gateway = open_gateway(args, &api, wallets.invoicer("sandbox:seller").await?).await?;
+    let address = gateway.addresses().http.unwrap_or(args.listen);
+    steps.done(
+        "gateway",
+        &format!("http://{address} charges {} a token", args.price),
+    );
+
+    let url = format!("http://{address}/joke");
+    buy(&url, folder.path(), &wallets, &steps).await?;
+    if !args.once {
+        steps.invite(&url);
+        shutdown::requested().await;
+    }
+    gateway.stop().await;
+    api.stop().await;
+    match network {
+        Some(network) => network.stop().await,
+        None => Ok(()),
+    }
+}
+
+/// Starts a sandbox, unless one is running already.
+async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<Network>, Failure> {
+    if let Ok(running) = SandboxFile::find(dir).await {
+        steps.done(
+            "sandbox",
+            &format!(
+                "running already (process {}); its coins are worthless",
+                running.pid
+            ),
+        );
+        return Ok(None);
+    }
+    let usual = Ports {
+        seller: 10_009,
+        buyer: 10_010,
+    };
+    let network = match Network::start(dir, usual).await {
+        Ok(network) => network,
+        // Another node may have those ports; the demo does not care which it gets.
+        Err(_taken) => {
+            Network::start(
+                dir,
+                Ports {
+                    seller: 0,
+                    buyer: 0,
+                },
+            )
+            .await?
+        }
+    };
+    let places: Vec<String> = network
+        .fronts()
+        .iter()
+        .map(|front| format!("{} {}", front.name(), front.access().address))
+        .collect();
+    steps.done(
+        "sandbox",
+        &format!(
+            "a private Lightning network, its coins are worthless: {}",
+            places.join(", ")
+        ),
+    );
+    Ok(Some(network))
+}
+
+async fn open_gateway(
+    args: &DemoArgs,
+    api: &SampleApi,
+    invoicer: Arc<dyn Invoicer>,
+) -> Result<Running, Failure> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(Failure::general)?;
+    let keys = KeyRing::new(MasterKey::new(key));
+    let gate = Gate::open(
+        keys,
+        invoicer,
+        Arc::new(MemoryLedger::new()),
+        GateSettings::default(),
+    )
+    .await
+    .map_err(Failure::general)?;
+    let service = "demo".parse().map_err(Failure::general)?;
+    let offer = Offer::new(service, args.price).map_err(Failure::usage)?;
+    let config = GatewayConfig {
+        http: Some(args.listen),
+        https: None,
+        admin: None,
+        workers: NonZeroUsize::MIN,
+        limits: tollway_gateway::Limits::default(),
+        services: vec![ServiceConfig {
+            name: "demo".to_owned(),
+            host: None,
+            path_prefix: "/".to_owned(),
+            upstream: format!("http://{}", api.address())
+                .parse()
+                .map_err(Failure::general)?,
+            upstream_authorities: None,
+            price: Price::Paid {
+                gate: Arc::new(gate),
+                offer: Box::new(offer),
+            },
+        }],
+    };
+    Gateway::start(config).map_err(|error| {
+        Failure::general(format!("{error} (choose another address with --listen)"))
+    })
+}
+
+/// Buys one response as any client would, with a journal and a store of its own.
+async fn buy(
+    url: &str,
+    folder: &Path,
+    wallets: &Wallets<'_>,
+    steps: &Steps,
+) -> Result<(), Failure> {
+    let limits = Limits {
+        price_max: Msat::from_msat(1_000_000),
+        fee_max: Msat::from_msat(10_000),
+        per_host: None,
+        per_day: None,
+        total: None,
+    };
+    let (payer, name) = wallets.payer("sandbox:buyer")?;
+    let observer = steps.clone();
+    let client = Client::builder(folder, Policy::new(limits))
+        .wallet(payer, WalletName::new(&name))
+        .observe(move |event| observer.show(event))
+        .build()
+        .map_err(Failure::general)?;
+    let request = Request::get(url)
+        .body(Body::empty())
+        .map_err(Failure::general)?;
+    let response = client.send(request).await.map_err(get::failure::of)?;
+    let status = response.status();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(Failure::general)?
+        .to_bytes();
+    if status != StatusCode::OK {
+        return Err(Failure::general(format!(
+            "the paid request was answered {status}"
+        )));
+    }
+    steps.done("response", String::from_utf8_lossy(&body).trim());
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! `tollway serve`: puts a price on the service behind a URL.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use l402::{KeyRing, LsatLine};
+use tollway_gateway::{Gateway, GatewayConfig, Limits, Price, Running, ServiceConfig, TlsListener};
+use tollway_lightning::Invoicer;
+use tollway_server::ledger::SqliteLedger;
+use tollway_server::respond::StatusStyle;
+use tollway_server::{ChallengeLimit, Gate, GateSettings, Offer, ServiceName};
+
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::key_file;
+use crate::output::Output;
+use crate::places::Places;
+use crate::shutdown;
+use crate::wallet::Wallets;
+
+/// Serves until the process is told to stop, then lets what is under way finish.
+pub(crate) async fn run(
+    args: &ServeArgs,
+    config: &Config,
+    places: &Places,
+    output: Output,
+) -> Result<(), Failure> {
+    let sandbox = places.sandbox();
+    let wallets = Wallets {
+        config,
+        sandbox: &sandbox,
+    };
+    let wallet = args
+        .wallet
+        .as_deref()
+        .or(config.serve.wallet.as_deref())
+        .unwrap_or(SELLER);
+    let invoicer = wallets.invoicer(wallet).await?;
+    let network = invoicer
+        .network()
+        .await
+        .map_err(|error| Failure::general(format!("wallet `{wallet}`: {error}")))?;
+
+    let running = start(args, invoicer, places).await?;
+    let address = running.addresses().http;
+    let shown = address.map_or_else(|| args.listen.to_string(), |address| address.to_string());
+    output.line(
+        &format!(
+            "serving {} on http://{shown} for {} a token, paid on {network}",
+            args.upstream, args.price
+        ),
+        &serde_json::json!({
+            "http": address,
+            "https": running.addresses().https,
+            "admin": running.addresses().admin,
+            "network": network.name(),
+            "price_msat": args.price.as_msat(),
+        }),
+    );
+    shutdown::requested().await;
+    output.note("stopping: requests under way may finish");
+    let stopped = running.stop().await;
+    match stopped.connections_cut_off {
+        0 => Ok(()),
+        cut_off => Err(Failure::general(format!(
+            "{cut_off} connections did not finish in time and were cut off"
+        ))),
+    }
+}
+
+/// Opens the books and the gate, and starts the gateway in front of the upstream.
+async fn start(
+    args: &ServeArgs,
+    invoicer: Arc<dyn Invoicer>,
+    places: &Places,
+) -> Result<Running, Failure> {
+    let data_dir = args.data_dir.clone().unwrap_or_else(|| places.gateway());
+    let key = key_file::open_or_make(&data_dir.join("master.key"))?;
+    let ledger_file = data_dir.join("ledger.sqlite");
+    let ledger = SqliteLedger::open(&ledger_file)
+        .map_err(|error| Failure::general(format!("{}: {error}", ledger_file.display())))?;
+    let gate = Gate::open(
+        KeyRing::new(key),
+        invoicer,
+        Arc::new(ledger),
+        settings(args),
+    )
+    .await
+    .map_err(Failure::general)?;
+    let price = Price::Paid {
+        gate: Arc::new(gate),
+        offer: Box::new(offer(args)?),
+    };
+    let config = GatewayConfig {
+        http: Some(args.listen),
+        https: tls_listener(args)?,
+        admin: args.admin,
+        workers: args.workers.unwrap_or_else(one_a_core),
+        limits: Limits::default(),
+        services: vec![ServiceConfig {
+            name: args.service.clone(),
+            host: None,
+            path_prefix: "/".to_owned(),
+            upstream: args.upstream.clone(),
+            upstream_authorities: None,
+            price,
+        }],
+    };
+    Gateway::start(config).map_err(Failure::general)
+}
+
+fn offer(args: &ServeArgs) -> Result<Offer, Failure> {
+    let service: ServiceName = args.service.parse().map_err(Failure::usage)?;
+    let mut offer = Offer::new(service, args.price).map_err(Failure::usage)?;
+    if let Some(secs) = args.valid_for {
+        offer = offer.with_validity_secs(secs);
+    }
+    if let Some(uses) = args.max_uses {
+        offer = offer.with_uses_max(uses);
+    }
+    Ok(offer)
+}
+
+fn settings(args: &ServeArgs) -> GateSettings {
+    let usual = ChallengeLimit::default();
+    GateSettings {
+        challenge_limit: args
+            .challenges_per_minute
+            .map_or(usual, |per_minute| ChallengeLimit {
+                per_minute,
+                burst: usual.burst.max(per_minute),
+                ..usual
+            }),
+        lsat: if args.no_lsat {
+            LsatLine::Omit
+        } else {
+            LsatLine::Send
+        },
+        status: if args.strict_status {
+            StatusStyle::Strict401
+        } else {
+            StatusStyle::Lenient402
+        },
+        ..GateSettings::default()
+    }
+}
+
+fn tls_listener(args: &ServeArgs) -> Result<Option<TlsListener>, Failure> {
+    let given = |file: &Option<PathBuf>, name: &str| {
+        file.clone()
+            .ok_or_else(|| Failure::usage(format!("--tls-listen needs {name} as well")))
+    };
+    args.tls_listen
+        .map(|address| {
+            let certificate = given(&args.tls_cert, "--tls-cert")?;
+            let key = given(&args.tls_key, "--tls-key")?;
+            Ok(TlsListener {
+                address,
+                certificate,
+                key,
+            })
+        })
+        .transpose()
+}
+
+fn one_a_core() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// The wallet that is paid when none is named.
+const SELLER: &str = "sandbox:seller";
