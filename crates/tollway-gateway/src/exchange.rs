@@ -13,29 +13,20 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tollway_server::Refusal;
 use tollway_server::respond::{self, Form};
-use tollway_server::{Client, Refusal};
 
+use crate::access::AccessLine;
 use crate::admit::{Admission, Declined, admit};
 use crate::call::Call;
-use crate::connections::Connection;
-use crate::forward::{self, Introduction};
+use crate::forward;
 use crate::linger;
 use crate::reply::{InFlight, Problem, ReplyBody};
 use crate::route::{self, Unroutable};
-use crate::telemetry::AccessLine;
 use crate::upgrade::Tunnel;
 use crate::upstream::{ResponseBody, Upload};
+use crate::visitor::Visitor;
 use crate::worker::{LocalService, Worker};
-
-/// The client at the other end of one connection.
-#[derive(Debug)]
-pub(crate) struct Visitor {
-    pub(crate) client: Client,
-    pub(crate) introduction: Introduction,
-    pub(crate) connection: Rc<Connection>,
-    pub(crate) worker: Rc<Worker>,
-}
 
 /// Serves one request. There is always an answer.
 pub(crate) async fn answer(
@@ -45,54 +36,36 @@ pub(crate) async fn answer(
     let began = Instant::now();
     let (head, body) = request.into_parts();
     let line = AccessLine::begin(&head);
-    let (local, host) = match find(&visitor.worker, &head) {
-        Ok(found) => found,
-        Err(problem) => {
-            let stats = &visitor.worker.unrouted;
-            let in_flight = InFlight::begin(&visitor.connection, stats);
-            linger::discard(&head, body);
-            let response = problem.into_response(Form::of(&head));
-            stats.answered(response.status());
-            line.end(response.status(), began, "", problem.verdict());
-            return response.map(|body| ReplyBody::own(body, in_flight));
-        }
-    };
-    let in_flight = InFlight::begin(&visitor.connection, &local.stats);
     let form = Form::of(&head);
-    let asked = Asked {
-        head,
-        body,
-        host,
-        form,
+    let found = find(&visitor.worker, &head);
+    let (stats, service) = match &found {
+        Ok((local, _)) => (&local.stats, local.service.name.as_str()),
+        Err(_) => (&visitor.worker.unrouted, ""),
     };
-    let (response, verdict) = match serve(&visitor, &local, asked).await {
-        Ok((Answer::Upstream(response), verdict)) => (
-            response.map(|body| ReplyBody::upstream(body, in_flight)),
-            verdict,
-        ),
-        Ok((
-            Answer::Tunnel {
-                response,
-                client,
-                upstream,
-            },
-            verdict,
-        )) => {
-            let tunnel = Tunnel {
-                client,
-                upstream,
-                in_flight,
-            };
-            tokio::task::spawn_local(tunnel.run(visitor.worker.tunnels_closing()));
-            (response.map(|()| ReplyBody::tunnel()), verdict)
+    let in_flight = InFlight::begin(&visitor.connection, stats);
+    let (answer, verdict) = match &found {
+        Ok((local, host)) => {
+            let host = host.clone();
+            serve(
+                &visitor,
+                local,
+                Asked {
+                    head,
+                    body,
+                    host,
+                    form,
+                },
+            )
+            .await
         }
-        Err((response, verdict)) => (
-            response.map(|body| ReplyBody::own(body, in_flight)),
-            verdict,
-        ),
+        Err(problem) => {
+            linger::discard(&head, body);
+            own(*problem, form)
+        }
     };
-    local.stats.answered(response.status());
-    line.end(response.status(), began, &local.service.name, verdict);
+    let response = answer.into_response(&visitor.worker, in_flight);
+    stats.answered(response.status());
+    line.end(response.status(), began, service, verdict);
     response
 }
 
@@ -104,18 +77,42 @@ struct Asked {
     form: Form,
 }
 
-/// What an upstream answered.
+/// An answer, and what the access log calls it.
+type Judged = (Answer, &'static str);
+
+/// Where an answer comes from.
 enum Answer {
-    Upstream(Response<ResponseBody>),
+    Own(Response<Full<Bytes>>),
     Tunnel {
         response: Response<()>,
         client: OnUpgrade,
         upstream: OnUpgrade,
     },
+    Upstream(Response<ResponseBody>),
 }
 
-/// An answer of our own, and what the access log calls it.
-type OwnAnswer = (Response<Full<Bytes>>, &'static str);
+impl Answer {
+    fn into_response(self, worker: &Worker, in_flight: InFlight) -> Response<ReplyBody> {
+        match self {
+            Self::Own(response) => response.map(|body| ReplyBody::own(body, in_flight)),
+            Self::Tunnel {
+                response,
+                client,
+                upstream,
+            } => {
+                let tunnel = Tunnel {
+                    client,
+                    upstream,
+                    in_flight,
+                };
+                // Ends with either side, or when the worker closes all tunnels.
+                tokio::task::spawn_local(tunnel.run(worker.tunnels_closing()));
+                response.map(|()| ReplyBody::tunnel())
+            }
+            Self::Upstream(response) => response.map(|body| ReplyBody::upstream(body, in_flight)),
+        }
+    }
+}
 
 fn find(worker: &Worker, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue), Problem> {
     if head.method == Method::CONNECT {
@@ -130,40 +127,37 @@ fn find(worker: &Worker, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue)
     }
 }
 
-async fn serve(
-    visitor: &Visitor,
-    local: &LocalService,
-    asked: Asked,
-) -> Result<(Answer, &'static str), OwnAnswer> {
+async fn serve(visitor: &Visitor, local: &LocalService, asked: Asked) -> Judged {
     let admission = match admit(&local.service.price, &asked.head, visitor.client).await {
         Ok(admission) => admission,
         Err(declined) => {
             linger::discard(&asked.head, asked.body);
-            return Err(decline(local, asked.form, declined));
+            return decline(local, asked.form, declined);
         }
     };
     let form = asked.form;
-    let verdict = admission.verdict();
     match forward(visitor, local, &admission, asked).await {
-        Ok(answer) => Ok((answer, verdict)),
-        Err(problem) => Err((problem.into_response(form), problem.verdict())),
+        Ok(answer) => (answer, admission.verdict()),
+        Err(problem) => own(problem, form),
     }
 }
 
+fn own(problem: Problem, form: Form) -> Judged {
+    (Answer::Own(problem.into_response(form)), problem.verdict())
+}
+
 /// Answers for the gate what it does not admit.
-fn decline(local: &LocalService, form: Form, declined: Declined) -> OwnAnswer {
+fn decline(local: &LocalService, form: Form, declined: Declined) -> Judged {
     let (refusal, style) = match declined {
-        Declined::Preflight(answer) => return (answer, "preflight"),
+        Declined::Preflight(answer) => return (Answer::Own(answer), "preflight"),
         Declined::Refused { refusal, style } => (refusal, style),
     };
     local.stats.refused(refusal.code());
     if matches!(refusal, Refusal::PaymentRequired(_)) {
         local.stats.challenges.up();
     }
-    (
-        respond::refuse(&refusal, form, style),
-        refusal.code().as_str(),
-    )
+    let response = respond::refuse(&refusal, form, style);
+    (Answer::Own(response), refusal.code().as_str())
 }
 
 /// Sends an admitted request to the service's upstream.

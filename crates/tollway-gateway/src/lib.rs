@@ -8,16 +8,18 @@
 //! |---|---|
 //! | What must be known before starting? | [`GatewayConfig`] |
 //! | How is it started and stopped? | [`Gateway`], [`Running`] |
-//! | What does one core do? | `worker`, `connections` |
+//! | What does one core do? | `worker` |
+//! | What does one client connection go through? | `visitor`, `connections` |
 //! | What happens to one request? | `exchange` |
 //! | Which service is it for? | `route` |
 //! | May it pass? | `admit`, over [`tollway_server::Gate`] |
 //! | Which headers cross? | `forward` |
 //! | Which connection carries it on? | `upstream` |
 //! | What does the client get? | `reply` |
-//! | How is it all doing? | `telemetry`, `admin` |
+//! | How is it all doing? | `telemetry`, `access`, `admin` |
 #![forbid(unsafe_code)]
 
+mod access;
 mod admin;
 mod admit;
 mod call;
@@ -35,6 +37,7 @@ mod telemetry;
 mod tls;
 mod upgrade;
 mod upstream;
+mod visitor;
 mod worker;
 
 pub use config::{GatewayConfig, Limits, Price, ServiceConfig, TlsListener};

@@ -1,18 +1,15 @@
-//! What happened, in numbers and in one line per request?
+//! What happened, in numbers?
 //!
 //! Every worker counts in cells of its own, which no other thread writes; they are added
-//! up when somebody asks. A request therefore costs a handful of uncontended additions. The
-//! access log is off unless the target `tollway::access` is enabled at `debug`, and says
-//! nothing of queries, credentials or bodies.
+//! up when somebody asks. A request therefore costs a handful of uncontended additions.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
-use http::request::Parts;
 use tollway_server::ReasonCode;
 
 /// All counters of a gateway.
@@ -213,51 +210,6 @@ impl Histogram {
             counter.up();
         }
         self.sum_micros.add(micros);
-    }
-}
-
-/// One request, as the access log writes it; `None` inside while the log is off.
-#[derive(Debug)]
-pub(crate) struct AccessLine(Option<Box<Asked>>);
-
-#[derive(Debug)]
-struct Asked {
-    method: http::Method,
-    path: String,
-}
-
-impl AccessLine {
-    /// Notes what was asked, if anybody is going to read it.
-    pub(crate) fn begin(head: &Parts) -> Self {
-        let is_read = tracing::enabled!(target: "tollway::access", tracing::Level::DEBUG);
-        Self(is_read.then(|| {
-            Box::new(Asked {
-                method: head.method.clone(),
-                path: head.uri.path().to_owned(),
-            })
-        }))
-    }
-
-    /// Writes the line when the head of the response is known.
-    pub(crate) fn end(
-        self,
-        status: StatusCode,
-        began: Instant,
-        service: &str,
-        verdict: &'static str,
-    ) {
-        let Some(asked) = self.0 else {
-            return;
-        };
-        tracing::debug!(
-            target: "tollway::access",
-            method = asked.method.as_str(),
-            path = asked.path,
-            status = status.as_u16(),
-            latency_us = began.elapsed().as_micros(),
-            service,
-            verdict,
-        );
     }
 }
 

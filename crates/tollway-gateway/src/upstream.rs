@@ -6,6 +6,7 @@
 
 mod connect;
 mod pool;
+mod shared;
 mod wire;
 
 use std::fmt;

@@ -5,8 +5,6 @@
 //! there is no lock to wait for and nothing to hand over.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
@@ -14,27 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_rustls::TlsAcceptor;
-use tollway_server::Client;
 
 use crate::config::Limits;
 use crate::connections::Connections;
-use crate::exchange::{self, Visitor};
-use crate::forward::Introduction;
 use crate::route::{Routes, Service};
-use crate::sniff::{self, Protocol};
 use crate::telemetry::{CoreStats, Telemetry};
-use crate::tls;
 use crate::upstream::{Pool, PoolLimits};
+use crate::visitor::{Machinery, Port, Visitor};
 
 /// What a worker is told to do. Dropping the sender stops it at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -131,8 +120,7 @@ pub(crate) struct Worker {
     telemetry: Arc<Telemetry>,
     pub(crate) unrouted: Arc<CoreStats>,
     tunnels_closing: watch::Sender<bool>,
-    http1: http1::Builder,
-    http2: http2::Builder<LocalExecutor>,
+    pub(crate) machinery: Machinery,
 }
 
 impl Worker {
@@ -149,8 +137,7 @@ impl Worker {
             unrouted: plan.telemetry.unrouted().core(plan.index),
             telemetry: plan.telemetry,
             tunnels_closing,
-            http1: http1_machinery(&plan.limits),
-            http2: http2_machinery(&plan.limits),
+            machinery: Machinery::new(&plan.limits),
             limits: plan.limits,
         });
         let mut acceptors = Vec::new();
@@ -211,19 +198,8 @@ impl Worker {
 
     async fn attend(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, port: Port) {
         let connection = self.connections.open();
-        let visitor = Rc::new(Visitor {
-            client: Client::at(peer.ip().to_canonical()),
-            introduction: introduction(peer, &port),
-            connection: Rc::clone(&connection),
-            worker: self,
-        });
-        let life = async {
-            match port {
-                Port::Plain => visitor.speak_plainly(stream).await,
-                Port::Tls(acceptor) => visitor.speak_privately(stream, acceptor).await,
-            }
-        };
-        connection.live(life).await;
+        let visitor = Visitor::new(self, Rc::clone(&connection), peer, &port);
+        connection.live(visitor.visit(stream, port)).await;
     }
 
     /// Once a second: lets idle connections go, on both sides.
@@ -242,66 +218,6 @@ impl Worker {
             }
         }
     }
-}
-
-impl Visitor {
-    async fn speak_plainly(self: Rc<Self>, stream: TcpStream) {
-        // A client that leaves before saying anything is no event.
-        if let Ok((protocol, stream)) = sniff::sniff(stream).await {
-            self.speak(protocol, stream).await;
-        }
-    }
-
-    async fn speak_privately(self: Rc<Self>, stream: TcpStream, acceptor: TlsAcceptor) {
-        match acceptor.accept(stream).await {
-            Ok(stream) => {
-                let chosen = stream.get_ref().1.alpn_protocol();
-                let is_http2 = chosen == Some(tls::ALPN_HTTP2);
-                let protocol = if is_http2 {
-                    Protocol::Http2
-                } else {
-                    Protocol::Http1
-                };
-                self.speak(protocol, stream).await;
-            }
-            Err(error) => tracing::debug!(%error, "TLS was not agreed on"),
-        }
-    }
-
-    async fn speak<S>(self: Rc<Self>, protocol: Protocol, stream: S)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let visitor = Rc::clone(&self);
-        let service = service_fn(move |request| {
-            let visitor = Rc::clone(&visitor);
-            async move { Ok::<_, Infallible>(exchange::answer(visitor, request).await) }
-        });
-        let stream = TokioIo::new(stream);
-        let served = match protocol {
-            Protocol::Http1 => {
-                let machinery = self.worker.http1.serve_connection(stream, service);
-                let finish = http1::UpgradeableConnection::graceful_shutdown;
-                self.connection
-                    .serve(machinery.with_upgrades(), finish)
-                    .await
-            }
-            Protocol::Http2 => {
-                let machinery = self.worker.http2.serve_connection(stream, service);
-                let finish = http2::Connection::graceful_shutdown;
-                self.connection.serve(machinery, finish).await
-            }
-        };
-        if let Err(error) = served {
-            tracing::debug!(%error, "a client connection broke off");
-        }
-    }
-}
-
-#[derive(Clone)]
-enum Port {
-    Plain,
-    Tls(TlsAcceptor),
 }
 
 /// One worker's view of the routes.
@@ -348,52 +264,6 @@ impl From<&Limits> for PoolLimits {
     }
 }
 
-/// Runs the tasks of HTTP/2 connections on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, task: F) {
-        spawn_local(async move {
-            task.await;
-        });
-    }
-}
-
-fn http1_machinery(limits: &Limits) -> http1::Builder {
-    let mut machinery = http1::Builder::new();
-    machinery
-        // `Connections` does this for all connections with one clock.
-        .header_read_timeout(None)
-        .max_header_size(limits.head_max_bytes);
-    machinery
-}
-
-fn http2_machinery(limits: &Limits) -> http2::Builder<LocalExecutor> {
-    let mut machinery = http2::Builder::new(LocalExecutor);
-    machinery
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(limits.head_max_bytes).unwrap_or(u32::MAX));
-    machinery
-}
-
-fn introduction(peer: SocketAddr, port: &Port) -> Introduction {
-    let address = peer.ip().to_canonical().to_string();
-    Introduction {
-        // An address is always a readable header.
-        address: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
-        scheme: HeaderValue::from_static(match port {
-            Port::Plain => "http",
-            Port::Tls(_) => "https",
-        }),
-    }
-}
-
 /// The rest, such as running out of file descriptors, will be back with the next.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -405,7 +275,3 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 const TICK: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What one stream may send ahead of its upstream, and all streams of a connection together.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-const STREAMS_MAX: u32 = 256;

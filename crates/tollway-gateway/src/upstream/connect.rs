@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::{Target, Upload};
 use crate::listener;
 use crate::tls::{self, ClientTls, Offered};
-use crate::worker::LocalExecutor;
+use crate::visitor::LocalExecutor;
 
 /// A fresh connection, ready for its first request.
 pub(super) enum Connected {

@@ -16,14 +16,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, Shared};
 use http::{Request, StatusCode, Uri, Version, header};
 use http_body::Body;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 
 use super::Target;
 use super::connect::{ConnectError, Connected, connect};
+use super::shared::{Http2Sender, SharedConnection, StreamGuard};
 use super::wire::{Progress, Response, ResponseBody, Upload};
 use crate::admit::Admission;
 use crate::call::Call;
@@ -163,7 +162,8 @@ impl Pool {
             Connected::Http2(sender) => {
                 self.chose_http2.set(true);
                 let shared = self.adopt(sender.clone());
-                self.try_http2(sender, shared.lease(), request).await
+                self.try_http2(sender, Lease::Shared(shared.join()), request)
+                    .await
             }
         };
         sent.map_err(Failed::into_error)
@@ -178,8 +178,8 @@ impl Pool {
         loop {
             attempts_left = attempts_left.saturating_sub(1);
             let shared = self.least_loaded();
-            let lease = shared.lease();
-            let sender = match shared.sender.clone().await {
+            let lease = Lease::Shared(shared.join());
+            let sender = match shared.sender().await {
                 Ok(sender) => sender,
                 Err(error) => {
                     self.forget(&shared);
@@ -287,13 +287,13 @@ impl Pool {
         shared.retain(|connection| !connection.is_dead());
         let best = shared
             .iter()
-            .min_by_key(|connection| connection.streams.get())
+            .min_by_key(|connection| connection.streams())
             .cloned();
         let is_full = shared.len() >= self.limits.h2_max;
         match best {
-            Some(best) if is_full || best.streams.get() < STREAMS_BEFORE_ANOTHER => best,
+            Some(best) if is_full || best.streams() < STREAMS_BEFORE_ANOTHER => best,
             _ => {
-                let fresh = SharedConnection::new(self.open_http2().boxed_local());
+                let fresh = SharedConnection::new(self.open_http2());
                 shared.push(Rc::clone(&fresh));
                 fresh
             }
@@ -314,7 +314,7 @@ impl Pool {
     /// Shares a connection that turned out to speak HTTP/2. Beyond the bound it serves
     /// the request it was opened for and is then dropped.
     fn adopt(&self, sender: Http2Sender) -> Rc<SharedConnection> {
-        let fresh = SharedConnection::new(std::future::ready(Ok(sender)).boxed_local());
+        let fresh = SharedConnection::new(std::future::ready(Ok(sender)));
         let mut shared = self.shared.borrow_mut();
         if shared.len() < self.limits.h2_max {
             shared.push(Rc::clone(&fresh));
@@ -393,44 +393,6 @@ struct Idle {
     since: Instant,
 }
 
-/// An HTTP/2 connection, open or being opened.
-struct SharedConnection {
-    sender: Shared<LocalBoxFuture<'static, Result<Http2Sender, ConnectError>>>,
-    streams: Cell<usize>,
-}
-
-impl SharedConnection {
-    fn new(opening: LocalBoxFuture<'static, Result<Http2Sender, ConnectError>>) -> Rc<Self> {
-        Rc::new(Self {
-            sender: opening.shared(),
-            streams: Cell::new(0),
-        })
-    }
-
-    fn lease(self: &Rc<Self>) -> Lease {
-        self.streams.set(self.streams.get().saturating_add(1));
-        Lease::Shared(StreamGuard(Rc::clone(self)))
-    }
-
-    fn is_dead(&self) -> bool {
-        match self.sender.peek() {
-            Some(Ok(sender)) => sender.is_closed(),
-            Some(Err(_)) => true,
-            None => false,
-        }
-    }
-}
-
-impl std::fmt::Debug for SharedConnection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedConnection")
-            .field("streams", &self.streams)
-            .finish_non_exhaustive()
-    }
-}
-
-type Http2Sender = http2::SendRequest<Upload>;
-
 /// The use of a connection for one exchange.
 #[derive(Debug)]
 pub(super) enum Lease {
@@ -458,16 +420,6 @@ impl Lease {
                 }
             });
         }
-    }
-}
-
-/// One stream on a shared connection.
-#[derive(Debug)]
-pub(super) struct StreamGuard(Rc<SharedConnection>);
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get().saturating_sub(1));
     }
 }
 
