@@ -1,12 +1,14 @@
 //! A private Lightning network in one process: real nodes, real invoices, worthless coins.
 //!
 //! [`Sandbox`] starts it: a regtest [`chain`], and two nodes with channels between them,
-//! each with a [`wallet`] whose terms are LND's.
+//! each with a [`wallet`] whose terms are LND's. [`lnd`] puts an LND-compatible API in front
+//! of each wallet.
 //!
 //! Only regtest exists here. Nothing in this crate can reach, or be configured for, a
 //! network where coins have a price.
 
 pub mod chain;
+pub mod lnd;
 mod network;
 mod node;
 mod poison;

@@ -1,0 +1,64 @@
+//! What does a wallet answer to LND's calls?
+//!
+//! Each call is here once; gRPC and REST both end up in it. Checks come in LND's order and
+//! fail in LND's words, because programs written for LND match on both.
+
+mod amount;
+mod bech32;
+mod feature;
+mod invoice;
+mod lightning;
+mod page;
+mod payment;
+mod payreq;
+mod report;
+mod route;
+mod router;
+mod state;
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::watch;
+use tonic::Status;
+
+use crate::wallet::Wallet;
+
+/// One wallet, answering as an LND node would.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    wallet: Wallet,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Node {
+    /// Answers for `wallet` until `stopping` turns true or its sender is gone.
+    pub(crate) const fn new(wallet: Wallet, stopping: watch::Receiver<bool>) -> Self {
+        Self { wallet, stopping }
+    }
+
+    /// A stream of answers that ends, without an error, when the node stops.
+    fn until_stopped<T>(
+        &self,
+        answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> Answers<T> {
+        let mut stopping = self.stopping.clone();
+        Box::pin(answers.take_until(async move {
+            // An error means the sender is gone, which is stopping too.
+            let _gone = stopping.wait_for(|stopping| *stopping).await;
+        }))
+    }
+}
+
+/// The answers of a streaming call.
+pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// LND reports nearly every refusal under this one code, and the reason as its text.
+fn refused(reason: impl ToString) -> Status {
+    Status::unknown(reason.to_string())
+}
+
+/// A number as the signed field it goes into; LND's own numbers never get that large.
+fn int64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,165 @@
+//! Which call is this, may its caller make it, and who answers?
+//!
+//! The one way into [`Node`]: gRPC and REST both come through here, so neither can forget to
+//! ask for a macaroon.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use time::OffsetDateTime;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, StdError};
+
+use super::api::Node;
+use super::bakery::Bakery;
+use super::caveats::Caller;
+use super::generated::lnrpc::lightning_server::LightningServer;
+use super::generated::lnrpc::state_server::StateServer;
+use super::generated::routerrpc::router_server::RouterServer;
+use super::generated::verrpc::versioner_server::VersionerServer;
+use super::hex;
+use super::permissions::{self, Access};
+use crate::wallet::Clock;
+
+/// Every call of one wallet's API, guarded.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    bakery: Arc<Bakery>,
+    clock: Clock,
+    lightning: LightningServer<Node>,
+    router: RouterServer<Node>,
+    state: StateServer<Node>,
+    versioner: VersionerServer<Node>,
+}
+
+impl Calls {
+    /// Lets callers with macaroons of `bakery` at `node`.
+    pub(crate) fn new(node: Node, bakery: Bakery, clock: Clock) -> Self {
+        let node = Arc::new(node);
+        Self {
+            bakery: Arc::new(bakery),
+            clock,
+            lightning: LightningServer::from_arc(Arc::clone(&node))
+                .max_decoding_message_size(MESSAGE_MAX),
+            router: RouterServer::from_arc(Arc::clone(&node))
+                .max_decoding_message_size(MESSAGE_MAX),
+            state: StateServer::from_arc(Arc::clone(&node)).max_decoding_message_size(MESSAGE_MAX),
+            versioner: VersionerServer::from_arc(node).max_decoding_message_size(MESSAGE_MAX),
+        }
+    }
+
+    /// Answers one gRPC request from `ip`.
+    pub(crate) async fn answer<B>(mut self, request: Request<B>, ip: IpAddr) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        let call = request.uri().path();
+        if let Err(refused) = self.admit(call, request.headers(), ip) {
+            return refused.into_http();
+        }
+        let Ok(answer) = match service(call) {
+            Some(LIGHTNING) => self.lightning.call(request).await,
+            Some(ROUTER) => self.router.call(request).await,
+            Some(STATE) => self.state.call(request).await,
+            Some(VERSIONER) => self.versioner.call(request).await,
+            Some(_) | None => Ok::<_, Infallible>(unserved(call).into_http()),
+        };
+        answer
+    }
+
+    fn admit(&self, call: &str, headers: &HeaderMap, ip: IpAddr) -> Result<(), Status> {
+        let needed = match permissions::access(call) {
+            None => return Err(unserved(call)),
+            Some(Access::Open) => return Ok(()),
+            Some(Access::Granted(needed)) => needed,
+        };
+        let macaroon = presented(headers)?;
+        let caller = Caller {
+            ip,
+            now: self.now(),
+        };
+        self.bakery
+            .authorize(&macaroon, call, needed, caller)
+            .map_err(|refusal| Status::unknown(refusal.to_string()))
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        let since_epoch = self.clock.since_epoch();
+        let since_epoch = time::Duration::try_from(since_epoch).unwrap_or(time::Duration::MAX);
+        OffsetDateTime::UNIX_EPOCH.saturating_add(since_epoch)
+    }
+}
+
+/// The one macaroon a request carries.
+fn presented(headers: &HeaderMap) -> Result<Vec<u8>, Status> {
+    let mut macaroons = headers.get_all("macaroon").iter();
+    let (Some(text), None) = (macaroons.next(), macaroons.next()) else {
+        let found = headers.get_all("macaroon").iter().count();
+        return Err(Status::unknown(format!("expected 1 macaroon, got {found}")));
+    };
+    hex::decode(text.as_bytes()).map_err(|error| Status::unknown(error.to_string()))
+}
+
+/// What Go's gRPC server says of a call it does not know.
+fn unserved(call: &str) -> Status {
+    let named = call
+        .strip_prefix('/')
+        .and_then(|named| named.rsplit_once('/'));
+    Status::unimplemented(match named {
+        None => format!("malformed method name: {call:?}"),
+        Some((service, method)) if SERVED.contains(&service) => {
+            format!("unknown method {method} for service {service}")
+        }
+        Some((service, _)) => format!("unknown service {service}"),
+    })
+}
+
+fn service(call: &str) -> Option<&str> {
+    let (service, _method) = call.strip_prefix('/')?.rsplit_once('/')?;
+    Some(service)
+}
+
+const LIGHTNING: &str = "lnrpc.Lightning";
+const ROUTER: &str = "routerrpc.Router";
+const STATE: &str = "lnrpc.State";
+const VERSIONER: &str = "verrpc.Versioner";
+const SERVED: [&str; 4] = [LIGHTNING, ROUTER, STATE, VERSIONER];
+
+/// Far more than any request needs; LND's clients send a few kilobytes at most.
+pub(crate) const MESSAGE_MAX: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unserved_calls_are_named_as_go_names_them() {
+        for (call, text) in [
+            (
+                "/lnrpc.Lightning/NoSuch",
+                "unknown method NoSuch for service lnrpc.Lightning",
+            ),
+            ("/no.Such/Thing", "unknown service no.Such"),
+            ("/nothing", "malformed method name: \"/nothing\""),
+        ] {
+            assert_eq!(unserved(call).message(), text);
+        }
+    }
+
+    #[test]
+    fn exactly_one_macaroon_is_expected() {
+        let mut headers = HeaderMap::new();
+        let refusal = |headers: &HeaderMap| presented(headers).unwrap_err().message().to_owned();
+
+        assert_eq!(refusal(&headers), "expected 1 macaroon, got 0");
+        headers.append("macaroon", "00".parse().unwrap());
+        assert_eq!(presented(&headers).unwrap(), [0]);
+        headers.append("macaroon", "00".parse().unwrap());
+        assert_eq!(refusal(&headers), "expected 1 macaroon, got 2");
+    }
+}

@@ -1,0 +1,206 @@
+//! Which call needs which permission, and which macaroon file grants what?
+//!
+//! Both tables say what LND 0.20 says, for the calls served here. A call without a row is not
+//! served, so nothing can be reached that nobody decided about.
+
+/// Something a macaroon allows, as LND writes it: `invoices:read`.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Operation {
+    /// What is acted on.
+    pub(crate) entity: &'static str,
+    /// What is done to it.
+    pub(crate) action: &'static str,
+}
+
+/// What a call asks of its caller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Access {
+    /// A macaroon granting this.
+    Granted(Operation),
+    /// Nothing: clients ask before they have a macaroon.
+    Open,
+}
+
+/// What a call needs, or `None` when it is not served.
+pub(crate) fn access(method: &str) -> Option<Access> {
+    CALLS
+        .iter()
+        .find(|(served, _)| *served == method)
+        .map(|(_, access)| *access)
+}
+
+const fn read(entity: &'static str) -> Operation {
+    let action = "read";
+    Operation { entity, action }
+}
+
+const fn write(entity: &'static str) -> Operation {
+    let action = "write";
+    Operation { entity, action }
+}
+
+const fn generate(entity: &'static str) -> Operation {
+    let action = "generate";
+    Operation { entity, action }
+}
+
+const CALLS: &[(&str, Access)] = &[
+    (
+        "/lnrpc.Lightning/AddInvoice",
+        Access::Granted(write("invoices")),
+    ),
+    (
+        "/lnrpc.Lightning/ChannelBalance",
+        Access::Granted(read("offchain")),
+    ),
+    (
+        "/lnrpc.Lightning/DecodePayReq",
+        Access::Granted(read("offchain")),
+    ),
+    ("/lnrpc.Lightning/GetInfo", Access::Granted(read("info"))),
+    (
+        "/lnrpc.Lightning/ListChannels",
+        Access::Granted(read("offchain")),
+    ),
+    (
+        "/lnrpc.Lightning/ListInvoices",
+        Access::Granted(read("invoices")),
+    ),
+    (
+        "/lnrpc.Lightning/ListPayments",
+        Access::Granted(read("offchain")),
+    ),
+    (
+        "/lnrpc.Lightning/LookupInvoice",
+        Access::Granted(read("invoices")),
+    ),
+    (
+        "/lnrpc.Lightning/SendPaymentSync",
+        Access::Granted(write("offchain")),
+    ),
+    (
+        "/lnrpc.Lightning/SubscribeInvoices",
+        Access::Granted(read("invoices")),
+    ),
+    (
+        "/lnrpc.Lightning/WalletBalance",
+        Access::Granted(read("onchain")),
+    ),
+    ("/lnrpc.State/GetState", Access::Open),
+    ("/lnrpc.State/SubscribeState", Access::Open),
+    (
+        "/routerrpc.Router/EstimateRouteFee",
+        Access::Granted(read("offchain")),
+    ),
+    (
+        "/routerrpc.Router/SendPaymentV2",
+        Access::Granted(write("offchain")),
+    ),
+    (
+        "/routerrpc.Router/TrackPaymentV2",
+        Access::Granted(read("offchain")),
+    ),
+    (
+        "/verrpc.Versioner/GetVersion",
+        Access::Granted(read("info")),
+    ),
+];
+
+/// Every macaroon file LND makes, by its name without `.macaroon`, and what it grants.
+pub(crate) const MACAROONS: &[(&str, &[Operation])] = &[
+    ("admin", ADMIN),
+    ("chainnotifier", &[read("onchain")]),
+    (
+        "invoice",
+        &[
+            read("address"),
+            write("address"),
+            read("invoices"),
+            write("invoices"),
+            read("onchain"),
+        ],
+    ),
+    ("invoices", &[read("invoices"), write("invoices")]),
+    (
+        "readonly",
+        &[
+            read("address"),
+            read("info"),
+            read("invoices"),
+            read("macaroon"),
+            read("message"),
+            read("offchain"),
+            read("onchain"),
+            read("peers"),
+            read("signer"),
+        ],
+    ),
+    ("router", &[read("offchain"), write("offchain")]),
+    ("signer", &[generate("signer"), read("signer")]),
+    (
+        "walletkit",
+        &[
+            read("address"),
+            write("address"),
+            read("onchain"),
+            write("onchain"),
+        ],
+    ),
+];
+
+/// Sorted, as every list here is: LND bakes operations in that order.
+pub(crate) const ADMIN: &[Operation] = &[
+    read("address"),
+    write("address"),
+    read("info"),
+    write("info"),
+    read("invoices"),
+    write("invoices"),
+    generate("macaroon"),
+    read("macaroon"),
+    write("macaroon"),
+    read("message"),
+    write("message"),
+    read("offchain"),
+    write("offchain"),
+    read("onchain"),
+    write("onchain"),
+    read("peers"),
+    write("peers"),
+    generate("signer"),
+    read("signer"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_nobody_decided_about_is_not_served() {
+        for method in [
+            "/lnrpc.Lightning/SendCoins",
+            "/lnrpc.Lightning/getinfo",
+            "/lnrpc.Lightning/",
+            "",
+        ] {
+            assert_eq!(access(method), None, "{method}");
+        }
+    }
+
+    #[test]
+    fn every_list_is_in_the_order_lnd_bakes() {
+        for (name, operations) in MACAROONS {
+            assert!(operations.is_sorted(), "{name}");
+        }
+        assert!(CALLS.is_sorted_by_key(|(method, _)| *method));
+    }
+
+    #[test]
+    fn the_admin_macaroon_opens_every_call() {
+        for (method, access) in CALLS {
+            if let Access::Granted(operation) = access {
+                assert!(ADMIN.contains(operation), "{method}");
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The same calls, as JSON over HTTP.
+//!
+//! A request is translated into the message its call takes, sent through [`Calls`] like any
+//! gRPC request, and the answers are translated back: what LND's REST proxy does. Nothing
+//! here knows any call but by its description, and the table in `routes` is the only list.
+
+mod json;
+mod local;
+mod reply;
+mod request;
+mod routes;
+
+use std::net::IpAddr;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use self::local::Local;
+use self::routes::{Found, Route};
+use super::calls::Calls;
+use super::generated::DESCRIPTORS;
+
+/// REST in front of [`Calls`].
+#[derive(Clone, Debug)]
+pub(crate) struct Rest {
+    descriptors: DescriptorPool,
+}
+
+impl Rest {
+    /// Reads the descriptions of all calls.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptions generated into this crate are unreadable; they never are.
+    pub(crate) fn new() -> Result<Self, prost_reflect::DescriptorError> {
+        let descriptors = DescriptorPool::decode(DESCRIPTORS)?;
+        Ok(Self { descriptors })
+    }
+
+    /// Answers one HTTP request from `ip`.
+    pub(crate) async fn answer(
+        &self,
+        calls: Calls,
+        request: Request<Incoming>,
+        ip: IpAddr,
+    ) -> Response<Body> {
+        let (route, bindings) = match routes::find(request.method(), request.uri().path()) {
+            Found::Route(route, bindings) => (route, bindings),
+            Found::OtherVerb => return reply::error(&Status::unimplemented("Method Not Allowed")),
+            Found::Nothing => return reply::error(&Status::not_found("Not Found")),
+        };
+        let Some(method) = self.method(route) else {
+            return reply::error(&Status::not_found("Not Found"));
+        };
+        let message = match request::read(route, &method, &bindings, request).await {
+            Ok(message) => message,
+            Err(refused) => return reply::error(&refused),
+        };
+        let local = Local::new(calls, ip);
+        if method.is_server_streaming() {
+            reply::stream(local.stream(route.call, &method, message).await).await
+        } else {
+            reply::unary(local.unary(route.call, &method, message).await)
+        }
+    }
+
+    fn method(&self, route: &Route) -> Option<MethodDescriptor> {
+        let (service, name) = route.call.strip_prefix('/')?.split_once('/')?;
+        let service = self.descriptors.get_service_by_name(service)?;
+        service.methods().find(|method| method.name() == name)
+    }
+}
+
+/// A request that cannot be translated, as LND's proxy reports it.
+fn unreadable(reason: impl Into<String>) -> Status {
+    Status::new(Code::InvalidArgument, reason.into())
+}
