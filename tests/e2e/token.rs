@@ -1,5 +1,4 @@
 //! `tollway token`, through the real binary.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
 

@@ -72,8 +72,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Upstream,
     /// Price of one request, like 10sat or 2500msat.
-    #[arg(long, value_name = "AMOUNT")]
-    pub(crate) price: Msat,
+    #[arg(long, value_name = "AMOUNT", required_unless_present = "free")]
+    pub(crate) price: Option<Msat>,
+    /// Charge nothing: forward every request. Needs no wallet.
+    #[arg(long, conflicts_with = "price")]
+    pub(crate) free: bool,
     /// Who is paid: sandbox:seller, lndconnect://… or a name from the configuration.
     /// Default: the seller of the running sandbox.
     #[arg(long, value_name = "URI")]
@@ -108,6 +111,9 @@ pub(crate) struct ServeArgs {
     /// Challenges one client network may ask for in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) challenges_per_minute: Option<std::num::NonZeroU32>,
+    /// Do not count challenges to clients on this machine: for a proxy that limits in front.
+    #[arg(long)]
+    pub(crate) exempt_loopback: bool,
     /// Answer a failing credential with 401 instead of 402.
     #[arg(long)]
     pub(crate) strict_status: bool,

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use l402::{KeyRing, LsatLine};
-use tollway_gateway::{Gateway, GatewayConfig, Limits, Price, Running, ServiceConfig, TlsListener};
+use l402::{KeyRing, LsatLine, Msat, Network};
+use tollway_gateway::{
+    Addresses, Gateway, GatewayConfig, Limits, Price, Running, ServiceConfig, TlsListener,
+};
 use tollway_lightning::Invoicer;
 use tollway_server::ledger::SqliteLedger;
 use tollway_server::respond::StatusStyle;
-use tollway_server::{ChallengeLimit, Gate, GateSettings, Offer, ServiceName};
+use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Offer, ServiceName};
 
 use crate::cli::ServeArgs;
 use crate::config::Config;
@@ -28,38 +30,13 @@ pub(crate) async fn run(
     places: &Places,
     output: Output,
 ) -> Result<(), Failure> {
-    let sandbox = places.sandbox();
-    let wallets = Wallets {
-        config,
-        sandbox: &sandbox,
+    let sale = match args.price {
+        Some(price) => Some(Sale::open(args, price, config, places).await?),
+        None => None,
     };
-    let wallet = args
-        .wallet
-        .as_deref()
-        .or(config.serve.wallet.as_deref())
-        .unwrap_or(SELLER);
-    let invoicer = wallets.invoicer(wallet).await?;
-    let network = invoicer
-        .network()
-        .await
-        .map_err(|error| Failure::general(format!("wallet `{wallet}`: {error}")))?;
-
-    let running = start(args, invoicer, places).await?;
-    let address = running.addresses().http;
-    let shown = address.map_or_else(|| args.listen.to_string(), |address| address.to_string());
-    output.line(
-        &format!(
-            "serving {} on http://{shown} for {} a token, paid on {network}",
-            args.upstream, args.price
-        ),
-        &serde_json::json!({
-            "http": address,
-            "https": running.addresses().https,
-            "admin": running.addresses().admin,
-            "network": network.name(),
-            "price_msat": args.price.as_msat(),
-        }),
-    );
+    let network = sale.as_ref().map(|sale| sale.network);
+    let running = start(args, sale, places).await?;
+    announce(args, network, running.addresses(), output);
     shutdown::requested().await;
     output.note("stopping: requests under way may finish");
     let stopped = running.stop().await;
@@ -71,28 +48,69 @@ pub(crate) async fn run(
     }
 }
 
-/// Opens the books and the gate, and starts the gateway in front of the upstream.
-async fn start(
-    args: &ServeArgs,
+/// What is sold, and who is paid.
+struct Sale {
+    offer: Offer,
     invoicer: Arc<dyn Invoicer>,
-    places: &Places,
-) -> Result<Running, Failure> {
-    let data_dir = args.data_dir.clone().unwrap_or_else(|| places.gateway());
-    let key = key_file::open_or_make(&data_dir.join("master.key"))?;
-    let ledger_file = data_dir.join("ledger.sqlite");
-    let ledger = SqliteLedger::open(&ledger_file)
-        .map_err(|error| Failure::general(format!("{}: {error}", ledger_file.display())))?;
-    let gate = Gate::open(
-        KeyRing::new(key),
-        invoicer,
-        Arc::new(ledger),
-        settings(args),
-    )
-    .await
-    .map_err(Failure::general)?;
-    let price = Price::Paid {
-        gate: Arc::new(gate),
-        offer: Box::new(offer(args)?),
+    network: Network,
+}
+
+impl Sale {
+    async fn open(
+        args: &ServeArgs,
+        price: Msat,
+        config: &Config,
+        places: &Places,
+    ) -> Result<Self, Failure> {
+        let sandbox = places.sandbox();
+        let wallets = Wallets {
+            config,
+            sandbox: &sandbox,
+        };
+        let wallet = args
+            .wallet
+            .as_deref()
+            .or(config.serve.wallet.as_deref())
+            .unwrap_or(SELLER);
+        let invoicer = wallets.invoicer(wallet).await?;
+        let network = invoicer
+            .network()
+            .await
+            .map_err(|error| Failure::general(format!("wallet `{wallet}`: {error}")))?;
+        Ok(Self {
+            offer: offer(args, price)?,
+            invoicer,
+            network,
+        })
+    }
+
+    /// Opens the books and the gate.
+    async fn price(self, args: &ServeArgs, places: &Places) -> Result<Price, Failure> {
+        let data_dir = args.data_dir.clone().unwrap_or_else(|| places.gateway());
+        let key = key_file::open_or_make(&data_dir.join("master.key"))?;
+        let ledger_file = data_dir.join("ledger.sqlite");
+        let ledger = SqliteLedger::open(&ledger_file)
+            .map_err(|error| Failure::general(format!("{}: {error}", ledger_file.display())))?;
+        let gate = Gate::open(
+            KeyRing::new(key),
+            self.invoicer,
+            Arc::new(ledger),
+            settings(args),
+        )
+        .await
+        .map_err(Failure::general)?;
+        Ok(Price::Paid {
+            gate: Arc::new(gate),
+            offer: Box::new(self.offer),
+        })
+    }
+}
+
+/// Starts the gateway in front of the upstream.
+async fn start(args: &ServeArgs, sale: Option<Sale>, places: &Places) -> Result<Running, Failure> {
+    let price = match sale {
+        Some(sale) => sale.price(args, places).await?,
+        None => Price::Free,
     };
     let config = GatewayConfig {
         http: Some(args.listen),
@@ -112,9 +130,27 @@ async fn start(
     Gateway::start(config).map_err(Failure::general)
 }
 
-fn offer(args: &ServeArgs) -> Result<Offer, Failure> {
+fn announce(args: &ServeArgs, network: Option<Network>, addresses: Addresses, output: Output) {
+    let shown = addresses.http.unwrap_or(args.listen);
+    let terms = match (args.price, network) {
+        (Some(price), Some(network)) => format!("for {price} a token, paid on {network}"),
+        _ => "for free".to_owned(),
+    };
+    output.line(
+        &format!("serving {} on http://{shown} {terms}", args.upstream),
+        &serde_json::json!({
+            "http": addresses.http,
+            "https": addresses.https,
+            "admin": addresses.admin,
+            "network": network.map(Network::name),
+            "price_msat": args.price.map_or(0, Msat::as_msat),
+        }),
+    );
+}
+
+fn offer(args: &ServeArgs, price: Msat) -> Result<Offer, Failure> {
     let service: ServiceName = args.service.parse().map_err(Failure::usage)?;
-    let mut offer = Offer::new(service, args.price).map_err(Failure::usage)?;
+    let mut offer = Offer::new(service, price).map_err(Failure::usage)?;
     if let Some(secs) = args.valid_for {
         offer = offer.with_validity_secs(secs);
     }
@@ -125,15 +161,8 @@ fn offer(args: &ServeArgs) -> Result<Offer, Failure> {
 }
 
 fn settings(args: &ServeArgs) -> GateSettings {
-    let usual = ChallengeLimit::default();
     GateSettings {
-        challenge_limit: args
-            .challenges_per_minute
-            .map_or(usual, |per_minute| ChallengeLimit {
-                per_minute,
-                burst: usual.burst.max(per_minute),
-                ..usual
-            }),
+        challenge_limit: challenge_limit(args),
         lsat: if args.no_lsat {
             LsatLine::Omit
         } else {
@@ -145,6 +174,22 @@ fn settings(args: &ServeArgs) -> GateSettings {
             StatusStyle::Lenient402
         },
         ..GateSettings::default()
+    }
+}
+
+fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
+    let usual = ChallengeLimit::default();
+    let per_minute = args.challenges_per_minute.unwrap_or(usual.per_minute);
+    ChallengeLimit {
+        per_minute,
+        burst: args
+            .challenges_per_minute
+            .map_or(usual.burst, |chosen| chosen.max(usual.burst)),
+        loopback: if args.exempt_loopback {
+            Loopback::Exempt
+        } else {
+            Loopback::Limited
+        },
     }
 }
 

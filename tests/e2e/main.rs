@@ -1,0 +1,15 @@
+//! The real binary, over real sockets and a real Lightning network.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests: what goes wrong here fails"
+)]
+
+mod buy;
+mod crash;
+mod demo;
+mod support;
+mod token;

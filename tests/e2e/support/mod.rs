@@ -1,0 +1,226 @@
+//! A whole market in one test: a real Lightning network, an API worth paying for, and the
+//! real `tollway` binary as gateway and as client. Every port is any free one, every file
+//! in a folder of the test's own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tollway_lightning::Payer;
+use tollway_lightning::lnd::{Lnd, LndConnect};
+use tollway_sandbox::lnd::directory::SandboxFile;
+use tollway_sandbox::lnd::front::LndFront;
+use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus};
+use tollway_sandbox::{Sandbox, SandboxConfig};
+
+/// Two funded wallets behind LND's API, where the binary looks for `sandbox:…`.
+#[derive(Debug)]
+pub struct Market {
+    home: TempDir,
+    sandbox: Sandbox,
+    fronts: Vec<LndFront>,
+}
+
+impl Market {
+    pub async fn open() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("sandbox");
+        let sandbox = Sandbox::start(SandboxConfig::new(dir.clone()))
+            .await
+            .unwrap();
+        let mut fronts = Vec::new();
+        for wallet in sandbox.wallets() {
+            fronts.push(LndFront::start(wallet, &dir, 0).await.unwrap());
+        }
+        SandboxFile::new(&fronts).write(&dir).unwrap();
+        Self {
+            home,
+            sandbox,
+            fronts,
+        }
+    }
+
+    /// What `TOLLWAY_HOME` is set to.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Where the paying client keeps its journal and tokens.
+    pub fn client_dir(&self) -> PathBuf {
+        self.home.path().join("client")
+    }
+
+    /// Everything the buyer's wallet has paid.
+    pub fn settled_payments(&self) -> Vec<PaymentRecord> {
+        let all = self.sandbox.buyer().payments(0, usize::MAX);
+        all.into_iter()
+            .filter(|payment| matches!(payment.status, PaymentStatus::Succeeded { .. }))
+            .collect()
+    }
+
+    /// Waits until no payment of the buyer's is under way.
+    pub async fn payments_at_rest(&self) {
+        let buyer = self.sandbox.buyer();
+        for payment in buyer.payments(0, usize::MAX) {
+            if let Some(watch) = buyer.watch_payment(&payment.hash) {
+                watch.ended().await;
+            }
+        }
+    }
+
+    /// The buyer's wallet, as the binary reaches it.
+    pub fn payer(&self) -> Arc<dyn Payer> {
+        let buyer = self
+            .fronts
+            .iter()
+            .find(|front| front.name() == "buyer")
+            .unwrap();
+        let connect = LndConnect::parse(buyer.access().uri.expose()).unwrap();
+        Arc::new(Lnd::new(&connect).unwrap().payer())
+    }
+
+    /// Takes both wallets away.
+    pub async fn close_wallets(&mut self) {
+        for front in self.fronts.drain(..) {
+            front.stop().await;
+        }
+    }
+
+    /// `tollway` with these arguments, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollway"));
+        command
+            .args(arguments)
+            .env("TOLLWAY_HOME", self.home.path())
+            .env_remove("TOLLWAY_LOG");
+        command
+    }
+
+    /// Runs `tollway` to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// Starts `tollway serve` in front of an upstream.
+    pub async fn serve(&self, upstream: SocketAddr, arguments: &[&str]) -> Gateway {
+        let upstream = format!("http://{upstream}");
+        let usual = [
+            "serve",
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            &upstream,
+            "--price",
+            "10sat",
+        ];
+        let mut command = self.command(&[&usual, arguments].concat());
+        tokio::task::spawn_blocking(move || Gateway::start(&mut command))
+            .await
+            .unwrap()
+    }
+}
+
+/// A running `tollway serve`, killed when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Gateway {
+    fn start(command: &mut Command) -> Self {
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = said["http"].as_str().unwrap().parse().unwrap();
+        Self { process, address }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks it to stop and answers with its exit code.
+    pub async fn stop(mut self) -> Option<i32> {
+        let killed = Command::new("kill")
+            .args(["-TERM", &self.process.id().to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+        tokio::task::spawn_blocking(move || self.process.wait().unwrap().code())
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Gone already when the test stopped it.
+        let _gone = self.process.kill();
+        let _gone = self.process.wait();
+    }
+}
+
+/// An API that answers every request with its method, path, body and headers, as JSON.
+pub async fn echo_api() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // A client that goes away is none of the API's business.
+                let _closed = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service_fn(echo))
+                    .await;
+            });
+        }
+    });
+    address
+}
+
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let headers: Vec<String> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let seen = serde_json::json!({
+        "method": parts.method.as_str(),
+        "path": parts.uri.path(),
+        "body": String::from_utf8_lossy(&body),
+        "headers": headers,
+    });
+    Ok(Response::new(Full::from(seen.to_string())))
+}
+
+/// Standard output of a command that succeeded.
+pub fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
