@@ -1,21 +1,28 @@
 //! gRPC: calls, streams, statuses and trailers.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use l402::Scheme;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tollway_gateway::Price;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, empty};
 use crate::support::echo::echo_client::EchoClient;
 use crate::support::echo::echo_server::{Echo, EchoServer};
 use crate::support::echo::{EchoReply, EchoRequest};
@@ -184,6 +191,62 @@ async fn many_calls_at_once_are_all_answered() {
     let replies = support::soon(futures_util::future::join_all(calls)).await;
 
     assert!(replies.iter().all(|(said, reply)| said == reply));
+}
+
+#[tokio::test]
+async fn calls_share_connections_until_there_are_many() {
+    for (calls, connections_expected) in [(20, 1), (33, 2), (300, 4)] {
+        let (connections, arrived) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let running = support::start(
+            Price::Free,
+            silent(Arc::clone(&connections), &arrived).await,
+        );
+        // A client of its own for every few calls: each may only have so many at once.
+        let mut open = Vec::new();
+        for call in 0..calls {
+            if call % 100 == 0 {
+                open.push((Client::h2c(support::http(&running)).await, Vec::new()));
+            }
+            let (client, sent) = open.last_mut().unwrap();
+            let Client::Http2(sender) = client else {
+                unreachable!("it was opened as HTTP/2");
+            };
+            let request = Request::post("http://localhost/tollway.test.Echo/Any")
+                .header("content-type", "application/grpc");
+            sent.push(sender.send_request(request.body(empty()).unwrap()));
+        }
+        let waiting = open.into_iter().flat_map(|(_, sent)| sent);
+        let waiting = tokio::spawn(futures_util::future::join_all(waiting));
+
+        let all = support::soon(arrived.acquire_many(calls)).await.unwrap();
+
+        assert_eq!(
+            connections.load(Ordering::SeqCst),
+            connections_expected,
+            "{calls} calls"
+        );
+        drop(all);
+        waiting.abort();
+    }
+}
+
+/// An upstream that counts its connections, announces each call, and answers none.
+async fn silent(connections: Arc<AtomicUsize>, arrived: &Arc<Semaphore>) -> SocketAddr {
+    let arrived = Arc::clone(arrived);
+    upstream::accept(move |stream| {
+        connections.fetch_add(1, Ordering::SeqCst);
+        let arrived = Arc::clone(&arrived);
+        async move {
+            let service = service_fn(move |_| {
+                arrived.add_permits(1);
+                std::future::pending::<Result<Response<upstream::Body>, Infallible>>()
+            });
+            let _ended = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        }
+    })
+    .await
 }
 
 /// A gateway selling an echo, and a client of it.
