@@ -7,7 +7,11 @@
     reason = "a program for developers: what it has to say goes to the terminal"
 )]
 
+mod bench;
 mod codegen;
+mod crash;
+mod fuzz;
+mod interop;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -18,13 +22,26 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Chore {
+    /// Measures, and prints ratios.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Writes the Rust code generated from proto/.
     Codegen(codegen::Args),
+    /// Kills a paying client at random moments and counts the money.
+    Crash(crash::Args),
+    /// Runs the fuzz targets.
+    Fuzz(fuzz::Args),
+    /// Runs other people's clients and servers against ours.
+    Interop(interop::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Chore::parse() {
+        Chore::Bench(bench) => bench::run(&bench).map_err(Box::<dyn Error>::from),
         Chore::Codegen(args) => codegen::run(&args).map_err(Box::<dyn Error>::from),
+        Chore::Crash(args) => crash::run(&args).map_err(Box::<dyn Error>::from),
+        Chore::Fuzz(args) => fuzz::run(&args).map_err(Box::<dyn Error>::from),
+        Chore::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
