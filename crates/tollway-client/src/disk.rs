@@ -9,11 +9,15 @@ use std::path::Path;
 
 /// Creates a directory and its parents for the owner alone; one that exists is left as it is.
 pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    sync_parent(path)
 }
 
 /// Options that create a file for its owner alone, and never loosen one that exists.
@@ -57,7 +61,10 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(parent) if cfg!(unix) => File::open(parent)?.sync_all(),
+        Some(parent) if cfg!(unix) => {
+            let is_here = parent.as_os_str().is_empty();
+            File::open(if is_here { Path::new(".") } else { parent })?.sync_all()
+        }
         Some(_) | None => Ok(()),
     }
 }

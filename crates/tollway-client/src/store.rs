@@ -4,11 +4,14 @@
 //!
 //! ```text
 //! tokens/https_example.com_443/<payment hash>.json            may be used
+//! tokens/https_example.com_443/<payment hash>.refused         not at these paths, one a line
 //! tokens/https_example.com_443/refused/<payment hash>.json    no longer tried, never deleted
 //! ```
 //!
-//! Files are written whole, flushed and renamed into place, so a reader takes no lock;
-//! writers take turns by a lock file, across processes.
+//! A credential's file is written whole, flushed, renamed into place and never written
+//! again, so a reader takes no lock and nothing learnt later can damage what was paid for.
+//! Writers take turns by a lock file, across processes. Refusals are not flushed: one that
+//! a power cut forgets costs a round trip.
 //!
 //! # Which credential is tried
 //!
@@ -20,7 +23,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
@@ -57,7 +60,7 @@ pub struct StoredToken {
     pub fee: Msat,
     /// When it was bought.
     pub bought_at: UnixSeconds,
-    /// Whether and where it is still tried.
+    /// Whether and where it is still tried. Putting a credential in the store ignores it.
     pub standing: Standing,
 }
 
@@ -120,25 +123,19 @@ impl StoredToken {
         value
     }
 
+    /// True when it was bought for this path or one above it.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        is_path_prefix(&self.path, path)
+    }
+
     fn is_tried_at(&self, path: &str) -> bool {
         match &self.standing {
             Standing::Refused => false,
             Standing::Usable { refused_at } if refused_at.len() >= REFUSED_PATHS_MAX => {
-                is_path_prefix(&self.path, path) && !refused_at.iter().any(|at| at == path)
+                self.covers(path) && !refused_at.iter().any(|at| at == path)
             }
             Standing::Usable { refused_at } => !refused_at.iter().any(|at| at == path),
-        }
-    }
-
-    fn refuse_at(&mut self, path: &str) {
-        match &mut self.standing {
-            Standing::Refused => {}
-            Standing::Usable { .. } if self.path == path => self.standing = Standing::Refused,
-            Standing::Usable { refused_at } => {
-                if refused_at.len() < REFUSED_PATHS_MAX {
-                    refused_at.push(path.to_owned());
-                }
-            }
         }
     }
 }
@@ -155,22 +152,23 @@ impl Store {
         Ok(Self { dir })
     }
 
-    /// Keeps a credential. One that is there already stays as it is.
+    /// Keeps a credential. One that is there already stays as it is, and where it is.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be written and flushed.
     pub fn put(&self, token: &StoredToken) -> Result<(), StoreError> {
         let _turn = self.lock()?;
-        let usable = self.usable_path(&token.origin, &token.payment_hash());
-        let refused = self.refused_path(&token.origin, &token.payment_hash());
-        if usable.exists() || refused.exists() {
+        let hash = token.payment_hash();
+        if self.holds(&token.origin, &hash) {
             return Ok(());
         }
-        match token.standing {
-            Standing::Usable { .. } => write(&usable, token),
-            Standing::Refused => write(&refused, token),
-        }
+        let path = self.usable_path(&token.origin, &hash);
+        let write = || {
+            disk::create_private_dir(&self.origin_dir(&token.origin))?;
+            disk::replace(&path, file::encode(token)?.as_bytes())
+        };
+        write().map_err(|source| io_error(&path, source))
     }
 
     /// The credentials worth trying for a path, best first.
@@ -182,11 +180,11 @@ impl Store {
     /// [`StoreError::Io`] when the directory cannot be read.
     pub fn candidates(&self, origin: &Origin, path: &str) -> Result<Vec<StoredToken>, StoreError> {
         let mut listing = Listing::default();
-        read_dir(&self.origin_dir(origin), &mut listing)?;
+        read_dir(&self.origin_dir(origin), Shelf::Usable, &mut listing)?;
         let mut tokens = listing.tokens;
         tokens.retain(|token| token.origin == *origin && token.is_tried_at(path));
         tokens.sort_by_key(|token| {
-            let matched = is_path_prefix(&token.path, path).then_some(token.path.len());
+            let matched = token.covers(path).then_some(token.path.len());
             Reverse((matched, token.bought_at.as_secs()))
         });
         Ok(tokens)
@@ -205,9 +203,9 @@ impl Store {
         path: &str,
     ) -> Result<bool, StoreError> {
         let candidates = self.candidates(origin, path)?;
-        Ok(candidates.iter().any(|token| {
-            is_path_prefix(&token.path, path) && !known.contains(&token.payment_hash())
-        }))
+        Ok(candidates
+            .iter()
+            .any(|token| token.covers(path) && !known.contains(&token.payment_hash())))
     }
 
     /// Remembers that a credential was refused at a path.
@@ -224,18 +222,15 @@ impl Store {
         let _turn = self.lock()?;
         let usable = self.usable_path(origin, hash);
         // Read again under the lock: another process may have learnt something meanwhile.
-        let Some(mut token) = read_if_there(&usable)? else {
+        let Some(token) = read_if_there(&usable, Shelf::Usable)? else {
             return Ok(());
         };
-        token.refuse_at(path);
-        match token.standing {
-            Standing::Usable { .. } => write(&usable, &token),
-            Standing::Refused => {
-                let refused = self.refused_path(origin, hash);
-                write(&refused, &token)?;
-                disk::remove(&usable).map_err(|source| io_error(&usable, source))
-            }
-        }
+        let noted = if token.path == path {
+            self.set_aside(origin, hash)
+        } else {
+            note_refusal(&usable.with_extension(REFUSED_AT), &token, path)
+        };
+        noted.map_err(|source| io_error(&usable, source))
     }
 
     /// Forgets every refusal of a credential, so that it is tried again.
@@ -245,20 +240,15 @@ impl Store {
     /// [`StoreError`] when that cannot be written; the credential is then as it was.
     pub fn forgive(&self, origin: &Origin, hash: &PaymentHash) -> Result<(), StoreError> {
         let _turn = self.lock()?;
-        let (usable, refused) = (
-            self.usable_path(origin, hash),
-            self.refused_path(origin, hash),
-        );
-        let found = match read_if_there(&usable)? {
-            Some(token) => Some(token),
-            None => read_if_there(&refused)?,
+        let usable = self.usable_path(origin, hash);
+        let refused = self.refused_path(origin, hash);
+        let forgive = || {
+            if refused.exists() {
+                disk::rename(&refused, &usable)?;
+            }
+            disk::remove(&usable.with_extension(REFUSED_AT))
         };
-        let Some(mut token) = found else {
-            return Ok(());
-        };
-        token.standing = Standing::default();
-        write(&usable, &token)?;
-        disk::remove(&refused).map_err(|source| io_error(&refused, source))
+        forgive().map_err(|source| io_error(&usable, source))
     }
 
     /// True when a payment's credential is here, usable or refused.
@@ -277,14 +267,20 @@ impl Store {
         for entry in fs::read_dir(&self.dir).map_err(|source| io_error(&self.dir, source))? {
             let dir = entry.map_err(|source| io_error(&self.dir, source))?.path();
             if dir.is_dir() {
-                read_dir(&dir, &mut listing)?;
-                read_dir(&dir.join(REFUSED_DIR), &mut listing)?;
+                read_dir(&dir, Shelf::Usable, &mut listing)?;
+                read_dir(&dir.join(REFUSED_DIR), Shelf::Refused, &mut listing)?;
             }
         }
         listing
             .tokens
             .sort_by_key(|token| (token.bought_at.as_secs(), token.payment_hash()));
         Ok(listing)
+    }
+
+    fn set_aside(&self, origin: &Origin, hash: &PaymentHash) -> io::Result<()> {
+        let usable = self.usable_path(origin, hash);
+        disk::create_private_dir(&self.origin_dir(origin).join(REFUSED_DIR))?;
+        fs::rename(&usable, self.refused_path(origin, hash))
     }
 
     fn lock(&self) -> Result<File, StoreError> {
@@ -327,33 +323,50 @@ fn is_path_prefix(prefix: &str, path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn write(path: &Path, token: &StoredToken) -> Result<(), StoreError> {
-    let write = || {
-        if let Some(parent) = path.parent() {
-            disk::create_private_dir(parent)?;
-        }
-        disk::replace(path, file::encode(token)?.as_bytes())
-    };
-    write().map_err(|source| io_error(path, source))
+/// Where a credential's file is.
+#[derive(Clone, Copy)]
+enum Shelf {
+    Refused,
+    Usable,
 }
 
-fn read_if_there(path: &Path) -> Result<Option<StoredToken>, StoreError> {
-    match fs::read(path) {
-        Ok(bytes) => read(path, &bytes).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(io_error(path, source)),
+fn note_refusal(list: &Path, token: &StoredToken, path: &str) -> io::Result<()> {
+    match &token.standing {
+        Standing::Usable { refused_at } if refused_at.len() < REFUSED_PATHS_MAX => {
+            let mut file = disk::private_file().append(true).open(list)?;
+            writeln!(file, "{path}")
+        }
+        Standing::Usable { .. } | Standing::Refused => Ok(()),
     }
 }
 
-fn read(path: &Path, bytes: &[u8]) -> Result<StoredToken, StoreError> {
-    file::decode(bytes).map_err(|reason| StoreError::Unreadable {
+fn read_if_there(path: &Path, shelf: Shelf) -> Result<Option<StoredToken>, StoreError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io_error(path, source)),
+    };
+    let token = file::decode(&bytes).map_err(|reason| StoreError::Unreadable {
         path: path.to_owned(),
         reason,
-    })
+    })?;
+    let standing = match shelf {
+        Shelf::Refused => Standing::Refused,
+        Shelf::Usable => Standing::Usable {
+            refused_at: read_refusals(&path.with_extension(REFUSED_AT)),
+        },
+    };
+    Ok(Some(StoredToken { standing, ..token }))
+}
+
+/// A list that is missing or unreadable refuses nothing: trying again costs a round trip.
+fn read_refusals(list: &Path) -> Vec<String> {
+    let text = fs::read_to_string(list).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Reads the credentials directly in `dir`; a directory that is not there holds none.
-fn read_dir(dir: &Path, listing: &mut Listing) -> Result<(), StoreError> {
+fn read_dir(dir: &Path, shelf: Shelf, listing: &mut Listing) -> Result<(), StoreError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -365,7 +378,7 @@ fn read_dir(dir: &Path, listing: &mut Listing) -> Result<(), StoreError> {
             .extension()
             .is_some_and(|extension| extension == "json")
         {
-            match read_if_there(&path) {
+            match read_if_there(&path, shelf) {
                 Ok(token) => listing.tokens.extend(token),
                 Err(error) => listing.unreadable.push(error),
             }
@@ -404,10 +417,11 @@ pub enum StoreError {
 
 const TOKEN_DIR: &str = "tokens";
 const REFUSED_DIR: &str = "refused";
+const REFUSED_AT: &str = "refused";
 const LOCK_FILE: &str = "lock";
 
 /// How many paths a credential may be refused at and still be tried at unrelated ones.
-pub const REFUSED_PATHS_MAX: usize = 32;
+pub const REFUSED_PATHS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests;

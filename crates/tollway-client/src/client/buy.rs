@@ -12,7 +12,7 @@ use l402::{Challenge, Msat, Quote, QuoteError};
 
 use super::answer::{Answer, Asked};
 use super::call::{Bought, Call};
-use super::exchange::{Shown, Tried};
+use super::exchange::{Shelf, Shown, Tried};
 use super::flight::Flight;
 use super::purchase::{Unbought, Wanted};
 use super::{Inner, Wallet};
@@ -34,7 +34,7 @@ impl Inner {
         let flight = self.flights.board(call.origin(), call.path()).await;
         let mut wait = WAIT_FIRST;
         loop {
-            match self.show_stored(call, tried).await? {
+            match self.show_stored(call, tried, Shelf::Near).await? {
                 Shown::Served(response) => return Ok(response),
                 Shown::Refused(Some(newer)) => asked = newer,
                 Shown::Refused(None) | Shown::Nothing => {}
@@ -124,10 +124,7 @@ impl Inner {
             expires_at: quote.invoice().expires_at(),
             scheme: quote.challenge().scheme,
         });
-        self.ask_approval(call, &quote).await?;
-        // Approval may have taken its time: what has expired meanwhile is not paid.
-        let quote = Quote::read(quote.challenge(), wallet.network().await?, self.now())
-            .map_err(|error| Error::from(Refusal::Quote(error)))?;
+        let quote = self.approved(wallet, call, quote).await?;
         let mut known = self.flights.held_back();
         known.extend(tried.shown());
         let wanted = Wanted {
@@ -145,9 +142,11 @@ impl Inner {
         first_quote(asked, |challenge| Quote::read(challenge, network, now))
     }
 
-    async fn ask_approval(&self, call: &Call, quote: &Quote) -> Result<(), Error> {
+    /// Asks whoever is to be asked. That may take time, and what has expired meanwhile is
+    /// not paid.
+    async fn approved(&self, wallet: &Wallet, call: &Call, quote: Quote) -> Result<Quote, Error> {
         let Some(approve) = &self.approve else {
-            return Ok(());
+            return Ok(quote);
         };
         let offer = Offer {
             origin: call.origin().clone(),
@@ -157,12 +156,15 @@ impl Inner {
             fee_max: self.policy.limits.fee_max,
         };
         match approve.approve(&offer).await {
-            Approval::Approved => Ok(()),
-            Approval::Declined => Err(Error::from(Refusal::Declined {
-                origin: offer.origin,
-                price: offer.price,
-            })),
+            Approval::Approved => {}
+            Approval::Declined => {
+                let (origin, price) = (offer.origin, offer.price);
+                return Err(Refusal::Declined { origin, price }.into());
+            }
         }
+        let network = wallet.network().await?;
+        let quote = Quote::read(quote.challenge(), network, self.now());
+        quote.map_err(|error| Refusal::Quote(error).into())
     }
 
     /// Gives another process that is buying the same thing time to finish.

@@ -24,6 +24,15 @@ pub(super) enum Shown {
     Served(Response<Incoming>),
 }
 
+/// Which credentials are shown.
+#[derive(Clone, Copy)]
+pub(super) enum Shelf {
+    /// A few of those bought for the path or above it.
+    Near,
+    /// Those, and the newest of the others, in case one service has several paths.
+    NearAndFar,
+}
+
 /// The credentials a call has shown.
 #[derive(Default)]
 pub(super) struct Tried {
@@ -64,7 +73,10 @@ impl Inner {
             return answer.map_err(|error| call.failed(error));
         }
         let mut tried = Tried::default();
-        let asked = match self.show_stored(call, &mut tried).await? {
+        let asked = match self
+            .show_stored(call, &mut tried, Shelf::NearAndFar)
+            .await?
+        {
             Shown::Served(response) => return Ok(response),
             Shown::Refused(Some(asked)) => asked,
             Shown::Refused(None) | Shown::Nothing => {
@@ -84,12 +96,13 @@ impl Inner {
         self.buy(call, asked, &mut tried).await
     }
 
-    /// Shows credentials from the store that this call has not shown yet, a few at most:
-    /// each costs a round trip, and one that fits is nearly always among the first.
+    /// Shows credentials from the store that this call has not shown yet. Each costs a round
+    /// trip, and makes the server write an invoice for nothing when it does not fit.
     pub(super) async fn show_stored(
         &self,
         call: &mut Call,
         tried: &mut Tried,
+        shelf: Shelf,
     ) -> Result<Shown, Error> {
         if !self.policy.may_expose_to(call.origin()) {
             return Ok(Shown::Nothing);
@@ -101,7 +114,14 @@ impl Inner {
             !tried.shown.contains(&hash) && !self.flights.is_held_back(&hash)
         });
         let mut outcome = Shown::Nothing;
-        for token in tokens.iter().take(SHOWN_MAX) {
+        let (near, far): (Vec<_>, Vec<_>) =
+            tokens.iter().partition(|token| token.covers(call.path()));
+        let far_max = match shelf {
+            Shelf::Near => 0,
+            Shelf::NearAndFar => FAR_MAX,
+        };
+        let near = near.into_iter().take(NEAR_MAX);
+        for token in near.chain(far.into_iter().take(far_max)) {
             let hash = token.payment_hash();
             tried.shown.insert(hash);
             let shown = Some((token, Presented::Stored(hash)));
@@ -192,5 +212,5 @@ fn is_denial(status: StatusCode) -> bool {
     )
 }
 
-/// How many credentials are shown before the server's demand is taken at its word.
-const SHOWN_MAX: usize = 3;
+const NEAR_MAX: usize = 3;
+const FAR_MAX: usize = 1;

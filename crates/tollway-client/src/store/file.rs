@@ -27,15 +27,9 @@ struct TokenFile {
     price_msat: u64,
     fee_msat: u64,
     bought_at: u64,
-    refused: bool,
-    refused_at: Vec<String>,
 }
 
 pub(super) fn encode(token: &StoredToken) -> io::Result<String> {
-    let (refused, refused_at) = match &token.standing {
-        Standing::Usable { refused_at } => (false, refused_at.clone()),
-        Standing::Refused => (true, Vec::new()),
-    };
     let file = TokenFile {
         version: VERSION,
         origin: token.origin.to_string(),
@@ -47,8 +41,6 @@ pub(super) fn encode(token: &StoredToken) -> io::Result<String> {
         price_msat: token.price.as_msat(),
         fee_msat: token.fee.as_msat(),
         bought_at: token.bought_at.as_secs(),
-        refused,
-        refused_at,
     };
     Ok(serde_json::to_string_pretty(&file)?)
 }
@@ -74,13 +66,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoredToken, String> {
         price: Msat::from_msat(file.price_msat),
         fee: Msat::from_msat(file.fee_msat),
         bought_at: UnixSeconds::new(file.bought_at),
-        standing: if file.refused {
-            Standing::Refused
-        } else {
-            Standing::Usable {
-                refused_at: file.refused_at,
-            }
-        },
+        standing: Standing::default(),
     })
 }
 

@@ -95,6 +95,22 @@ fn a_forgiven_credential_is_tried_again() {
 }
 
 #[test]
+fn a_refusal_never_touches_the_file_that_was_paid_for() {
+    let (_dir, store) = store();
+    let hash = token(1, "/a", 10).payment_hash();
+    store.put(&token(1, "/a", 10)).unwrap();
+    let before = fs::read(store.usable_path(&origin(), &hash)).unwrap();
+
+    store.refuse(&origin(), &hash, "/b").unwrap();
+    store.refuse(&origin(), &hash, "/a").unwrap();
+
+    assert_eq!(
+        fs::read(store.refused_path(&origin(), &hash)).unwrap(),
+        before
+    );
+}
+
+#[test]
 fn one_refused_nearly_everywhere_is_tried_near_its_own_path_only() {
     let (_dir, store) = store();
     let hash = token(1, "/a", 10).payment_hash();

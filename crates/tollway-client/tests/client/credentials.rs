@@ -107,6 +107,24 @@ async fn several_services_of_one_origin_keep_their_own_credentials() {
 }
 
 #[tokio::test]
+async fn a_shelf_full_of_credentials_costs_a_new_path_one_extra_request() {
+    let world = World::new().await;
+    let client = world.client();
+    for number in 0..5 {
+        text(client.send(world.get(&format!("/{number}"))).await).await;
+    }
+    let before = world.shop.seen().len();
+
+    text(client.send(world.get("/new")).await).await;
+
+    assert_eq!(
+        world.shop.seen().len() - before,
+        2,
+        "its challenge is the one that is paid"
+    );
+}
+
+#[tokio::test]
 async fn a_demand_over_the_limit_does_not_cost_the_credential_at_hand() {
     let world = World::new().await;
     let client = world.client();
