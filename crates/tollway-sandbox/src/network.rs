@@ -113,7 +113,7 @@ pub enum StartError {
     SeedFile(#[from] SeedFileError),
 }
 
-/// A running private Lightning network. Dropping it stops it abruptly.
+/// A running private Lightning network. Dropping it stops it without waiting for its tasks.
 #[derive(Debug)]
 pub struct Sandbox {
     chain: Chain,
@@ -201,7 +201,7 @@ impl Sandbox {
             .find(|wallet| wallet.name() == name)
     }
 
-    /// The chain under the network.
+    /// The chain under the network. To mine, use [`mine`](Self::mine), which tells the nodes.
     #[must_use]
     pub fn chain(&self) -> &Chain {
         &self.chain
@@ -288,8 +288,11 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
         self.hang_up();
+        // The tasks that would do this are cut off with their set.
+        for wallet in self.wallets() {
+            wallet.close();
+        }
     }
 }
 
@@ -329,3 +332,37 @@ const FIRST_BLOCKS: u32 = 102;
 const CONFIRMATIONS: u32 = 6;
 /// Far more than it takes; a machine slower than this cannot run the network.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wallet::{InvoiceDescription, NewInvoice, NewPayment, PaymentStatus, SelfPayment};
+
+    #[tokio::test]
+    async fn a_payment_waits_for_a_connection_that_broke() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = SandboxConfig::new(dir.path().to_owned());
+        let sandbox = Sandbox::start(config).await.unwrap();
+        let asked = sandbox.seller().add_invoice(NewInvoice {
+            description: InvoiceDescription::Memo("a test".into()),
+            amount: Msat::from_sat(1),
+            expiry_secs: None,
+            preimage: None,
+        });
+
+        sandbox.buyer().node().disconnect();
+        let watch = sandbox.buyer().pay(&NewPayment {
+            bolt11: asked.unwrap().bolt11.into(),
+            amount: None,
+            fee_max: Msat::ZERO,
+            timeout: READY_WITHIN,
+            self_payment: SelfPayment::Refuse,
+        });
+
+        let paid = watch.unwrap().ended().await;
+        assert!(
+            matches!(paid.status, PaymentStatus::Succeeded { .. }),
+            "{paid:?}"
+        );
+    }
+}

@@ -68,7 +68,8 @@ impl Way {
 /// Why there is no route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RouteError {
-    /// Not now: payments under way hold the channels' slots or their money.
+    /// Not now: payments under way hold the channels' slots or their money, or the payee's
+    /// connection is down.
     Busy,
     /// Never, with what the channels hold.
     Insufficient,
@@ -97,7 +98,7 @@ impl Node {
         amount: Msat,
         fee_max: Msat,
     ) -> Result<Way, RouteError> {
-        let channels = self.channels.list_usable_channels();
+        let channels = self.channels.list_channels();
         let route = if to.node == self.id {
             self.circle(&channels, to, amount, fee_max)?
         } else {
@@ -119,12 +120,14 @@ impl Node {
         amount: Msat,
         fee_max: Msat,
     ) -> Result<Route, RouteError> {
-        let towards: Vec<&ChannelDetails> = channels
-            .iter()
-            .filter(|channel| channel.counterparty.node_id == to.node)
-            .collect();
+        let is_neighbour = |channel: &&ChannelDetails| channel.counterparty.node_id == to.node;
+        let mut towards: Vec<&ChannelDetails> = channels.iter().filter(is_neighbour).collect();
         if towards.is_empty() {
             return Err(RouteError::NoRoute);
+        }
+        towards.retain(|channel| channel.is_usable);
+        if towards.is_empty() {
+            return Err(RouteError::Busy);
         }
         // Whole payments over one channel where possible: one part is quickest.
         let params = to
@@ -151,7 +154,9 @@ impl Node {
     ) -> Result<Route, RouteError> {
         let back = channels
             .iter()
-            .filter(|channel| channel.inbound_capacity_msat >= amount.as_msat())
+            .filter(|channel| {
+                channel.is_usable && channel.inbound_capacity_msat >= amount.as_msat()
+            })
             .max_by_key(|channel| channel.inbound_capacity_msat)
             .ok_or(RouteError::NoRoute)?;
         let terms = back
@@ -166,7 +171,8 @@ impl Node {
         let out = channels
             .iter()
             .filter(|channel| {
-                channel.channel_id != back.channel_id
+                channel.is_usable
+                    && channel.channel_id != back.channel_id
                     && channel.counterparty.node_id == back.counterparty.node_id
                     && channel.next_outbound_htlc_limit_msat >= total.as_msat()
             })

@@ -3,8 +3,10 @@
 //! One task. It alone takes the node's turns and starts its payments, so no two decisions
 //! about money are made at once. Everybody else reads the books or leaves an order.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use bitcoin::secp256k1::PublicKey;
 use l402::{Msat, PaymentHash};
 use tokio::sync::watch;
 use tokio::time::{self, Instant, MissedTickBehavior};
@@ -34,7 +36,13 @@ impl Wallet {
             wallet.node.turn(&|event| wallet.handle(event));
             wallet.send_waiting();
         }
-        wallet.stop();
+        self.close();
+    }
+
+    /// Ends every watch and subscription, and begins nothing more.
+    pub(crate) fn close(&self) {
+        self.inner.invoices.stop();
+        lock(&self.inner.payments).stop();
     }
 }
 
@@ -107,12 +115,15 @@ impl Inner {
     fn send_waiting(&self) {
         let orders = std::mem::take(&mut lock(&self.outbox).waiting);
         let mut kept = Vec::new();
-        // An order as large as one that must wait would have to wait as well.
-        let mut too_large = Msat::MAX;
+        // An order as large as one to the same payee that must wait would have to wait as well.
+        let mut too_large: HashMap<PublicKey, Msat> = HashMap::new();
         for mut order in orders {
             let tried = if order.deadline <= Instant::now() {
                 Tried::Failed(FailureReason::Timeout)
-            } else if order.amount >= too_large {
+            } else if too_large
+                .get(&order.to.node)
+                .is_some_and(|least| order.amount >= *least)
+            {
                 Tried::Wait
             } else {
                 self.try_order(&mut order)
@@ -123,7 +134,8 @@ impl Inner {
                     lock(&self.outbox).sent.insert(order.hash, order);
                 }
                 Tried::Wait => {
-                    too_large = too_large.min(order.amount);
+                    let least = too_large.entry(order.to.node).or_insert(order.amount);
+                    *least = order.amount.min(*least);
                     kept.push(order);
                 }
             }
@@ -173,11 +185,6 @@ impl Inner {
             std::future::pending::<()>().await;
         }
         time::sleep(WAITING_PAUSE).await;
-    }
-
-    fn stop(&self) {
-        self.invoices.stop();
-        lock(&self.payments).stop();
     }
 }
 

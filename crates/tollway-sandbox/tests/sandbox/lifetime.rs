@@ -119,6 +119,20 @@ async fn a_stopped_network_begins_no_payment() {
 }
 
 #[tokio::test]
+async fn dropping_a_network_ends_what_waits_for_it_and_frees_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = network_in(dir.path()).await;
+    let seller = sandbox.seller().clone();
+    let mut updates = seller.subscribe_invoices(seller.invoice_cursor());
+
+    drop(sandbox);
+
+    assert_eq!(updates.next().await, None);
+    let again = network_in(dir.path()).await;
+    assert_eq!(again.beginning(), Beginning::Anew);
+}
+
+#[tokio::test]
 async fn blocks_can_be_mined_while_payments_flow() {
     let (sandbox, _dir) = network().await;
     let height = sandbox.buyer().info().tip.height;
