@@ -1,0 +1,354 @@
+//! Other programs, bounded in time and never left behind.
+//!
+//! [`output`] is for a program that answers and ends, [`Service`] for one that serves until
+//! it is dropped. Both write to files: a program must not hang because nobody reads its pipe.
+//!
+//! Each runs in a process group of its own, so that Ctrl-C reaches this process only. Whatever
+//! waits then gives up, and programs are ended in the order their owners drop them: LND, for
+//! one, does not end once its chain is gone.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::flag as on_signal;
+
+/// How often something that takes time is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a program may take to end once asked.
+const FAREWELL: Duration = Duration::from_secs(15);
+/// How much of a log is worth showing.
+const TAIL_LINES: usize = 25;
+
+/// Set once this process is asked to end. One for the process, as its signals are.
+static ENDING: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// From here on, being asked to end means giving up in good order; being asked twice, at once.
+///
+/// # Errors
+///
+/// When the system does not allow it.
+pub(crate) fn end_in_good_order() -> Result<()> {
+    for signal in TERM_SIGNALS {
+        on_signal::register_conditional_shutdown(*signal, 1, Arc::clone(&ENDING))?;
+        on_signal::register(*signal, Arc::clone(&ENDING))?;
+    }
+    Ok(())
+}
+
+/// A program that ended by itself.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+///
+/// When it cannot be started, or has not ended in time and was killed. A status other than
+/// zero is not an error here.
+pub(crate) fn finish(command: &mut Command, patience: Duration) -> Result<Finished> {
+    finish_with_input(command, patience, "")
+}
+
+fn finish_with_input(command: &mut Command, patience: Duration, input: &str) -> Result<Finished> {
+    let mut stdin = tempfile::tempfile()?;
+    stdin.write_all(input.as_bytes())?;
+    stdin.rewind()?;
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+
+    command
+        .stdin(stdin)
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?);
+    let status = Guard::spawn(command)?
+        .wait(patience)
+        .with_context(|| shown(command))?;
+    Ok(Finished {
+        status,
+        stdout: contents(&mut stdout)?,
+        stderr: contents(&mut stderr)?,
+    })
+}
+
+/// Runs a program to its end; what it printed.
+///
+/// # Errors
+///
+/// As [`finish`], and when its status is not zero.
+pub(crate) fn output(command: &mut Command, patience: Duration) -> Result<String> {
+    output_with_input(command, patience, "")
+}
+
+/// Runs a program to its end, with `input` to read; what it printed.
+///
+/// # Errors
+///
+/// As [`output`].
+pub(crate) fn output_with_input(
+    command: &mut Command,
+    patience: Duration,
+    input: &str,
+) -> Result<String> {
+    let finished = finish_with_input(command, patience, input)?;
+    if finished.status.success() {
+        return Ok(finished.stdout);
+    }
+    let said = [finished.stdout, finished.stderr].concat();
+    let (command, status) = (shown(command), finished.status);
+    bail!("{command}: ended with {status}: {}", tail(&said));
+}
+
+/// A program that serves until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    name: String,
+    guard: Guard,
+    log: PathBuf,
+}
+
+impl Service {
+    /// Starts it, with everything it prints going to `NAME.log` in `log_dir`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start(name: &str, command: &mut Command, log_dir: &Path) -> Result<Self> {
+        let log = log_dir.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        Ok(Self {
+            name: name.to_owned(),
+            guard: Guard::spawn(command)?,
+            log,
+        })
+    }
+
+    /// Asks until the service answers, showing what it has printed so far.
+    ///
+    /// # Errors
+    ///
+    /// When it ended meanwhile, or did not answer in time; with the end of its log.
+    pub(crate) fn ready<T>(
+        &mut self,
+        patience: Duration,
+        mut ask: impl FnMut(&str) -> Result<T>,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            let refusal = match ask(&self.log()) {
+                Ok(answer) => return Ok(answer),
+                Err(refusal) => refusal,
+            };
+            let why = match self.guard.0.try_wait()? {
+                Some(status) => Some(format!("ended with {status}")),
+                None => gives_up(begun, patience),
+            };
+            if let Some(why) = why {
+                let (name, log) = (&self.name, self.log());
+                bail!(
+                    "{name} does not start: {why}: {refusal:#}; its log ends: {}",
+                    tail(&log)
+                );
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// The process, while it runs.
+    pub(crate) fn id(&self) -> u32 {
+        self.guard.0.id()
+    }
+
+    fn log(&self) -> String {
+        fs::read(&self.log).map_or_else(
+            |error| format!("no log: {error}"),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+}
+
+/// Asks until there is an answer.
+///
+/// # Errors
+///
+/// The last refusal, when there was none in time.
+pub(crate) fn until<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        let refusal = match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(refusal) => refusal,
+        };
+        if let Some(why) = gives_up(begun, patience) {
+            return Err(refusal.context(why));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Why waiting is over, once it is.
+fn gives_up(begun: Instant, patience: Duration) -> Option<String> {
+    if ENDING.load(Ordering::Relaxed) {
+        return Some("interrupted".to_owned());
+    }
+    let late = begun.elapsed() > patience;
+    late.then(|| format!("not within {} s", patience.as_secs()))
+}
+
+/// A child that does not outlive its owner: asked to end, then made to.
+#[derive(Debug)]
+struct Guard(Child);
+
+impl Guard {
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let child = command.process_group(0).spawn();
+        Ok(Self(child.with_context(|| {
+            format!("cannot start {}", shown(command))
+        })?))
+    }
+
+    /// Waits for the child to end by itself.
+    fn wait(mut self, patience: Duration) -> Result<ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            if let Some(why) = gives_up(begun, patience) {
+                bail!(why);
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Asks the child, and what it has started, to end; true once it has.
+    fn dismiss(&mut self) -> Result<bool> {
+        self.send(Signal::TERM)?;
+        let begun = Instant::now();
+        while self.0.try_wait()?.is_none() {
+            if begun.elapsed() > FAREWELL {
+                return Ok(false);
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(true)
+    }
+
+    fn send(&self, signal: Signal) -> Result<()> {
+        let group = i32::try_from(self.0.id())?;
+        let group = Pid::from_raw(group).ok_or_else(|| anyhow!("no process 0"))?;
+        Ok(kill_process_group(group, signal)?)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        if !matches!(self.dismiss(), Ok(true)) {
+            // Already gone, or about to be: there is nothing left to do about a failure here.
+            let _ = self.send(Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// `--name=path`, for programs that want their flags in one piece.
+pub(crate) fn flag(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}
+
+/// The program and its arguments, as one would type them.
+pub(crate) fn shown(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn contents(file: &mut File) -> Result<String> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.trim().lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    lines.get(from..).unwrap_or_default().join("\n      ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_takes_too_long_is_killed() {
+        let error = finish(Command::new("sleep").arg("600"), Duration::ZERO).unwrap_err();
+
+        assert_eq!(format!("{error:#}"), "sleep 600: not within 0 s");
+    }
+
+    #[test]
+    fn a_status_that_is_not_zero_comes_with_what_the_program_said() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo broken >&2; exit 3"]);
+
+        let error = output(&mut command, FAREWELL).unwrap_err();
+
+        assert!(error.to_string().contains("broken"), "{error:#}");
+    }
+
+    #[test]
+    fn what_a_program_reads_is_what_it_was_given() {
+        let said = output_with_input(&mut Command::new("cat"), FAREWELL, "given").unwrap();
+
+        assert_eq!(said, "given");
+    }
+
+    #[test]
+    fn a_dropped_service_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let service =
+            Service::start("sleeper", Command::new("sleep").arg("600"), dir.path()).unwrap();
+        let pid = service.guard.0.id();
+
+        drop(service);
+
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_service_that_ends_instead_of_serving_is_reported_with_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no port; exit 1"]);
+        let mut service = Service::start("early", &mut command, dir.path()).unwrap();
+
+        let error = service
+            .ready(FAREWELL, |_| bail!("refused") as Result<()>)
+            .unwrap_err();
+
+        assert!(error.to_string().contains("no port"), "{error:#}");
+    }
+}
