@@ -46,6 +46,21 @@ async fn an_added_invoice_reads_back_as_lnd_would_tell_it() {
 }
 
 #[tokio::test]
+async fn an_invoice_in_capitals_is_the_same_invoice() {
+    let network = Network::start().await;
+    let (seller, buyer) = (network.seller().await, network.buyer().await);
+    let added = invoice_over(&seller, 10).await;
+    // As QR codes carry it.
+    let capitals = added.payment_request.to_uppercase();
+
+    let decoded = seller.decode(&capitals).await.unwrap();
+    let paid = pay(&buyer, &capitals).await;
+
+    assert_eq!(decoded.payment_hash, hex(&added.r_hash));
+    assert_eq!(paid.payment_hash, hex(&added.r_hash));
+}
+
+#[tokio::test]
 async fn what_a_request_names_is_what_the_invoice_says() {
     let network = Network::start().await;
     let seller = network.seller().await;

@@ -58,6 +58,22 @@ async fn a_subscription_to_the_state_stays_open_until_the_node_stops() {
 }
 
 #[tokio::test]
+async fn a_dropped_front_stops_too() {
+    let network = Network::start().await;
+    let client = Client::presenting(&network.seller, vec![]).await;
+    let subscribed = client
+        .state()
+        .subscribe_state(lnrpc::SubscribeStateRequest {})
+        .await;
+    let mut states = subscribed.unwrap().into_inner();
+    assert!(states.next().await.unwrap().is_ok());
+
+    drop(network.seller);
+
+    assert!(states.next().await.is_none());
+}
+
+#[tokio::test]
 async fn balances_and_channels_agree() {
     let network = Network::start().await;
     let buyer = network.buyer().await;

@@ -131,6 +131,8 @@ fn describe(channel: &Channel) -> lnrpc::Channel {
         channel.local_reserve.to_sat(),
         channel.remote_reserve.to_sat(),
     );
+    // What the sandbox's nodes negotiate: no anchors.
+    let commitment = lnrpc::CommitmentType::StaticRemoteKey;
     lnrpc::Channel {
         active: channel.active,
         remote_pubkey: channel.peer.to_string(),
@@ -147,6 +149,7 @@ fn describe(channel: &Channel) -> lnrpc::Channel {
         private: channel.private,
         initiator: channel.initiator == Initiator::Local,
         chan_status_flags: "ChanStatusDefault".to_owned(),
+        commitment_type: commitment.into(),
         local_chan_reserve_sat: int64(reserves.0),
         remote_chan_reserve_sat: int64(reserves.1),
         local_constraints: Some(constraints(channel, reserves.0)),
