@@ -1,8 +1,12 @@
 //! The LND-compatible API as LND's clients use it: real sockets, TLS and macaroon files.
 //!
 //! What is expected here was captured from LND 0.20.1-beta on a regtest of its own.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![allow(clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod client;
 mod files;

@@ -8,6 +8,8 @@ mod bech32;
 mod feature;
 mod invoice;
 mod lightning;
+mod new_invoice;
+mod new_payment;
 mod page;
 mod payment;
 mod payreq;
