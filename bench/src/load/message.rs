@@ -1,0 +1,84 @@
+//! Where does an HTTP/1.1 message end?
+//!
+//! Reads what the programs under test write and no more: a length in the head, or no body.
+
+use anyhow::{Context, Result, bail};
+
+/// The head of a message, once it is complete.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'a> {
+    text: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    /// `None` while its end has not arrived.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let end = bytes
+            .windows(END.len())
+            .position(|window| window == END)?
+            .saturating_add(END.len());
+        bytes.get(..end).map(|text| Self { text })
+    }
+
+    pub(super) const fn len(self) -> usize {
+        self.text.len()
+    }
+
+    /// # Errors
+    ///
+    /// When this is no response.
+    pub(super) fn status(self) -> Result<u16> {
+        let digits = self.text.get(9..12).context("a head without a status")?;
+        Ok(std::str::from_utf8(digits)?.parse()?)
+    }
+
+    /// The length of the body.
+    ///
+    /// # Errors
+    ///
+    /// When the head does not say.
+    pub(super) fn content_length(self) -> Result<usize> {
+        for line in self.text.split(|byte| *byte == b'\n') {
+            let Some((name, value)) = line.split_at_checked(LENGTH.len()) else {
+                continue;
+            };
+            if name.eq_ignore_ascii_case(LENGTH) {
+                return Ok(std::str::from_utf8(value)?.trim().parse()?);
+            }
+        }
+        bail!(
+            "no length in the head {:?}",
+            String::from_utf8_lossy(self.text)
+        )
+    }
+}
+
+const END: &[u8] = b"\r\n\r\n";
+const LENGTH: &[u8] = b"content-length:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_measured_by_its_head() {
+        let head = Head::read(b"HTTP/1.1 402 Payment Required\r\nContent-Length: 12\r\n\r\nbody");
+        let head = head.unwrap();
+
+        assert_eq!(head.status().unwrap(), 402);
+        assert_eq!(head.content_length().unwrap(), 12);
+        assert_eq!(head.len(), 53);
+    }
+
+    #[test]
+    fn an_incomplete_head_is_waited_for() {
+        assert!(Head::read(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n").is_none());
+    }
+
+    #[test]
+    fn a_head_that_names_no_length_is_an_error() {
+        let head = Head::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+
+        assert!(head.content_length().is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! What do several rounds say together?
+
+/// The middle one; the mean of the middle two when their number is even.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let upper = values.len().div_euclid(2);
+    let lower = values.len().saturating_sub(1).div_euclid(2);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    f64::midpoint(at(lower), at(upper))
+}
+
+/// The median of the ratios of what was measured in the same round.
+pub(super) fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    median(
+        ours.iter()
+            .zip(theirs)
+            .map(|(our, their)| our / their)
+            .collect(),
+    )
+}
+
+/// How a target is reported.
+pub(super) fn verdict(reached: bool) -> &'static str {
+    if reached { "reached" } else { "MISSED" }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "small integers are exact")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_does_not_depend_on_the_order() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        // The second round was twice as slow for everybody.
+        assert_eq!(median_ratio(&[50.0, 25.0], &[100.0, 50.0]), 0.5);
+    }
+}

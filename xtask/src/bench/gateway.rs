@@ -1,0 +1,89 @@
+//! Our gateway, as it is measured: `tollway serve` with its defaults.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::load::Cores;
+use crate::interop::gateway::announced;
+use crate::interop::process::{self, Service};
+
+/// What a request costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Terms<'a> {
+    /// Nothing: no token is looked at.
+    Free,
+    /// Ten satoshis, paid into this wallet, an lndconnect URI.
+    Paid(&'a str),
+}
+
+/// A running gateway. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pub(super) address: SocketAddr,
+    service: Service,
+}
+
+impl Gateway {
+    /// Starts one in front of `upstream`, with its master key and its books in `home`.
+    ///
+    /// On one core it has one worker. Challenges to this machine are not limited: all of them
+    /// are to this machine.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start in time.
+    pub(super) fn start(
+        tollway: &Path,
+        home: &TempDir,
+        upstream: SocketAddr,
+        terms: Terms<'_>,
+        cores: Cores,
+    ) -> Result<Self> {
+        let mut serve = cores.command(tollway);
+        serve
+            .env("TOLLWAY_HOME", home.path())
+            .args(["--json", "serve", "--listen", "127.0.0.1:0"])
+            .arg(format!("--upstream=http://{upstream}"));
+        match terms {
+            Terms::Free => serve.arg("--free"),
+            Terms::Paid(wallet) => serve
+                .args(["--price", "10sat", "--exempt-loopback"])
+                .args(["--wallet", wallet]),
+        };
+        if matches!(cores, Cores::Only(_)) {
+            serve.args(["--workers", "1"]);
+        }
+        let mut service = Service::start("gateway", &mut serve, home.path())?;
+        let url = service.ready(START, announced)?;
+        let address = url.strip_prefix("http://").context("no address")?;
+        Ok(Self {
+            address: address.parse()?,
+            service,
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.service.id()
+    }
+
+    pub(super) fn into_service(self) -> Service {
+        self.service
+    }
+}
+
+/// Buys what `url` sells with the client library; the `Authorization` line paid for.
+///
+/// # Errors
+///
+/// When it is not bought.
+pub(super) fn buy(bench: &Path, url: &str, wallet: &str) -> Result<String> {
+    let mut command = Cores::All.command(bench);
+    command.args(["credential", url]).env("WALLET", wallet);
+    Ok(process::output(&mut command, START)?.trim().to_owned())
+}
+
+const START: Duration = Duration::from_secs(30);

@@ -1,0 +1,266 @@
+//! How fast is a purchase on the sandbox, and what is left of one nobody made?
+//!
+//! Nothing is pinned: sandbox, gateway and buyers share the machine as they would on a
+//! developer's desk. LND is measured the same way where an interop run has built it.
+#![expect(clippy::print_stdout, reason = "the figures are the output")]
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use tempfile::TempDir;
+
+use super::figures::{median, verdict};
+use super::gateway::{Gateway, Terms};
+use super::load::{Cores, Load, Order, Outcome};
+use super::meter;
+use crate::interop::gateway::at_home;
+use crate::interop::lnd_if_built;
+use crate::interop::lnd_network::LndNetwork;
+use crate::interop::process;
+use crate::interop::sandbox::Sandbox;
+use crate::interop::workspace::Workspace;
+
+/// How much is measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Purchases at each number at once.
+    #[arg(long, default_value_t = 300)]
+    purchases: u32,
+    /// Seconds of challenges at each number at once.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Challenges nobody pays, between two looks at the gateway's memory.
+    #[arg(long, default_value_t = 100_000)]
+    unpaid: u32,
+    /// Leave LND out even where it is built.
+    #[arg(long)]
+    without_lnd: bool,
+}
+
+/// Measures and prints tables, and which targets are reached.
+///
+/// # Errors
+///
+/// When something does not build, start or answer as it should.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = Workspace::new("dist");
+    let (tollway, bench) = (workspace.tollway()?, workspace.bench()?);
+    let programs = Programs {
+        tollway: &tollway,
+        bench: &bench,
+    };
+    let ready_ms = programs.start_times()?;
+    let sandbox = Sandbox::start(&tollway)?;
+    let (seller, buyer) = (&sandbox.seller.lndconnect, &sandbox.buyer.lndconnect);
+    let mut shop = Shop::open(programs, seller, buyer)?;
+
+    print_heads();
+    let purchases = shop.measure_purchases("sandbox", args)?;
+    shop.measure_challenges("sandbox", args)?;
+    measure_lnd(programs, args)?;
+    println!();
+    let again_ms = shop.get_again()?;
+    print_target("sandbox ready, ms", median(ready_ms), READY_MS);
+    print_target(
+        "whole purchase p50, ms",
+        purchases.p50_us / 1e3,
+        PURCHASE_MS,
+    );
+    print_target(
+        "tollway get with a kept credential p50, ms",
+        median(again_ms),
+        AGAIN_MS,
+    );
+    shop.measure_memory(args)
+}
+
+fn measure_lnd(programs: Programs<'_>, args: &Args) -> Result<()> {
+    if args.without_lnd {
+        return Ok(());
+    }
+    let Some(folder) = lnd_if_built()? else {
+        println!("\nLND is not built here: `cargo xtask interop lnd` builds it");
+        return Ok(());
+    };
+    let network = LndNetwork::start(&folder)?;
+    let seller = network
+        .seller
+        .lndconnect(&network.seller.admin_macaroon()?)?;
+    let buyer = network.buyer.lndconnect(&network.buyer.admin_macaroon()?)?;
+    let mut shop = Shop::open(programs, &seller, &buyer)?;
+    shop.measure_purchases("LND", args)?;
+    shop.measure_challenges("LND", args).map(drop)
+}
+
+/// Our own programs.
+#[derive(Clone, Copy, Debug)]
+struct Programs<'a> {
+    tollway: &'a Path,
+    bench: &'a Path,
+}
+
+impl Programs<'_> {
+    /// Milliseconds from the start of a sandbox to the file that says it answers.
+    fn start_times(self) -> Result<Vec<f64>> {
+        (0..STARTS).map(|_| self.start_time()).collect()
+    }
+
+    fn start_time(self) -> Result<f64> {
+        let dir = TempDir::new()?;
+        let data = dir.path().join("data");
+        let mut command = Command::new(self.tollway);
+        command
+            .args(["sandbox", "--seller-port", "0", "--buyer-port", "0"])
+            .arg("--data-dir")
+            .arg(&data);
+        let begun = Instant::now();
+        let _sandbox = process::Service::start("sandbox", &mut command, dir.path())?;
+        while !data.join("sandbox.json").exists() {
+            if begun.elapsed() > PATIENCE {
+                bail!("the sandbox does not start");
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(begun.elapsed().as_secs_f64() * 1e3)
+    }
+}
+
+/// A gateway that sells, and somebody who buys.
+#[derive(Debug)]
+struct Shop<'a> {
+    programs: Programs<'a>,
+    buyer: &'a str,
+    load: Load,
+    gateway: Gateway,
+    _home: TempDir,
+}
+
+impl<'a> Shop<'a> {
+    fn open(programs: Programs<'a>, seller: &str, buyer: &'a str) -> Result<Self> {
+        let home = TempDir::new()?;
+        let load = Load::start(programs.bench, Cores::All)?;
+        let terms = Terms::Paid(seller);
+        let gateway = Gateway::start(programs.tollway, &home, load.upstream(), terms, Cores::All)?;
+        Ok(Self {
+            programs,
+            buyer,
+            load,
+            gateway,
+            _home: home,
+        })
+    }
+
+    fn page(&self) -> String {
+        format!("http://{}/item", self.gateway.address)
+    }
+
+    /// What was measured of one purchase at a time.
+    fn measure_purchases(&self, wallets: &str, args: &Args) -> Result<Outcome> {
+        let measure = |at_once| -> Result<Outcome> {
+            let mut command = Command::new(self.programs.bench);
+            command
+                .args(["purchases", &self.page()])
+                .arg(format!("--at-once={at_once}"))
+                .arg(format!("--count={}", args.purchases))
+                .env("WALLET", self.buyer);
+            let outcome = serde_json::from_str(&process::output(&mut command, PATIENCE)?)?;
+            print_row(wallets, "purchases", at_once, &outcome);
+            Ok(outcome)
+        };
+        let [one, ..] = AT_ONCE.map(measure);
+        one
+    }
+
+    fn measure_challenges(&mut self, wallets: &str, args: &Args) -> Result<()> {
+        for at_once in AT_ONCE {
+            let outcome = self.challenges(at_once, args.seconds, None)?;
+            print_row(wallets, "challenges", at_once, &outcome);
+        }
+        Ok(())
+    }
+
+    fn challenges(&mut self, at_once: usize, seconds: f64, max: Option<u32>) -> Result<Outcome> {
+        self.load.run(&Order {
+            target: self.gateway.address,
+            connections: at_once,
+            seconds,
+            requests_max: max.map(u64::from),
+            status: 402,
+            authorization: None,
+        })
+    }
+
+    /// Milliseconds of each `tollway get` after the first, from its start to its end.
+    fn get_again(&self) -> Result<Vec<f64>> {
+        let home = TempDir::new()?;
+        let log = home.path().join("get.log");
+        let get = || -> Result<f64> {
+            let mut command = at_home(self.programs.tollway, home.path());
+            command
+                .args(["get", "--quiet", "--wallet", self.buyer, &self.page()])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(File::create(&log)?);
+            let begun = Instant::now();
+            let status = command.status()?;
+            let taken = begun.elapsed();
+            ensure!(status.success(), "tollway get: {status}");
+            Ok(taken.as_secs_f64() * 1e3)
+        };
+        get()?;
+        (0..GETS).map(|_| get()).collect()
+    }
+
+    fn measure_memory(&mut self, args: &Args) -> Result<()> {
+        // Whatever is allocated once has been allocated after the first few.
+        self.challenges(CHALLENGERS, PATIENCE.as_secs_f64(), Some(WARM_UP))?;
+        let before = meter::memory_kib(self.gateway.pid())?;
+        let asked = self.challenges(CHALLENGERS, PATIENCE.as_secs_f64(), Some(args.unpaid))?;
+        let after = meter::memory_kib(self.gateway.pid())?;
+        let flat = after.saturating_sub(before) <= GROWTH_MAX_KIB;
+        println!(
+            "gateway memory over {} unpaid challenges: {before} KiB before, {after} KiB after; target: flat, {}",
+            asked.requests,
+            verdict(flat)
+        );
+        Ok(())
+    }
+}
+
+fn print_heads() {
+    println!("| wallets | what | at once | per second | p50 ms | p99 ms |");
+    println!("|---|---|---:|---:|---:|---:|");
+}
+
+fn print_row(wallets: &str, what: &str, at_once: usize, outcome: &Outcome) {
+    println!(
+        "| {wallets} | {what} | {at_once} | {:.0} | {:.2} | {:.2} |",
+        outcome.per_second(),
+        outcome.p50_us / 1e3,
+        outcome.p99_us / 1e3,
+    );
+}
+
+fn print_target(what: &str, value: f64, below: f64) {
+    println!(
+        "{what}: {value:.1}; target below {below:.0}, {}",
+        verdict(value < below)
+    );
+}
+
+const AT_ONCE: [usize; 3] = [1, 8, 32];
+const STARTS: usize = 5;
+const GETS: usize = 50;
+const READY_MS: f64 = 1_000.0;
+const PURCHASE_MS: f64 = 15.0;
+const AGAIN_MS: f64 = 10.0;
+const CHALLENGERS: usize = 32;
+const WARM_UP: u32 = 2_000;
+/// Less than three bytes a challenge: nothing is kept, and an allocator breathes.
+const GROWTH_MAX_KIB: u64 = 256;
+const PATIENCE: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_micros(500);
