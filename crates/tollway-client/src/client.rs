@@ -10,8 +10,7 @@ use std::time::SystemTime;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use l402::{Network, UnixSeconds};
-use tokio::sync::OnceCell;
+use l402::UnixSeconds;
 use tokio_util::task::TaskTracker;
 use tollway_lightning::Payer;
 
@@ -30,9 +29,11 @@ mod call;
 mod exchange;
 mod flight;
 mod purchase;
+pub(crate) mod wallet;
 
 use call::Call;
 use flight::Flights;
+use wallet::Wallet;
 
 /// An HTTP client that pays when it is asked to and allowed to. Clones are one client.
 ///
@@ -65,7 +66,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     journal: OnceLock<Journal>,
     dir: PathBuf,
-    pub(crate) wallet: Option<Wallet>,
+    pub(crate) wallet: Option<Arc<Wallet>>,
     pub(crate) policy: Policy,
     approve: Option<Arc<dyn Approve>>,
     observer: Option<Observer>,
@@ -74,13 +75,6 @@ pub(crate) struct Inner {
     /// Owns the purchases under way; see [`Client::finish`].
     purchases: TaskTracker,
     clock: Clock,
-}
-
-/// Who pays.
-pub(crate) struct Wallet {
-    pub(crate) payer: Arc<dyn Payer>,
-    pub(crate) name: WalletName,
-    network: OnceCell<Network>,
 }
 
 type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -185,21 +179,11 @@ impl Inner {
     }
 }
 
-impl Wallet {
-    /// The network it pays on; asked once.
-    pub(crate) async fn network(&self) -> Result<Network, Error> {
-        let network = self.network.get_or_try_init(|| self.payer.network()).await;
-        network.copied().map_err(|error| Error::Wallet {
-            reason: error.to_string(),
-        })
-    }
-}
-
 /// Makes a [`Client`].
 pub struct ClientBuilder {
     dir: PathBuf,
     policy: Policy,
-    wallet: Option<Wallet>,
+    wallet: Option<Arc<Wallet>>,
     approve: Option<Arc<dyn Approve>>,
     observer: Option<Observer>,
     connections: Connections,
@@ -211,11 +195,7 @@ impl ClientBuilder {
     /// the directory: by it, open purchases find the wallet that can look them up.
     #[must_use]
     pub fn wallet(mut self, payer: Arc<dyn Payer>, name: WalletName) -> Self {
-        self.wallet = Some(Wallet {
-            payer,
-            name,
-            network: OnceCell::new(),
-        });
+        self.wallet = Some(Arc::new(Wallet::new(payer, name)));
         self
     }
 
@@ -301,7 +281,7 @@ impl fmt::Debug for Client {
             .field("dir", &self.inner.dir)
             .field(
                 "wallet",
-                &self.inner.wallet.as_ref().map(|wallet| &wallet.name),
+                &self.inner.wallet.as_ref().map(|wallet| wallet.name()),
             )
             .field("policy", &self.inner.policy)
             .finish_non_exhaustive()

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use l402::{
     Challenge, Msat, PaymentHash, PurchaseAction, PurchaseEvent, Purchases, Quote, UnixSeconds,
 };
-use tollway_lightning::PaymentState;
 
+use crate::client::wallet::Absence;
 use crate::client::{Inner, on_disk};
 use crate::error::{Error, StorageError};
 use crate::event::{Event, Resumption};
@@ -105,40 +105,40 @@ impl Inner {
         let Some(wallet) = &self.wallet else {
             return Ok(open("there is no wallet to ask"));
         };
-        if wallet.name != entry.order.wallet {
+        if *wallet.name() != entry.order.wallet {
             return Ok(open(format!("it was paid from {}", entry.order.wallet)));
         }
         if entry.owner == Owner::Working {
             return Ok(open("somebody is waiting for the wallet"));
         }
-        let found = match wallet.payer.lookup(hash).await {
-            Ok(found) => found,
-            Err(error) => return Ok(open(error.to_string())),
-        };
-        let (event, reason) = news(entry, found, now);
-        match self.decide(&entry.order, event.clone()) {
-            Ok(PurchaseAction::Keep(_)) => {
-                let PurchaseEvent::Settled { preimage, fee } = event else {
-                    return Ok(open(reason));
-                };
-                let receipt = Receipt { preimage, fee };
+        let news = wallet.look_up(hash, absence(entry, now)).await;
+        let receipt = Receipt::of(&news.event);
+        let reason = news.reason;
+        match (self.decide(&entry.order, news.event), receipt) {
+            (Ok(PurchaseAction::Keep(_)), Some(receipt)) => {
                 // The credential goes to the store even if the record cannot be written.
                 let recorded = self.record(journal, hash, Outcome::Paid(receipt.clone()));
                 let recorded = recorded.await;
                 self.keep(journal, &entry.order, &receipt).await?;
                 recorded.map(|()| Resumption::Kept)
             }
-            Ok(PurchaseAction::Nothing) => {
+            (Ok(PurchaseAction::Nothing), _) => {
                 let failed = Outcome::Failed {
                     reason: reason.clone(),
                 };
                 self.record(journal, hash, failed).await?;
                 Ok(Resumption::NotPaid { reason })
             }
-            Ok(
-                PurchaseAction::LookUp(_) | PurchaseAction::Pay { .. } | PurchaseAction::Record(_),
+            (
+                Ok(
+                    PurchaseAction::Keep(_)
+                    | PurchaseAction::LookUp(_)
+                    | PurchaseAction::Pay { .. }
+                    | PurchaseAction::Record(_),
+                ),
+                _,
             ) => Ok(open(reason)),
-            Err(reason) => Ok(open(reason)),
+            (Err(reason), _) => Ok(open(reason)),
         }
     }
 
@@ -168,34 +168,13 @@ impl Inner {
     }
 }
 
-/// What a wallet's answer, asked for at `now`, means for an open purchase.
-fn news(entry: &Entry, found: Option<PaymentState>, now: UnixSeconds) -> (PurchaseEvent, String) {
-    match found {
-        Some(PaymentState::Settled(paid)) => {
-            let (preimage, fee) = (paid.preimage, paid.fee);
-            let reason = "the wallet's preimage does not match".to_owned();
-            (PurchaseEvent::Settled { preimage, fee }, reason)
-        }
-        Some(PaymentState::Failed { reason }) => (PurchaseEvent::Failed, reason),
-        Some(PaymentState::InFlight) => {
-            let reason = "the payment is on its way".to_owned();
-            (PurchaseEvent::Lost, reason)
-        }
-        None if absence_is_final(entry, now) => {
-            let reason = "the wallet never began it".to_owned();
-            (PurchaseEvent::Failed, reason)
-        }
-        None => {
-            let reason = "the wallet has not heard of it, and still might".to_owned();
-            (PurchaseEvent::Lost, reason)
-        }
-    }
-}
-
-/// True when nobody can make the wallet begin this payment any more.
-fn absence_is_final(entry: &Entry, now: UnixSeconds) -> bool {
+/// What a wallet's ignorance means at `now`: final when nobody can make it begin any more.
+fn absence(entry: &Entry, now: UnixSeconds) -> Absence {
     let expired = entry.order.invoice_expires_at.plus_secs(CLOCK_MARGIN_SECS);
-    entry.owner == Owner::Gone && (now >= entry.order.pay_until || now >= expired)
+    match entry.owner {
+        Owner::Gone if now >= entry.order.pay_until || now >= expired => Absence::Final,
+        Owner::Gone | Owner::Working => Absence::Open,
+    }
 }
 
 fn open(reason: impl Into<String>) -> Resumption {

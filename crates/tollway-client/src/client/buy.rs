@@ -10,12 +10,13 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use l402::{Challenge, Msat, Quote, QuoteError};
 
+use super::Inner;
 use super::answer::{Answer, Asked};
 use super::call::{Bought, Call};
 use super::exchange::{Shelf, Shown, Tried};
 use super::flight::Flight;
 use super::purchase::{Unbought, Wanted};
-use super::{Inner, Wallet};
+use super::wallet::Wallet;
 use crate::error::{Error, Refusal};
 use crate::event::{Event, Presented, Resumption};
 use crate::journal::{Entry, EntryState, Owner};
@@ -129,6 +130,7 @@ impl Inner {
         known.extend(tried.shown());
         let wanted = Wanted {
             quote,
+            wallet: Arc::clone(wallet),
             known,
             flight: Arc::clone(flight),
         };

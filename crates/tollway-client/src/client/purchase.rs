@@ -14,12 +14,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use l402::{Invoice, Limits, Msat, PaymentHash, PurchaseAction, PurchaseEvent, Purchases, Quote};
-use tollway_lightning::{PayError, Payer, PaymentState, PaymentTerms};
+use l402::{Limits, PaymentHash, PurchaseAction, PurchaseEvent, Purchases, Quote};
 
 use super::flight::Flight;
+use super::wallet::{ANSWER_MARGIN, Absence, News, Wallet};
 use super::{Inner, on_disk};
 use crate::error::{Error, Refusal, StorageError};
 use crate::event::Event;
@@ -42,6 +41,7 @@ pub(super) enum Unbought {
 /// What is to be bought.
 pub(super) struct Wanted {
     pub(super) quote: Quote,
+    pub(super) wallet: Arc<Wallet>,
     /// The credentials that are known not to do.
     pub(super) known: HashSet<PaymentHash>,
     pub(super) flight: Arc<Flight>,
@@ -60,6 +60,7 @@ struct Begun {
     _ticket: Ticket,
     purchases: Purchases,
     journal: Journal,
+    wallet: Arc<Wallet>,
     flight: Arc<Flight>,
 }
 
@@ -72,16 +73,13 @@ impl Inner {
         wanted: Wanted,
     ) -> Result<StoredToken, Unbought> {
         let quote = &wanted.quote;
-        let Some(wallet) = &self.wallet else {
-            let (origin, price) = (origin.clone(), quote.price());
-            return Err(Error::from(Refusal::NoWallet { origin, price }).into());
-        };
         let now = self.now();
+        let patience = self.policy.pay_timeout.saturating_add(ANSWER_MARGIN);
         let order = Order {
             payment_hash: quote.payment_hash(),
             origin: origin.clone(),
             path: path.to_owned(),
-            wallet: wallet.name.clone(),
+            wallet: wanted.wallet.name().clone(),
             price: quote.price(),
             fee_max: self.policy.limits.fee_max,
             invoice: quote.invoice().as_str().to_owned(),
@@ -89,14 +87,13 @@ impl Inner {
             scheme: quote.challenge().scheme,
             token: quote.challenge().token.clone(),
             begun_at: now,
-            pay_until: now.plus_secs(self.pay_deadline().as_secs()),
+            pay_until: now.plus_secs(patience.as_secs()),
         };
         let doubt = doubt(&order, "the payment was cut off");
-        let payer = Arc::clone(&wallet.payer);
         let inner = Arc::clone(self);
         let task = self.purchases.spawn(async move {
             let begun = inner.begin(order, wanted).await?;
-            Ok(inner.pay(payer.as_ref(), begun).await?)
+            Ok(inner.pay(begun).await?)
         });
         task.await.unwrap_or(Err(Unbought::Failed(doubt)))
     }
@@ -131,119 +128,75 @@ impl Inner {
             _ticket: ticket,
             purchases,
             journal,
+            wallet: wanted.wallet,
             flight: wanted.flight,
         })
     }
 
-    /// Pays a recorded purchase and sees it through to the store.
-    async fn pay(&self, payer: &dyn Payer, mut begun: Begun) -> Result<StoredToken, Error> {
+    /// Pays a recorded purchase and sees it through to the store. This is the only payment
+    /// ever made for it; an answer that leaves doubt is followed by one look-up.
+    async fn pay(&self, mut begun: Begun) -> Result<StoredToken, Error> {
         let hash = begun.order.payment_hash;
         let due = begun.on(PurchaseEvent::Recorded)?;
         let PurchaseAction::Pay { quote, fee_max } = due else {
             return Err(doubt(&begun.order, "the purchase is not due to be paid"));
         };
         self.tell(&Event::Paying { payment_hash: hash });
-        let (event, reason) = self.ask(payer, quote.invoice().clone(), fee_max).await;
-        match begun.on(event.clone())? {
-            PurchaseAction::Keep(_) => {}
-            PurchaseAction::Nothing => {
-                let failed = Outcome::Failed {
-                    reason: reason.clone(),
-                };
-                begun.settle(failed).await?;
-                return Err(Error::NotPaid { reason });
-            }
-            PurchaseAction::LookUp(_) | PurchaseAction::Pay { .. } | PurchaseAction::Record(_) => {
-                return self.look_up_once(payer, begun, reason).await;
-            }
+        let (invoice, timeout) = (quote.invoice().clone(), self.policy.pay_timeout);
+        let news = begun.wallet.pay(invoice, fee_max, timeout).await;
+        let reason = news.reason.clone();
+        if let Some(token) = self.conclude(&mut begun, news).await? {
+            return Ok(token);
         }
-        let PurchaseEvent::Settled { preimage, fee } = event else {
-            return Err(doubt(&begun.order, &reason));
-        };
-        Ok(self.keep_bought(begun, Receipt { preimage, fee }).await)
-    }
-
-    /// Asks the wallet to pay, and what that means for the purchase.
-    async fn ask(
-        &self,
-        payer: &dyn Payer,
-        invoice: Invoice,
-        fee_max: Msat,
-    ) -> (PurchaseEvent, String) {
-        let payment = payer.pay(PaymentTerms {
-            invoice,
-            fee_max,
-            timeout: self.policy.pay_timeout,
-        });
-        match tokio::time::timeout(self.pay_deadline(), payment).await {
-            Ok(Ok(paid)) => {
-                let (preimage, fee) = (paid.preimage, paid.fee);
-                let reason = "the wallet's preimage does not match".to_owned();
-                (PurchaseEvent::Settled { preimage, fee }, reason)
-            }
-            Ok(Err(PayError::Failed { reason })) => (PurchaseEvent::Failed, reason),
-            Ok(Err(PayError::Unknown { reason })) => (PurchaseEvent::Lost, reason),
-            Err(_elapsed) => {
-                let reason = "the wallet did not answer in time".to_owned();
-                (PurchaseEvent::Lost, reason)
-            }
-        }
-    }
-
-    /// Records the doubt, then asks once whether the wallet knows by now.
-    async fn look_up_once(
-        &self,
-        payer: &dyn Payer,
-        mut begun: Begun,
-        reason: String,
-    ) -> Result<StoredToken, Error> {
         let in_doubt = Outcome::InDoubt {
             reason: reason.clone(),
         };
         // Unrecorded, the doubt reads as begun with nobody at it, which means the same.
         let _ = begun.settle(in_doubt).await;
-        match payer.lookup(begun.order.payment_hash).await {
-            Ok(Some(PaymentState::Settled(paid))) => {
-                let (preimage, fee) = (paid.preimage, paid.fee);
-                let event = PurchaseEvent::Settled {
-                    preimage: preimage.clone(),
-                    fee,
-                };
-                match begun.on(event)? {
-                    PurchaseAction::Keep(_) => {
-                        Ok(self.keep_bought(begun, Receipt { preimage, fee }).await)
-                    }
-                    PurchaseAction::LookUp(_)
-                    | PurchaseAction::Nothing
-                    | PurchaseAction::Pay { .. }
-                    | PurchaseAction::Record(_) => Err(doubt(&begun.order, &reason)),
-                }
+        let news = begun.wallet.look_up(hash, Absence::Open).await;
+        let token = self.conclude(&mut begun, news).await?;
+        token.ok_or_else(|| doubt(&begun.order, &reason))
+    }
+
+    /// Takes in what the wallet said; `None` while the outcome is in doubt.
+    async fn conclude(&self, begun: &mut Begun, news: News) -> Result<Option<StoredToken>, Error> {
+        let receipt = Receipt::of(&news.event);
+        match (begun.on(news.event)?, receipt) {
+            (PurchaseAction::Keep(_), Some(receipt)) => {
+                Ok(Some(self.keep_bought(begun, receipt).await))
             }
-            Ok(Some(PaymentState::Failed { reason })) => {
+            (PurchaseAction::Nothing, _) => {
+                let reason = news.reason;
                 let failed = Outcome::Failed {
                     reason: reason.clone(),
                 };
                 begun.settle(failed).await?;
                 Err(Error::NotPaid { reason })
             }
-            Ok(Some(PaymentState::InFlight) | None) | Err(_) => Err(doubt(&begun.order, &reason)),
+            (
+                PurchaseAction::Keep(_)
+                | PurchaseAction::LookUp(_)
+                | PurchaseAction::Pay { .. }
+                | PurchaseAction::Record(_),
+                _,
+            ) => Ok(None),
         }
     }
 
     /// Records the payment and stores the credential. It is usable even if the disk is not:
     /// the record from before the payment is then enough to look it up again.
-    async fn keep_bought(&self, begun: Begun, receipt: Receipt) -> StoredToken {
+    async fn keep_bought(&self, begun: &Begun, receipt: Receipt) -> StoredToken {
         let order = &begun.order;
+        begun.flight.hold_back(order.payment_hash);
+        let recorded = begun.settle(Outcome::Paid(receipt.clone())).await;
         self.tell(&Event::Paid {
             payment_hash: order.payment_hash,
             price: order.price,
             fee: receipt.fee,
             fee_max: order.fee_max,
         });
-        begun.flight.hold_back(order.payment_hash);
-        let recorded = begun.settle(Outcome::Paid(receipt.clone())).await;
         let stored = self.keep(&begun.journal, order, &receipt).await;
-        if let Err(error) = recorded.and(stored.map(|_token| ())) {
+        if let Err(error) = recorded.and(stored) {
             self.tell(&Event::NotKept {
                 payment_hash: order.payment_hash,
                 reason: error.to_string(),
@@ -258,24 +211,19 @@ impl Inner {
         journal: &Journal,
         order: &Order,
         receipt: &Receipt,
-    ) -> Result<StoredToken, StorageError> {
+    ) -> Result<(), StorageError> {
+        let (store, journal) = (self.store.clone(), journal.clone());
         let token = StoredToken::bought(order, receipt);
-        let (store, journal, kept) = (self.store.clone(), journal.clone(), token.clone());
         on_disk(move || {
-            store.put(&kept)?;
-            journal.mark_kept(&kept.payment_hash())?;
+            store.put(&token)?;
+            journal.mark_kept(&token.payment_hash())?;
             Ok::<_, StorageError>(())
         })
         .await?;
         self.tell(&Event::Kept {
             payment_hash: order.payment_hash,
         });
-        Ok(token)
-    }
-
-    /// How long a wallet is waited for: what it was given, and what its answer may take.
-    fn pay_deadline(&self) -> Duration {
-        self.policy.pay_timeout.saturating_add(ANSWER_MARGIN)
+        Ok(())
     }
 }
 
@@ -379,6 +327,3 @@ fn doubt(order: &Order, reason: &str) -> Error {
         reason: reason.to_owned(),
     }
 }
-
-/// How much longer than its own timeout a wallet may take to answer.
-const ANSWER_MARGIN: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use l402::{Msat, PaymentHash, Preimage, Scheme, Token, UnixSeconds};
+use l402::{Msat, PaymentHash, Preimage, PurchaseEvent, Scheme, Token, UnixSeconds};
 
 use crate::origin::Origin;
 
@@ -101,6 +101,22 @@ pub struct Receipt {
     pub preimage: Preimage,
     /// What routing cost, in millisatoshis.
     pub fee: Msat,
+}
+
+impl Receipt {
+    /// The receipt in the news of a settled payment.
+    pub(crate) fn of(event: &PurchaseEvent) -> Option<Self> {
+        match event {
+            PurchaseEvent::Settled { preimage, fee } => Some(Self {
+                preimage: preimage.clone(),
+                fee: *fee,
+            }),
+            PurchaseEvent::Abandoned
+            | PurchaseEvent::Failed
+            | PurchaseEvent::Lost
+            | PurchaseEvent::Recorded => None,
+        }
+    }
 }
 
 /// Whether the one who began a purchase is still working on it.

@@ -401,6 +401,28 @@ fn damage_before_the_tail_is_an_error_with_file_and_line_and_nothing_is_bought()
 }
 
 #[test]
+fn no_damaged_byte_is_read_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let _ticket = journal.begin(&order(1), anything).unwrap();
+    journal.settle(&hash(1), paid(1, 0)).unwrap();
+    let log = dir.path().join(LOG_FILE);
+    let whole = fs::read(&log).unwrap();
+
+    // Without its end the last line would be torn, which is another test's affair.
+    for at in 0..whole.len() - 1 {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&log, &damaged).unwrap();
+        let read = Journal::open(dir.path()).unwrap().entries();
+        assert!(
+            matches!(read, Err(JournalError::Corrupt { .. })),
+            "byte {at}: {read:?}"
+        );
+    }
+}
+
+#[test]
 fn a_journal_that_vanishes_or_shrinks_is_an_error_not_a_fresh_start() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path()).unwrap();
