@@ -45,6 +45,10 @@ pub(super) fn read_sync(request: &lnrpc::SendRequest) -> Result<(NewPayment, Pay
     if !request.last_hop_pubkey.is_empty() {
         return Err(unkept("last_hop_pubkey"));
     }
+    check_cltv_limit(i64::from(request.cltv_limit))?;
+    if !request.dest_custom_records.is_empty() {
+        return Err(unsent("dest_custom_records"));
+    }
     let invoice = payreq::read(&request.payment_request).map_err(refused)?;
     let given = match named_amount(&invoice) {
         Some(_) => None,
@@ -70,6 +74,8 @@ fn named_amount(invoice: &Bolt11Invoice) -> Option<Msat> {
 }
 
 /// Restrictions on the route, in the order LND looks at them.
+///
+/// `max_parts` is not one: into how many parts a payment is split costs its payer nothing.
 fn check_restrictions(request: &routerrpc::SendPaymentRequest) -> Result<(), Status> {
     if !(-1.0..=1.0).contains(&request.time_pref) {
         return Err(refused("time preference out of range"));
@@ -87,14 +93,20 @@ fn check_restrictions(request: &routerrpc::SendPaymentRequest) -> Result<(), Sta
         PUBKEY_LEN => return Err(unkept("last_hop_pubkey")),
         len => return Err(wrong_vertex(len)),
     }
-    check_cltv_limit(request.cltv_limit)?;
+    check_cltv_limit(i64::from(request.cltv_limit))?;
     if request.max_shard_size_msat != 0 {
         return Err(unkept("max_shard_size_msat"));
+    }
+    if !request.dest_custom_records.is_empty() {
+        return Err(unsent("dest_custom_records"));
+    }
+    if !request.first_hop_custom_records.is_empty() {
+        return Err(unsent("first_hop_custom_records"));
     }
     Ok(())
 }
 
-fn check_cltv_limit(limit: i32) -> Result<(), Status> {
+fn check_cltv_limit(limit: i64) -> Result<(), Status> {
     match u32::try_from(limit) {
         Ok(0 | CLTV_ALWAYS_KEPT..=CLTV_LIMIT_MAX) => Ok(()),
         Ok(1..CLTV_ALWAYS_KEPT) => Err(unkept("cltv_limit")),
@@ -135,6 +147,12 @@ fn wrong_vertex(len: usize) -> Status {
 fn unkept(field: &str) -> Status {
     Status::unimplemented(format!(
         "the sandbox chooses its route itself: leave {field} out"
+    ))
+}
+
+fn unsent(field: &str) -> Status {
+    Status::unimplemented(format!(
+        "the sandbox sends no custom records: leave {field} out"
     ))
 }
 
@@ -235,6 +253,8 @@ mod tests {
             with(|new| new.last_hop_pubkey = vec![2; 33]),
             with(|new| new.cltv_limit = 40),
             with(|new| new.max_shard_size_msat = 1),
+            with(|new| drop(new.dest_custom_records.insert(65_536, vec![1]))),
+            with(|new| drop(new.first_hop_custom_records.insert(65_536, vec![1]))),
             with(|new| (new.payment_request, new.dest) = (String::new(), vec![2; 33])),
         ] {
             assert_eq!(refusal(&request).0, Code::Unimplemented);
@@ -245,6 +265,47 @@ mod tests {
     fn a_payment_without_an_invoice_is_refused_by_the_older_call_too() {
         let refused = read_sync(&lnrpc::SendRequest::default()).unwrap_err();
         assert_eq!(refused.message(), "invalid key length");
+    }
+
+    #[test]
+    fn the_older_call_refuses_restrictions_too() {
+        let blank = || lnrpc::SendRequest {
+            payment_request: "garbage".to_owned(),
+            ..lnrpc::SendRequest::default()
+        };
+        for (request, code) in [
+            (blank(), Code::Unknown),
+            (
+                lnrpc::SendRequest {
+                    cltv_limit: 40,
+                    ..blank()
+                },
+                Code::Unimplemented,
+            ),
+            (
+                lnrpc::SendRequest {
+                    cltv_limit: u32::MAX,
+                    ..blank()
+                },
+                Code::Unknown,
+            ),
+            (
+                lnrpc::SendRequest {
+                    outgoing_chan_id: 1,
+                    ..blank()
+                },
+                Code::Unimplemented,
+            ),
+            (
+                lnrpc::SendRequest {
+                    last_hop_pubkey: vec![2; 33],
+                    ..blank()
+                },
+                Code::Unimplemented,
+            ),
+        ] {
+            assert_eq!(read_sync(&request).unwrap_err().code(), code);
+        }
     }
 
     #[test]
