@@ -96,6 +96,11 @@ pub struct Limits {
     pub upstream_idle_max: usize,
     /// How long an idle upstream connection is kept. Default 30 s.
     pub upstream_idle_timeout: Duration,
+    /// How long after its last use a kept connection counts as good as new. Default 1 s.
+    ///
+    /// A request without a body that fails on an older one, and may be repeated without
+    /// harm, is sent once more: the upstream has most likely tired of waiting.
+    pub upstream_fresh_for: Duration,
     /// HTTP/2 connections to one upstream by one worker. Default 4.
     pub upstream_h2_max: NonZeroUsize,
 }
@@ -112,6 +117,7 @@ impl Default for Limits {
             connections_max: CONNECTIONS_MAX,
             upstream_idle_max: 256,
             upstream_idle_timeout: Duration::from_secs(30),
+            upstream_fresh_for: Duration::from_secs(1),
             upstream_h2_max: UPSTREAM_H2_MAX,
         }
     }

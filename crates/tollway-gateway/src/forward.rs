@@ -72,10 +72,8 @@ fn ask_for_websocket(headers: &mut HeaderMap) {
 
 /// Removes the headers `Connection` names, which are about one connection only.
 fn remove_named_in_connection(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        for name in named_in_connection(headers) {
-            headers.remove(name);
-        }
+    for name in named_in_connection(headers) {
+        headers.remove(name);
     }
 }
 
@@ -84,6 +82,8 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(call::list_items)
+        // Nearly all there ever is; the headers of these names go in any case.
+        .filter(|name| !matches!(*name, "keep-alive" | "close"))
         .filter_map(|name| name.parse().ok())
         .collect()
 }

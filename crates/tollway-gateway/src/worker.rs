@@ -259,6 +259,7 @@ impl From<&Limits> for PoolLimits {
             response_timeout: limits.response_timeout,
             idle_max: limits.upstream_idle_max,
             idle_timeout: limits.upstream_idle_timeout,
+            fresh_for: limits.upstream_fresh_for,
             h2_max: limits.upstream_h2_max.get(),
         }
     }

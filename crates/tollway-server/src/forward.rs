@@ -4,17 +4,25 @@
 //! because they are the service's own business.
 
 use http::header::{AUTHORIZATION, Entry};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use l402::METADATA_HEADERS;
 
 /// Removes every L402 credential, readable or not.
 pub fn strip_credentials(headers: &mut HeaderMap) {
-    retain(headers, AUTHORIZATION.as_str(), |line| {
-        !carries_credential(line)
-    });
-    for name in METADATA_HEADERS {
-        retain(headers, name, |value| !l402::is_credential_metadata(value));
+    // Few requests have more than one of these; looking each up would cost as many hashes.
+    let present = headers.keys().filter(|name| may_carry_credential(name));
+    let present: Vec<HeaderName> = present.cloned().collect();
+    for name in present {
+        if name == AUTHORIZATION {
+            retain(headers, name, |line| !carries_credential(line));
+        } else {
+            retain(headers, name, |value| !l402::is_credential_metadata(value));
+        }
     }
+}
+
+fn may_carry_credential(name: &HeaderName) -> bool {
+    name == AUTHORIZATION || METADATA_HEADERS.contains(&name.as_str())
 }
 
 /// A proxy may have folded our line behind somebody else's, so the start is not enough.
@@ -23,8 +31,8 @@ fn carries_credential(line: &[u8]) -> bool {
         || l402::read_credentials([line], []).map_or(true, |found| !found.is_empty())
 }
 
-fn retain(headers: &mut HeaderMap, name: &'static str, keep: impl Fn(&[u8]) -> bool) {
-    let Entry::Occupied(entry) = headers.entry(name) else {
+fn retain(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&[u8]) -> bool) {
+    let Entry::Occupied(entry) = headers.entry(&name) else {
         return;
     };
     if entry.iter().all(|value| keep(value.as_bytes())) {
@@ -33,7 +41,7 @@ fn retain(headers: &mut HeaderMap, name: &'static str, keep: impl Fn(&[u8]) -> b
     let (_first, values) = entry.remove_entry_mult();
     let kept: Vec<HeaderValue> = values.filter(|value| keep(value.as_bytes())).collect();
     for value in kept {
-        headers.append(name, value);
+        headers.append(name.clone(), value);
     }
 }
 

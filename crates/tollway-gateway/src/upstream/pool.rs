@@ -5,8 +5,8 @@
 //! connections are shared by load.
 //!
 //! A kept connection may die just as it is used. The request is sent again, once and on
-//! a fresh connection, when none of it was sent, or when it is idempotent and has no
-//! body. Nothing else is ever sent twice. Payment is not involved: a request is admitted
+//! a fresh connection, when none of it was sent, or when the connection had been idle
+//! for a while and the request is idempotent and has no body. Nothing else is ever sent twice. Payment is not involved: a request is admitted
 //! once, before it comes here, however often it is sent.
 
 use std::cell::{Cell, RefCell};
@@ -48,6 +48,7 @@ pub(crate) struct PoolLimits {
     pub(crate) response_timeout: Duration,
     pub(crate) idle_max: usize,
     pub(crate) idle_timeout: Duration,
+    pub(crate) fresh_for: Duration,
     pub(crate) h2_max: usize,
 }
 
@@ -135,11 +136,12 @@ impl Pool {
         request: Request<Upload>,
         offered: Offered,
     ) -> Result<Response, SendError> {
-        let Some(sender) = self.take_idle() else {
+        let Some(kept) = self.take_idle() else {
             return Box::pin(self.exchange_afresh(request, offered)).await;
         };
-        let spare = spare_copy(&request);
-        let again = match self.try_http1(sender, request).await {
+        let is_fresh = self.age(&kept) < self.limits.fresh_for;
+        let spare = if is_fresh { None } else { spare_copy(&request) };
+        let again = match self.try_http1(kept.sender, request).await {
             Ok(response) => return Ok(response),
             Err(Failed::Unsent(unsent)) => *unsent,
             Err(Failed::Sent(error)) => match spare {
@@ -255,11 +257,11 @@ impl Pool {
         *request.version_mut() = Version::HTTP_2;
     }
 
-    fn take_idle(&self) -> Option<http1::SendRequest<Upload>> {
+    fn take_idle(&self) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
             if self.is_usable(&candidate) {
-                return Some(candidate.sender);
+                return Some(candidate);
             }
         }
         None
@@ -276,8 +278,12 @@ impl Pool {
     }
 
     fn is_usable(&self, idle: &Idle) -> bool {
-        idle.sender.is_ready()
-            && self.now.get().saturating_duration_since(idle.since) < self.limits.idle_timeout
+        idle.sender.is_ready() && self.age(idle) < self.limits.idle_timeout
+    }
+
+    /// How long ago a connection was used, to the second.
+    fn age(&self, idle: &Idle) -> Duration {
+        self.now.get().saturating_duration_since(idle.since)
     }
 
     /// The connection with the fewest streams, or a new one while all are busy and there

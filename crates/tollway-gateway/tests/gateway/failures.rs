@@ -233,7 +233,7 @@ async fn a_response_that_breaks_off_does_not_look_complete() {
 async fn a_request_the_upstream_may_have_seen_is_not_sent_twice() {
     let (address, requests) = closes_on_second_request().await;
     let shop = Shop::open().await;
-    let running = support::start(shop.price(), address);
+    let running = distrustful(shop.price(), address);
     let mut client = Client::http1(support::http(&running)).await;
     let line = shop.authorization().await;
     let post = || {
@@ -254,7 +254,7 @@ async fn a_request_the_upstream_may_have_seen_is_not_sent_twice() {
 #[tokio::test]
 async fn an_idempotent_request_is_sent_once_more_when_a_kept_connection_fails() {
     let (address, requests) = closes_on_second_request().await;
-    let running = support::start(Price::Free, address);
+    let running = distrustful(Price::Free, address);
     let mut client = Client::http1(support::http(&running)).await;
     client.ask(plain_get("/")).await;
 
@@ -269,7 +269,7 @@ async fn a_request_that_is_sent_once_more_is_charged_once() {
     let (address, requests) = closes_on_second_request().await;
     let two_uses = weather().with_uses_max(2.try_into().unwrap());
     let shop = Shop::with(two_uses, 1, || NOON).await;
-    let running = support::start(shop.price(), address);
+    let running = distrustful(shop.price(), address);
     let mut client = Client::http1(support::http(&running)).await;
     let line = shop.authorization().await;
     let mut status = async || {
@@ -390,6 +390,15 @@ async fn one_connection_too_many_waits_for_another_to_end() {
     drop(first);
 
     support::soon(read_until(&mut second, "sunny")).await;
+}
+
+/// A gateway to which no kept connection is as good as new.
+fn distrustful(price: Price, upstream: SocketAddr) -> Running {
+    let limits = Limits {
+        upstream_fresh_for: Duration::ZERO,
+        ..Limits::default()
+    };
+    support::start_with(vec![support::service(price, upstream)], limits)
 }
 
 /// A gateway without services that waits one second for a request.
