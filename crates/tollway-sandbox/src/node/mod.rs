@@ -255,6 +255,9 @@ impl Node {
     /// Promises to accept payments of `hash`, of at least `amount_min`: the payer must show
     /// the answer, so that nobody else can probe for the invoice.
     ///
+    /// The promise never ends. The node's time stands still between blocks, so only the
+    /// wallet can say whether an invoice is expired, and it is asked before a claim.
+    ///
     /// # Errors
     ///
     /// [`TermsError`] when the amount is more than exists.
@@ -262,11 +265,10 @@ impl Node {
         &self,
         hash: &PaymentHash,
         amount_min: Option<Msat>,
-        expiry_secs: u32,
     ) -> Result<[u8; 32], TermsError> {
         let hash = LdkHash(*hash.as_bytes());
         self.channels
-            .create_inbound_payment_for_hash(hash, amount_min.map(Msat::as_msat), expiry_secs, None)
+            .create_inbound_payment_for_hash(hash, amount_min.map(Msat::as_msat), u32::MAX, None)
             .map(|secret| secret.0)
             .map_err(|()| TermsError)
     }

@@ -20,7 +20,8 @@ use crate::poison::lock;
 impl Wallet {
     /// Works until `stop` says so.
     pub(crate) async fn work(self, mut stop: watch::Receiver<bool>) {
-        let wallet = &self.inner;
+        let desk = Desk(self);
+        let wallet = &desk.0.inner;
         let mut tick = time::interval(NODE_TICK);
         // After a suspended machine wakes up, one tick is enough; a burst of them would
         // make peers seem silent.
@@ -36,13 +37,21 @@ impl Wallet {
             wallet.node.turn(&|event| wallet.handle(event));
             wallet.send_waiting();
         }
-        self.close();
     }
 
     /// Ends every watch and subscription, and begins nothing more.
     pub(crate) fn close(&self) {
         self.inner.invoices.stop();
         lock(&self.inner.payments).stop();
+    }
+}
+
+/// A wallet somebody works for. However the work ends, nobody waits for it in vain.
+struct Desk(Wallet);
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

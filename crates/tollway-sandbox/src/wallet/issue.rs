@@ -29,12 +29,12 @@ pub(super) fn invoice(
     // LND writes an invoice for nothing as one for any amount.
     let amount = new.amount.filter(|amount| !amount.is_zero());
     let expiry_secs = new.expiry_secs.unwrap_or(DEFAULT_EXPIRY_SECS);
-    let payment_secret = node
-        .expect_payment(&hash, amount, expiry_secs)
-        .map_err(|_too_large| AddInvoiceError::AmountTooLarge {
+    let payment_secret = node.expect_payment(&hash, amount).map_err(|_too_large| {
+        AddInvoiceError::AmountTooLarge {
             amount: amount.unwrap_or(Msat::ZERO),
             max: AMOUNT_MAX,
-        })?;
+        }
+    })?;
     let terms = Terms {
         hash,
         payment_secret,

@@ -200,8 +200,8 @@ pub struct FeeEstimate {
 /// Why there is no estimate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EstimateError {
-    /// More than this wallet can send.
-    #[error("the wallet's channels hold less than the amount")]
+    /// More than this wallet can send now, payments under way counted as gone.
+    #[error("the wallet's channels cannot send that much now")]
     InsufficientBalance,
     /// No route leads there.
     #[error("no route to the payee")]

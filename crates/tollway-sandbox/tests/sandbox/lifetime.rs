@@ -133,6 +133,19 @@ async fn dropping_a_network_ends_what_waits_for_it_and_frees_its_directory() {
 }
 
 #[tokio::test]
+async fn an_invoice_stays_payable_however_far_the_chains_time_runs_ahead() {
+    let (sandbox, _dir) = network().await;
+    let asked = invoice(sandbox.seller(), Some(sat(1)));
+    let before = sandbox.seller().info().tip.time;
+
+    // A second a block, so this is an hour for the invoice and two for the node's leeway.
+    sandbox.mine(10_900);
+
+    assert!(sandbox.seller().info().tip.time > before.plus_secs(3_600 + 7_200));
+    preimage(&pay(sandbox.buyer(), &asked).await);
+}
+
+#[tokio::test]
 async fn blocks_can_be_mined_while_payments_flow() {
     let (sandbox, _dir) = network().await;
     let height = sandbox.buyer().info().tip.height;
