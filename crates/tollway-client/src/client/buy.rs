@@ -34,13 +34,15 @@ impl Inner {
         self.check(call, &asked)?;
         let flight = self.flights.board(call.origin(), call.path()).await;
         let mut wait = WAIT_FIRST;
+        let mut shelf = Shelf::Near;
         loop {
-            match self.show_stored(call, tried, Shelf::Near).await? {
+            match self.show_stored(call, tried, shelf).await? {
                 Shown::Served(response) => return Ok(response),
                 Shown::Refused(Some(newer)) => asked = newer,
                 Shown::Refused(None) | Shown::Nothing => {}
             }
             if self.recover(call).await? {
+                shelf = Shelf::NearAndFar;
                 continue;
             }
             match self.purchase(call, &asked, tried, &flight).await {

@@ -95,6 +95,20 @@ async fn killed_while_paying_the_credential_is_found_by_the_next_process() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_paid_for_serves_the_whole_service() {
+    let world = World::new().await;
+    let hash = world.record_only("/a/1").await;
+    world.wallet.settle(hash);
+
+    assert_eq!(
+        text(world.client().send(world.get("/a/2")).await).await,
+        "paid /a/2"
+    );
+
+    assert!(world.wallet.asked().is_empty(), "nothing had to be bought");
+}
+
+#[tokio::test]
 async fn killed_between_payment_and_store_the_credential_is_stored_by_the_next_process() {
     let world = World::new().await;
     let hash = world.record_only("/a").await;
