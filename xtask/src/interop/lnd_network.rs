@@ -85,7 +85,8 @@ fn open_channel(chain: &Chain, seller: &Node, buyer: &Node) -> Result<()> {
     until(STEP, || {
         seller.has_channel().and_then(|()| buyer.has_channel())
     })
-    .context("the channel does not become active")
+    .context("the channel does not become active")?;
+    until(STEP, || buyer.pay(&seller.invoice()?)).context("the channel carries no payment")
 }
 
 /// One LND node.
@@ -199,7 +200,18 @@ impl Node {
         Ok(())
     }
 
+    /// LND calls a channel active some time before it sends anything over it.
     fn has_channel(&self) -> Result<()> {
         self.info()?.expect("num_active_channels", 1)
+    }
+
+    fn invoice(&self) -> Result<String> {
+        let invoice = self.lncli.json(&["addinvoice", "--amt=1"])?;
+        invoice.text("payment_request")
+    }
+
+    fn pay(&self, invoice: &str) -> Result<()> {
+        let payment = ["payinvoice", "--force", "--json", invoice];
+        self.lncli.json(&payment)?.expect("status", "SUCCEEDED")
     }
 }

@@ -52,7 +52,7 @@ impl Report {
             }
             Err(Halt::Failed(error)) => self.fail(name, &error),
         }
-        println!("   {:.1} s", started.elapsed().as_secs_f32());
+        println!("   in all {:.1} s", started.elapsed().as_secs_f32());
     }
 
     /// Prints the last line.
@@ -93,10 +93,11 @@ impl Checks<'_> {
         what: &str,
         body: impl FnOnce() -> Result<T>,
     ) -> Result<T, Halt> {
+        let started = Instant::now();
         match body() {
             Ok(found) => {
                 self.report.passed = self.report.passed.saturating_add(1);
-                println!("   ok {what}");
+                println!("   ok {what} ({:.1} s)", started.elapsed().as_secs_f32());
                 Ok(found)
             }
             Err(error) => {
