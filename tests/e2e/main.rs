@@ -1,6 +1,7 @@
 //! The real binary, over real sockets and a real Lightning network.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     missing_docs,

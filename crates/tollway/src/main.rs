@@ -15,6 +15,7 @@ mod shutdown;
 mod wallet;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
@@ -50,20 +51,35 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     };
     log::start(cli.verbose, usual, output);
     match &cli.command {
-        Command::Demo(args) => {
-            several_threads()?.block_on(commands::demo::run(args, &places, output))
-        }
-        Command::Get(args) => {
-            one_thread()?.block_on(commands::get::run(args, &config, &places, output))
-        }
-        Command::Sandbox(args) => {
-            several_threads()?.block_on(commands::sandbox::run(args, &places, output))
-        }
-        Command::Serve(args) => {
-            several_threads()?.block_on(commands::serve::run(args, &config, &places, output))
-        }
+        Command::Demo(args) => wait(
+            several_threads()?,
+            commands::demo::run(args, &places, output),
+        ),
+        Command::Get(args) => wait(
+            one_thread()?,
+            commands::get::run(args, &config, &places, output),
+        ),
+        Command::Sandbox(args) => wait(
+            several_threads()?,
+            commands::sandbox::run(args, &places, output),
+        ),
+        Command::Serve(args) => wait(
+            several_threads()?,
+            commands::serve::run(args, &config, &places, output),
+        ),
         Command::Token(command) => commands::token::run(command, output),
     }
+}
+
+/// Runs a command to its end. What it leaves running may not keep the process from ending:
+/// a read of standard input, say, that nobody will answer.
+fn wait(
+    runtime: Runtime,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_timeout(STRAGGLERS_TIMEOUT);
+    outcome
 }
 
 /// For a command that makes one request and is gone.
@@ -81,3 +97,5 @@ fn several_threads() -> Result<Runtime, Failure> {
         .build()
         .map_err(Failure::general)
 }
+
+const STRAGGLERS_TIMEOUT: Duration = Duration::from_secs(1);
