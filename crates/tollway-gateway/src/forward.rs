@@ -81,9 +81,9 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(header::CONNECTION)
         .iter()
+        // Nearly all there ever is; they name no header that would cross otherwise.
+        .filter(|options| *options != "keep-alive" && *options != "close")
         .flat_map(call::list_items)
-        // Nearly all there ever is; the headers of these names go in any case.
-        .filter(|name| !matches!(*name, "keep-alive" | "close"))
         .filter_map(|name| name.parse().ok())
         .collect()
 }
