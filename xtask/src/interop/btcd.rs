@@ -11,7 +11,7 @@ use super::ports::Ports;
 use super::process::{self, Service, flag};
 
 /// Starting, or mining a few hundred blocks.
-const STEP: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_secs(120);
 
 /// A running btcd. Dropping it ends it; its files stay.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use super::ports::Ports;
 use super::process::{Service, flag, until};
 
 /// For each step of the start; all of them together take about 15 s on two cores.
-const STEP: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_secs(120);
 
 /// btcd's regtest chain activates segwit at block 432, and coinbases mature after 100 more.
 const FIRST_BLOCKS: &str = "500";

@@ -23,8 +23,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::TERM_SIGNALS;
 use signal_hook::flag as on_signal;
 
-/// How often something that takes time is looked at.
+/// How often a program is looked at that takes its time.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often one is asked whether it is ready. The asking is another program, and costs.
+const ASK: Duration = Duration::from_millis(200);
 /// How long a program may take to end once asked.
 const FAREWELL: Duration = Duration::from_secs(15);
 /// How much of a log is worth showing.
@@ -167,7 +169,7 @@ impl Service {
                     tail(&log)
                 );
             }
-            thread::sleep(LOOK);
+            thread::sleep(ASK);
         }
     }
 
@@ -199,7 +201,7 @@ pub(crate) fn until<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -
         if let Some(why) = gives_up(begun, patience) {
             return Err(refusal.context(why));
         }
-        thread::sleep(LOOK);
+        thread::sleep(ASK);
     }
 }
 
