@@ -5,6 +5,7 @@ mod gateway;
 mod load;
 mod meter;
 mod peers;
+mod programs;
 mod proxy;
 mod sandbox;
 mod tools;

@@ -124,10 +124,12 @@ pub(super) fn grpc(
     dir: &Path,
 ) -> Result<Outcome> {
     let log = dir.join("h2load.log");
+    // h2load would append to what the last run has left.
+    fs::write(&log, "")?;
     let mut h2load = Cores::Only(LOAD_CORE).command(Path::new("h2load"));
     h2load
         .args(["--clients=16", "--max-concurrent-streams=10"])
-        .arg(format!("--duration={seconds}"))
+        .arg(format!("--duration={:.0}ms", seconds * 1e3))
         .arg(process::flag("--log-file", &log))
         .args(grpc_request(authorization, dir)?)
         .arg(format!("http://{target}{METHOD}"));

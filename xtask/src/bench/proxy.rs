@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use super::figures::{median, median_ratio, verdict};
 use super::load::{self, Cores, LOAD_CORE, Load, Order, Outcome, PROXY_CORE};
 use super::peers::{self, Peer, Protocol, Setup};
+use super::programs::{PROFILE, Programs, Source};
 use super::{meter, tools};
 use crate::interop::sandbox::Sandbox;
 use crate::interop::workspace::Workspace;
@@ -24,6 +25,8 @@ use crate::interop::workspace::Workspace;
 /// How long is measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    source: Source,
     /// Seconds each proxy is measured in a round.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
@@ -39,8 +42,8 @@ pub(crate) struct Args {
 /// When something does not build, start, or answer every request as it should.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::install(peers::TOOLS)?;
-    let workspace = Workspace::new("dist");
-    let (tollway, bench) = (workspace.tollway()?, workspace.bench()?);
+    let workspace = Workspace::new(PROFILE);
+    let Programs { tollway, bench } = args.source.programs(&workspace)?;
     let sandbox = Sandbox::start(&tollway)?;
     let (dir, home, free_home) = (TempDir::new()?, TempDir::new()?, TempDir::new()?);
     let setup = Setup {

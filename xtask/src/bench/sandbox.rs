@@ -17,6 +17,7 @@ use super::figures::{median, verdict};
 use super::gateway::{Gateway, Terms};
 use super::load::{Cores, Load, Order, Outcome};
 use super::meter;
+use super::programs::{PROFILE, Programs, Source};
 use crate::interop::gateway::at_home;
 use crate::interop::lnd_if_built;
 use crate::interop::lnd_network::LndNetwork;
@@ -27,6 +28,8 @@ use crate::interop::workspace::Workspace;
 /// How much is measured.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    source: Source,
     /// Purchases at each number at once.
     #[arg(long, default_value_t = 300)]
     purchases: u32,
@@ -47,21 +50,16 @@ pub(crate) struct Args {
 ///
 /// When something does not build, start or answer as it should.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let workspace = Workspace::new("dist");
-    let (tollway, bench) = (workspace.tollway()?, workspace.bench()?);
-    let programs = Programs {
-        tollway: &tollway,
-        bench: &bench,
-    };
-    let ready_ms = programs.start_times()?;
-    let sandbox = Sandbox::start(&tollway)?;
+    let programs = args.source.programs(&Workspace::new(PROFILE))?;
+    let ready_ms = start_times(&programs.tollway)?;
+    let sandbox = Sandbox::start(&programs.tollway)?;
     let (seller, buyer) = (&sandbox.seller.lndconnect, &sandbox.buyer.lndconnect);
-    let mut shop = Shop::open(programs, seller, buyer)?;
+    let mut shop = Shop::open(&programs, seller, buyer)?;
 
     print_heads();
     let purchases = shop.measure_purchases("sandbox", args)?;
     shop.measure_challenges("sandbox", args)?;
-    measure_lnd(programs, args)?;
+    measure_lnd(&programs, args)?;
     println!();
     let again_ms = shop.get_again()?;
     print_target("sandbox ready, ms", median(ready_ms), READY_MS);
@@ -78,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     shop.measure_memory(args)
 }
 
-fn measure_lnd(programs: Programs<'_>, args: &Args) -> Result<()> {
+fn measure_lnd(programs: &Programs, args: &Args) -> Result<()> {
     if args.without_lnd {
         return Ok(());
     }
@@ -96,43 +94,34 @@ fn measure_lnd(programs: Programs<'_>, args: &Args) -> Result<()> {
     shop.measure_challenges("LND", args).map(drop)
 }
 
-/// Our own programs.
-#[derive(Clone, Copy, Debug)]
-struct Programs<'a> {
-    tollway: &'a Path,
-    bench: &'a Path,
+/// Milliseconds from the start of a sandbox to the file that says it answers.
+fn start_times(tollway: &Path) -> Result<Vec<f64>> {
+    (0..STARTS).map(|_| start_time(tollway)).collect()
 }
 
-impl Programs<'_> {
-    /// Milliseconds from the start of a sandbox to the file that says it answers.
-    fn start_times(self) -> Result<Vec<f64>> {
-        (0..STARTS).map(|_| self.start_time()).collect()
-    }
-
-    fn start_time(self) -> Result<f64> {
-        let dir = TempDir::new()?;
-        let data = dir.path().join("data");
-        let mut command = Command::new(self.tollway);
-        command
-            .args(["sandbox", "--seller-port", "0", "--buyer-port", "0"])
-            .arg("--data-dir")
-            .arg(&data);
-        let begun = Instant::now();
-        let _sandbox = process::Service::start("sandbox", &mut command, dir.path())?;
-        while !data.join("sandbox.json").exists() {
-            if begun.elapsed() > PATIENCE {
-                bail!("the sandbox does not start");
-            }
-            thread::sleep(LOOK);
+fn start_time(tollway: &Path) -> Result<f64> {
+    let dir = TempDir::new()?;
+    let data = dir.path().join("data");
+    let mut command = Command::new(tollway);
+    command
+        .args(["sandbox", "--seller-port", "0", "--buyer-port", "0"])
+        .arg("--data-dir")
+        .arg(&data);
+    let begun = Instant::now();
+    let _sandbox = process::Service::start("sandbox", &mut command, dir.path())?;
+    while !data.join("sandbox.json").exists() {
+        if begun.elapsed() > PATIENCE {
+            bail!("the sandbox does not start");
         }
-        Ok(begun.elapsed().as_secs_f64() * 1e3)
+        thread::sleep(LOOK);
     }
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
 /// A gateway that sells, and somebody who buys.
 #[derive(Debug)]
 struct Shop<'a> {
-    programs: Programs<'a>,
+    programs: &'a Programs,
     buyer: &'a str,
     load: Load,
     gateway: Gateway,
@@ -140,11 +129,11 @@ struct Shop<'a> {
 }
 
 impl<'a> Shop<'a> {
-    fn open(programs: Programs<'a>, seller: &str, buyer: &'a str) -> Result<Self> {
+    fn open(programs: &'a Programs, seller: &str, buyer: &'a str) -> Result<Self> {
         let home = TempDir::new()?;
-        let load = Load::start(programs.bench, Cores::All)?;
+        let load = Load::start(&programs.bench, Cores::All)?;
         let terms = Terms::Paid(seller);
-        let gateway = Gateway::start(programs.tollway, &home, load.upstream(), terms, Cores::All)?;
+        let gateway = Gateway::start(&programs.tollway, &home, load.upstream(), terms, Cores::All)?;
         Ok(Self {
             programs,
             buyer,
@@ -161,7 +150,7 @@ impl<'a> Shop<'a> {
     /// What was measured of one purchase at a time.
     fn measure_purchases(&self, wallets: &str, args: &Args) -> Result<Outcome> {
         let measure = |at_once| -> Result<Outcome> {
-            let mut command = Command::new(self.programs.bench);
+            let mut command = Command::new(&self.programs.bench);
             command
                 .args(["purchases", &self.page()])
                 .arg(format!("--at-once={at_once}"))
@@ -199,7 +188,7 @@ impl<'a> Shop<'a> {
         let home = TempDir::new()?;
         let log = home.path().join("get.log");
         let get = || -> Result<f64> {
-            let mut command = at_home(self.programs.tollway, home.path());
+            let mut command = at_home(&self.programs.tollway, home.path());
             command
                 .args(["get", "--quiet", "--wallet", self.buyer, &self.page()])
                 .stdin(Stdio::null())
