@@ -222,7 +222,7 @@ impl RootKey {
     /// The root key is not used as it is: all deployed implementations first derive
     /// `HMAC("macaroons-key-generator", root)`, which is missing from the specification's text.
     fn first_signature(&self, identifier: &[u8]) -> [u8; 32] {
-        HmacKey::new(&KEY_GENERATOR.sign(&self.0)).sign(identifier)
+        hmac::hmac(&KEY_GENERATOR.sign(&self.0), identifier)
     }
 }
 
@@ -332,10 +332,10 @@ pub enum MacaroonError {
 }
 
 fn next_signature(signature: &[u8; 32], caveat: &CaveatPacket<'_>) -> [u8; 32] {
-    let key = HmacKey::new(signature);
     let Some(vid) = caveat.vid else {
-        return key.sign(caveat.condition);
+        return hmac::hmac(signature, caveat.condition);
     };
+    let key = HmacKey::new(signature);
     let mut both = [0; 64];
     let (first, second) = both.split_at_mut(32);
     first.copy_from_slice(&key.sign(vid));
