@@ -93,6 +93,9 @@ pub(crate) struct ServeArgs {
     /// Private key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_listen")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Log a line for each request: method, path, status, latency, verdict.
+    #[arg(long)]
+    pub(crate) access_log: bool,
     /// Where /metrics and /healthz answer; off by default.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,

@@ -44,11 +44,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     }
     let places = Places::from_env()?;
     let config = Config::read(cli.config.as_deref(), &places.config_file())?;
-    let usual = if matches!(cli.command, Command::Serve(_)) {
-        "info"
-    } else {
-        "warn"
-    };
+    let usual = usual_log(&cli.command);
     log::start(cli.verbose, usual, output);
     match &cli.command {
         Command::Demo(args) => wait(
@@ -68,6 +64,15 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
             commands::serve::run(args, &config, &places, output),
         ),
         Command::Token(command) => commands::token::run(command, output),
+    }
+}
+
+/// What a command logs without any `-v`.
+const fn usual_log(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(args) if args.access_log => "info,tollway::access=debug",
+        Command::Serve(_) => "info",
+        Command::Demo(_) | Command::Get(_) | Command::Sandbox(_) | Command::Token(_) => "warn",
     }
 }
 

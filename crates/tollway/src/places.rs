@@ -1,7 +1,7 @@
 //! Where do configuration and state lie on this machine?
 //!
 //! `TOLLWAY_HOME` names one folder for everything. Without it the XDG folders are used, so
-//! that a user's backups and clean-ups find what they expect. The environment is read here
+//! that backups and clean-ups find what they expect. But for `TOLLWAY_LOG`, the environment is read here
 //! and nowhere else.
 
 use std::env;
