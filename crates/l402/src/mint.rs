@@ -12,7 +12,9 @@ use crate::time::UnixSeconds;
 
 /// Mints a token that the preimage of `payment_hash` will make valid.
 ///
-/// `entropy` must come from a cryptographic random source.
+/// `entropy` must come from a cryptographic random source. One of the caveats must name the
+/// [`services`](crate::caveat::services()) sold: a token that names none buys nothing, and
+/// since adding a caveat is always allowed, its holder could name any.
 ///
 /// # Errors
 ///

@@ -2,7 +2,10 @@
 //! every link of its chain, as two independent libraries compute them.
 
 use hmac::{Hmac, KeyInit, Mac};
-use l402::{Identifier, Macaroon, Preimage, RevocationSet, RootKey, Scheme, UnixSeconds};
+use l402::{
+    Credential, Denial, Grant, Identifier, Macaroon, Preimage, Request, RevocationSet, RootKey,
+    Scheme, UnixSeconds, read_credentials, verify,
+};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -132,44 +135,15 @@ fn stored_root_keys_are_found_by_the_hash_of_the_identifier() {
     }
 }
 
-#[test]
-fn the_paid_token_is_the_same_credential_in_every_form() {
-    let vector = vectors().into_iter().find(|vector| vector.paid.is_some());
-    let vector = vector.unwrap();
-    let paid = vector.paid.as_ref().unwrap();
-    let preimage = Preimage::from_hex(&paid.preimage).unwrap();
-    assert_eq!(preimage.payment_hash().to_string(), paid.payment_hash);
-    let identifier = Identifier::parse(&bytes(&vector.identifier)).unwrap();
-    assert!(preimage.pays(&identifier.payment_hash));
+/// The vector that was paid.
+fn paid() -> (Vector, Paid) {
+    let mut vector = vectors().into_iter().find(|vector| vector.paid.is_some());
+    let paid = vector.as_mut().and_then(|vector| vector.paid.take());
+    (vector.unwrap(), paid.unwrap())
+}
 
-    let line = l402::read_credentials([paid.authorization.as_bytes()], []).unwrap();
-    assert_eq!(line[0].macaroon(), &vector.token());
-    assert_eq!(line[0].preimage(), &preimage);
-    assert_eq!(line[0].authorization(Scheme::L402), paid.authorization);
-
-    let caveat = paid.paid_macaroon_caveats.last().unwrap();
-    let carrying = vector.token().with_caveat(caveat.as_bytes()).unwrap();
-    let caveats: Vec<&[u8]> = carrying
-        .unverified_caveats()
-        .map(|caveat| caveat.condition())
-        .collect();
-    assert_eq!(caveats.len(), paid.paid_macaroon_caveats.len());
-    assert!(
-        caveats.iter().eq(paid
-            .paid_macaroon_caveats
-            .iter()
-            .map(|c| c.as_bytes())
-            .collect::<Vec<_>>()
-            .iter())
-    );
-    assert_eq!(hex::encode(carrying.signature()), paid.paid_macaroon_sig);
-    let metadata = &paid.paid_macaroon_hex_for_grpc_metadata;
-    assert_eq!(&carrying.to_hex(), metadata);
-    let metadata = l402::read_credentials([], [metadata.as_bytes()]).unwrap();
-    assert_eq!(metadata[0].macaroon(), &carrying);
-    assert_eq!(metadata[0].preimage(), &preimage);
-
-    let request = l402::Request {
+fn buys_weather(root: &RootKey, credential: &Credential) -> Result<Grant, Denial> {
+    let request = Request {
         service: "weather",
         capability: None,
         method: "GET",
@@ -179,16 +153,48 @@ fn the_paid_token_is_the_same_credential_in_every_form() {
         origin: None,
         tls_fingerprint: None,
     };
-    for credential in line.iter().chain(&metadata) {
-        let grant = l402::verify(
-            &vector.root(),
-            &RevocationSet::default(),
-            credential,
-            &request,
-        );
-        assert_eq!(
-            grant.unwrap().expires_at(),
-            Some(UnixSeconds::new(4_102_444_800))
-        );
-    }
+    verify(root, &RevocationSet::default(), credential, &request)
+}
+
+#[test]
+fn the_preimage_pays_the_hash_in_the_identifier() {
+    let (vector, paid) = paid();
+    let preimage = Preimage::from_hex(&paid.preimage).unwrap();
+    let identifier = Identifier::parse(&bytes(&vector.identifier)).unwrap();
+
+    assert_eq!(preimage.payment_hash().to_string(), paid.payment_hash);
+    assert!(preimage.pays(&identifier.payment_hash));
+}
+
+#[test]
+fn the_paid_token_buys_in_an_authorization_line() {
+    let (vector, paid) = paid();
+    let read = read_credentials([paid.authorization.as_bytes()], []).unwrap();
+
+    assert_eq!(read[0].macaroon(), &vector.token());
+    assert_eq!(read[0].preimage().expose_hex(), paid.preimage);
+    assert_eq!(read[0].authorization(Scheme::L402), paid.authorization);
+    let grant = buys_weather(&vector.root(), &read[0]).unwrap();
+    assert_eq!(grant.expires_at(), Some(UnixSeconds::new(4_102_444_800)));
+}
+
+#[test]
+fn the_paid_token_buys_in_metadata() {
+    let (vector, paid) = paid();
+    let preimage = paid.paid_macaroon_caveats.last().unwrap();
+    let carrying = vector.token().with_caveat(preimage.as_bytes()).unwrap();
+    let caveats: Vec<String> = carrying
+        .unverified_caveats()
+        .map(|caveat| String::from_utf8(caveat.condition().to_vec()).unwrap())
+        .collect();
+    assert_eq!(caveats, paid.paid_macaroon_caveats);
+    assert_eq!(hex::encode(carrying.signature()), paid.paid_macaroon_sig);
+    let metadata = &paid.paid_macaroon_hex_for_grpc_metadata;
+    assert_eq!(&carrying.to_hex(), metadata);
+
+    let read = read_credentials([], [metadata.as_bytes()]).unwrap();
+
+    assert_eq!(read[0].macaroon(), &carrying);
+    assert_eq!(read[0].preimage().expose_hex(), paid.preimage);
+    assert!(buys_weather(&vector.root(), &read[0]).is_ok());
 }
