@@ -33,6 +33,7 @@ mod listener;
 mod reply;
 mod route;
 mod sniff;
+mod tcp;
 mod telemetry;
 mod tls;
 mod upgrade;

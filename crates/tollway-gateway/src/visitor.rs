@@ -23,6 +23,7 @@ use crate::connections::Connection;
 use crate::exchange;
 use crate::forward::Introduction;
 use crate::sniff::{self, Protocol};
+use crate::tcp::Tcp;
 use crate::tls;
 use crate::worker::Worker;
 
@@ -67,7 +68,7 @@ impl Visitor {
 
     async fn speak_plainly(self: Rc<Self>, stream: TcpStream) {
         // A client that leaves before saying anything is no event.
-        if let Ok((protocol, stream)) = sniff::sniff(stream).await {
+        if let Ok((protocol, stream)) = sniff::sniff(Tcp(stream)).await {
             self.speak(protocol, stream).await;
         }
     }

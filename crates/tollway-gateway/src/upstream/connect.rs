@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Target, Upload};
 use crate::listener;
+use crate::tcp::Tcp;
 use crate::tls::{self, ClientTls, Offered};
 use crate::visitor::LocalExecutor;
 
@@ -72,8 +73,8 @@ async fn dial(target: &Target, offered: Offered) -> Result<Connected, ConnectErr
     stream.set_nodelay(true).map_err(dial_failed)?;
     listener::probe_when_silent(&SockRef::from(&stream)).map_err(dial_failed)?;
     match (&target.tls, offered) {
-        (None, Offered::Http2) => http2_over(stream).await,
-        (None, Offered::Either | Offered::Http1) => http1_over(stream).await,
+        (None, Offered::Http2) => http2_over(Tcp(stream)).await,
+        (None, Offered::Either | Offered::Http1) => http1_over(Tcp(stream)).await,
         (Some(tls), _) => dial_tls(tls, offered, stream).await,
     }
 }
