@@ -16,6 +16,7 @@ mod lnd;
 mod lnd_command;
 pub(crate) mod lnd_network;
 mod lndclient;
+mod macaroon_crate;
 mod macaroons;
 pub(crate) mod ports;
 pub(crate) mod process;
@@ -46,6 +47,8 @@ pub(crate) struct Args {
 /// One peer, or one family of peers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum PartName {
+    /// Tokens round-trip with the crate macaroon, both ways.
+    MacaroonCrate,
     /// Tokens round-trip with PyPI pymacaroons, both ways.
     Pymacaroons,
     /// Tokens round-trip with npm macaroon, both ways.
@@ -62,17 +65,19 @@ enum PartName {
 
 impl PartName {
     /// In the order they run: the quick ones first.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Pymacaroons,
         Self::NpmMacaroon,
         Self::L402Requests,
         Self::Lncli,
         Self::Lndclient,
         Self::Lnd,
+        Self::MacaroonCrate,
     ];
 
     fn as_str(self) -> &'static str {
         match self {
+            Self::MacaroonCrate => "macaroon-crate",
             Self::Pymacaroons => "pymacaroons",
             Self::NpmMacaroon => "npm-macaroon",
             Self::Lncli => "lncli",
@@ -84,6 +89,7 @@ impl PartName {
 
     fn run(self, setup: &Setup, checks: &mut Checks<'_>) -> Result<(), Halt> {
         match self {
+            Self::MacaroonCrate => macaroon_crate::run(setup, checks),
             Self::Pymacaroons => macaroons::with_python(setup, checks),
             Self::NpmMacaroon => macaroons::with_node(setup, checks),
             Self::Lncli => lncli::run(setup, checks),

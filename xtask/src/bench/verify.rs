@@ -1,6 +1,6 @@
 //! What does a verification cost, beside the `macaroon` crate?
 //!
-//! The measuring is `crates/l402/benches/verify.rs`; this runs it in the profile that is
+//! The measuring is `bench/oracle/benches/verify.rs`; this runs it, built as what is
 //! shipped, and puts the figures side by side.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -16,8 +16,11 @@ use anyhow::{Context as _, bail};
 /// When it could not be built or run, or prints something unexpected.
 pub(crate) fn run() -> anyhow::Result<()> {
     let output = Command::new(env!("CARGO"))
-        .args(["bench", "--quiet", "--package", "l402", "--bench", "verify"])
-        .args(["--profile", "dist"])
+        .args(["bench", "--quiet", "--bench", "verify", "--manifest-path"])
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../bench/oracle/Cargo.toml"
+        ))
         .stderr(Stdio::inherit())
         .output()
         .context("cargo did not start")?;

@@ -9,7 +9,6 @@
 
 mod attenuation;
 mod corpus;
-mod oracle;
 mod purchase;
 mod reading;
 mod tampering;
