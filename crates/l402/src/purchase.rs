@@ -259,7 +259,8 @@ impl Purchases {
 
     /// Takes up a purchase that an earlier run recorded and whose outcome it did not.
     ///
-    /// It may or may not have been paid, so it is looked up and never paid again. Its price
+    /// It may or may not have been paid, so it is looked up and never paid again, unless its
+    /// credential is known already. Its price
     /// and `fee_max` count against the budget, whatever the limits are today.
     pub fn restore(
         &mut self,
@@ -269,6 +270,9 @@ impl Purchases {
         begun_at: UnixSeconds,
     ) -> PurchaseAction {
         let hash = quote.payment_hash();
+        if let Some(credential) = self.get(&hash).and_then(Purchase::credential) {
+            return PurchaseAction::Keep(credential);
+        }
         let amount = quote.price().checked_add(fee_max).unwrap_or(Msat::MAX);
         self.budget.release(&hash);
         self.budget

@@ -454,6 +454,18 @@ mod machine {
     }
 
     #[test]
+    fn restoring_what_is_paid_already_counts_it_once() {
+        let mut purchases = paying();
+        let kept = purchases.on(&hash(1), settled(1)).unwrap();
+        let used = purchases.budget().used();
+
+        let action = purchases.restore(quote(1), "a.example", FEE_MAX, CREATED);
+
+        assert_eq!(action, kept);
+        assert_eq!(purchases.budget().used(), used);
+    }
+
+    #[test]
     fn an_event_for_a_payment_nobody_began_is_an_error() {
         assert_eq!(
             purchases().on(&hash(9), settled(9)),
