@@ -168,8 +168,11 @@ pub fn is_credential_line(line: &[u8]) -> bool {
     // Every proxied request comes through here, and checking is much cheaper than repairing.
     let text = std::str::from_utf8(line)
         .map_or_else(|_not_utf8| String::from_utf8_lossy(line), Cow::Borrowed);
-    text.split(',')
-        .any(|piece| split_scheme(piece.trim_start()).is_some())
+    // Nearly always the whole line is ours, and need not be searched for commas.
+    split_scheme(text.trim_start()).is_some()
+        || text
+            .split(',')
+            .any(|piece| split_scheme(piece.trim_start()).is_some())
 }
 
 /// True when a metadata value is a macaroon that carries its own preimage.
