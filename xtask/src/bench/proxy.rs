@@ -103,7 +103,7 @@ struct Record {
     p99_us: Vec<f64>,
     /// Shares of a core.
     disturbed: Vec<f64>,
-    load_busy: Vec<f64>,
+    saturated: Vec<f64>,
     memory_kib: f64,
 }
 
@@ -116,7 +116,7 @@ impl Record {
             p50_us: Vec::new(),
             p99_us: Vec::new(),
             disturbed: Vec::new(),
-            load_busy: Vec::new(),
+            saturated: Vec::new(),
             memory_kib: 0.0,
         }
     }
@@ -129,7 +129,7 @@ impl Record {
         self.p50_us.push(window.outcome.p50_us);
         self.p99_us.push(window.outcome.p99_us);
         self.disturbed.push(window.disturbed());
-        self.load_busy.push(window.load_busy());
+        self.saturated.push(window.saturated());
     }
 }
 
@@ -140,7 +140,6 @@ struct Window {
     elapsed: Duration,
     proxy: Duration,
     proxy_core: Duration,
-    load_core: Duration,
 }
 
 impl Window {
@@ -150,18 +149,16 @@ impl Window {
                 Instant::now(),
                 meter::cpu_time(peer.pid())?,
                 meter::core_time(PROXY_CORE)?,
-                meter::core_time(LOAD_CORE)?,
             ))
         };
-        let (begun, proxy, proxy_core, load_core) = clocks()?;
+        let (begun, proxy, proxy_core) = clocks()?;
         let outcome = run().with_context(|| format!("{} under load", peer.name))?;
-        let (ended, proxy_then, proxy_core_then, load_core_then) = clocks()?;
+        let (ended, proxy_then, proxy_core_then) = clocks()?;
         Ok(Self {
             outcome,
             elapsed: ended.saturating_duration_since(begun),
             proxy: proxy_then.saturating_sub(proxy),
             proxy_core: proxy_core_then.saturating_sub(proxy_core),
-            load_core: load_core_then.saturating_sub(load_core),
         })
     }
 
@@ -171,9 +168,9 @@ impl Window {
         others.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 
-    /// The share of its core that the load needed; near 1 the load is the limit.
-    fn load_busy(&self) -> f64 {
-        self.load_core.as_secs_f64() / self.elapsed.as_secs_f64()
+    /// The share of its core that the proxy used; far from 1, something else is the limit.
+    fn saturated(&self) -> f64 {
+        self.proxy.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 }
 
@@ -219,7 +216,7 @@ fn quietest(peer: &Peer, mut run: impl FnMut() -> Result<Outcome>) -> Result<Win
 fn print_table(records: &[Record]) {
     let Some(nginx) = records.first() else { return };
     println!(
-        "| proxy | requests/s | × nginx | CPU µs/request | × nginx | peak MiB | × nginx | p50 µs | × nginx | p99 µs | × nginx | others on its core | load core |"
+        "| proxy | requests/s | × nginx | CPU µs/request | × nginx | peak MiB | × nginx | p50 µs | × nginx | p99 µs | × nginx | of its core | others there |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for record in records {
@@ -239,8 +236,8 @@ fn print_table(records: &[Record]) {
             record.memory_kib / nginx.memory_kib,
             timed(|record| &record.p50_us, 0),
             timed(|record| &record.p99_us, 0),
+            median(record.saturated.clone()) * 100.0,
             median(record.disturbed.clone()) * 100.0,
-            median(record.load_busy.clone()) * 100.0,
         );
     }
 }
