@@ -11,6 +11,8 @@ mod sandbox;
 mod tools;
 mod verify;
 
+use crate::interop::process;
+
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Bench {
@@ -28,6 +30,7 @@ pub(crate) enum Bench {
 ///
 /// When it could not be run or its output not be read.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
+    process::end_in_good_order()?;
     match bench {
         Bench::Proxy(args) => proxy::run(args),
         Bench::Sandbox(args) => sandbox::run(args),

@@ -89,6 +89,7 @@ impl Load {
     ///
     /// When a reply was not as ordered, and ever after.
     pub(super) fn run(&mut self, order: &Order<'_>) -> Result<Outcome> {
+        process::go_on()?;
         writeln!(self.orders, "{}", serde_json::to_string(order)?)?;
         Ok(serde_json::from_str(&line(&mut self.outcomes)?)?)
     }

@@ -48,6 +48,18 @@ pub(crate) fn end_in_good_order() -> Result<()> {
     Ok(())
 }
 
+/// Fails once this process is asked to end: for work that waits for nothing here.
+///
+/// # Errors
+///
+/// Then.
+pub(crate) fn go_on() -> Result<()> {
+    if ENDING.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
 /// A program that ended by itself.
 #[derive(Debug)]
 pub(crate) struct Finished {
