@@ -71,18 +71,9 @@ impl Credential {
 
     fn parse_unschemed(text: &str) -> Result<Self, CredentialError> {
         let (token, preimage) = text.rsplit_once(':').ok_or(CredentialError::Colon)?;
-        let preimage = read_preimage(preimage.trim()).map_err(CredentialError::Preimage)?;
-        let token = token.trim();
-        if token.contains(',') {
-            return Err(CredentialError::Discharges);
-        }
-        if token.len() > MAX_TOKEN_TEXT {
-            return Err(CredentialError::Token(MacaroonError::TooLarge {
-                len: token.len(),
-            }));
-        }
-        let bytes = encoding::base64_any(token.as_bytes())
-            .ok_or(CredentialError::Token(MacaroonError::Text))?;
+        let preimage =
+            read_preimage(preimage.trim_matches(' ')).map_err(CredentialError::Preimage)?;
+        let bytes = read_token(token.trim_matches(' '))?;
         let macaroon = if bytes.first() == Some(&2) {
             Macaroon::parse_v2(bytes)
         } else {
@@ -106,6 +97,18 @@ impl Credential {
         })?;
         Some(Self { macaroon, preimage })
     }
+}
+
+/// Decodes a token's text. What is wrong with it is looked for when something is.
+fn read_token(text: &str) -> Result<Vec<u8>, CredentialError> {
+    let decoded = (text.len() <= MAX_TOKEN_TEXT)
+        .then(|| encoding::base64_any(text.as_bytes()))
+        .flatten();
+    decoded.ok_or_else(|| match text.len() {
+        _ if text.contains(',') => CredentialError::Discharges,
+        len if len > MAX_TOKEN_TEXT => CredentialError::Token(MacaroonError::TooLarge { len }),
+        _ => CredentialError::Token(MacaroonError::Text),
+    })
 }
 
 /// Reads 64 hexadecimal digits, or the 96 that some clients make of them.
@@ -240,14 +243,16 @@ impl Found {
         let Some((_, rest)) = text.and_then(split_scheme) else {
             return;
         };
-        if rest
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
-        {
-            self.add(Credential::parse_unschemed(rest));
-        } else {
-            self.add(Err(CredentialError::Text));
-        }
+        // Neither base64 nor hexadecimal has room for anything that is not visible, so only a
+        // credential that cannot be read has to be searched for it.
+        let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        self.add(Credential::parse_unschemed(rest).map_err(|error| {
+            if rest.bytes().all(visible) {
+                error
+            } else {
+                CredentialError::Text
+            }
+        }));
     }
 
     fn add(&mut self, read: Result<Credential, CredentialError>) {
