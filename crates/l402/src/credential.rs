@@ -7,7 +7,6 @@
 //! Specification: L402 `protocol-specification.md`, "Authorization header"; rows 9, 13,
 //! 16 to 18, 33, 38 and 50 to 53 in `docs/spec.md`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use crate::caveat;
@@ -65,7 +64,7 @@ impl Credential {
     ///
     /// [`CredentialError`]; also [`CredentialError::Scheme`] for another scheme.
     pub fn parse(value: &str) -> Result<Self, CredentialError> {
-        let (_, rest) = split_scheme(value.trim()).ok_or(CredentialError::Scheme)?;
+        let (_, rest) = split_scheme(value.trim_ascii()).ok_or(CredentialError::Scheme)?;
         Self::parse_unschemed(rest)
     }
 
@@ -168,14 +167,19 @@ pub fn read_credentials<'a>(
 /// What forwards a request must remove such lines: they are the seller's business only.
 #[must_use]
 pub fn is_credential_line(line: &[u8]) -> bool {
-    // Every proxied request comes through here, and checking is much cheaper than repairing.
-    let text = std::str::from_utf8(line)
-        .map_or_else(|_not_utf8| String::from_utf8_lossy(line), Cow::Borrowed);
     // Nearly always the whole line is ours, and need not be searched for commas.
-    split_scheme(text.trim_start()).is_some()
-        || text
-            .split(',')
-            .any(|piece| split_scheme(piece.trim_start()).is_some())
+    starts_with_ours(line) || line.split(|byte| *byte == b',').any(starts_with_ours)
+}
+
+fn starts_with_ours(piece: &[u8]) -> bool {
+    let piece = piece.trim_ascii_start();
+    [Scheme::L402, Scheme::Lsat].into_iter().any(|scheme| {
+        let name = scheme.as_str().as_bytes();
+        let start = piece.split_at_checked(name.len());
+        start.is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(name) && rest.first() == Some(&b' ')
+        })
+    })
 }
 
 /// True when a metadata value is a macaroon that carries its own preimage.
@@ -229,7 +233,7 @@ impl Found {
         let mut at = 0_usize;
         for piece in line.split(',') {
             let end_of_previous = at.saturating_sub(1);
-            if starts_with_scheme(piece.trim_start()) {
+            if starts_with_scheme(piece.trim_ascii_start()) {
                 self.read_pieces(line, start, end_of_previous);
                 start = Some(at);
             }
@@ -239,8 +243,8 @@ impl Found {
     }
 
     fn read_pieces(&mut self, line: &str, start: Option<usize>, end: usize) {
-        let text = start.and_then(|start| line.get(start..end)).map(str::trim);
-        let Some((_, rest)) = text.and_then(split_scheme) else {
+        let text = start.and_then(|start| line.get(start..end));
+        let Some((_, rest)) = text.map(str::trim_ascii).and_then(split_scheme) else {
             return;
         };
         // Neither base64 nor hexadecimal has room for anything that is not visible, so only a
@@ -446,6 +450,23 @@ mod tests {
             ),
         ] {
             assert_eq!(read(&[&line], &[]), Err(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_read_as_a_credential_is_known_as_one_before_it_is_forwarded() {
+        let good = credential(1).authorization(Scheme::L402);
+        let spaces = [
+            " ", "\t", "\n", "\u{b}", "\u{c}", "\r", "\u{85}", "\u{a0}", "\u{3000}",
+        ];
+        for before in spaces {
+            for line in [
+                format!("{before}{good}"),
+                format!("Bearer x,{before}{good}"),
+            ] {
+                let read = read(&[&line], &[]).is_ok_and(|found| !found.is_empty());
+                assert!(!read || is_credential_line(line.as_bytes()), "{line:?}");
+            }
         }
     }
 
