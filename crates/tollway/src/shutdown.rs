@@ -1,20 +1,31 @@
 //! When is this process asked to stop?
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for SIGTERM or SIGINT.
+/// SIGTERM and SIGINT, caught from the moment this is made.
 ///
-/// When a handler cannot be installed, the signal ends the process the usual way and there
-/// is nothing to wait for.
-pub(crate) async fn requested() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Made before a command says that it is ready: whoever hears that may stop it at once.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    signals: Option<(Signal, Signal)>,
+}
+
+impl Shutdown {
+    /// Catches the signals. When that is not possible they end the process the usual way.
+    pub(crate) fn catch() -> Self {
+        let catch = |kind| signal(kind).ok();
+        let signals = catch(SignalKind::terminate()).zip(catch(SignalKind::interrupt()));
+        Self { signals }
+    }
+
+    /// Waits for one of them.
+    pub(crate) async fn requested(mut self) {
+        match &mut self.signals {
+            Some((terminate, interrupt)) => tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            },
+            None => std::future::pending().await,
+        }
     }
 }

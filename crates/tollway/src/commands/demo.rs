@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::places::Places;
-use crate::shutdown;
+use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
 
 /// Starts everything, buys once, and keeps serving unless told to do it once.
@@ -57,8 +57,9 @@ pub(crate) async fn run(args: &DemoArgs, places: &Places, output: Output) -> Res
     let url = format!("http://{address}/joke");
     buy(&url, folder.path(), &wallets, &steps).await?;
     if !args.once {
+        let shutdown = Shutdown::catch();
         steps.invite(&url);
-        shutdown::requested().await;
+        shutdown.requested().await;
     }
     gateway.stop().await;
     api.stop().await;

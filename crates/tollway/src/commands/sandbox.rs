@@ -11,7 +11,7 @@ use crate::cli::SandboxArgs;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::places::Places;
-use crate::shutdown;
+use crate::shutdown::Shutdown;
 
 /// Starts the network, says where it is, and stops it when asked.
 pub(crate) async fn run(
@@ -19,6 +19,7 @@ pub(crate) async fn run(
     places: &Places,
     output: Output,
 ) -> Result<(), Failure> {
+    let shutdown = Shutdown::catch();
     let started = Instant::now();
     let dir = args.data_dir.clone().unwrap_or_else(|| places.sandbox());
     let network = Network::start(
@@ -30,7 +31,7 @@ pub(crate) async fn run(
     )
     .await?;
     announce(&network, &dir, started, output);
-    shutdown::requested().await;
+    shutdown.requested().await;
     network.stop().await
 }
 

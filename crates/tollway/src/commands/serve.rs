@@ -20,7 +20,7 @@ use crate::exit::Failure;
 use crate::key_file;
 use crate::output::Output;
 use crate::places::Places;
-use crate::shutdown;
+use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
 
 /// Serves until the process is told to stop, then lets what is under way finish.
@@ -36,8 +36,9 @@ pub(crate) async fn run(
     };
     let network = sale.as_ref().map(|sale| sale.network);
     let running = start(args, sale, places).await?;
+    let shutdown = Shutdown::catch();
     announce(args, network, running.addresses(), output);
-    shutdown::requested().await;
+    shutdown.requested().await;
     output.note("stopping: requests under way may finish");
     let stopped = running.stop().await;
     match stopped.connections_cut_off {
