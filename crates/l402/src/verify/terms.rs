@@ -97,6 +97,7 @@ impl<'a> Terms<'a> {
     }
 
     fn services(&mut self, value: &'a str) -> Result<(), Denial> {
+        let mut bought = None;
         for item in value.split(',') {
             let (name, tier) =
                 service_and_tier(item).ok_or_else(|| unreadable(caveat::SERVICES))?;
@@ -107,10 +108,13 @@ impl<'a> Terms<'a> {
             if !allowed {
                 return Err(loosened(caveat::SERVICES));
             }
+            if name == self.request.service {
+                bought = bought.or(Some(tier));
+            }
         }
         self.services = Some(value);
-        self.tier = tier_of(value, self.request.service);
-        match self.tier {
+        self.tier = bought;
+        match bought {
             Some(_) => Ok(()),
             None => Err(self.wrong_service()),
         }
@@ -294,12 +298,13 @@ enum Capabilities<'a> {
 /// Splits at the first `=`. Spaces around either side are ignored for matching only; what is
 /// signed is the raw text. Anything else is somebody else's condition.
 fn split(caveat: &[u8]) -> Option<(&str, &str)> {
-    let (condition, value) = std::str::from_utf8(caveat).ok()?.split_once('=')?;
-    Some((condition.trim(), value.trim()))
+    let at = caveat.iter().position(|byte| *byte == b'=')?;
+    let (condition, value) = std::str::from_utf8(caveat).ok()?.split_at_checked(at)?;
+    Some((condition.trim_ascii(), value.get(1..)?.trim_ascii()))
 }
 
 fn service_and_tier(item: &str) -> Option<(&str, u8)> {
-    let (name, tier) = item.trim().split_once(':')?;
+    let (name, tier) = item.trim_ascii().split_once(':')?;
     let tier = u8::try_from(decimal(tier)?).ok()?;
     (!name.is_empty()).then_some((name, tier))
 }
@@ -325,7 +330,7 @@ fn decimal(text: &str) -> Option<u64> {
 
 fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',')
-        .map(str::trim)
+        .map(str::trim_ascii)
         .filter(|item| !item.is_empty())
 }
 
