@@ -4,8 +4,6 @@
 //! pool demands as an argument. There is no other way to make one, so no request reaches
 //! an upstream unasked.
 
-use std::error::Error;
-
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
@@ -52,7 +50,7 @@ pub(crate) enum Declined {
 ///
 /// # Errors
 ///
-/// [`Declined`], already logged where it is our own failure.
+/// [`Declined`], which the gate has logged already.
 pub(crate) async fn admit(
     price: &Price,
     head: &Parts,
@@ -68,16 +66,8 @@ pub(crate) async fn admit(
     match gate.admit(offer, &Facts::of(head, client)).await {
         Ok(grant) => Ok(Admission(Basis::Paid(grant))),
         Err(refusal) => {
-            log_outage(offer.service().as_str(), &refusal);
             let style = gate.settings().status;
             Err(Declined::Refused { refusal, style })
         }
-    }
-}
-
-fn log_outage(service: &str, refusal: &Refusal) {
-    if let Refusal::Unavailable(outage) = refusal {
-        let error: &(dyn Error + 'static) = outage;
-        tracing::warn!(service, error, "no payment can be taken");
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! What a refusal looks like on the wire is [`respond`](crate::respond)'s business.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -178,6 +179,7 @@ impl Gate {
             }
         };
         self.note_refusal(offer, refusal.code());
+        log(offer, &refusal);
         Err(refusal)
     }
 
@@ -334,6 +336,20 @@ impl fmt::Debug for Gate {
             .field("ledger", &self.ledger)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+/// Tells the log what the client is not told: why payments cannot be taken.
+fn log(offer: &Offer, refusal: &Refusal) {
+    let service = offer.service().as_str();
+    match refusal {
+        Refusal::Unavailable(outage) => {
+            let error: &(dyn Error + 'static) = outage;
+            tracing::warn!(service, error, "no payment can be taken");
+        }
+        Refusal::PaymentRequired(_) | Refusal::TooManyChallenges(_) => {
+            tracing::debug!(service, reason = refusal.code().as_str(), "refused");
+        }
     }
 }
 

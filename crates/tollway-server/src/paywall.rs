@@ -6,7 +6,6 @@
 //!
 //! `examples/axum.rs` is a whole program.
 
-use std::error::Error;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +22,6 @@ use crate::client::Client;
 use crate::forward::strip_credentials;
 use crate::gate::{Facts, Gate};
 use crate::offer::Offer;
-use crate::refusal::Refusal;
 use crate::respond::{self, Form};
 
 /// The body of a response that came from the gate or from the service behind it.
@@ -126,23 +124,9 @@ impl PaywallLayer {
                 Ok(grant)
             }
             Err(refusal) => {
-                log(&self.offer, &refusal);
                 let style = self.gate.settings().status;
                 Err(respond::refuse(&refusal, Form::of(parts), style))
             }
-        }
-    }
-}
-
-fn log(offer: &Offer, refusal: &Refusal) {
-    let service = offer.service().as_str();
-    match refusal {
-        Refusal::Unavailable(outage) => {
-            let error: &(dyn Error + 'static) = outage;
-            tracing::warn!(service, error, "no payment can be taken");
-        }
-        Refusal::PaymentRequired(_) | Refusal::TooManyChallenges(_) => {
-            tracing::debug!(service, reason = refusal.code().as_str(), "refused");
         }
     }
 }
