@@ -80,7 +80,7 @@ impl Preimage {
     /// True when this preimage settles `hash`.
     #[must_use]
     pub fn pays(&self, hash: &PaymentHash) -> bool {
-        self.payment_hash().0.ct_eq(&hash.0).into()
+        equal_in_constant_time(&self.payment_hash().0, &hash.0)
     }
 
     /// The secret bytes. Never log them.
@@ -100,7 +100,7 @@ impl Eq for Preimage {}
 
 impl PartialEq for Preimage {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        equal_in_constant_time(&self.0, &other.0)
     }
 }
 
@@ -108,6 +108,20 @@ impl fmt::Debug for Preimage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Preimage(redacted)")
     }
+}
+
+/// Compares 32 bytes in a time that tells nothing about them.
+///
+/// Slices would be compared byte by byte, with a barrier against the optimiser at each: their
+/// differences are gathered in words first, and only what remains is asked about.
+pub(crate) fn equal_in_constant_time(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let pairs = words(a).zip(words(b));
+    let difference = pairs.fold(0, |difference, (a, b)| difference | (a ^ b));
+    difference.ct_eq(&0).into()
+}
+
+fn words(bytes: &[u8; 32]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks().0.iter().copied().map(u64::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -120,6 +134,17 @@ mod tests {
 
         assert!(preimage.pays(&preimage.payment_hash()));
         assert!(!preimage.pays(&Preimage::new([8; 32]).payment_hash()));
+    }
+
+    #[test]
+    fn a_difference_in_any_bit_is_a_difference() {
+        let value = [0xa5; 32];
+        assert!(equal_in_constant_time(&value, &value));
+        for bit in 0..256 {
+            let mut other = value;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!equal_in_constant_time(&value, &other), "bit {bit}");
+        }
     }
 
     #[test]

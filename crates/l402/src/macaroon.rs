@@ -23,6 +23,7 @@ pub(crate) use self::hmac::HmacKey;
 pub use self::v2::CaveatPacket;
 use self::v2::Layout;
 use crate::encoding;
+use crate::hash::equal_in_constant_time;
 
 /// A valid macaroon, held as V2 bytes.
 ///
@@ -178,7 +179,7 @@ impl Macaroon {
         for caveat in self.unverified_caveats() {
             signature = next_signature(&signature, &caveat);
         }
-        if bool::from(signature.ct_eq(&self.layout.signature)) {
+        if equal_in_constant_time(&signature, &self.layout.signature) {
             Ok(())
         } else {
             Err(Forged)
