@@ -59,38 +59,44 @@ fn absorb(block: [u8; BLOCK]) -> [u32; 8] {
 
 /// Hashes a pad and the message behind it.
 fn hash_behind(pad: [u8; BLOCK], message: &[u8]) -> [u32; 8] {
-    if message.len() >= BLOCK {
+    if message.len() > SHORT {
         return finish(absorb(pad), message);
     }
-    let ([first, second], used) = last_blocks(message, message.len());
+    let (mut blocks, used) = last_blocks(message, message.len());
+    if let Some(first) = blocks.first_mut() {
+        *first = pad;
+    }
     let mut state = INITIAL;
-    let blocks = [pad, first, second];
-    compress256(&mut state, blocks.get(..=used).unwrap_or_default());
+    compress256(&mut state, blocks.get(..used).unwrap_or_default());
     state
 }
 
 /// Ends a hash whose first block was a pad.
 fn finish(mut state: [u32; 8], message: &[u8]) -> [u32; 8] {
-    let (whole, rest) = message.as_chunks::<BLOCK>();
-    if !whole.is_empty() {
+    let mut rest = message;
+    if message.len() > SHORT {
+        let (whole, partial) = message.as_chunks();
         compress256(&mut state, whole);
+        rest = partial;
     }
     let (blocks, used) = last_blocks(rest, message.len());
-    compress256(&mut state, blocks.get(..used).unwrap_or_default());
+    compress256(&mut state, blocks.get(1..used).unwrap_or_default());
     state
 }
 
-/// What SHA-256 hashes last: the message after its last whole block, an end mark, and the
-/// length of everything, in one block or two.
-fn last_blocks(rest: &[u8], message_len: usize) -> ([[u8; BLOCK]; 2], usize) {
-    let mut blocks = [[0; BLOCK]; 2];
-    if let Some((start, end)) = blocks.as_flattened_mut().split_at_mut_checked(rest.len()) {
+/// What SHA-256 hashes last: the rest of the message, an end mark, and the length of
+/// everything. Says how many blocks that takes with the first one, which is left to a pad.
+fn last_blocks(rest: &[u8], message_len: usize) -> ([[u8; BLOCK]; 4], usize) {
+    let mut blocks = [[0; BLOCK]; 4];
+    let (_, behind_pad) = blocks.as_flattened_mut().split_at_mut(BLOCK);
+    if let Some((start, end)) = behind_pad.split_at_mut_checked(rest.len()) {
         start.copy_from_slice(rest);
         if let Some(mark) = end.first_mut() {
             *mark = 0x80;
         }
     }
-    let used = if rest.len() < BLOCK - 8 { 1 } else { 2 };
+    let ends_in = rest.len().saturating_add(END_LEN).div_ceil(BLOCK);
+    let used = ends_in.saturating_add(1);
     let bits = (message_len as u64)
         .saturating_add(BLOCK as u64)
         .saturating_mul(8);
@@ -112,6 +118,10 @@ fn to_bytes(state: &[u32; 8]) -> [u8; 32] {
 const INNER: u8 = 0x36;
 const OUTER: u8 = 0x5c;
 const BLOCK: usize = 64;
+/// The end mark and the length.
+const END_LEN: usize = 9;
+/// Messages up to this length are hashed in one call, an identifier among them.
+const SHORT: usize = 3 * BLOCK - END_LEN;
 
 /// FIPS 180-4, section 5.3.3.
 const INITIAL: [u32; 8] = [
