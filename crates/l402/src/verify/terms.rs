@@ -98,7 +98,7 @@ impl<'a> Terms<'a> {
 
     fn services(&mut self, value: &'a str) -> Result<(), Denial> {
         let mut bought = None;
-        for item in value.split(',') {
+        for item in split_list(value) {
             let (name, tier) =
                 service_and_tier(item).ok_or_else(|| unreadable(caveat::SERVICES))?;
             let allowed = match self.services {
@@ -108,7 +108,7 @@ impl<'a> Terms<'a> {
             if !allowed {
                 return Err(loosened(caveat::SERVICES));
             }
-            if name == self.request.service {
+            if name == self.request.service.as_bytes() {
                 bought = bought.or(Some(tier));
             }
         }
@@ -140,7 +140,7 @@ impl<'a> Terms<'a> {
         else {
             return Ok(());
         };
-        if items(held).any(|item| item == requested) {
+        if items(held).any(|item| item == requested.as_bytes()) {
             return Ok(());
         }
         Err(Denial::MissingCapability {
@@ -154,7 +154,7 @@ impl<'a> Terms<'a> {
         value: &str,
         slot: fn(&mut Self) -> &mut Option<u64>,
     ) -> Result<(), Denial> {
-        let deadline = decimal(value).ok_or_else(|| unreadable(condition))?;
+        let deadline = decimal(value.as_bytes()).ok_or_else(|| unreadable(condition))?;
         let held = slot(self);
         if held.is_some_and(|before| deadline > before) {
             return Err(loosened(condition));
@@ -170,7 +170,8 @@ impl<'a> Terms<'a> {
     }
 
     fn expiration(&mut self, value: &str) -> Result<(), Denial> {
-        let deadline = decimal(value).ok_or_else(|| unreadable(caveat::EXPIRATION_MS))?;
+        let deadline =
+            decimal(value.as_bytes()).ok_or_else(|| unreadable(caveat::EXPIRATION_MS))?;
         if self.expiration_ms.is_some_and(|before| deadline > before) {
             return Err(loosened(caveat::EXPIRATION_MS));
         }
@@ -233,7 +234,7 @@ impl<'a> Terms<'a> {
             return Err(loosened(caveat::METHOD));
         }
         self.methods = Some(value);
-        if items(value).any(|item| item == self.request.method) {
+        if items(value).any(|item| item == self.request.method.as_bytes()) {
             return Ok(());
         }
         Err(Denial::WrongMethod {
@@ -261,7 +262,7 @@ impl<'a> Terms<'a> {
     }
 
     fn uses(&mut self, value: &str) -> Result<(), Denial> {
-        let uses = decimal(value)
+        let uses = decimal(value.as_bytes())
             .and_then(NonZeroU64::new)
             .ok_or_else(|| unreadable(caveat::MAX_USES))?;
         if self.uses_max.is_some_and(|before| uses > before) {
@@ -303,35 +304,42 @@ fn split(caveat: &[u8]) -> Option<(&str, &str)> {
     Some((condition.trim_ascii(), value.get(1..)?.trim_ascii()))
 }
 
-fn service_and_tier(item: &str) -> Option<(&str, u8)> {
-    let (name, tier) = item.trim_ascii().split_once(':')?;
-    let tier = u8::try_from(decimal(tier)?).ok()?;
+fn service_and_tier(item: &[u8]) -> Option<(&[u8], u8)> {
+    let item = item.trim_ascii();
+    let at = item.iter().position(|byte| *byte == b':')?;
+    let (name, tier) = item.split_at_checked(at)?;
+    let tier = u8::try_from(decimal(tier.get(1..)?)?).ok()?;
     (!name.is_empty()).then_some((name, tier))
 }
 
-fn tier_of(services: &str, wanted: &str) -> Option<u8> {
-    services
-        .split(',')
+fn tier_of(services: &str, wanted: &[u8]) -> Option<u8> {
+    split_list(services)
         .filter_map(service_and_tier)
         .find(|(name, _)| *name == wanted)
         .map(|(_, tier)| tier)
 }
 
 /// Digits only, no sign, no leading zero: a number has one spelling.
-fn decimal(text: &str) -> Option<u64> {
-    let spelled_once = text == "0" || !text.starts_with('0');
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits && spelled_once {
-        text.parse().ok()
-    } else {
-        None
+fn decimal(text: &[u8]) -> Option<u64> {
+    let (first, others) = text.split_first()?;
+    if *first == b'0' && !others.is_empty() {
+        return None;
     }
+    text.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
-fn items(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim_ascii)
+fn items(list: &str) -> impl Iterator<Item = &[u8]> {
+    split_list(list)
+        .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
+}
+
+/// Splits bytes and not text: a search of its own for every comma costs more than the text.
+fn split_list(list: &str) -> impl Iterator<Item = &[u8]> {
+    list.as_bytes().split(|byte| *byte == b',')
 }
 
 fn is_subset(list: &str, before: &str) -> bool {
@@ -349,20 +357,38 @@ fn is_below(path: &str, prefix: &str) -> bool {
 /// False for a path that an upstream might resolve to another one: dot segments, empty
 /// segments, backslashes, and encodings of dots, slashes or backslashes.
 fn is_unambiguous(path: &str) -> bool {
-    let encoded = |at: usize| {
-        path.get(at..)
-            .is_some_and(|rest| is_encoded_separator(rest.as_bytes()))
-    };
-    let dotted = |segment: &str| segment == "." || segment == "..";
-    !path.contains("//")
-        && !path.contains('\\')
-        && !path.split('/').any(dotted)
-        && !path.match_indices('%').any(|(at, _)| encoded(at))
+    let mut rest = path.as_bytes();
+    let mut in_segment = false;
+    while let Some((byte, after)) = rest.split_first() {
+        let ambiguous = match byte {
+            b'/' => after.first() == Some(&b'/'),
+            b'\\' => true,
+            b'.' => !in_segment && is_dot_segment(rest),
+            b'%' => is_encoded_separator(after),
+            _ => false,
+        };
+        if ambiguous {
+            return false;
+        }
+        in_segment = *byte != b'/';
+        rest = after;
+    }
+    true
 }
 
-fn is_encoded_separator(text: &[u8]) -> bool {
-    let hex = text.get(1..3).map(<[u8]>::to_ascii_lowercase);
-    matches!(hex.as_deref(), Some(b"2e" | b"2f" | b"5c" | b"25"))
+const fn is_dot_segment(text: &[u8]) -> bool {
+    matches!(
+        text,
+        b"." | b".." | [b'.', b'/', ..] | [b'.', b'.', b'/', ..]
+    )
+}
+
+/// True for the digits behind the `%` of an encoded `.`, `/`, `\` or `%`.
+const fn is_encoded_separator(digits: &[u8]) -> bool {
+    matches!(
+        digits,
+        [b'2', b'5' | b'e' | b'E' | b'f' | b'F', ..] | [b'5', b'c' | b'C', ..]
+    )
 }
 
 fn loosened(condition: &str) -> Denial {
