@@ -229,6 +229,10 @@ impl Found {
         let Ok(line) = std::str::from_utf8(line) else {
             return;
         };
+        // Nearly every line is one credential. What reads as one has no comma in it.
+        if let Ok(credential) = Credential::parse(line) {
+            return self.add(Ok(credential));
+        }
         let mut start = None;
         let mut at = 0_usize;
         for piece in line.split(',') {
