@@ -15,30 +15,29 @@ pub(crate) struct AccessLine(Option<Box<Asked>>);
 
 #[derive(Debug)]
 struct Asked {
+    began: Instant,
     method: Method,
     path: String,
+    service: String,
 }
 
 impl AccessLine {
-    /// Notes what was asked, if anybody is going to read it.
-    pub(crate) fn begin(head: &Parts) -> Self {
+    /// Notes what was asked, if anybody is going to read it. `service` is empty when none
+    /// was found.
+    pub(crate) fn begin(head: &Parts, service: &str) -> Self {
         let is_read = tracing::enabled!(target: "tollway::access", tracing::Level::DEBUG);
         Self(is_read.then(|| {
             Box::new(Asked {
+                began: Instant::now(),
                 method: head.method.clone(),
                 path: head.uri.path().to_owned(),
+                service: service.to_owned(),
             })
         }))
     }
 
     /// Writes the line when the head of the response is known.
-    pub(crate) fn end(
-        self,
-        status: StatusCode,
-        began: Instant,
-        service: &str,
-        verdict: &'static str,
-    ) {
+    pub(crate) fn end(self, status: StatusCode, verdict: &'static str) {
         let Some(asked) = self.0 else {
             return;
         };
@@ -47,8 +46,8 @@ impl AccessLine {
             method = asked.method.as_str(),
             path = asked.path,
             status = status.as_u16(),
-            latency_us = began.elapsed().as_micros(),
-            service,
+            latency_us = asked.began.elapsed().as_micros(),
+            service = asked.service,
             verdict,
         );
     }

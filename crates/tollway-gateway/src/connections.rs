@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -121,8 +121,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Runs the whole life of the connection, unless it is cut short.
-    pub(crate) async fn live(&self, life: impl Future<Output = ()>) {
-        let mut life = pin!(life);
+    pub(crate) async fn live(&self, mut life: Pin<&mut impl Future<Output = ()>>) {
         poll_fn(|cx| {
             self.remember(cx.waker());
             match self.order.get() {
@@ -137,10 +136,9 @@ impl Connection {
     /// Runs the HTTP machinery, and tells it to finish when that is ordered.
     pub(crate) async fn serve<C: Future>(
         &self,
-        machinery: C,
+        mut machinery: Pin<&mut C>,
         finish: impl Fn(Pin<&mut C>),
     ) -> C::Output {
-        let mut machinery = pin!(machinery);
         let mut told = false;
         self.serving.set(true);
         poll_fn(|cx| {
@@ -209,6 +207,8 @@ enum Order {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     fn registry() -> Rc<Connections> {
@@ -268,7 +268,7 @@ mod tests {
         let fresh = connections.open();
 
         connections.drain();
-        fresh.live(std::future::pending()).await;
+        fresh.live(pin!(std::future::pending())).await;
         drop(fresh);
         assert_eq!(connections.count(), 1);
         drop(busy);

@@ -4,10 +4,13 @@
 //! no look-up and take no lock. If the client goes away, the future is dropped wherever it
 //! is, and the upstream's connection or stream ends with it.
 
+use std::future::ready;
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -29,44 +32,44 @@ use crate::visitor::Visitor;
 use crate::worker::{LocalService, Worker};
 
 /// Serves one request. There is always an answer.
-pub(crate) async fn answer(
+///
+/// What need not wait happens before the future is made, here and below: a future is moved
+/// as a whole, and an `async` block has room for all it was given besides what that became.
+pub(crate) fn answer(
     visitor: Rc<Visitor>,
     request: Request<Incoming>,
-) -> Response<ReplyBody> {
-    let began = Instant::now();
+) -> impl Future<Output = Response<ReplyBody>> {
     let (head, body) = request.into_parts();
-    let line = AccessLine::begin(&head);
     let form = Form::of(&head);
-    let found = find(&visitor.worker, &head);
-    let (stats, service) = match &found {
-        Ok((local, _)) => (&local.stats, local.service.name.as_str()),
-        Err(_) => (&visitor.worker.unrouted, ""),
+    let worker = Rc::clone(&visitor.worker);
+    let found = find(&worker, &head);
+    let (service, stats) = match &found {
+        Ok((local, _)) => (local.service.name.as_str(), &local.stats),
+        Err(_) => ("", &worker.unrouted),
     };
+    let line = AccessLine::begin(&head, service);
     let in_flight = InFlight::begin(&visitor.connection, stats);
-    let (answer, verdict) = match &found {
+    let judged = match found {
         Ok((local, host)) => {
-            let host = host.clone();
-            serve(
-                &visitor,
-                local,
-                Asked {
-                    head,
-                    body,
-                    host,
-                    form,
-                },
-            )
-            .await
+            let asked = Asked {
+                head,
+                body,
+                host,
+                form,
+            };
+            Either::Left(serve(visitor, local, asked))
         }
         Err(problem) => {
             linger::discard(&head, body);
-            own(*problem, form)
+            Either::Right(ready(own(problem, form)))
         }
     };
-    let response = answer.into_response(&visitor.worker, in_flight);
-    stats.answered(response.status());
-    line.end(response.status(), began, service, verdict);
-    response
+    judged.map(move |(answer, verdict)| {
+        let status = answer.status();
+        in_flight.answered(status);
+        line.end(status, verdict);
+        answer.into_response(&worker, in_flight)
+    })
 }
 
 /// A request that has been routed.
@@ -92,6 +95,14 @@ enum Answer {
 }
 
 impl Answer {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Own(response) => response.status(),
+            Self::Tunnel { response, .. } => response.status(),
+            Self::Upstream(response) => response.status(),
+        }
+    }
+
     fn into_response(self, worker: &Worker, in_flight: InFlight) -> Response<ReplyBody> {
         match self {
             Self::Own(response) => response.map(|body| ReplyBody::own(body, in_flight)),
@@ -127,18 +138,28 @@ fn find(worker: &Worker, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue)
     }
 }
 
-async fn serve(visitor: &Visitor, local: &LocalService, asked: Asked) -> Judged {
-    let admission = match admit(&local.service.price, &asked.head, visitor.client).await {
-        Ok(admission) => admission,
-        Err(declined) => {
-            linger::discard(&asked.head, asked.body);
-            return decline(local, asked.form, declined);
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps what it was called with twice"
+)]
+fn serve(
+    visitor: Rc<Visitor>,
+    local: Rc<LocalService>,
+    asked: Asked,
+) -> impl Future<Output = Judged> {
+    async move {
+        let admission = match admit(&local.service.price, &asked.head, visitor.client).await {
+            Ok(admission) => admission,
+            Err(declined) => {
+                linger::discard(&asked.head, asked.body);
+                return decline(&local, asked.form, declined);
+            }
+        };
+        let form = asked.form;
+        match forward(&visitor, &local, &admission, asked).await {
+            Ok(answer) => (answer, admission.verdict()),
+            Err(problem) => own(problem, form),
         }
-    };
-    let form = asked.form;
-    match forward(visitor, local, &admission, asked).await {
-        Ok(answer) => (answer, admission.verdict()),
-        Err(problem) => own(problem, form),
     }
 }
 
@@ -161,12 +182,12 @@ fn decline(local: &LocalService, form: Form, declined: Declined) -> Judged {
 }
 
 /// Sends an admitted request to the service's upstream.
-async fn forward(
+fn forward(
     visitor: &Visitor,
     local: &LocalService,
     admission: &Admission,
     asked: Asked,
-) -> Result<Answer, Problem> {
+) -> impl Future<Output = Result<Answer, Problem>> {
     let Asked {
         mut head,
         body,
@@ -185,34 +206,40 @@ async fn forward(
     let request = Request::from_parts(head, Upload::new(body));
 
     let sent = Instant::now();
-    let mut response = local
-        .pool
-        .send(admission, request, call)
-        .await
-        .map_err(|error| {
+    let exchange = local.pool.send(admission, request, call);
+    exchange.map(move |exchanged| {
+        let response = exchanged.map_err(|error| {
             let service = local.service.name.as_str();
             tracing::debug!(service, %error, "no response");
             Problem::from(&error)
         })?;
-    local.stats.upstream_answered(sent.elapsed());
+        local.stats.upstream_answered(sent.elapsed());
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                // Nobody asked for another protocol: what follows could not be understood.
+                let client = client_side.filter(|_| call == Call::WebSocket);
+                let client = client.ok_or(Problem::UPSTREAM_BROKE_OFF)?;
+                Ok(switch(response, client))
+            }
+            _ => {
+                let (mut head, body) = response.into_parts();
+                forward::inbound(&mut head);
+                Ok(Answer::Upstream(Response::from_parts(head, body)))
+            }
+        }
+    })
+}
 
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upstream = hyper::upgrade::on(&mut response);
-        let client = client_side.filter(|_| call == Call::WebSocket);
-        let (mut head, _) = response.into_parts();
-        forward::inbound(&mut head);
-        let response = Response::from_parts(head, ());
-        // Nobody asked for another protocol: what follows could not be understood.
-        let client = client.ok_or(Problem::UPSTREAM_BROKE_OFF)?;
-        return Ok(Answer::Tunnel {
-            response,
-            client,
-            upstream,
-        });
-    }
-    let (mut head, body) = response.into_parts();
+/// The upstream has agreed to leave HTTP.
+fn switch(mut response: Response<ResponseBody>, client: OnUpgrade) -> Answer {
+    let upstream = hyper::upgrade::on(&mut response);
+    let (mut head, _) = response.into_parts();
     forward::inbound(&mut head);
-    Ok(Answer::Upstream(Response::from_parts(head, body)))
+    Answer::Tunnel {
+        response: Response::from_parts(head, ()),
+        client,
+        upstream,
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +256,7 @@ mod tests {
         let bytes = size_of_future(answer);
 
         assert!(
-            bytes <= 4096,
+            bytes <= 2048,
             "{bytes} bytes: box the branches that are rarely taken"
         );
     }

@@ -187,6 +187,11 @@ impl InFlight {
             stats: Arc::clone(stats),
         }
     }
+
+    /// Counts the answer.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        self.stats.answered(status);
+    }
 }
 
 impl Drop for InFlight {

@@ -6,8 +6,10 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
+use futures_util::FutureExt;
 use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -95,8 +97,7 @@ impl Visitor {
     {
         let visitor = Rc::clone(&self);
         let service = service_fn(move |request| {
-            let visitor = Rc::clone(&visitor);
-            async move { Ok::<_, Infallible>(exchange::answer(visitor, request).await) }
+            exchange::answer(Rc::clone(&visitor), request).map(Ok::<_, Infallible>)
         });
         let stream = TokioIo::new(stream);
         let served = match protocol {
@@ -107,9 +108,8 @@ impl Visitor {
                     .http1
                     .serve_connection(stream, service);
                 let finish = http1::UpgradeableConnection::graceful_shutdown;
-                self.connection
-                    .serve(machinery.with_upgrades(), finish)
-                    .await
+                let machinery = pin!(machinery.with_upgrades());
+                self.connection.serve(machinery, finish).await
             }
             Protocol::Http2 => {
                 let machinery = self
@@ -118,6 +118,7 @@ impl Visitor {
                     .http2
                     .serve_connection(stream, service);
                 let finish = http2::Connection::graceful_shutdown;
+                let machinery = pin!(machinery);
                 self.connection.serve(machinery, finish).await
             }
         };

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,7 +200,7 @@ impl Worker {
     async fn attend(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, port: Port) {
         let connection = self.connections.open();
         let visitor = Visitor::new(self, Rc::clone(&connection), peer, &port);
-        connection.live(visitor.visit(stream, port)).await;
+        connection.live(pin!(visitor.visit(stream, port))).await;
     }
 
     /// Once a second: lets idle connections go, on both sides.

@@ -10,12 +10,14 @@
 //! once, before it comes here, however often it is sent.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::future::ready;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::{Request, StatusCode, Uri, Version, header};
 use http_body::Body;
 use hyper::client::conn::http1;
@@ -88,28 +90,33 @@ impl Pool {
     /// Sends an admitted request, in HTTP/1.1's form, and waits for the head of the response.
     ///
     /// Dropping the future abandons the request and closes its connection or stream.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         self: &Rc<Self>,
         _admission: &Admission,
         request: Request<Upload>,
         call: Call,
-    ) -> Result<Response, SendError> {
+    ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
         let progress = request.body().progress();
         let limit = self.limits.response_timeout;
         match (self.offered(call), call) {
             // A call of gRPC has its own deadline, and a stream may begin with silence.
-            (Offered::Http2, Call::Grpc) => Box::pin(self.exchange_shared(request)).await,
+            (Offered::Http2, Call::Grpc) => {
+                Either::Left(self.exchange_shared(request).boxed_local())
+            }
             (Offered::Http2, Call::Http | Call::WebSocket) => {
-                patiently(
-                    limit,
-                    &progress,
-                    Box::pin(self.exchange_shared(request)).as_mut(),
+                let exchange = self.exchange_shared(request);
+                Either::Left(patiently(limit, progress, exchange).boxed_local())
+            }
+            (offered @ (Offered::Either | Offered::Http1), _) if progress.is_none() => {
+                let exchange = self.exchange_exclusive(request, offered);
+                let in_time = tokio::time::timeout(limit, exchange);
+                Either::Right(
+                    in_time.map(move |ended| ended.unwrap_or(Err(SendError::TooSlow(limit)))),
                 )
-                .await
             }
             (offered @ (Offered::Either | Offered::Http1), _) => {
-                let exchange = pin!(self.exchange_exclusive(request, offered));
-                patiently(limit, &progress, exchange).await
+                let exchange = self.exchange_exclusive(request, offered);
+                Either::Left(patiently(limit, progress, exchange).boxed_local())
             }
         }
     }
@@ -131,25 +138,28 @@ impl Pool {
     }
 
     /// Sends on an HTTP/1.1 connection of its own, a kept one if there is one.
-    async fn exchange_exclusive(
+    fn exchange_exclusive(
         self: &Rc<Self>,
         request: Request<Upload>,
         offered: Offered,
-    ) -> Result<Response, SendError> {
+    ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
         let Some(kept) = self.take_idle() else {
-            return Box::pin(self.exchange_afresh(request, offered)).await;
+            return Either::Left(self.exchange_afresh(request, offered).boxed_local());
         };
         let is_fresh = self.age(&kept) < self.limits.fresh_for;
         let spare = if is_fresh { None } else { spare_copy(&request) };
-        let again = match self.try_http1(kept.sender, request).await {
-            Ok(response) => return Ok(response),
-            Err(Failed::Unsent(unsent)) => *unsent,
-            Err(Failed::Sent(error)) => match spare {
-                Some(copy) if !error.is_user() => *copy,
-                _ => return Err(broken(error)),
-            },
-        };
-        Box::pin(self.exchange_afresh(again, offered)).await
+        let attempt = self.try_http1(kept.sender, request);
+        Either::Right(attempt.then(move |attempted| {
+            let again = match attempted {
+                Ok(response) => return Either::Left(ready(Ok(response))),
+                Err(Failed::Unsent(unsent)) => *unsent,
+                Err(Failed::Sent(error)) => match spare {
+                    Some(copy) if !error.is_user() => *copy,
+                    _ => return Either::Left(ready(Err(broken(error)))),
+                },
+            };
+            Either::Right(self.exchange_afresh(again, offered).boxed_local())
+        }))
     }
 
     /// Sends on a new connection; an upstream that chooses HTTP/2 is given that.
@@ -209,24 +219,22 @@ impl Pool {
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response, Failed>> + use<'_> {
         let response = sender.try_send_request(request);
-        async move {
-            match response.await {
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    Ok(response.map(ResponseBody::upgraded))
-                }
-                Ok(response) => {
-                    let lease = Lease::Exclusive {
-                        sender,
-                        pool: Rc::clone(self),
-                    };
-                    Ok(response.map(|body| ResponseBody::new(body, lease)))
-                }
-                Err(mut error) => Err(match error.take_message() {
-                    Some(unsent) => Failed::Unsent(Box::new(unsent)),
-                    None => Failed::Sent(error.into_error()),
-                }),
+        response.map(move |answered| match answered {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(response.map(ResponseBody::upgraded))
             }
-        }
+            Ok(response) => {
+                let lease = Lease::Exclusive {
+                    sender,
+                    pool: Rc::clone(self),
+                };
+                Ok(response.map(|body| ResponseBody::new(body, lease)))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => Failed::Unsent(Box::new(unsent)),
+                None => Failed::Sent(error.into_error()),
+            }),
+        })
     }
 
     async fn try_http2(
@@ -320,7 +328,7 @@ impl Pool {
     /// Shares a connection that turned out to speak HTTP/2. Beyond the bound it serves
     /// the request it was opened for and is then dropped.
     fn adopt(&self, sender: Http2Sender) -> Rc<SharedConnection> {
-        let fresh = SharedConnection::new(std::future::ready(Ok(sender)));
+        let fresh = SharedConnection::new(ready(Ok(sender)));
         let mut shared = self.shared.borrow_mut();
         if shared.len() < self.limits.h2_max {
             shared.push(Rc::clone(&fresh));
@@ -338,12 +346,13 @@ impl Pool {
 /// Waits for a response, as long as the request's body keeps moving.
 async fn patiently<F>(
     limit: Duration,
-    progress: &Progress,
-    mut exchange: Pin<&mut F>,
+    progress: Progress,
+    exchange: F,
 ) -> Result<Response, SendError>
 where
     F: Future<Output = Result<Response, SendError>>,
 {
+    let mut exchange = pin!(exchange);
     loop {
         let frames = progress.frames();
         match tokio::time::timeout(limit, exchange.as_mut()).await {

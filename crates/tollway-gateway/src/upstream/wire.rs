@@ -82,6 +82,11 @@ impl Body for Upload {
 pub(crate) struct Progress(Option<Rc<Cell<u64>>>);
 
 impl Progress {
+    /// True when there is nothing to upload.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn frames(&self) -> u64 {
         self.0.as_ref().map_or(0, |frames| frames.get())
     }
