@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tollway_gateway::Price;
 
 use crate::support::client::{Client, empty, get, read_until};
 use crate::support::shop::Shop;
@@ -95,6 +96,34 @@ async fn a_large_upload_takes_no_more_memory_than_a_small_one() {
     );
     let grown = peak_memory_bytes() - peak_before;
     assert!(grown < HELD_BYTES_MAX, "memory grew by {grown} bytes");
+}
+
+#[tokio::test]
+async fn an_answer_may_begin_before_its_request_has_ended() {
+    let address = upstream::serve(|request| async move {
+        let echo = request.into_body().map_frame(|frame| frame);
+        Response::new(echo.map_err(|broken| panic!("{broken}")).boxed_unsync())
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    let mut client = TcpStream::connect(support::http(&running)).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.write_all(head).await.unwrap();
+
+    // The next word is only said once this one has come back.
+    for word in ["alpha", "bravo", "gamma"] {
+        let chunk = format!("5\r\n{word}\r\n");
+        client.write_all(chunk.as_bytes()).await.unwrap();
+        support::soon(read_until(&mut client, word)).await;
+    }
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    support::soon(read_until(&mut client, "0\r\n\r\n")).await;
+
+    client
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nagain")
+        .await
+        .unwrap();
+    support::soon(read_until(&mut client, "again")).await;
 }
 
 #[tokio::test]
