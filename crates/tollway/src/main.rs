@@ -26,6 +26,10 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::places::Places;
 
+/// A paid request is a dozen short-lived allocations: see `docs/adr/0006-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::json_if(cli.json);
