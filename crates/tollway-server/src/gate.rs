@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use l402::{
     Challenge, Credential, Grant, Invoice, KeyRing, LsatLine, METADATA_HEADERS, Msat, UnixSeconds,
 };
@@ -167,8 +167,9 @@ impl Gate {
     ///
     /// [`Refusal`]; turn it into a response with [`respond`](crate::respond).
     pub async fn admit(&self, offer: &Offer, facts: &Facts<'_>) -> Result<Grant, Refusal> {
-        let verdict = match self.check(offer, facts) {
-            Verdict::Granted { grant, paid } => self.redeem(offer, grant, paid).await,
+        let now = (self.settings.clock)();
+        let verdict = match self.check_at(offer, facts, now) {
+            Verdict::Granted { grant, paid } => self.redeem(offer, grant, paid, now).await,
             Verdict::Refused(reason) => Err(Unredeemed::Reason(reason)),
         };
         let refusal = match verdict {
@@ -189,11 +190,15 @@ impl Gate {
     /// reason is the first one's. Takes no use of a counted token.
     #[must_use]
     pub fn check(&self, offer: &Offer, facts: &Facts<'_>) -> Verdict {
+        self.check_at(offer, facts, (self.settings.clock)())
+    }
+
+    fn check_at(&self, offer: &Offer, facts: &Facts<'_>, now: UnixSeconds) -> Verdict {
         let credentials = match read_credentials(facts.headers) {
             Ok(credentials) => credentials,
             Err(malformed) => return Verdict::Refused(Reason::Malformed(malformed)),
         };
-        let request = self.request(offer, facts);
+        let request = request(offer, facts, now);
         let revoked = self.revocations.load();
         let mut reason = None;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
@@ -287,6 +292,7 @@ impl Gate {
         offer: &Offer,
         grant: Grant,
         paid: Option<Msat>,
+        at: UnixSeconds,
     ) -> Result<Grant, Unredeemed> {
         let identifier = *grant.identifier();
         if let Some(uses_max) = grant.uses_max() {
@@ -301,7 +307,7 @@ impl Gate {
             payment_hash: identifier.payment_hash,
             service: offer.service().clone(),
             paid,
-            at: (self.settings.clock)(),
+            at,
         }));
         Ok(grant)
     }
@@ -313,19 +319,19 @@ impl Gate {
             at: (self.settings.clock)(),
         }));
     }
+}
 
-    fn request<'a>(&self, offer: &'a Offer, facts: &'a Facts<'a>) -> l402::Request<'a> {
-        let origin = facts.headers.get(header::ORIGIN);
-        l402::Request {
-            service: offer.service().as_str(),
-            capability: offer.capability().map(|capability| capability.as_str()),
-            method: facts.method.as_str(),
-            path: facts.path,
-            now: (self.settings.clock)(),
-            client_ip: facts.client.address,
-            origin: origin.and_then(|origin| origin.to_str().ok()),
-            tls_fingerprint: facts.client.tls_fingerprint.as_ref(),
-        }
+fn request<'a>(offer: &'a Offer, facts: &'a Facts<'a>, now: UnixSeconds) -> l402::Request<'a> {
+    let origin = facts.headers.get(header::ORIGIN);
+    l402::Request {
+        service: offer.service().as_str(),
+        capability: offer.capability().map(|capability| capability.as_str()),
+        method: facts.method.as_str(),
+        path: facts.path,
+        now,
+        client_ip: facts.client.address,
+        origin: origin.and_then(|origin| origin.to_str().ok()),
+        tls_fingerprint: facts.client.tls_fingerprint.as_ref(),
     }
 }
 
@@ -361,8 +367,12 @@ enum Unredeemed {
 
 fn read_credentials(headers: &HeaderMap) -> Result<Vec<Credential>, l402::CredentialError> {
     let authorization = headers.get_all(header::AUTHORIZATION);
+    // Few requests have one of these, and looking a name up costs more than comparing it.
+    let mut names = headers.keys().map(HeaderName::as_str);
+    let has_metadata = names.any(|name| METADATA_HEADERS.contains(&name));
     let metadata = METADATA_HEADERS
         .iter()
+        .filter(|_| has_metadata)
         .flat_map(|name| headers.get_all(*name));
     l402::read_credentials(
         authorization.iter().map(|value| value.as_bytes()),
