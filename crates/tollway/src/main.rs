@@ -26,7 +26,7 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::places::Places;
 
-/// A paid request is a dozen short-lived allocations: see `docs/adr/0006-allocator.md`.
+/// A paid request makes about ten short-lived allocations; see `docs/adr/0006-allocator.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
