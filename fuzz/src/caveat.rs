@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use l402::{
-    Caveat, Credential, Grant, Identifier, Macaroon, Msat, Preimage, Request, RevocationSet,
+    Caveat, Credential, Grant, Identifier, Macaroon, Msat, Preimage, RequestContext, RevocationSet,
     RootKey, TokenId, UnixSeconds, verify,
 };
 
@@ -92,35 +92,17 @@ fn buys(token: &Macaroon) -> Vec<Option<Grant>> {
         .collect()
 }
 
-fn requests() -> [Request<'static>; 4] {
-    let plain = Request {
-        service: "weather",
-        capability: None,
-        method: "GET",
-        path: "/v1/today",
-        now: UnixSeconds::new(1_800_000_000),
-        client_ip: None,
-        origin: None,
-        tls_fingerprint: None,
-    };
+fn requests() -> [RequestContext<'static>; 4] {
+    let now = UnixSeconds::new(1_800_000_000);
+    let plain = RequestContext::new("weather", "GET", "/v1/today", now);
     [
         plain,
-        Request {
-            capability: Some("read"),
-            client_ip: Some(IpAddr::from([192, 0, 2, 7])),
-            tls_fingerprint: Some(&[0xab; 32]),
-            ..plain
-        },
-        Request {
-            service: "news",
-            method: "POST",
-            now: UnixSeconds::new(0),
-            origin: Some("https://a.example"),
-            ..plain
-        },
-        Request {
-            path: "/v1/../admin",
-            ..plain
-        },
+        plain
+            .with_capability("read")
+            .with_client_ip(IpAddr::from([192, 0, 2, 7]))
+            .with_tls_certificate(&[0xab; 32]),
+        RequestContext::new("news", "POST", "/v1/today", UnixSeconds::new(0))
+            .with_origin("https://a.example"),
+        RequestContext::new("weather", "GET", "/v1/../admin", now),
     ]
 }

@@ -1,6 +1,6 @@
 //! Whatever is read as a challenge can be written in the one emitted form and is read back.
 
-use l402::{Challenge, Invoice, LsatLine, Scheme, read_challenges};
+use l402::{Challenge, Invoice, LegacyLsat, SchemeName, read_challenges};
 
 /// Reads the bytes, one header line each, as challenges.
 pub fn run(data: &[u8]) {
@@ -8,8 +8,9 @@ pub fn run(data: &[u8]) {
     let Ok(challenges) = read_challenges(lines) else {
         return;
     };
-    let l402_first =
-        |pair: &[Challenge]| pair[0].scheme == Scheme::L402 || pair[1].scheme == Scheme::Lsat;
+    let l402_first = |pair: &[Challenge]| {
+        pair[0].scheme == SchemeName::L402 || pair[1].scheme == SchemeName::Lsat
+    };
     assert!(challenges.windows(2).all(l402_first));
     for challenge in &challenges {
         if let Ok(macaroon) = challenge.token.macaroon() {
@@ -24,7 +25,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn check_written(challenge: &Challenge) {
-    let written = challenge.header_values(LsatLine::Send);
+    let written = challenge.header_values(LegacyLsat::Emit);
     let read = read_challenges(written.iter().map(String::as_bytes));
     let as_scheme = |scheme| Challenge {
         scheme,
@@ -32,6 +33,9 @@ fn check_written(challenge: &Challenge) {
     };
     assert_eq!(
         read,
-        Ok(vec![as_scheme(Scheme::L402), as_scheme(Scheme::Lsat)])
+        Ok(vec![
+            as_scheme(SchemeName::L402),
+            as_scheme(SchemeName::Lsat)
+        ])
     );
 }

@@ -1,7 +1,7 @@
 //! Whatever is read as a credential is written back to the same credential and is recognised
 //! wherever it has to be removed.
 
-use l402::{Credential, Scheme, is_credential_line, is_credential_metadata, read_credentials};
+use l402::{Credential, SchemeName, is_credential_line, is_credential_metadata, read_credentials};
 
 /// Reads the bytes: lines up to an empty one are `Authorization`, those behind it metadata.
 pub fn run(data: &[u8]) {
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn check(credential: &Credential) {
-    for scheme in [Scheme::L402, Scheme::Lsat] {
+    for scheme in [SchemeName::L402, SchemeName::Lsat] {
         let line = credential.authorization(scheme);
         assert_eq!(Credential::parse(&line).as_ref(), Ok(credential));
         assert!(is_credential_line(line.as_bytes()));

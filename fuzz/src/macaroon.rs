@@ -49,7 +49,7 @@ fn is_minted_under_zero(macaroon: &Macaroon, root: &RootKey) -> bool {
     let minted = macaroon
         .unverified_caveats()
         .try_fold(minted, |minted, caveat| {
-            minted.map(|minted| minted.with_caveat(caveat.condition()))
+            minted.map(|minted| minted.with_caveat(caveat.id()))
         });
     matches!(minted, Ok(Ok(minted)) if minted.signature() == macaroon.signature())
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use l402::{
-    Challenge, Identifier, Invoice, Limits, LsatLine, Macaroon, Msat, Network, PaymentHash,
+    Challenge, Identifier, Invoice, LegacyLsat, Limits, Macaroon, Msat, Network, PaymentHash,
     Preimage, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote,
     RootKey, TokenId, UnixSeconds, read_challenges,
 };
@@ -52,7 +52,7 @@ fn quote(offer: u8, price: u64) -> Quote {
     };
     let token = Macaroon::mint(&RootKey::new([5; 32]), "lsat", &identifier.to_bytes());
     let invoice = Invoice::parse(&text).expect("a real invoice");
-    let sent = Challenge::new(&token.expect("it fits"), &invoice).header_values(LsatLine::Omit);
+    let sent = Challenge::new(&token.expect("it fits"), &invoice).header_values(LegacyLsat::Omit);
     let challenges = read_challenges(sent.iter().map(String::as_bytes)).expect("as written");
     let created = UnixSeconds::new(1_700_000_000);
     Quote::read(&challenges[0], Network::Regtest, created).expect("a good offer")
@@ -326,7 +326,7 @@ impl World {
         match action {
             PurchaseAction::Pay { quote, fee_max } => self.pay(&quote, fee_max),
             PurchaseAction::Keep(credential) => {
-                assert!(credential.preimage().pays(hash));
+                assert!(credential.preimage().matches(hash));
                 self.kept.insert(*hash);
             }
             PurchaseAction::LookUp(asked) => assert_eq!(asked, *hash),
@@ -478,6 +478,6 @@ fn hash_of(payment: u8) -> PaymentHash {
 fn preimage_of(hash: &PaymentHash) -> Preimage {
     (0..PAYMENTS)
         .map(preimage)
-        .find(|preimage| preimage.pays(hash))
+        .find(|preimage| preimage.matches(hash))
         .expect("one of ours")
 }

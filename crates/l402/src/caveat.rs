@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use crate::time::UnixSeconds;
 
@@ -80,6 +81,15 @@ impl Caveat {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl FromStr for Caveat {
+    type Err = CaveatError;
+
+    /// Reads `condition=value`, as [`parse`](Self::parse) does.
+    fn from_str(text: &str) -> Result<Self, CaveatError> {
+        Self::parse(text)
     }
 }
 

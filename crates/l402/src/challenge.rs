@@ -19,39 +19,7 @@ use self::list::Item;
 use crate::encoding;
 use crate::invoice::Invoice;
 use crate::macaroon::{Macaroon, MacaroonError};
-
-/// The name of the authentication scheme. Both mean the same.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Scheme {
-    /// Today's name.
-    L402,
-    /// The older name, which some clients and servers still insist on.
-    Lsat,
-}
-
-impl Scheme {
-    /// The name as it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::L402 => "L402",
-            Self::Lsat => "LSAT",
-        }
-    }
-
-    /// Reads a scheme name in any case.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::L402, Self::Lsat]
-            .into_iter()
-            .find(|scheme| name.eq_ignore_ascii_case(scheme.as_str()))
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::scheme::SchemeName;
 
 /// A token exactly as it was received, and never re-encoded.
 #[derive(Clone, Eq, PartialEq)]
@@ -96,7 +64,7 @@ impl fmt::Debug for Token {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Challenge {
     /// The scheme it was made in; the credential answers in the same.
-    pub scheme: Scheme,
+    pub scheme: SchemeName,
     /// The token that the payment makes valid.
     pub token: Token,
     /// The BOLT 11 invoice to pay, unread.
@@ -105,12 +73,12 @@ pub struct Challenge {
 
 /// Whether a server also writes the challenge under its older name.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum LsatLine {
+pub enum LegacyLsat {
     /// Only the `L402` line.
     Omit,
     /// An `LSAT` line first, for clients that know only that.
     #[default]
-    Send,
+    Emit,
 }
 
 impl Challenge {
@@ -118,7 +86,7 @@ impl Challenge {
     #[must_use]
     pub fn new(token: &Macaroon, invoice: &Invoice) -> Self {
         Self {
-            scheme: Scheme::L402,
+            scheme: SchemeName::L402,
             token: Token(token.as_bytes().to_vec()),
             invoice: invoice.as_str().to_owned(),
         }
@@ -126,22 +94,22 @@ impl Challenge {
 
     /// The values of the `WWW-Authenticate` lines, in the order to send them.
     #[must_use]
-    pub fn header_values(&self, lsat: LsatLine) -> Vec<String> {
+    pub fn header_values(&self, lsat: LegacyLsat) -> Vec<String> {
         let token = self.token.to_base64();
         let invoice = &self.invoice;
         let l402 = format!(
             r#"L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}""#
         );
         match lsat {
-            LsatLine::Omit => vec![l402],
-            LsatLine::Send => vec![
+            LegacyLsat::Omit => vec![l402],
+            LegacyLsat::Emit => vec![
                 format!(r#"LSAT macaroon="{token}", invoice="{invoice}""#),
                 l402,
             ],
         }
     }
 
-    fn from_item(scheme: Scheme, item: &Item<'_>) -> Result<Self, ChallengeError> {
+    fn from_item(scheme: SchemeName, item: &Item<'_>) -> Result<Self, ChallengeError> {
         let invoice = item.parameter("invoice")?.ok_or(ChallengeError::Missing {
             parameter: "invoice",
         })?;
@@ -187,7 +155,7 @@ pub fn read_challenges<'a>(
             return Err(ChallengeError::TooLong);
         }
         for item in list::items(line) {
-            let Some(scheme) = Scheme::from_name(item.scheme()) else {
+            let Some(scheme) = SchemeName::from_name(item.scheme()) else {
                 continue;
             };
             match Challenge::from_item(scheme, &item) {
@@ -199,7 +167,7 @@ pub fn read_challenges<'a>(
     match error {
         Some(error) if challenges.is_empty() => Err(error),
         Some(_) | None => {
-            challenges.sort_by_key(|challenge| challenge.scheme != Scheme::L402);
+            challenges.sort_by_key(|challenge| challenge.scheme != SchemeName::L402);
             Ok(challenges)
         }
     }
@@ -241,7 +209,7 @@ mod tests {
         read_challenges(lines.iter().map(|line| line.as_bytes()))
     }
 
-    fn challenge(scheme: Scheme) -> Challenge {
+    fn challenge(scheme: SchemeName) -> Challenge {
         Challenge {
             scheme,
             token: Token(encoding::base64_any(TOKEN.as_bytes()).unwrap()),
@@ -294,12 +262,19 @@ mod tests {
         for (form, line) in &l402_only {
             assert_eq!(
                 read(&[line]),
-                Ok(vec![challenge(Scheme::L402)]),
+                Ok(vec![challenge(SchemeName::L402)]),
                 "form {form}: {line}"
             );
         }
-        assert_eq!(read(&[&b2]), Ok(vec![challenge(Scheme::Lsat)]), "form B2");
-        let both = Ok(vec![challenge(Scheme::L402), challenge(Scheme::Lsat)]);
+        assert_eq!(
+            read(&[&b2]),
+            Ok(vec![challenge(SchemeName::Lsat)]),
+            "form B2"
+        );
+        let both = Ok(vec![
+            challenge(SchemeName::L402),
+            challenge(SchemeName::Lsat),
+        ]);
         assert_eq!(read(&[&format!("{b2}, {b}")]), both, "form E");
         assert_eq!(read(&[&format!("{b2}, {a}")]), both, "form F");
         assert_eq!(read(&[&b2, &b]), both, "two lines");
@@ -307,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_emitted_form_is_read_back_and_is_exact() {
-        let written = challenge(Scheme::L402).header_values(LsatLine::Send);
+        let written = challenge(SchemeName::L402).header_values(LegacyLsat::Emit);
 
         assert_eq!(
             written[0],
@@ -320,13 +295,16 @@ mod tests {
             )
         );
         assert_eq!(
-            challenge(Scheme::L402).header_values(LsatLine::Omit),
+            challenge(SchemeName::L402).header_values(LegacyLsat::Omit),
             written[1..]
         );
         let lines: Vec<&str> = written.iter().map(String::as_str).collect();
         assert_eq!(
             read(&lines),
-            Ok(vec![challenge(Scheme::L402), challenge(Scheme::Lsat)])
+            Ok(vec![
+                challenge(SchemeName::L402),
+                challenge(SchemeName::Lsat)
+            ])
         );
     }
 
@@ -335,7 +313,7 @@ mod tests {
         let line = format!(
             r#"L402 realm="a\"b, L402 c=", macaroon="{TOKEN}", future=1, invoice="{INVOICE}""#
         );
-        assert_eq!(read(&[&line]), Ok(vec![challenge(Scheme::L402)]));
+        assert_eq!(read(&[&line]), Ok(vec![challenge(SchemeName::L402)]));
     }
 
     #[test]
@@ -383,6 +361,6 @@ mod tests {
         let line = format!(
             r#"L402 macaroon="!", invoice="x", LSAT macaroon="{TOKEN}", invoice="{INVOICE}""#
         );
-        assert_eq!(read(&[&line]), Ok(vec![challenge(Scheme::Lsat)]));
+        assert_eq!(read(&[&line]), Ok(vec![challenge(SchemeName::Lsat)]));
     }
 }

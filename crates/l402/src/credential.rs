@@ -8,12 +8,13 @@
 //! 16 to 18, 33, 38 and 50 to 53 in `docs/spec.md`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::caveat;
-use crate::challenge::Scheme;
 use crate::encoding::{self, HexError};
 use crate::hash::Preimage;
 use crate::macaroon::{Macaroon, MacaroonError};
+use crate::scheme::SchemeName;
 
 /// The headers, beside `Authorization`, in which gRPC clients carry a token.
 ///
@@ -50,7 +51,7 @@ impl Credential {
 
     /// The value of an `Authorization` header. A secret: never log it.
     #[must_use]
-    pub fn authorization(&self, scheme: Scheme) -> String {
+    pub fn authorization(&self, scheme: SchemeName) -> String {
         format!(
             "{scheme} {}:{}",
             self.macaroon.to_base64(),
@@ -89,7 +90,7 @@ impl Credential {
         let macaroon = Macaroon::parse_text(text).ok()?;
         let preimage = macaroon.unverified_caveats().find_map(|caveat| {
             let value = caveat
-                .condition()
+                .id()
                 .strip_prefix(caveat::PREIMAGE.as_bytes())?
                 .strip_prefix(b"=")?;
             encoding::hex_32(value).ok().map(Preimage::new)
@@ -122,6 +123,15 @@ fn read_preimage(text: &str) -> Result<Preimage, HexError> {
     let found = text.len();
     let text = encoding::hex_any(text.as_bytes()).ok_or(HexError::Length { found })?;
     Preimage::from_hex(&encoding::to_base64(&text))
+}
+
+impl FromStr for Credential {
+    type Err = CredentialError;
+
+    /// Reads one `Authorization` value, as [`parse`](Self::parse) does.
+    fn from_str(value: &str) -> Result<Self, CredentialError> {
+        Self::parse(value)
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -173,13 +183,15 @@ pub fn is_credential_line(line: &[u8]) -> bool {
 
 fn starts_with_ours(piece: &[u8]) -> bool {
     let piece = piece.trim_ascii_start();
-    [Scheme::L402, Scheme::Lsat].into_iter().any(|scheme| {
-        let name = scheme.as_str().as_bytes();
-        let start = piece.split_at_checked(name.len());
-        start.is_some_and(|(start, rest)| {
-            start.eq_ignore_ascii_case(name) && rest.first() == Some(&b' ')
+    [SchemeName::L402, SchemeName::Lsat]
+        .into_iter()
+        .any(|scheme| {
+            let name = scheme.as_str().as_bytes();
+            let start = piece.split_at_checked(name.len());
+            start.is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(name) && rest.first() == Some(&b' ')
+            })
         })
-    })
 }
 
 /// True when a metadata value is a macaroon that carries its own preimage.
@@ -288,9 +300,9 @@ fn starts_with_scheme(text: &str) -> bool {
 }
 
 /// Splits an L402 or LSAT credential into its scheme and the rest.
-fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+fn split_scheme(text: &str) -> Option<(SchemeName, &str)> {
     let (scheme, rest) = text.split_once(' ')?;
-    Some((Scheme::from_name(scheme)?, rest.trim_start()))
+    Some((SchemeName::from_name(scheme)?, rest.trim_start()))
 }
 
 /// Hexadecimal digits of a preimage whose 64 digits were read as base64.
@@ -365,7 +377,10 @@ mod tests {
     #[test]
     fn several_lines_and_folded_lines_give_each_credential_once() {
         let (a, b) = (credential(1), credential(2));
-        let (line_a, line_b) = (a.authorization(Scheme::Lsat), b.authorization(Scheme::L402));
+        let (line_a, line_b) = (
+            a.authorization(SchemeName::Lsat),
+            b.authorization(SchemeName::L402),
+        );
         let both = Ok(vec![a.clone(), b]);
 
         assert_eq!(read(&[&line_a, "Bearer x", &line_b, &line_a], &[]), both);
@@ -392,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_credential_is_recognised_for_removal_wherever_it_is_read() {
-        let ours = credential(1).authorization(Scheme::L402);
+        let ours = credential(1).authorization(SchemeName::L402);
         for line in [
             ours.clone(),
             format!(" {ours}"),
@@ -459,7 +474,7 @@ mod tests {
 
     #[test]
     fn whatever_is_read_as_a_credential_is_known_as_one_before_it_is_forwarded() {
-        let good = credential(1).authorization(Scheme::L402);
+        let good = credential(1).authorization(SchemeName::L402);
         let spaces = [
             " ", "\t", "\n", "\u{b}", "\u{c}", "\r", "\u{85}", "\u{a0}", "\u{3000}",
         ];
@@ -477,7 +492,7 @@ mod tests {
     #[test]
     fn no_more_than_four_credentials_are_kept() {
         let lines: Vec<String> = (1..9)
-            .map(|byte| credential(byte).authorization(Scheme::L402))
+            .map(|byte| credential(byte).authorization(SchemeName::L402))
             .collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         assert_eq!(read(&lines, &[]).unwrap().len(), MAX_CREDENTIALS);

@@ -79,7 +79,7 @@ impl Preimage {
 
     /// True when this preimage settles `hash`.
     #[must_use]
-    pub fn pays(&self, hash: &PaymentHash) -> bool {
+    pub fn matches(&self, hash: &PaymentHash) -> bool {
         equal_in_constant_time(&self.payment_hash().0, &hash.0)
     }
 
@@ -132,8 +132,8 @@ mod tests {
     fn a_preimage_pays_its_own_hash_only() {
         let preimage = Preimage::new([7; 32]);
 
-        assert!(preimage.pays(&preimage.payment_hash()));
-        assert!(!preimage.pays(&Preimage::new([8; 32]).payment_hash()));
+        assert!(preimage.matches(&preimage.payment_hash()));
+        assert!(!preimage.matches(&Preimage::new([8; 32]).payment_hash()));
     }
 
     #[test]

@@ -142,6 +142,15 @@ impl Invoice {
     }
 }
 
+impl FromStr for Invoice {
+    type Err = InvoiceError;
+
+    /// Reads a BOLT 11 invoice, as [`parse`](Self::parse) does.
+    fn from_str(text: &str) -> Result<Self, InvoiceError> {
+        Self::parse(text)
+    }
+}
+
 /// Why a text is not a payable invoice.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvoiceError {

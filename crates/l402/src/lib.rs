@@ -32,13 +32,14 @@ mod macaroon;
 mod mint;
 mod purchase;
 mod revocation;
+mod scheme;
 mod time;
 mod verify;
 
 pub use amount::{AmountError, Msat};
 pub use budget::{Budget, Limits, OverLimit};
 pub use caveat::{Caveat, CaveatError};
-pub use challenge::{Challenge, ChallengeError, LsatLine, Scheme, Token, read_challenges};
+pub use challenge::{Challenge, ChallengeError, LegacyLsat, Token, read_challenges};
 pub use credential::{
     Credential, CredentialError, METADATA_HEADERS, is_credential_line, is_credential_metadata,
     read_credentials,
@@ -48,12 +49,13 @@ pub use hash::{PaymentHash, Preimage};
 pub use identifier::{Identifier, IdentifierError, TokenId};
 pub use invoice::{Invoice, InvoiceError, Network, NetworkError};
 pub use keys::{KeyRing, MasterKey, RootKeys};
-pub use macaroon::{CaveatPacket, Forged, Macaroon, MacaroonError, RootKey};
+pub use macaroon::{Forged, Macaroon, MacaroonError, RawCaveat, RootKey};
 pub use mint::mint;
 pub use purchase::{
     Purchase, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote,
     QuoteError, Refusal,
 };
 pub use revocation::RevocationSet;
+pub use scheme::{Scheme, SchemeName};
 pub use time::UnixSeconds;
-pub use verify::{Denial, Grant, Request, verify};
+pub use verify::{Denial, Grant, RequestContext, verify};

@@ -15,13 +15,14 @@ mod v1;
 mod v2;
 
 use std::fmt;
+use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub(crate) use self::hmac::HmacKey;
-pub use self::v2::CaveatPacket;
 use self::v2::Layout;
+pub use self::v2::RawCaveat;
 use crate::encoding;
 use crate::hash::equal_in_constant_time;
 
@@ -100,9 +101,9 @@ impl Macaroon {
     /// [`MacaroonError::Empty`] for an empty condition, [`MacaroonError::TooLarge`] or
     /// [`MacaroonError::TooManyCaveats`] when the result would not be readable again.
     pub fn with_caveat(&self, condition: &[u8]) -> Result<Self, MacaroonError> {
-        let caveat = CaveatPacket {
+        let caveat = RawCaveat {
             location: &[],
-            condition,
+            id: condition,
             vid: None,
         };
         let mut bytes = Vec::with_capacity(
@@ -162,7 +163,7 @@ impl Macaroon {
     }
 
     /// The caveats in order, whether or not the signature holds.
-    pub fn unverified_caveats(&self) -> impl Iterator<Item = CaveatPacket<'_>> {
+    pub fn unverified_caveats(&self) -> impl Iterator<Item = RawCaveat<'_>> {
         v2::caveats(&self.bytes, self.layout.caveats.clone())
     }
 
@@ -184,6 +185,15 @@ impl Macaroon {
         } else {
             Err(Forged)
         }
+    }
+}
+
+impl FromStr for Macaroon {
+    type Err = MacaroonError;
+
+    /// Reads any layout written as text, as [`parse_text`](Self::parse_text) does.
+    fn from_str(text: &str) -> Result<Self, MacaroonError> {
+        Self::parse_text(text)
     }
 }
 
@@ -332,15 +342,15 @@ pub enum MacaroonError {
     },
 }
 
-fn next_signature(signature: &[u8; 32], caveat: &CaveatPacket<'_>) -> [u8; 32] {
+fn next_signature(signature: &[u8; 32], caveat: &RawCaveat<'_>) -> [u8; 32] {
     let Some(vid) = caveat.vid else {
-        return hmac::hmac(signature, caveat.condition);
+        return hmac::hmac(signature, caveat.id);
     };
     let key = HmacKey::new(signature);
     let mut both = [0; 64];
     let (first, second) = both.split_at_mut(32);
     first.copy_from_slice(&key.sign(vid));
-    second.copy_from_slice(&key.sign(caveat.condition));
+    second.copy_from_slice(&key.sign(caveat.id));
     key.sign(&both)
 }
 

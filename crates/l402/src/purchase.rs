@@ -357,7 +357,7 @@ impl Purchases {
         let Some(purchase) = self.known.get_mut(hash) else {
             return PurchaseAction::Nothing;
         };
-        if !preimage.pays(hash) {
+        if !preimage.matches(hash) {
             if purchase.state == PurchaseState::Failed {
                 return PurchaseAction::Nothing;
             }

@@ -22,25 +22,65 @@ use crate::keys::RootKeys;
 use crate::revocation::RevocationSet;
 use crate::time::UnixSeconds;
 
-/// What a request asks for, as far as a token can speak about it.
+/// The request a credential is judged for: what its route demands and what caveats can bind.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The service its route belongs to.
-    pub service: &'a str,
-    /// The capability its route needs, if any.
-    pub capability: Option<&'a str>,
-    /// The HTTP method.
-    pub method: &'a str,
-    /// The path as it stands in the request line, without the query.
-    pub path: &'a str,
-    /// When it arrived.
-    pub now: UnixSeconds,
-    /// The client's address, if known and trusted.
-    pub client_ip: Option<IpAddr>,
-    /// The `Origin` header, if sent.
-    pub origin: Option<&'a str>,
-    /// SHA-256 fingerprint of the client's TLS handshake or certificate, if known.
-    pub tls_fingerprint: Option<&'a [u8; 32]>,
+pub struct RequestContext<'a> {
+    service: &'a str,
+    capability: Option<&'a str>,
+    method: &'a str,
+    path: &'a str,
+    now: UnixSeconds,
+    client_ip: Option<IpAddr>,
+    origin: Option<&'a str>,
+    tls_certificate: Option<&'a [u8; 32]>,
+}
+
+impl<'a> RequestContext<'a> {
+    /// Creates the context of a request without a capability from an unknown client.
+    ///
+    /// `service` is the one its route belongs to, `path` the path as it stands in the
+    /// request line, without the query, and `now` the time of its arrival.
+    #[must_use]
+    pub const fn new(service: &'a str, method: &'a str, path: &'a str, now: UnixSeconds) -> Self {
+        Self {
+            service,
+            capability: None,
+            method,
+            path,
+            now,
+            client_ip: None,
+            origin: None,
+            tls_certificate: None,
+        }
+    }
+
+    /// Sets the capability that the route demands.
+    #[must_use]
+    pub fn with_capability(mut self, capability: impl Into<Option<&'a str>>) -> Self {
+        self.capability = capability.into();
+        self
+    }
+
+    /// Sets the client's address. It must be one that the client cannot choose freely.
+    #[must_use]
+    pub fn with_client_ip(mut self, address: impl Into<Option<IpAddr>>) -> Self {
+        self.client_ip = address.into();
+        self
+    }
+
+    /// Sets the `Origin` header.
+    #[must_use]
+    pub fn with_origin(mut self, origin: impl Into<Option<&'a str>>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// Sets the SHA-256 of the client's TLS certificate, taken from the verified connection.
+    #[must_use]
+    pub fn with_tls_certificate(mut self, sha256: impl Into<Option<&'a [u8; 32]>>) -> Self {
+        self.tls_certificate = sha256.into();
+        self
+    }
 }
 
 /// Proof that a credential was verified and buys the request it was verified for.
@@ -95,12 +135,6 @@ pub enum Denial {
     /// The signature does not chain to our root key. Says nothing more, on purpose.
     #[error("token was not issued here")]
     Forged,
-    /// A later caveat allows more than an earlier one.
-    #[error("caveat `{condition}` is loosened by a later one")]
-    Loosened {
-        /// The condition that was widened.
-        condition: String,
-    },
     /// The token is for other parts of the service.
     #[error("token lacks capability `{requested}`")]
     MissingCapability {
@@ -119,6 +153,12 @@ pub enum Denial {
     /// A condition we know with a value we cannot read.
     #[error("caveat `{condition}` has an unreadable value")]
     Unreadable {
+        /// The condition.
+        condition: String,
+    },
+    /// A later caveat allows more than an earlier one.
+    #[error("caveat `{condition}` is widened by a later one")]
+    Widened {
         /// The condition.
         condition: String,
     },
@@ -150,6 +190,28 @@ pub enum Denial {
     },
 }
 
+impl Denial {
+    /// Returns the denial as one word of the protocol with clients: a label for metrics and
+    /// the same in every binding.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Forged => "forged",
+            Self::MissingCapability { .. } => "missing_capability",
+            Self::Revoked => "revoked",
+            Self::ThirdParty => "third_party",
+            Self::Unpaid => "unpaid",
+            Self::Unreadable { .. } => "unreadable_caveat",
+            Self::Widened { .. } => "widened_caveat",
+            Self::WrongClient { .. } => "wrong_client",
+            Self::WrongMethod { .. } => "wrong_method",
+            Self::WrongPath { .. } => "wrong_path",
+            Self::WrongService { .. } => "wrong_service",
+        }
+    }
+}
+
 /// Decides whether `credential` buys `request`.
 ///
 /// Unknown conditions are skipped, as the specification demands. Known ones must be
@@ -167,14 +229,14 @@ pub fn verify<K: RootKeys + ?Sized>(
     keys: &K,
     revoked: &RevocationSet,
     credential: &Credential,
-    request: &Request<'_>,
+    request: &RequestContext<'_>,
 ) -> Result<Grant, Denial> {
     let token = credential.macaroon();
     let root = keys.root_key(token.identifier()).ok_or(Denial::Forged)?;
     token.verify(&root).map_err(|_forged| Denial::Forged)?;
     let identifier = Identifier::parse(token.identifier()).map_err(|_unreadable| Denial::Forged)?;
 
-    if !credential.preimage().pays(&identifier.payment_hash) {
+    if !credential.preimage().matches(&identifier.payment_hash) {
         return Err(Denial::Unpaid);
     }
 
@@ -183,7 +245,7 @@ pub fn verify<K: RootKeys + ?Sized>(
         if caveat.is_third_party() {
             return Err(Denial::ThirdParty);
         }
-        terms.narrow(caveat.condition())?;
+        terms.narrow(caveat.id())?;
     }
     let tier = terms.tier()?;
 

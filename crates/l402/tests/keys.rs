@@ -6,7 +6,7 @@
 )]
 
 use l402::{
-    Credential, Denial, Grant, Identifier, KeyRing, Macaroon, MasterKey, Preimage, Request,
+    Credential, Denial, Grant, Identifier, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
     RevocationSet, RootKey, RootKeys, UnixSeconds, caveat, mint, verify,
 };
 
@@ -26,16 +26,7 @@ fn sold_by(ring: &KeyRing, now: UnixSeconds) -> Macaroon {
 }
 
 fn buys(keys: &impl RootKeys, revoked: &RevocationSet, token: &Macaroon) -> Result<Grant, Denial> {
-    let request = Request {
-        service: "weather",
-        capability: None,
-        method: "GET",
-        path: "/",
-        now: NOW,
-        client_ip: None,
-        origin: None,
-        tls_fingerprint: None,
-    };
+    let request = RequestContext::new("weather", "GET", "/", NOW);
     let credential = Credential::new(token.clone(), preimage());
     verify(keys, revoked, &credential, &request)
 }

@@ -10,9 +10,9 @@
 )]
 
 use l402::{
-    Challenge, Credential, Identifier, Invoice, Limits, LsatLine, Macaroon, Msat, Network,
+    Challenge, Credential, Identifier, Invoice, LegacyLsat, Limits, Macaroon, Msat, Network,
     OverLimit, PaymentHash, Preimage, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState,
-    Purchases, Quote, QuoteError, Refusal, RootKey, Scheme, Token, TokenId, UnixSeconds,
+    Purchases, Quote, QuoteError, Refusal, RootKey, SchemeName, Token, TokenId, UnixSeconds,
     read_challenges,
 };
 use lightning_invoice::Currency;
@@ -46,7 +46,7 @@ fn token_for(payment: PaymentHash) -> Token {
 
 fn challenge(currency: Currency, msat: Option<u64>) -> Challenge {
     Challenge {
-        scheme: Scheme::L402,
+        scheme: SchemeName::L402,
         token: token_for(hash(1)),
         invoice: invoice::invoice(currency, msat, &[1; 32]),
     }
@@ -58,7 +58,7 @@ fn regtest() -> Challenge {
 
 fn quote(byte: u8) -> Quote {
     let challenge = Challenge {
-        scheme: Scheme::L402,
+        scheme: SchemeName::L402,
         token: token_for(hash(byte)),
         invoice: invoice::invoice(Currency::Regtest, Some(10_000), &[byte; 32]),
     };
@@ -236,7 +236,7 @@ mod machine {
 
     #[test]
     fn the_road_from_challenge_to_credential() {
-        let sent = regtest().header_values(LsatLine::Send);
+        let sent = regtest().header_values(LegacyLsat::Emit);
         let read = read_challenges(sent.iter().map(String::as_bytes)).unwrap();
         let quote = Quote::read(read.first().unwrap(), Network::Regtest, CREATED).unwrap();
         let mut purchases = purchases();

@@ -4,7 +4,7 @@
 //! query, so an observer may print them.
 
 use http::StatusCode;
-use l402::{Msat, Network, PaymentHash, Scheme, UnixSeconds};
+use l402::{Msat, Network, PaymentHash, SchemeName, UnixSeconds};
 
 use crate::origin::Origin;
 
@@ -58,7 +58,7 @@ pub enum Event {
         /// The first second at which it is no longer payable.
         expires_at: UnixSeconds,
         /// The scheme the credential will be presented under.
-        scheme: Scheme,
+        scheme: SchemeName,
     },
     /// The server points somewhere else.
     Redirected {

@@ -90,7 +90,7 @@ impl Outcome {
                 hash: Hash(hash),
                 reason,
             }),
-            Self::Paid(receipt) if receipt.preimage.pays(&hash) => {
+            Self::Paid(receipt) if receipt.preimage.matches(&hash) => {
                 Ok(book::paid(Hash(hash), &receipt))
             }
             Self::Paid(_) => Err(JournalError::NotItsPreimage { hash }),

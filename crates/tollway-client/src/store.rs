@@ -27,7 +27,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
-use l402::{Msat, PaymentHash, Preimage, Scheme, Token, UnixSeconds};
+use l402::{Msat, PaymentHash, Preimage, SchemeName, Token, UnixSeconds};
 
 use crate::disk;
 use crate::journal::{Order, Receipt};
@@ -49,7 +49,7 @@ pub struct StoredToken {
     /// The path it was bought for.
     pub path: String,
     /// How the seller spelled the scheme, and wants it spelled back.
-    pub scheme: Scheme,
+    pub scheme: SchemeName,
     /// The token, exactly as received.
     pub token: Token,
     /// The proof of payment.

@@ -92,7 +92,7 @@ async fn purchase(seller: Wallet, buyer: Wallet) -> Duration {
     let paid = watch.unwrap().ended().await;
     let took = begun.elapsed();
     match paid.status {
-        PaymentStatus::Succeeded { preimage, .. } => assert!(preimage.pays(&paid.hash)),
+        PaymentStatus::Succeeded { preimage, .. } => assert!(preimage.matches(&paid.hash)),
         PaymentStatus::Failed(_) | PaymentStatus::InFlight => panic!("{:?}", paid.status),
     }
     took

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use l402::{
-    Challenge, Credential, Grant, Invoice, KeyRing, LsatLine, METADATA_HEADERS, Msat, UnixSeconds,
+    Challenge, Credential, Grant, Invoice, KeyRing, LegacyLsat, METADATA_HEADERS, Msat, UnixSeconds,
 };
 use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
@@ -51,7 +51,7 @@ pub struct GateSettings {
     /// How many invoices may be waited for at once; one more is answered 503. Default 256.
     pub invoices_in_flight_max: usize,
     /// Whether challenges are sent under the older scheme name as well. Default: they are.
-    pub lsat: LsatLine,
+    pub lsat: LegacyLsat,
     /// How a credential that fails is answered. Default 402.
     pub status: StatusStyle,
     /// Reads the time. Default: the system's clock.
@@ -66,7 +66,7 @@ impl Default for GateSettings {
             challenge_limit: ChallengeLimit::default(),
             invoice_timeout: INVOICE_TIMEOUT,
             invoices_in_flight_max: INVOICES_IN_FLIGHT_MAX,
-            lsat: LsatLine::Send,
+            lsat: LegacyLsat::Emit,
             status: StatusStyle::Lenient402,
             clock: system_clock,
             entropy: system_entropy,
@@ -321,18 +321,18 @@ impl Gate {
     }
 }
 
-fn request<'a>(offer: &'a Offer, facts: &'a Facts<'a>, now: UnixSeconds) -> l402::Request<'a> {
+fn request<'a>(
+    offer: &'a Offer,
+    facts: &'a Facts<'a>,
+    now: UnixSeconds,
+) -> l402::RequestContext<'a> {
     let origin = facts.headers.get(header::ORIGIN);
-    l402::Request {
-        service: offer.service().as_str(),
-        capability: offer.capability().map(|capability| capability.as_str()),
-        method: facts.method.as_str(),
-        path: facts.path,
-        now,
-        client_ip: facts.client.address,
-        origin: origin.and_then(|origin| origin.to_str().ok()),
-        tls_fingerprint: facts.client.tls_fingerprint.as_ref(),
-    }
+    let service = offer.service().as_str();
+    l402::RequestContext::new(service, facts.method.as_str(), facts.path, now)
+        .with_capability(offer.capability().map(|capability| capability.as_str()))
+        .with_client_ip(facts.client.address)
+        .with_origin(origin.and_then(|origin| origin.to_str().ok()))
+        .with_tls_certificate(facts.client.tls_fingerprint.as_ref())
 }
 
 impl fmt::Debug for Gate {
@@ -383,7 +383,7 @@ fn read_credentials(headers: &HeaderMap) -> Result<Vec<Credential>, l402::Creden
 /// The caveats are verified by now: this is asked of granted credentials only.
 fn price_in(credential: &Credential) -> Option<Msat> {
     let caveats = credential.macaroon().unverified_caveats();
-    price_of(caveats.map(|caveat| caveat.condition()))
+    price_of(caveats.map(|caveat| caveat.id()))
 }
 
 fn system_clock() -> UnixSeconds {

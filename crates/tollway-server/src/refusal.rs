@@ -140,8 +140,6 @@ pub enum ReasonCode {
     Expired,
     /// `forged`
     Forged,
-    /// `loosened`
-    Loosened,
     /// `malformed`
     Malformed,
     /// `missing_capability`
@@ -160,6 +158,8 @@ pub enum ReasonCode {
     Unpaid,
     /// `unreadable_caveat`
     UnreadableCaveat,
+    /// `widened_caveat`
+    WidenedCaveat,
     /// `wrong_client`
     WrongClient,
     /// `wrong_method`
@@ -178,7 +178,6 @@ impl ReasonCode {
             Self::Exhausted => "exhausted",
             Self::Expired => "expired",
             Self::Forged => "forged",
-            Self::Loosened => "loosened",
             Self::Malformed => "malformed",
             Self::MissingCapability => "missing_capability",
             Self::NoCredential => "no_credential",
@@ -188,6 +187,7 @@ impl ReasonCode {
             Self::Unavailable => "unavailable",
             Self::Unpaid => "unpaid",
             Self::UnreadableCaveat => "unreadable_caveat",
+            Self::WidenedCaveat => "widened_caveat",
             Self::WrongClient => "wrong_client",
             Self::WrongMethod => "wrong_method",
             Self::WrongPath => "wrong_path",
@@ -200,12 +200,12 @@ const fn code_of_denial(denial: &Denial) -> ReasonCode {
     match denial {
         Denial::Expired { .. } => ReasonCode::Expired,
         Denial::Forged => ReasonCode::Forged,
-        Denial::Loosened { .. } => ReasonCode::Loosened,
         Denial::MissingCapability { .. } => ReasonCode::MissingCapability,
         Denial::Revoked => ReasonCode::Revoked,
         Denial::ThirdParty => ReasonCode::ThirdParty,
         Denial::Unpaid => ReasonCode::Unpaid,
         Denial::Unreadable { .. } => ReasonCode::UnreadableCaveat,
+        Denial::Widened { .. } => ReasonCode::WidenedCaveat,
         Denial::WrongClient { .. } => ReasonCode::WrongClient,
         Denial::WrongMethod { .. } => ReasonCode::WrongMethod,
         Denial::WrongPath { .. } => ReasonCode::WrongPath,

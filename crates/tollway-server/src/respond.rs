@@ -156,7 +156,7 @@ fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
         ReasonCode::Exhausted
         | ReasonCode::Expired
         | ReasonCode::Forged
-        | ReasonCode::Loosened
+        | ReasonCode::WidenedCaveat
         | ReasonCode::Malformed
         | ReasonCode::MissingCapability
         | ReasonCode::Revoked

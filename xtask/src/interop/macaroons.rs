@@ -163,6 +163,6 @@ fn accept(sample: &Sample) -> Result<(Macaroon, RootKey)> {
 fn conditions(macaroon: &Macaroon) -> Vec<String> {
     macaroon
         .unverified_caveats()
-        .map(|caveat| hex::encode(caveat.condition()))
+        .map(|caveat| hex::encode(caveat.id()))
         .collect()
 }

@@ -11,7 +11,7 @@
 use serde::Deserialize;
 
 use super::MacaroonError;
-use super::v2::{self, CaveatPacket};
+use super::v2::{self, RawCaveat};
 use crate::encoding;
 
 /// Reads a V2 JSON macaroon and returns the same macaroon in V2 bytes.
@@ -32,12 +32,12 @@ pub(super) fn to_v2(bytes: &[u8]) -> Result<Vec<u8>, MacaroonError> {
     let location = document.l.unwrap_or_default();
     let mut out = v2::write_header(location.as_bytes(), &identifier);
     for caveat in document.c.unwrap_or_default() {
-        let condition = either(caveat.i, caveat.i64, "c.i")?
+        let id = either(caveat.i, caveat.i64, "c.i")?
             .ok_or(MacaroonError::JsonField { field: "c.i" })?;
         let vid = either(caveat.v, caveat.v64, "c.v")?;
-        let packet = CaveatPacket {
+        let packet = RawCaveat {
             location: caveat.l.as_deref().unwrap_or_default().as_bytes(),
-            condition: &condition,
+            id: &id,
             vid: vid.as_deref(),
         };
         v2::write_caveat(&mut out, &packet);

@@ -8,7 +8,7 @@
 //! The signature chain is the same as V2's, so what is read here is kept as V2.
 
 use super::MacaroonError;
-use super::v2::{self, CaveatPacket};
+use super::v2::{self, RawCaveat};
 
 /// Reads a V1 macaroon and returns the same macaroon in V2 bytes.
 pub(super) fn to_v2(bytes: &[u8]) -> Result<Vec<u8>, MacaroonError> {
@@ -26,9 +26,9 @@ pub(super) fn to_v2(bytes: &[u8]) -> Result<Vec<u8>, MacaroonError> {
                 let (vid, location) = packets.third_party()?;
                 v2::write_caveat(
                     &mut out,
-                    &CaveatPacket {
+                    &RawCaveat {
                         location,
-                        condition: packet.data,
+                        id: packet.data,
                         vid,
                     },
                 );

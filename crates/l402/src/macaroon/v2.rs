@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! macaroon := 02  [01 len location]  02 len identifier  00  caveat*  00  06 20 signature
-//! caveat   := [01 len location]  02 len condition  [04 len vid]  00
+//! caveat   := [01 len location]  02 len id  [04 len vid]  00
 //! ```
 //!
 //! Lengths are LEB128 and must be minimal, so that a token has one spelling. A location
@@ -25,17 +25,17 @@ pub(super) struct Layout {
 
 /// One caveat as it lies in the bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct CaveatPacket<'a> {
+pub struct RawCaveat<'a> {
     pub(super) location: &'a [u8],
-    pub(super) condition: &'a [u8],
+    pub(super) id: &'a [u8],
     pub(super) vid: Option<&'a [u8]>,
 }
 
-impl<'a> CaveatPacket<'a> {
-    /// What is signed: `condition=value` for a first-party caveat, an opaque id otherwise.
+impl<'a> RawCaveat<'a> {
+    /// Returns the signed bytes: `condition=value` for a first-party caveat, an opaque id otherwise.
     #[must_use]
-    pub const fn condition(&self) -> &'a [u8] {
-        self.condition
+    pub const fn id(&self) -> &'a [u8] {
+        self.id
     }
 
     /// Where a third-party caveat is discharged; empty for first-party ones. Not signed.
@@ -100,15 +100,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Layout, MacaroonError> {
 }
 
 /// Walks the caveats of a macaroon that [`read`] has accepted.
-pub(super) fn caveats(bytes: &[u8], range: Range<usize>) -> impl Iterator<Item = CaveatPacket<'_>> {
+pub(super) fn caveats(bytes: &[u8], range: Range<usize>) -> impl Iterator<Item = RawCaveat<'_>> {
     let list = bytes.get(range).unwrap_or_default();
     let mut cursor = Cursor { bytes: list, at: 0 };
     std::iter::from_fn(move || {
         cursor.peek()?;
-        let (location, condition, vid) = cursor.caveat().ok()?;
-        Some(CaveatPacket {
+        let (location, id, vid) = cursor.caveat().ok()?;
+        Some(RawCaveat {
             location: list.get(location).unwrap_or_default(),
-            condition: list.get(condition).unwrap_or_default(),
+            id: list.get(id).unwrap_or_default(),
             vid: vid.map(|vid| list.get(vid).unwrap_or_default()),
         })
     })
@@ -127,11 +127,11 @@ pub(super) fn write_header(location: &[u8], identifier: &[u8]) -> Vec<u8> {
 }
 
 /// Writes one caveat.
-pub(super) fn write_caveat(bytes: &mut Vec<u8>, caveat: &CaveatPacket<'_>) {
+pub(super) fn write_caveat(bytes: &mut Vec<u8>, caveat: &RawCaveat<'_>) {
     if !caveat.location.is_empty() {
         write_field(bytes, LOCATION, caveat.location);
     }
-    write_field(bytes, IDENTIFIER, caveat.condition);
+    write_field(bytes, IDENTIFIER, caveat.id);
     if let Some(vid) = caveat.vid {
         write_field(bytes, VID, vid);
     }
@@ -248,13 +248,13 @@ impl Cursor<'_> {
     fn caveat(&mut self) -> Result<CaveatRanges, MacaroonError> {
         let at = self.at;
         let location = self.optional(LOCATION)?;
-        let condition = self.required(IDENTIFIER)?;
+        let id = self.required(IDENTIFIER)?;
         let vid = self.optional(VID)?;
         self.end_mark()?;
         match (&location, &vid) {
             (_, Some(vid)) if vid.is_empty() => Err(MacaroonError::Empty { at }),
             (Some(_), None) => Err(MacaroonError::LocationOnFirstParty { at }),
-            _ => Ok((location.unwrap_or(0..0), condition, vid)),
+            _ => Ok((location.unwrap_or(0..0), id, vid)),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 
-use super::{Denial, Request};
+use super::{Denial, RequestContext};
 use crate::caveat;
 use crate::encoding;
 use crate::hash::Preimage;
@@ -15,7 +15,7 @@ use crate::time::UnixSeconds;
 
 /// The caveats read so far. Borrows the token's own text.
 pub(super) struct Terms<'a> {
-    request: &'a Request<'a>,
+    request: &'a RequestContext<'a>,
     preimage: &'a Preimage,
     services: Option<&'a str>,
     tier: Option<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    pub(super) const fn new(request: &'a Request<'a>, preimage: &'a Preimage) -> Self {
+    pub(super) const fn new(request: &'a RequestContext<'a>, preimage: &'a Preimage) -> Self {
         Self {
             request,
             preimage,
@@ -106,7 +106,7 @@ impl<'a> Terms<'a> {
                 Some(before) => tier_of(before, name).is_some_and(|held| tier <= held),
             };
             if !allowed {
-                return Err(loosened(caveat::SERVICES));
+                return Err(widened(caveat::SERVICES));
             }
             if name == self.request.service.as_bytes() {
                 bought = bought.or(Some(tier));
@@ -129,7 +129,7 @@ impl<'a> Terms<'a> {
             Some(Capabilities::Only(before)) if is_subset(value, before) => {
                 Capabilities::Only(value)
             }
-            Some(Capabilities::Only(_)) => return Err(loosened(condition)),
+            Some(Capabilities::Only(_)) => return Err(widened(condition)),
         });
         Ok(())
     }
@@ -157,7 +157,7 @@ impl<'a> Terms<'a> {
         let deadline = decimal(value.as_bytes()).ok_or_else(|| unreadable(condition))?;
         let held = slot(self);
         if held.is_some_and(|before| deadline > before) {
-            return Err(loosened(condition));
+            return Err(widened(condition));
         }
         *held = Some(deadline);
         let now = self.request.now.as_secs();
@@ -173,7 +173,7 @@ impl<'a> Terms<'a> {
         let deadline =
             decimal(value.as_bytes()).ok_or_else(|| unreadable(caveat::EXPIRATION_MS))?;
         if self.expiration_ms.is_some_and(|before| deadline > before) {
-            return Err(loosened(caveat::EXPIRATION_MS));
+            return Err(widened(caveat::EXPIRATION_MS));
         }
         self.expiration_ms = Some(deadline);
         let now = self.request.now.as_secs().saturating_mul(1_000);
@@ -190,7 +190,7 @@ impl<'a> Terms<'a> {
             .parse()
             .map_err(|_not_an_address| unreadable(caveat::IP))?;
         if self.ip.is_some_and(|before| before != bound) {
-            return Err(loosened(caveat::IP));
+            return Err(widened(caveat::IP));
         }
         self.ip = Some(bound);
         match self.request.client_ip.map(|client| client.to_canonical()) {
@@ -203,7 +203,7 @@ impl<'a> Terms<'a> {
 
     fn origin(&mut self, value: &'a str) -> Result<(), Denial> {
         if self.origin.is_some_and(|before| before != value) {
-            return Err(loosened(caveat::ORIGIN));
+            return Err(widened(caveat::ORIGIN));
         }
         self.origin = Some(value);
         match self.request.origin {
@@ -218,10 +218,10 @@ impl<'a> Terms<'a> {
         let bound = encoding::hex_32(value.as_bytes())
             .map_err(|_not_hex| unreadable(caveat::TLS_FINGERPRINT))?;
         if self.tls_fingerprint.is_some_and(|before| before != bound) {
-            return Err(loosened(caveat::TLS_FINGERPRINT));
+            return Err(widened(caveat::TLS_FINGERPRINT));
         }
         self.tls_fingerprint = Some(bound);
-        match self.request.tls_fingerprint {
+        match self.request.tls_certificate {
             Some(fingerprint) if *fingerprint == bound => Ok(()),
             Some(_) | None => Err(Denial::WrongClient {
                 condition: caveat::TLS_FINGERPRINT,
@@ -231,7 +231,7 @@ impl<'a> Terms<'a> {
 
     fn methods(&mut self, value: &'a str) -> Result<(), Denial> {
         if self.methods.is_some_and(|before| !is_subset(value, before)) {
-            return Err(loosened(caveat::METHOD));
+            return Err(widened(caveat::METHOD));
         }
         self.methods = Some(value);
         if items(value).any(|item| item == self.request.method.as_bytes()) {
@@ -250,7 +250,7 @@ impl<'a> Terms<'a> {
             .path_prefix
             .is_some_and(|before| !is_below(value, before))
         {
-            return Err(loosened(caveat::PATH_PREFIX));
+            return Err(widened(caveat::PATH_PREFIX));
         }
         self.path_prefix = Some(value);
         if is_unambiguous(self.request.path) && is_below(self.request.path, value) {
@@ -266,7 +266,7 @@ impl<'a> Terms<'a> {
             .and_then(NonZeroU64::new)
             .ok_or_else(|| unreadable(caveat::MAX_USES))?;
         if self.uses_max.is_some_and(|before| uses > before) {
-            return Err(loosened(caveat::MAX_USES));
+            return Err(widened(caveat::MAX_USES));
         }
         self.uses_max = Some(uses);
         Ok(())
@@ -391,8 +391,8 @@ const fn is_encoded_separator(digits: &[u8]) -> bool {
     )
 }
 
-fn loosened(condition: &str) -> Denial {
-    Denial::Loosened {
+fn widened(condition: &str) -> Denial {
+    Denial::Widened {
         condition: condition.to_owned(),
     }
 }

@@ -1,8 +1,8 @@
 //! What is written is read back as it was.
 
 use l402::{
-    Caveat, Challenge, Credential, Identifier, LsatLine, Macaroon, Msat, PaymentHash, Preimage,
-    RootKey, Scheme, Token, TokenId, read_challenges, read_credentials,
+    Caveat, Challenge, Credential, Identifier, LegacyLsat, Macaroon, Msat, PaymentHash, Preimage,
+    RootKey, SchemeName, Token, TokenId, read_challenges, read_credentials,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -41,18 +41,18 @@ proptest! {
             token: Token::from_bytes(token.clone()),
             invoice: invoice.clone(),
         };
-        let written = of(Scheme::L402).header_values(LsatLine::Send);
+        let written = of(SchemeName::L402).header_values(LegacyLsat::Emit);
         let read = read_challenges(written.iter().map(String::as_bytes));
-        prop_assert_eq!(read, Ok(vec![of(Scheme::L402), of(Scheme::Lsat)]));
+        prop_assert_eq!(read, Ok(vec![of(SchemeName::L402), of(SchemeName::Lsat)]));
         let folded = written.join(", ");
         let read = read_challenges([folded.as_bytes()]);
-        prop_assert_eq!(read, Ok(vec![of(Scheme::L402), of(Scheme::Lsat)]));
+        prop_assert_eq!(read, Ok(vec![of(SchemeName::L402), of(SchemeName::Lsat)]));
     }
 
     #[test]
     fn credentials_are_read_back(token in token(), preimage: [u8; 32]) {
         let credential = Credential::new(token, Preimage::new(preimage));
-        for scheme in [Scheme::L402, Scheme::Lsat] {
+        for scheme in [SchemeName::L402, SchemeName::Lsat] {
             let line = credential.authorization(scheme);
             prop_assert_eq!(&Credential::parse(&line).unwrap(), &credential);
             let read = read_credentials([line.as_bytes()], []);

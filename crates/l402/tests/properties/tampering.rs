@@ -1,22 +1,16 @@
 //! A minted token with any bit changed buys nothing.
 
 use l402::{
-    Caveat, Credential, Denial, KeyRing, Macaroon, MasterKey, Preimage, Request, RevocationSet,
-    UnixSeconds, caveat, mint, verify,
+    Caveat, Credential, Denial, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
+    RevocationSet, UnixSeconds, caveat, mint, verify,
 };
 use proptest::prelude::*;
 
 const NOW: UnixSeconds = UnixSeconds::new(1_800_000_000);
-const REQUEST: Request<'_> = Request {
-    service: "weather",
-    capability: Some("read"),
-    method: "GET",
-    path: "/v1/today",
-    now: NOW,
-    client_ip: None,
-    origin: None,
-    tls_fingerprint: None,
-};
+
+fn request() -> RequestContext<'static> {
+    RequestContext::new("weather", "GET", "/v1/today", NOW).with_capability("read")
+}
 
 fn ring() -> KeyRing {
     KeyRing::new(MasterKey::new([1; 32])).with_retired(MasterKey::new([2; 32]))
@@ -46,7 +40,7 @@ fn token() -> Macaroon {
 
 fn buys(token: Macaroon, preimage: Preimage) -> Result<(), Denial> {
     let credential = Credential::new(token, preimage);
-    verify(&ring(), &RevocationSet::default(), &credential, &REQUEST).map(|_| ())
+    verify(&ring(), &RevocationSet::default(), &credential, &request()).map(|_| ())
 }
 
 /// Where the location hint lies, which nothing signs and nothing decides by.

@@ -3,8 +3,8 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use l402::{
-    Credential, Denial, Grant, Identifier, Macaroon, Preimage, Request, RevocationSet, RootKey,
-    Scheme, UnixSeconds, read_credentials, verify,
+    Credential, Denial, Grant, Identifier, Macaroon, Preimage, RequestContext, RevocationSet,
+    RootKey, SchemeName, UnixSeconds, read_credentials, verify,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -143,16 +143,8 @@ fn paid() -> (Vector, Paid) {
 }
 
 fn buys_weather(root: &RootKey, credential: &Credential) -> Result<Grant, Denial> {
-    let request = Request {
-        service: "weather",
-        capability: None,
-        method: "GET",
-        path: "/",
-        now: UnixSeconds::new(4_102_444_799),
-        client_ip: None,
-        origin: None,
-        tls_fingerprint: None,
-    };
+    let now = UnixSeconds::new(4_102_444_799);
+    let request = RequestContext::new("weather", "GET", "/", now);
     verify(root, &RevocationSet::default(), credential, &request)
 }
 
@@ -163,7 +155,7 @@ fn the_preimage_pays_the_hash_in_the_identifier() {
     let identifier = Identifier::parse(&bytes(&vector.identifier)).unwrap();
 
     assert_eq!(preimage.payment_hash().to_string(), paid.payment_hash);
-    assert!(preimage.pays(&identifier.payment_hash));
+    assert!(preimage.matches(&identifier.payment_hash));
 }
 
 #[test]
@@ -173,7 +165,7 @@ fn the_paid_token_buys_in_an_authorization_line() {
 
     assert_eq!(read[0].macaroon(), &vector.token());
     assert_eq!(read[0].preimage().expose_hex(), paid.preimage);
-    assert_eq!(read[0].authorization(Scheme::L402), paid.authorization);
+    assert_eq!(read[0].authorization(SchemeName::L402), paid.authorization);
     let grant = buys_weather(&vector.root(), &read[0]).unwrap();
     assert_eq!(grant.expires_at(), Some(UnixSeconds::new(4_102_444_800)));
 }
@@ -185,7 +177,7 @@ fn the_paid_token_buys_in_metadata() {
     let carrying = vector.token().with_caveat(preimage.as_bytes()).unwrap();
     let caveats: Vec<String> = carrying
         .unverified_caveats()
-        .map(|caveat| String::from_utf8(caveat.condition().to_vec()).unwrap())
+        .map(|caveat| String::from_utf8(caveat.id().to_vec()).unwrap())
         .collect();
     assert_eq!(caveats, paid.paid_macaroon_caveats);
     assert_eq!(hex::encode(carrying.signature()), paid.paid_macaroon_sig);

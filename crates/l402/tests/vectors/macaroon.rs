@@ -94,7 +94,7 @@ fn valid_macaroons_are_read_whatever_their_layout() {
         let caveats: Vec<CaveatView> = macaroon
             .unverified_caveats()
             .map(|caveat| CaveatView {
-                hex: hex::encode(caveat.condition()),
+                hex: hex::encode(caveat.id()),
                 third_party: caveat.is_third_party(),
                 location: String::from_utf8(caveat.location().to_vec()).unwrap(),
             })

@@ -68,7 +68,7 @@ fn published_tokens_are_read() {
         let token = Macaroon::parse_text(&vector.text).unwrap();
         let caveats: Vec<String> = token
             .unverified_caveats()
-            .map(|caveat| String::from_utf8(caveat.condition().to_vec()).unwrap())
+            .map(|caveat| String::from_utf8(caveat.id().to_vec()).unwrap())
             .collect();
 
         let name = &vector.name;

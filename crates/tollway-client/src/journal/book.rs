@@ -73,7 +73,7 @@ impl Book {
                 fee_msat,
             } => {
                 let preimage = record::read_preimage(preimage)?;
-                if !preimage.pays(&hash.0) {
+                if !preimage.matches(&hash.0) {
                     return Err("the preimage does not match the payment hash");
                 }
                 let fee = Msat::from_msat(*fee_msat);

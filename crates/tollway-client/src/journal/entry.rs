@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use l402::{Msat, PaymentHash, Preimage, PurchaseEvent, Scheme, Token, UnixSeconds};
+use l402::{Msat, PaymentHash, Preimage, PurchaseEvent, SchemeName, Token, UnixSeconds};
 
 use crate::origin::Origin;
 
@@ -26,7 +26,7 @@ pub struct Order {
     /// The first second at which the invoice is no longer payable.
     pub invoice_expires_at: UnixSeconds,
     /// How the seller spelled the scheme, and wants it spelled back.
-    pub scheme: Scheme,
+    pub scheme: SchemeName,
     /// What the payment turns into a credential.
     pub token: Token,
     /// When it was decided; its UTC day is the day it counts against.

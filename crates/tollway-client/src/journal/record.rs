@@ -8,7 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use l402::{Msat, PaymentHash, Preimage, Scheme, Token, UnixSeconds};
+use l402::{Msat, PaymentHash, Preimage, SchemeName, Token, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -145,9 +145,9 @@ impl Begun {
     }
 }
 
-/// Reads back what [`Scheme::as_str`] wrote.
-pub(crate) fn read_scheme(text: &str) -> Option<Scheme> {
-    [Scheme::L402, Scheme::Lsat]
+/// Reads back what [`SchemeName::as_str`] wrote.
+pub(crate) fn read_scheme(text: &str) -> Option<SchemeName> {
+    [SchemeName::L402, SchemeName::Lsat]
         .into_iter()
         .find(|scheme| scheme.as_str() == text)
 }

@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::Barrier;
 use std::thread;
 
-use l402::{Msat, Preimage, Scheme, Token};
+use l402::{Msat, Preimage, SchemeName, Token};
 
 use super::*;
 
@@ -598,7 +598,7 @@ fn order(tag: u8) -> Order {
         fee_max: msat(1_000),
         invoice: "lnbcrt1".to_owned(),
         invoice_expires_at: NOON.plus_secs(600),
-        scheme: Scheme::L402,
+        scheme: SchemeName::L402,
         token: Token::from_bytes(vec![2, tag]),
         begun_at: NOON,
         pay_until: NOON.plus_secs(90),

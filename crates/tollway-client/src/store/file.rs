@@ -54,7 +54,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoredToken, String> {
     }
     let preimage = Preimage::from_hex(&file.preimage).map_err(|error| error.to_string())?;
     let hash: PaymentHash = file.payment_hash.parse().map_err(field("payment_hash"))?;
-    if !preimage.pays(&hash) {
+    if !preimage.matches(&hash) {
         return Err("its preimage does not match its payment hash".to_owned());
     }
     Ok(StoredToken {

@@ -156,7 +156,7 @@ fn a_damaged_file_is_named_and_keeps_no_other_from_use() {
 #[test]
 fn the_scheme_and_the_token_are_presented_as_they_were_sold() {
     let lsat = StoredToken {
-        scheme: Scheme::Lsat,
+        scheme: SchemeName::Lsat,
         ..token(1, "/", 10)
     };
 
@@ -221,7 +221,7 @@ fn token(tag: u8, path: &str, bought_at: u64) -> StoredToken {
     StoredToken {
         origin: origin(),
         path: path.to_owned(),
-        scheme: Scheme::L402,
+        scheme: SchemeName::L402,
         token: Token::from_bytes(vec![2, tag]),
         preimage: Preimage::new([tag; 32]),
         price: Msat::from_msat(10_000),

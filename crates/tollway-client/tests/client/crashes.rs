@@ -364,7 +364,7 @@ fn sample_order() -> Order {
         fee_max: sat(2),
         invoice: "lnbcrt1".to_owned(),
         invoice_expires_at: NOON.plus_secs(600),
-        scheme: l402::Scheme::L402,
+        scheme: l402::SchemeName::L402,
         token: l402::Token::from_bytes(vec![2]),
         begun_at: NOON,
         pay_until: NOON.plus_secs(90),

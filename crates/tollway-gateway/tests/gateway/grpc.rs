@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use l402::Scheme;
+use l402::SchemeName;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -70,7 +70,7 @@ async fn an_unpaid_call_is_told_what_to_pay() {
     );
     let challenge = refused.metadata().clone().into_headers();
     let mut again = tonic::Request::new(say("hello"));
-    let line = shop.pay_for(&challenge).authorization(Scheme::Lsat);
+    let line = shop.pay_for(&challenge).authorization(SchemeName::Lsat);
     again
         .metadata_mut()
         .insert("authorization", line.parse().unwrap());

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use l402::Scheme;
+use l402::SchemeName;
 use tollway_gateway::Price;
 
 use crate::support::client::{Client, empty, get, shout};
@@ -22,11 +22,11 @@ async fn the_credential_is_never_forwarded() {
         .macaroon()
         .with_caveat(format!("preimage={preimage}").as_bytes())
         .unwrap();
-    let line = bought.authorization(Scheme::L402);
+    let line = bought.authorization(SchemeName::L402);
 
     for lines in [
         vec![("authorization", line.clone())],
-        vec![("authorization", bought.authorization(Scheme::Lsat))],
+        vec![("authorization", bought.authorization(SchemeName::Lsat))],
         vec![("authorization", line.replace("L402", "l402"))],
         vec![
             ("authorization", "Bearer its-own".to_owned()),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use l402::Scheme;
+use l402::SchemeName;
 use tollway_gateway::{Gateway, Limits, Price, Running};
 
 use crate::support::client::{Client, empty, full, get, shout};
@@ -243,7 +243,7 @@ impl Site {
         let line = self
             .shop
             .pay_for(&refused.headers)
-            .authorization(Scheme::L402);
+            .authorization(SchemeName::L402);
         let bought = client.send(post(Some(line))).await;
 
         assert_eq!(bought.status(), StatusCode::OK);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use http::Request;
-use l402::{Credential, Preimage, Scheme, UnixSeconds};
+use l402::{Credential, Preimage, SchemeName, UnixSeconds};
 use tollway_server::Offer;
 
 use crate::support::client::{Answer, Body, Client, empty, get};
@@ -160,7 +160,7 @@ impl Site {
     }
 
     async fn refuses_credential(self, credential: &Credential, reason: &str, detail: &str) {
-        let line = credential.authorization(Scheme::L402);
+        let line = credential.authorization(SchemeName::L402);
         self.refuses(Some(&line), reason, detail).await;
     }
 
@@ -199,7 +199,7 @@ impl Site {
         let paid = self
             .shop
             .pay_for(&answer.headers)
-            .authorization(Scheme::L402);
+            .authorization(SchemeName::L402);
         assert_eq!(self.http(Some(&paid)).await.body, "sunny");
     }
 

@@ -16,7 +16,7 @@ use futures_util::future::{self, BoxFuture};
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 use l402::{
-    Credential, Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash, Preimage, Scheme,
+    Credential, Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash, Preimage, SchemeName,
     UnixSeconds,
 };
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
@@ -89,7 +89,7 @@ impl Shop {
     }
 
     pub(crate) async fn authorization(&self) -> String {
-        self.buy().await.authorization(Scheme::L402)
+        self.buy().await.authorization(SchemeName::L402)
     }
 
     fn pay(&self, challenge: l402::Challenge) -> Credential {

@@ -16,7 +16,7 @@ pub(super) async fn paying_buys_the_preimage_of_the_hash(fixture: &Fixture<'_>) 
 
     let paid = fixture.buyer.pay(payment(invoice)).await?;
 
-    Violation::unless(paid.preimage.pays(&hash), || {
+    Violation::unless(paid.preimage.matches(&hash), || {
         "the preimage pays another hash".to_owned()
     })
 }

@@ -211,7 +211,7 @@ fn read_state(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<PaymentStat
 fn read_paid(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<Paid, CallError> {
     let preimage = Preimage::from_hex(&payment.payment_preimage)
         .map_err(|error| CallError::lost(format!("the node answered no preimage: {error}")))?;
-    if !preimage.pays(&hash) {
+    if !preimage.matches(&hash) {
         return Err(CallError::lost(
             "the node answered a preimage of another payment",
         ));

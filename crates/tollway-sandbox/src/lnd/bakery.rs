@@ -57,8 +57,7 @@ impl Bakery {
         let id = read_identifier(macaroon.identifier())?;
         self.check_signature(&macaroon, &id)?;
         for caveat in macaroon.unverified_caveats() {
-            caveats::check(caveat.condition(), caller)
-                .map_err(|reason| Refusal::Condition { reason })?;
+            caveats::check(caveat.id(), caller).map_err(|reason| Refusal::Condition { reason })?;
         }
         if id.grants(needed.entity, needed.action) || id.grants("uri", method) {
             Ok(())
@@ -75,9 +74,9 @@ impl Bakery {
         // Nobody discharges third-party caveats here, so one of them is one too many.
         if let Some(caveat) = macaroon
             .unverified_caveats()
-            .find(l402::CaveatPacket::is_third_party)
+            .find(l402::RawCaveat::is_third_party)
         {
-            let condition = hex::encode(caveat.condition());
+            let condition = hex::encode(caveat.id());
             return Err(Refusal::ThirdParty { condition });
         }
         macaroon

@@ -31,7 +31,7 @@ async fn an_invoice_says_what_was_asked() {
         parsed.min_final_cltv_expiry_delta(),
         u64::from(made.cltv_delta)
     );
-    assert!(made.preimage.pays(&made.hash));
+    assert!(made.preimage.matches(&made.hash));
     assert_eq!(made.status, InvoiceStatus::Open);
     assert_eq!(seller.invoice(&made.hash), Some(made));
 }

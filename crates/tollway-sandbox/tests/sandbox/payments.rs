@@ -27,7 +27,7 @@ async fn a_payment_buys_the_preimage_and_moves_its_amount() {
 
     let paid = pay(buyer, &asked).await;
 
-    assert!(preimage(&paid).pays(&asked.hash));
+    assert!(preimage(&paid).matches(&asked.hash));
     assert_eq!(paid.amount, sat(21));
     assert_eq!((paid.payment_index, paid.hash), (1, asked.hash));
     let [attempt] = paid.attempts.as_slice() else {
@@ -102,7 +102,7 @@ async fn an_invoice_for_any_amount_needs_one_and_any_other_refuses_one() {
 
     pay_any.amount = Some(Msat::from_msat(1_234));
     let paid = buyer.pay(&pay_any).unwrap().ended().await;
-    assert!(preimage(&paid).pays(&any.hash));
+    assert!(preimage(&paid).matches(&any.hash));
     let settled = seller.invoice(&any.hash).unwrap();
     assert!(matches!(
         settled.status,
@@ -277,7 +277,7 @@ async fn paying_oneself_is_refused_unless_allowed_and_then_costs_the_way_round()
 
     terms.fee_max = sat(10);
     let paid = buyer.pay(&terms).unwrap().ended().await;
-    assert!(preimage(&paid).pays(&asked.hash));
+    assert!(preimage(&paid).matches(&asked.hash));
     let [attempt] = paid.attempts.as_slice() else {
         panic!("{:?}", paid.attempts);
     };
@@ -321,7 +321,7 @@ async fn payments_beyond_the_channels_slots_wait_for_their_turn() {
     let mut hashes = HashSet::new();
     for watch in watches {
         let paid = watch.ended().await;
-        assert!(preimage(&paid).pays(&paid.hash));
+        assert!(preimage(&paid).matches(&paid.hash));
         hashes.insert(paid.hash);
     }
     assert_eq!(hashes.len(), 32);

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use l402::{Credential, Denial, Msat, Scheme};
+use l402::{Credential, Denial, Msat, SchemeName};
 use tollway_server::ledger::{Ledger, MemoryLedger, SqliteLedger};
 use tollway_server::{
     ChallengeLimit, Client, Facts, Gate, GateSettings, Loopback, Outage, Reason, ReasonCode,
@@ -62,7 +62,7 @@ async fn each_way_of_not_having_paid_has_its_reason() {
         ),
         (
             paid_get(&narrowed(&credential, "services=weather:0,maps:0")),
-            ReasonCode::Loosened,
+            ReasonCode::WidenedCaveat,
         ),
         (
             paid_get(&narrowed(&credential, "method=POST")),
@@ -127,9 +127,10 @@ async fn a_token_ends_when_the_offer_said() {
 #[tokio::test]
 async fn an_old_token_beside_a_new_one_does_no_harm() {
     let shop = Shop::open().await;
-    let good = shop.buy().await.authorization(Scheme::L402);
-    let old = narrowed(&shop.buy().await, "weather_valid_until=1").authorization(Scheme::L402);
-    let older = narrowed(&shop.buy().await, "weather_valid_until=2").authorization(Scheme::L402);
+    let good = shop.buy().await.authorization(SchemeName::L402);
+    let old = narrowed(&shop.buy().await, "weather_valid_until=1").authorization(SchemeName::L402);
+    let older =
+        narrowed(&shop.buy().await, "weather_valid_until=2").authorization(SchemeName::L402);
 
     for lines in [[&good, &old], [&old, &good]] {
         assert!(shop.admit(&get_with(&lines)).await.is_ok());
@@ -145,7 +146,7 @@ async fn the_reason_is_that_of_the_first_credential() {
     let shop = Shop::open().await;
     let expired = narrowed(&shop.buy().await, "weather_valid_until=1");
     let elsewhere = narrowed(&shop.buy().await, "path_prefix=/v1");
-    let lines = [&expired, &elsewhere].map(|credential| credential.authorization(Scheme::Lsat));
+    let lines = [&expired, &elsewhere].map(|credential| credential.authorization(SchemeName::Lsat));
 
     let reason = shop.reason(&get_with(&lines)).await;
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
-use l402::Scheme;
+use l402::SchemeName;
 use tokio::net::TcpListener;
 use tollway_server::paywall::PaywallLayer;
 use tonic::body::Body;
@@ -49,8 +49,8 @@ async fn a_paid_call_passes_whether_the_token_is_in_a_header_or_in_metadata() {
     let inside = narrowed(&credential, &format!("preimage={preimage}"));
 
     for (name, value) in [
-        ("authorization", credential.authorization(Scheme::L402)),
-        ("authorization", credential.authorization(Scheme::Lsat)),
+        ("authorization", credential.authorization(SchemeName::L402)),
+        ("authorization", credential.authorization(SchemeName::Lsat)),
         ("macaroon", inside.macaroon().to_hex()),
         ("grpc-metadata-macaroon", inside.macaroon().to_hex()),
         ("token", inside.macaroon().to_hex()),
@@ -65,7 +65,7 @@ async fn a_call_with_a_bad_token_is_told_the_reason() {
     let shop = Shop::open().await;
     let channel = serve(&shop).await;
     let expired = narrowed(&shop.buy().await, "weather_valid_until=1");
-    let value = expired.authorization(Scheme::L402);
+    let value = expired.authorization(SchemeName::L402);
 
     let status = call(&channel, &[("authorization", &value)]).await;
 

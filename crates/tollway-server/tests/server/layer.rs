@@ -10,7 +10,7 @@ use axum::routing::{any, get};
 use axum::{Extension, Router};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use l402::{Credential, Grant, Scheme};
+use l402::{Credential, Grant, SchemeName};
 use tollway_server::ledger::MemoryLedger;
 use tollway_server::paywall::PaywallLayer;
 use tollway_server::{ChallengeLimit, Client, GateSettings, Loopback};
@@ -60,11 +60,11 @@ async fn the_credential_does_not_reach_the_service() {
     let request = Request::get("/weather")
         .header(
             header::AUTHORIZATION,
-            credential.authorization(Scheme::L402),
+            credential.authorization(SchemeName::L402),
         )
         .header(
             header::AUTHORIZATION,
-            credential.authorization(Scheme::Lsat),
+            credential.authorization(SchemeName::Lsat),
         )
         .header(header::AUTHORIZATION, "Basic dTpw")
         .header("macaroon", inside.macaroon().to_hex())
@@ -159,7 +159,7 @@ fn priced(shop: &Shop, route: axum::routing::MethodRouter) -> Router {
 fn request(method: &str, credential: Option<&Credential>) -> Request<Body> {
     let mut request = Request::builder().method(method).uri("/weather");
     if let Some(credential) = credential {
-        let value = credential.authorization(Scheme::L402);
+        let value = credential.authorization(SchemeName::L402);
         request = request.header(header::AUTHORIZATION, value);
     }
     request.body(Body::from("the body")).unwrap()

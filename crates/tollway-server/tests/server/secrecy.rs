@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
-use l402::Scheme;
+use l402::SchemeName;
 use proptest::prelude::*;
 use tollway_server::paywall::PaywallLayer;
 use tower::ServiceExt;
@@ -55,7 +55,7 @@ async fn the_log_says_what_the_client_is_not_told() {
 async fn exchange(damage: &Damage, mood: Mood) -> (String, String) {
     let shop = Shop::open().await;
     let credential = narrowed(&shop.buy().await, "secret-note=only-the-holder-knows");
-    let sent = damage.done_to(credential.authorization(Scheme::L402));
+    let sent = damage.done_to(credential.authorization(SchemeName::L402));
     shop.wallet.set_mood(mood);
     let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
     let app = Router::new().route("/", get(|| async { "the weather" }).layer(paywall));

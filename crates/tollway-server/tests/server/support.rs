@@ -12,8 +12,8 @@ use futures_util::future::{self, BoxFuture};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
 use l402::{
-    Credential, Grant, Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash, Preimage, Scheme,
-    TokenId, UnixSeconds,
+    Credential, Grant, Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash, Preimage,
+    SchemeName, TokenId, UnixSeconds,
 };
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
@@ -151,7 +151,7 @@ pub(crate) fn get_with<T: AsRef<str>>(lines: &[T]) -> Parts {
 }
 
 pub(crate) fn paid_get(credential: &Credential) -> Parts {
-    get_with(&[credential.authorization(Scheme::L402)])
+    get_with(&[credential.authorization(SchemeName::L402)])
 }
 
 pub(crate) fn with_method(method: Method) -> Parts {

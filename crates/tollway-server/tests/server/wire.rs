@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use l402::{Credential, LsatLine, Preimage};
+use l402::{Credential, LegacyLsat, Preimage};
 use tollway_server::ledger::{LedgerError, MemoryLedger};
 use tollway_server::respond::{Form, StatusStyle, preflight, refuse};
 use tollway_server::{Demand, GateSettings, Outage, OverLimit, Reason, ReasonCode, Refusal};
@@ -55,7 +55,7 @@ async fn a_request_without_a_credential_is_asked_to_pay() {
 #[tokio::test]
 async fn the_older_line_can_be_left_out() {
     let settings = GateSettings {
-        lsat: LsatLine::Omit,
+        lsat: LegacyLsat::Omit,
         ..settings()
     };
     let shop = Shop::with(Arc::new(MemoryLedger::new()), settings).await;

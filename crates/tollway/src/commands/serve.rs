@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use l402::{KeyRing, LsatLine, Msat, Network};
+use l402::{KeyRing, LegacyLsat, Msat, Network};
 use tollway_gateway::{
     Addresses, Gateway, GatewayConfig, Limits, Price, Running, ServiceConfig, TlsListener,
 };
@@ -165,9 +165,9 @@ fn settings(args: &ServeArgs) -> GateSettings {
     GateSettings {
         challenge_limit: challenge_limit(args),
         lsat: if args.no_lsat {
-            LsatLine::Omit
+            LegacyLsat::Omit
         } else {
-            LsatLine::Send
+            LegacyLsat::Emit
         },
         status: if args.strict_status {
             StatusStyle::Strict401

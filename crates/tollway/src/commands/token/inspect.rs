@@ -32,7 +32,7 @@ pub(super) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
                 "credential",
                 "a credential: a token and its preimage, keep it secret",
             );
-            let paid = payment_hash.is_some_and(|hash| credential.preimage().pays(&hash));
+            let paid = payment_hash.is_some_and(|hash| credential.preimage().matches(&hash));
             let words = if paid {
                 "yes, the preimage hashes to the payment hash"
             } else {
@@ -66,7 +66,7 @@ impl Report {
         }
         let mut caveats = Vec::new();
         for caveat in macaroon.unverified_caveats() {
-            let text = shown(caveat.condition(), caveat.is_third_party());
+            let text = shown(caveat.id(), caveat.is_third_party());
             report.lines.push(("caveat".to_owned(), text.clone()));
             caveats.push(text);
         }

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use l402::{Challenge, Credential, Macaroon, Scheme, read_challenges};
+use l402::{Challenge, Credential, Macaroon, SchemeName, read_challenges};
 
 use crate::exit::Failure;
 
@@ -16,7 +16,7 @@ pub(super) enum Presented {
     /// `Authorization`: a token and its preimage.
     Credential {
         credential: Credential,
-        scheme: Scheme,
+        scheme: SchemeName,
     },
     /// A macaroon by itself.
     Token(Macaroon),
@@ -99,9 +99,9 @@ fn without_header_name(text: &str) -> &str {
         .unwrap_or(text)
 }
 
-fn scheme_of(text: &str) -> Option<Scheme> {
+fn scheme_of(text: &str) -> Option<SchemeName> {
     let (name, _) = text.split_once(' ')?;
-    [Scheme::L402, Scheme::Lsat]
+    [SchemeName::L402, SchemeName::Lsat]
         .into_iter()
         .find(|scheme| name.eq_ignore_ascii_case(scheme.as_str()))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use l402::{KeyRing, MasterKey, Request, RevocationSet, RootKey, RootKeys, UnixSeconds};
+use l402::{KeyRing, MasterKey, RequestContext, RevocationSet, RootKey, RootKeys, UnixSeconds};
 use serde_json::json;
 
 use super::presented::Presented;
@@ -24,12 +24,9 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> Result<(), Failure> {
                 || "never".to_owned(),
                 |moment| format!("at {moment} (Unix seconds)"),
             );
-            let text = format!(
-                "valid: buys service `{}`, expires {expires}",
-                request.service
-            );
+            let text = format!("valid: buys service `{}`, expires {expires}", args.service);
             let expires_at = grant.expires_at().map(UnixSeconds::as_secs);
-            output.line(&text, &json!({ "valid": true, "paid": true, "service": request.service, "expires_at": expires_at }));
+            output.line(&text, &json!({ "valid": true, "paid": true, "service": args.service, "expires_at": expires_at }));
         }
         Presented::Challenge { macaroon, .. } | Presented::Token(macaroon) => {
             let root = keys
@@ -72,20 +69,15 @@ fn read(file: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
-fn request(args: &VerifyArgs) -> Result<Request<'_>, Failure> {
+fn request(args: &VerifyArgs) -> Result<RequestContext<'_>, Failure> {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_err(|_before_1970| Failure::general("the clock of this machine stands before 1970"))?;
-    Ok(Request {
-        service: &args.service,
-        capability: args.capability.as_deref(),
-        method: &args.method,
-        path: &args.path,
-        now: args
-            .at
-            .map_or_else(|| UnixSeconds::new(since_epoch.as_secs()), UnixSeconds::new),
-        client_ip: args.ip,
-        origin: args.origin.as_deref(),
-        tls_fingerprint: None,
-    })
+    let now = UnixSeconds::new(args.at.unwrap_or(since_epoch.as_secs()));
+    Ok(
+        RequestContext::new(&args.service, &args.method, &args.path, now)
+            .with_capability(args.capability.as_deref())
+            .with_client_ip(args.ip)
+            .with_origin(args.origin.as_deref()),
+    )
 }
