@@ -10,7 +10,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use l402::Grant;
 use tollway_server::respond::{self, StatusStyle};
-use tollway_server::{Client, Facts, Refusal};
+use tollway_server::{Peer, Rejection, RequestInfo};
 
 use crate::config::Price;
 
@@ -41,7 +41,7 @@ pub(crate) enum Declined {
     Preflight(Response<Full<Bytes>>),
     /// It is not paid for, or nobody can say whether it is.
     Refused {
-        refusal: Refusal,
+        rejection: Rejection,
         style: StatusStyle,
     },
 }
@@ -51,11 +51,7 @@ pub(crate) enum Declined {
 /// # Errors
 ///
 /// [`Declined`], which the gate has logged already.
-pub(crate) async fn admit(
-    price: &Price,
-    head: &Parts,
-    client: Client,
-) -> Result<Admission, Declined> {
+pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Admission, Declined> {
     let (gate, offer) = match price {
         Price::Free => return Ok(Admission(Basis::Free)),
         Price::Paid { gate, offer } => (gate, offer),
@@ -63,11 +59,11 @@ pub(crate) async fn admit(
     if let Some(answer) = respond::preflight(&head.method) {
         return Err(Declined::Preflight(answer));
     }
-    match gate.admit(offer, &Facts::of(head, client)).await {
+    match gate.admit(offer, &RequestInfo::of(head, peer)).await {
         Ok(grant) => Ok(Admission(Basis::Paid(grant))),
-        Err(refusal) => {
+        Err(rejection) => {
             let style = gate.settings().status;
-            Err(Declined::Refused { refusal, style })
+            Err(Declined::Refused { rejection, style })
         }
     }
 }

@@ -16,7 +16,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tollway_server::Refusal;
+use tollway_server::Rejection;
 use tollway_server::respond::{self, Form};
 
 use crate::access::AccessLine;
@@ -148,7 +148,7 @@ fn serve(
     asked: Asked,
 ) -> impl Future<Output = Judged> {
     async move {
-        let admission = match admit(&local.service.price, &asked.head, visitor.client).await {
+        let admission = match admit(&local.service.price, &asked.head, visitor.peer).await {
             Ok(admission) => admission,
             Err(declined) => {
                 linger::discard(&asked.head, asked.body);
@@ -169,16 +169,16 @@ fn own(problem: Problem, form: Form) -> Judged {
 
 /// Answers for the gate what it does not admit.
 fn decline(local: &LocalService, form: Form, declined: Declined) -> Judged {
-    let (refusal, style) = match declined {
+    let (rejection, style) = match declined {
         Declined::Preflight(answer) => return (Answer::Own(answer), "preflight"),
-        Declined::Refused { refusal, style } => (refusal, style),
+        Declined::Refused { rejection, style } => (rejection, style),
     };
-    local.stats.refused(refusal.code());
-    if matches!(refusal, Refusal::PaymentRequired(_)) {
+    local.stats.refused(rejection.code());
+    if matches!(rejection, Rejection::PaymentRequired(_)) {
         local.stats.challenges.up();
     }
-    let response = respond::refuse(&refusal, form, style);
-    (Answer::Own(response), refusal.code().as_str())
+    let response = respond::refuse(&rejection, form, style);
+    (Answer::Own(response), rejection.code().as_str())
 }
 
 /// Sends an admitted request to the service's upstream.

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
-use tollway_server::Client;
+use tollway_server::Peer;
 
 use crate::config::Limits;
 use crate::connections::Connection;
@@ -32,7 +32,7 @@ use crate::worker::Worker;
 /// The client at the other end of one connection.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    pub(crate) client: Client,
+    pub(crate) peer: Peer,
     pub(crate) introduction: Introduction,
     pub(crate) connection: Rc<Connection>,
     pub(crate) worker: Rc<Worker>,
@@ -53,7 +53,7 @@ impl Visitor {
         port: &Port,
     ) -> Rc<Self> {
         Rc::new(Self {
-            client: Client::at(peer.ip().to_canonical()),
+            peer: Peer::at(peer.ip().to_canonical()),
             introduction: introduction(peer, port),
             connection,
             worker,

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tollway_lightning::lnd::{Lnd, LndConnect};
 use tollway_server::ledger::SqliteLedger;
 use tollway_server::paywall::PaywallLayer;
-use tollway_server::{Client, Gate, GateSettings, Offer};
+use tollway_server::{Gate, GateSettings, Offer, Peer};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -43,9 +43,9 @@ async fn paywall() -> Result<PaywallLayer, Box<dyn Error>> {
     let gate = Gate::open(keys, wallet, ledger, GateSettings::default()).await?;
     let offer = Offer::new("weather".parse()?, "10 sat".parse()?)?;
     let paywall = PaywallLayer::new(Arc::new(gate), offer);
-    Ok(paywall.with_client_of(|request| {
+    Ok(paywall.with_peer_of(|request| {
         let peer = request.get::<ConnectInfo<SocketAddr>>();
-        peer.map_or_else(Client::default, |peer| Client::at(peer.0.ip()))
+        peer.map_or_else(Peer::default, |peer| Peer::at(peer.0.ip()))
     }))
 }
 

@@ -1,12 +1,12 @@
 //! May this request pass, and if not, what would it cost?
 //!
-//! [`Gate::check`] is the hot path: it reads headers, walks a chain of hashes, and neither
+//! [`Gate::peek`] is the hot path: it reads headers, walks a chain of hashes, and neither
 //! waits, locks nor looks anything up, however many tokens were ever sold. Everything that
 //! can wait is on the way *out*, in [`Gate::challenge`], where a request costs us an invoice;
 //! there the order is: the network's share, room for one more invoice, the wallet, the token.
 //! Nothing is kept of a challenge.
 //!
-//! What a refusal looks like on the wire is [`respond`](crate::respond)'s business.
+//! What a rejection looks like on the wire is [`respond`](crate::respond)'s business.
 
 use std::error::Error;
 use std::fmt;
@@ -21,11 +21,12 @@ use l402::{
 use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
 
-use crate::client::{Client, ClientNetwork};
-use crate::ledger::{Granted, Ledger, LedgerError, Note, Refused, Use};
+use crate::ledger::{Event, GrantedEvent, Ledger, LedgerError, RefusedEvent, Use};
 use crate::limit::{ChallengeLimit, ChallengeLimiter};
 use crate::offer::{Offer, price_of};
-use crate::refusal::{Demand, EntropyError, Outage, Reason, ReasonCode, Refusal};
+use crate::peer::{Peer, PeerNetwork};
+use crate::reason::{Reason, ReasonCode};
+use crate::rejection::{EntropyError, Outage, PaymentRequired, Rejection};
 use crate::respond::StatusStyle;
 use crate::revocations::Revocations;
 
@@ -76,7 +77,7 @@ impl Default for GateSettings {
 
 /// What the gate looks at in a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct RequestInfo<'a> {
     /// The method.
     pub method: &'a Method,
     /// The path as it stands in the request line, without the query.
@@ -84,23 +85,23 @@ pub struct Facts<'a> {
     /// All headers.
     pub headers: &'a HeaderMap,
     /// Who is asking.
-    pub client: Client,
+    pub peer: Peer,
 }
 
-impl<'a> Facts<'a> {
-    /// The facts of a request whose body is held elsewhere.
+impl<'a> RequestInfo<'a> {
+    /// The info of a request whose body is held elsewhere.
     #[must_use]
-    pub fn of(parts: &'a Parts, client: Client) -> Self {
+    pub fn of(parts: &'a Parts, peer: Peer) -> Self {
         Self {
             method: &parts.method,
             path: parts.uri.path(),
             headers: &parts.headers,
-            client,
+            peer,
         }
     }
 }
 
-/// What [`Gate::check`] found.
+/// What [`Gate::peek`] found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verdict {
     /// A credential buys this request.
@@ -165,23 +166,23 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]; turn it into a response with [`respond`](crate::respond).
-    pub async fn admit(&self, offer: &Offer, facts: &Facts<'_>) -> Result<Grant, Refusal> {
+    /// [`Rejection`]; turn it into a response with [`respond`](crate::respond).
+    pub async fn admit(&self, offer: &Offer, info: &RequestInfo<'_>) -> Result<Grant, Rejection> {
         let now = (self.settings.clock)();
-        let verdict = match self.check_at(offer, facts, now) {
+        let verdict = match self.peek_at(offer, info, now) {
             Verdict::Granted { grant, paid } => self.redeem(offer, grant, paid, now).await,
             Verdict::Refused(reason) => Err(Unredeemed::Reason(reason)),
         };
-        let refusal = match verdict {
+        let rejection = match verdict {
             Ok(grant) => return Ok(grant),
-            Err(Unredeemed::Outage(outage)) => Refusal::Unavailable(outage),
+            Err(Unredeemed::Outage(outage)) => Rejection::Unavailable(outage),
             Err(Unredeemed::Reason(reason)) => {
-                self.challenge(offer, facts.client.network(), reason).await
+                self.challenge(offer, info.peer.network(), reason).await
             }
         };
-        self.note_refusal(offer, refusal.code());
-        log(offer, &refusal);
-        Err(refusal)
+        self.record_rejection(offer, rejection.code());
+        log(offer, &rejection);
+        Err(rejection)
     }
 
     /// Decides whether a credential in the headers buys this request.
@@ -189,16 +190,16 @@ impl Gate {
     /// Of several differing credentials the first two are tried, and when neither will do the
     /// reason is the first one's. Takes no use of a counted token.
     #[must_use]
-    pub fn check(&self, offer: &Offer, facts: &Facts<'_>) -> Verdict {
-        self.check_at(offer, facts, (self.settings.clock)())
+    pub fn peek(&self, offer: &Offer, info: &RequestInfo<'_>) -> Verdict {
+        self.peek_at(offer, info, (self.settings.clock)())
     }
 
-    fn check_at(&self, offer: &Offer, facts: &Facts<'_>, now: UnixSeconds) -> Verdict {
-        let credentials = match read_credentials(facts.headers) {
+    fn peek_at(&self, offer: &Offer, info: &RequestInfo<'_>, now: UnixSeconds) -> Verdict {
+        let credentials = match read_credentials(info.headers) {
             Ok(credentials) => credentials,
             Err(malformed) => return Verdict::Refused(Reason::Malformed(malformed)),
         };
-        let request = request(offer, facts, now);
+        let request = request(offer, info, now);
         let revoked = self.revocations.load();
         let mut reason = None;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
@@ -219,25 +220,25 @@ impl Gate {
     pub async fn challenge(
         &self,
         offer: &Offer,
-        network: ClientNetwork,
+        network: PeerNetwork,
         reason: Reason,
-    ) -> Refusal {
+    ) -> Rejection {
         match self.quote(offer, network).await {
-            Ok(challenge) => Refusal::PaymentRequired(Box::new(Demand {
+            Ok(challenge) => Rejection::PaymentRequired(Box::new(PaymentRequired {
                 reason,
                 service: offer.service().clone(),
                 price: offer.price(),
                 challenge,
             })),
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         }
     }
 
     async fn quote(
         &self,
         offer: &Offer,
-        network: ClientNetwork,
-    ) -> Result<Vec<HeaderValue>, Refusal> {
+        network: PeerNetwork,
+    ) -> Result<Vec<HeaderValue>, Rejection> {
         self.limiter.take(network, (self.settings.clock)())?;
         let invoice = self.invoice(offer).await?;
         Ok(self.mint(offer, &invoice)?)
@@ -302,7 +303,7 @@ impl Gate {
                 Err(error) => return Err(Unredeemed::Outage(Outage::Ledger(error))),
             }
         }
-        self.ledger.note(Note::Granted(Granted {
+        self.ledger.record(Event::Granted(GrantedEvent {
             token: identifier.token_id,
             payment_hash: identifier.payment_hash,
             service: offer.service().clone(),
@@ -312,8 +313,8 @@ impl Gate {
         Ok(grant)
     }
 
-    fn note_refusal(&self, offer: &Offer, reason: ReasonCode) {
-        self.ledger.note(Note::Refused(Refused {
+    fn record_rejection(&self, offer: &Offer, reason: ReasonCode) {
+        self.ledger.record(Event::Refused(RefusedEvent {
             service: offer.service().clone(),
             reason,
             at: (self.settings.clock)(),
@@ -323,16 +324,16 @@ impl Gate {
 
 fn request<'a>(
     offer: &'a Offer,
-    facts: &'a Facts<'a>,
+    info: &'a RequestInfo<'a>,
     now: UnixSeconds,
 ) -> l402::RequestContext<'a> {
-    let origin = facts.headers.get(header::ORIGIN);
+    let origin = info.headers.get(header::ORIGIN);
     let service = offer.service().as_str();
-    l402::RequestContext::new(service, facts.method.as_str(), facts.path, now)
+    l402::RequestContext::new(service, info.method.as_str(), info.path, now)
         .with_capability(offer.capability().map(|capability| capability.as_str()))
-        .with_client_ip(facts.client.address)
+        .with_client_ip(info.peer.address)
         .with_origin(origin.and_then(|origin| origin.to_str().ok()))
-        .with_tls_certificate(facts.client.tls_fingerprint.as_ref())
+        .with_tls_certificate(info.peer.tls_fingerprint.as_ref())
 }
 
 impl fmt::Debug for Gate {
@@ -346,15 +347,15 @@ impl fmt::Debug for Gate {
 }
 
 /// Tells the log what the client is not told: why payments cannot be taken.
-fn log(offer: &Offer, refusal: &Refusal) {
+fn log(offer: &Offer, rejection: &Rejection) {
     let service = offer.service().as_str();
-    match refusal {
-        Refusal::Unavailable(outage) => {
+    match rejection {
+        Rejection::Unavailable(outage) => {
             let error: &(dyn Error + 'static) = outage;
             tracing::warn!(service, error, "no payment can be taken");
         }
-        Refusal::PaymentRequired(_) | Refusal::TooManyChallenges(_) => {
-            tracing::debug!(service, reason = refusal.code().as_str(), "refused");
+        Rejection::PaymentRequired(_) | Rejection::TooManyChallenges(_) => {
+            tracing::debug!(service, reason = rejection.code().as_str(), "refused");
         }
     }
 }

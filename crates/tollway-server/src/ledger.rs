@@ -1,6 +1,6 @@
 //! What was sold, what was refused, and what may no longer be used?
 //!
-//! A [`Ledger`] is written beside the road of a request, not on it: a [`Note`] is handed over
+//! A [`Ledger`] is written beside the road of a request, not on it: a [`Event`] is handed over
 //! without waiting, and a ledger that cannot keep up drops notes and counts them. Two things
 //! are different because somebody would lose by them: a counted use is durable before the
 //! request goes on, and a revocation before it is reported as done.
@@ -23,12 +23,12 @@ pub use self::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{OpenError, SqliteLedger};
 use crate::offer::ServiceName;
-use crate::refusal::ReasonCode;
+use crate::reason::ReasonCode;
 
 /// The seller's books.
 pub trait Ledger: Debug + Send + Sync {
     /// Hands over a note. Never waits, never fails: see [`dropped`](Self::dropped).
-    fn note(&self, note: Note);
+    fn record(&self, event: Event);
 
     /// Grants lost since this ledger was opened, because they came faster than they could be
     /// written down. A number worth an alarm when it moves.
@@ -87,16 +87,16 @@ pub trait Ledger: Debug + Send + Sync {
 
 /// Something that happened at the gate.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Note {
+pub enum Event {
     /// A credential bought a request.
-    Granted(Granted),
+    Granted(GrantedEvent),
     /// A request was refused.
-    Refused(Refused),
+    Refused(RefusedEvent),
 }
 
 /// A credential bought a request. The first one of a token is its payment.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Granted {
+pub struct GrantedEvent {
     /// The token.
     pub token: TokenId,
     /// The payment that bought it.
@@ -111,7 +111,7 @@ pub struct Granted {
 
 /// A request was refused.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Refused {
+pub struct RefusedEvent {
     /// The service requested.
     pub service: ServiceName,
     /// Why.

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use l402::UnixSeconds;
 
-use crate::client::ClientNetwork;
+use crate::peer::PeerNetwork;
 
 /// How many challenges one client network may be given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,8 +87,8 @@ impl ChallengeLimiter {
     }
 
     /// Takes one challenge out of the share of `network`.
-    pub(crate) fn take(&self, network: ClientNetwork, now: UnixSeconds) -> Result<(), OverLimit> {
-        if network == ClientNetwork::Loopback && self.limit.loopback == Loopback::Exempt {
+    pub(crate) fn take(&self, network: PeerNetwork, now: UnixSeconds) -> Result<(), OverLimit> {
+        if network == PeerNetwork::Loopback && self.limit.loopback == Loopback::Exempt {
             return Ok(());
         }
         let now_ms = now.as_secs().saturating_mul(MS_PER_SEC);
@@ -128,7 +128,7 @@ impl ChallengeLimiter {
     }
 
     /// The clocks of one network: one in each row.
-    fn cells(&self, network: ClientNetwork) -> [usize; ROWS] {
+    fn cells(&self, network: PeerNetwork) -> [usize; ROWS] {
         let hash = self.hasher.hash_one(network).to_le_bytes();
         std::array::from_fn(|row| {
             let pair = row.saturating_mul(2);
@@ -227,8 +227,8 @@ mod tests {
             ..limited.limit
         });
 
-        assert_eq!(grants(&limited, ClientNetwork::Loopback, NOON, 10), 5);
-        assert_eq!(grants(&exempt, ClientNetwork::Loopback, NOON, 10), 10);
+        assert_eq!(grants(&limited, PeerNetwork::Loopback, NOON, 10), 5);
+        assert_eq!(grants(&exempt, PeerNetwork::Loopback, NOON, 10), 10);
         assert_eq!(grants(&exempt, stranger(1), NOON, 10), 5);
     }
 
@@ -282,14 +282,14 @@ mod tests {
         })
     }
 
-    fn stranger(number: u32) -> ClientNetwork {
+    fn stranger(number: u32) -> PeerNetwork {
         let address = Ipv4Addr::from(number << 8 | 1);
-        ClientNetwork::of(IpAddr::V4(address))
+        PeerNetwork::of(IpAddr::V4(address))
     }
 
     fn grants(
         limiter: &ChallengeLimiter,
-        network: ClientNetwork,
+        network: PeerNetwork,
         now: UnixSeconds,
         asked: u32,
     ) -> u64 {

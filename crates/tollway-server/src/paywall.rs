@@ -18,10 +18,10 @@ use http_body_util::{Either, Full};
 use l402::Grant;
 use tower::{Layer, Service};
 
-use crate::client::Client;
 use crate::forward::strip_credentials;
-use crate::gate::{Facts, Gate};
+use crate::gate::{Gate, RequestInfo};
 use crate::offer::Offer;
+use crate::peer::Peer;
 use crate::respond::{self, Form};
 
 /// The body of a response that came from the gate or from the service behind it.
@@ -32,28 +32,28 @@ pub type PaywallBody<B> = Either<Full<Bytes>, B>;
 pub struct PaywallLayer {
     gate: Arc<Gate>,
     offer: Arc<Offer>,
-    client_of: fn(&Extensions) -> Client,
+    peer_of: fn(&Extensions) -> Peer,
 }
 
 impl PaywallLayer {
     /// A layer that sells `offer` at `gate`.
     ///
-    /// The client is taken from a [`Client`] among the request's extensions. Without one, all
+    /// The client is taken from a [`Peer`] among the request's extensions. Without one, all
     /// clients share one network's challenges and no token can be bound to an address; see
-    /// [`with_client_of`](Self::with_client_of).
+    /// [`with_peer_of`](Self::with_peer_of).
     #[must_use]
     pub fn new(gate: Arc<Gate>, offer: Offer) -> Self {
         Self {
             gate,
             offer: Arc::new(offer),
-            client_of: |extensions| extensions.get().copied().unwrap_or_default(),
+            peer_of: |extensions| extensions.get().copied().unwrap_or_default(),
         }
     }
 
     /// Learns who is asking from what the server puts among the request's extensions.
     #[must_use]
-    pub fn with_client_of(mut self, client_of: fn(&Extensions) -> Client) -> Self {
-        self.client_of = client_of;
+    pub fn with_peer_of(mut self, peer_of: fn(&Extensions) -> Peer) -> Self {
+        self.peer_of = peer_of;
         self
     }
 }
@@ -116,16 +116,16 @@ impl PaywallLayer {
         if let Some(free) = respond::preflight(&parts.method) {
             return Err(free);
         }
-        let client = (self.client_of)(&parts.extensions);
-        let facts = Facts::of(parts, client);
-        match self.gate.admit(&self.offer, &facts).await {
+        let client = (self.peer_of)(&parts.extensions);
+        let info = RequestInfo::of(parts, client);
+        match self.gate.admit(&self.offer, &info).await {
             Ok(grant) => {
                 strip_credentials(&mut parts.headers);
                 Ok(grant)
             }
-            Err(refusal) => {
+            Err(rejection) => {
                 let style = self.gate.settings().status;
-                Err(respond::refuse(&refusal, Form::of(parts), style))
+                Err(respond::refuse(&rejection, Form::of(parts), style))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What does a refusal look like on the wire?
+//! What does a rejection look like on the wire?
 //!
 //! | [`ReasonCode`] | HTTP | gRPC | `detail` of the problem body |
 //! |---|---|---|---|
@@ -37,7 +37,8 @@ use http_body::Body;
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::refusal::{ReasonCode, Refusal};
+use crate::reason::ReasonCode;
+use crate::rejection::Rejection;
 
 /// How a credential that fails is answered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -112,37 +113,37 @@ pub fn preflight(method: &Method) -> Option<Response<Full<Bytes>>> {
     Some(response)
 }
 
-/// Words a refusal in the form the client can read.
+/// Words a rejection in the form the client can read.
 #[must_use]
-pub fn refuse(refusal: &Refusal, form: Form, style: StatusStyle) -> Response<Full<Bytes>> {
-    let answer = answer_to(refusal.code(), style);
+pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response<Full<Bytes>> {
+    let answer = answer_to(rejection.code(), style);
     let mut response = match form {
         Form::Grpc { content_type } => grpc(&answer, content_type),
-        Form::Head => without_body(problem(&answer, refusal)),
-        Form::Http => problem(&answer, refusal),
+        Form::Head => without_body(problem(&answer, rejection)),
+        Form::Http => problem(&answer, rejection),
     };
     let headers = response.headers_mut();
     allow_any_origin(headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         L402_REASON,
-        HeaderValue::from_static(refusal.code().as_str()),
+        HeaderValue::from_static(rejection.code().as_str()),
     );
-    match refusal {
-        Refusal::PaymentRequired(demand) => {
+    match rejection {
+        Rejection::PaymentRequired(demand) => {
             for line in &demand.challenge {
                 headers.append(WWW_AUTHENTICATE, line.clone());
             }
         }
-        Refusal::TooManyChallenges(over) => {
+        Rejection::TooManyChallenges(over) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(over.retry_after_secs));
         }
-        Refusal::Unavailable(_) => {}
+        Rejection::Unavailable(_) => {}
     }
     response
 }
 
-/// What a refusal is called in the two protocols.
+/// What a rejection is called in the two protocols.
 struct Answer {
     status: StatusCode,
     grpc_status: &'static str,
@@ -200,18 +201,18 @@ struct Problem<'a> {
     price_msat: Option<u64>,
 }
 
-fn problem(answer: &Answer, refusal: &Refusal) -> Response<Full<Bytes>> {
-    let (detail, demand) = match refusal {
-        Refusal::PaymentRequired(demand) => (demand.reason.to_string(), Some(demand)),
-        Refusal::TooManyChallenges(over) => (over.to_string(), None),
-        Refusal::Unavailable(_for_the_log) => (UNAVAILABLE.to_owned(), None),
+fn problem(answer: &Answer, rejection: &Rejection) -> Response<Full<Bytes>> {
+    let (detail, demand) = match rejection {
+        Rejection::PaymentRequired(demand) => (demand.reason.to_string(), Some(demand)),
+        Rejection::TooManyChallenges(over) => (over.to_string(), None),
+        Rejection::Unavailable(_for_the_log) => (UNAVAILABLE.to_owned(), None),
     };
     let problem = Problem {
         r#type: "about:blank",
         title: answer.status.canonical_reason().unwrap_or_default(),
         status: answer.status.as_u16(),
         detail,
-        reason: refusal.code().as_str(),
+        reason: rejection.code().as_str(),
         service: demand.map(|demand| demand.service.as_str()),
         price_msat: demand.map(|demand| demand.price.as_msat()),
     };

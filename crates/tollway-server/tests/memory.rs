@@ -17,7 +17,7 @@ use http::Request;
 use l402::{Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::ledger::MemoryLedger;
-use tollway_server::{Client, Facts, Gate, GateSettings, Offer, Refusal};
+use tollway_server::{Gate, GateSettings, Offer, Peer, Rejection, RequestInfo};
 
 #[tokio::test]
 async fn a_hundred_thousand_unpaid_challenges_leave_nothing_behind() {
@@ -58,11 +58,11 @@ impl Shop {
         let mut asked_to_pay = 0_usize;
         for network in networks {
             let address = IpAddr::V4(Ipv4Addr::from(network << 8 | 1));
-            let facts = Facts::of(&parts, Client::at(address));
-            match self.gate.admit(&self.offer, &facts).await.unwrap_err() {
-                Refusal::PaymentRequired(_) => asked_to_pay = asked_to_pay.saturating_add(1),
-                Refusal::TooManyChallenges(_) => {}
-                Refusal::Unavailable(outage) => panic!("{outage}"),
+            let info = RequestInfo::of(&parts, Peer::at(address));
+            match self.gate.admit(&self.offer, &info).await.unwrap_err() {
+                Rejection::PaymentRequired(_) => asked_to_pay = asked_to_pay.saturating_add(1),
+                Rejection::TooManyChallenges(_) => {}
+                Rejection::Unavailable(outage) => panic!("{outage}"),
             }
         }
         asked_to_pay

@@ -70,10 +70,10 @@ impl Shop {
     /// A credential that buys any number of requests here.
     pub(crate) async fn buy(&self) -> Credential {
         let (head, ()) = http::Request::new(()).into_parts();
-        let facts = tollway_server::Facts::of(&head, tollway_server::Client::default());
-        let refusal = self.gate.admit(&self.offer, &facts).await.unwrap_err();
-        let tollway_server::Refusal::PaymentRequired(demand) = refusal else {
-            panic!("not a demand: {refusal:?}");
+        let info = tollway_server::RequestInfo::of(&head, tollway_server::Peer::default());
+        let rejection = self.gate.admit(&self.offer, &info).await.unwrap_err();
+        let tollway_server::Rejection::PaymentRequired(demand) = rejection else {
+            panic!("not a demand: {rejection:?}");
         };
         let lines = demand.challenge.iter().map(http::HeaderValue::as_bytes);
         self.pay(l402::read_challenges(lines).unwrap().remove(0))

@@ -17,9 +17,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use l402::{Msat, TokenId};
 
-use super::{Granted, Ledger, LedgerError, Note, Refusals, Revocation, Sales, TokenRecord, Use};
+use super::{
+    Event, GrantedEvent, Ledger, LedgerError, Refusals, Revocation, Sales, TokenRecord, Use,
+};
 use crate::offer::ServiceName;
-use crate::refusal::ReasonCode;
+use crate::reason::ReasonCode;
 
 /// A [`Ledger`] in memory.
 #[derive(Debug, Default)]
@@ -44,10 +46,10 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    fn note(&self, note: Note) {
-        match note {
-            Note::Granted(granted) => self.shard(&granted.token).grant(granted),
-            Note::Refused(refused) => {
+    fn record(&self, event: Event) {
+        match event {
+            Event::Granted(granted) => self.shard(&granted.token).grant(granted),
+            Event::Refused(refused) => {
                 let mut refusals = lock(&self.refusals);
                 add_one(
                     refusals
@@ -121,7 +123,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn grant(&mut self, granted: Granted) {
+    fn grant(&mut self, granted: GrantedEvent) {
         let service = granted.service.clone();
         let sales = self.sales.entry(service).or_insert_with_key(none_of);
         add_one(&mut sales.requests);
@@ -152,7 +154,7 @@ impl Shard {
     }
 }
 
-fn first_use(granted: Granted) -> TokenRecord {
+fn first_use(granted: GrantedEvent) -> TokenRecord {
     TokenRecord {
         payment_hash: granted.payment_hash,
         service: granted.service,

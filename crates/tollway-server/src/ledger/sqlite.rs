@@ -32,11 +32,13 @@ use tokio::sync::oneshot;
 use self::pending::RefusedCounts;
 pub use self::schema::OpenError;
 use self::writer::{Command, Consume, Reply, Revoke, Writer};
-use super::{Granted, Ledger, LedgerError, Note, Refusals, Revocation, Sales, TokenRecord, Use};
+use super::{
+    Event, GrantedEvent, Ledger, LedgerError, Refusals, Revocation, Sales, TokenRecord, Use,
+};
 
 /// A [`Ledger`] in one SQLite file. Dropping it writes the last notes and waits for that.
 pub struct SqliteLedger {
-    grants: SyncSender<Granted>,
+    grants: SyncSender<GrantedEvent>,
     /// `None` only while dropping: closing this queue is what ends the writer.
     commands: Option<SyncSender<Command>>,
     shared: Arc<Shared>,
@@ -112,14 +114,14 @@ impl SqliteLedger {
 }
 
 impl Ledger for SqliteLedger {
-    fn note(&self, note: Note) {
-        match note {
-            Note::Granted(granted) => {
+    fn record(&self, event: Event) {
+        match event {
+            Event::Granted(granted) => {
                 if self.grants.try_send(granted).is_err() {
                     self.shared.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Note::Refused(refused) => self.shared.refused().count(refused),
+            Event::Refused(refused) => self.shared.refused().count(refused),
         }
     }
 

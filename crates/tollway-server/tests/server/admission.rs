@@ -6,8 +6,8 @@ use std::sync::Arc;
 use l402::{Credential, Denial, Msat, SchemeName};
 use tollway_server::ledger::{Ledger, MemoryLedger, SqliteLedger};
 use tollway_server::{
-    ChallengeLimit, Client, Facts, Gate, GateSettings, Loopback, Outage, Reason, ReasonCode,
-    Refusal, Verdict,
+    ChallengeLimit, Gate, GateSettings, Loopback, Outage, Peer, Reason, ReasonCode, Rejection,
+    RequestInfo, Verdict,
 };
 
 use crate::support::{
@@ -77,9 +77,12 @@ async fn each_way_of_not_having_paid_has_its_reason() {
             ReasonCode::WrongClient,
         ),
     ] {
-        let refusal = shop.admit(&parts).await.unwrap_err();
-        assert_eq!(refusal.code(), code, "{refusal}");
-        assert!(matches!(refusal, Refusal::PaymentRequired(_)), "{refusal}");
+        let rejection = shop.admit(&parts).await.unwrap_err();
+        assert_eq!(rejection.code(), code, "{rejection}");
+        assert!(
+            matches!(rejection, Rejection::PaymentRequired(_)),
+            "{rejection}"
+        );
     }
 }
 
@@ -158,10 +161,10 @@ async fn looking_at_a_counted_token_takes_no_use() {
     let mut shop = Shop::open().await;
     shop.offer = shop.offer.with_uses_max(uses(1));
     let parts = paid_get(&shop.buy().await);
-    let facts = Facts::of(&parts, Client::default());
+    let info = RequestInfo::of(&parts, Peer::default());
 
     for _ in 0..3 {
-        let verdict = shop.gate.check(&shop.offer, &facts);
+        let verdict = shop.gate.peek(&shop.offer, &info);
         assert!(matches!(verdict, Verdict::Granted { .. }), "{verdict:?}");
     }
     assert!(shop.admit(&parts).await.is_ok());
@@ -269,11 +272,11 @@ async fn a_wallet_that_is_down_is_our_failure() {
     let credential = shop.buy().await;
     shop.wallet.set_mood(Mood::Down);
 
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
     assert!(
-        matches!(refusal, Refusal::Unavailable(Outage::Invoicer(_))),
-        "{refusal:?}"
+        matches!(rejection, Rejection::Unavailable(Outage::Invoicer(_))),
+        "{rejection:?}"
     );
     assert!(
         shop.admit(&paid_get(&credential)).await.is_ok(),
@@ -286,14 +289,14 @@ async fn a_wallet_that_does_not_answer_is_given_up_on() {
     let shop = Shop::open().await;
     shop.wallet.set_mood(Mood::Silent);
 
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
     assert!(
         matches!(
-            refusal,
-            Refusal::Unavailable(Outage::WalletSlow { timeout_ms: 10_000 })
+            rejection,
+            Rejection::Unavailable(Outage::WalletSlow { timeout_ms: 10_000 })
         ),
-        "{refusal:?}"
+        "{rejection:?}"
     );
 }
 
@@ -313,10 +316,10 @@ async fn a_slow_wallet_does_not_collect_waiting_requests() {
 
     let third = shop.admit(&parts).await.unwrap_err();
 
-    let busy = |refusal: &Refusal| {
+    let busy = |rejection: &Rejection| {
         matches!(
-            refusal,
-            Refusal::Unavailable(Outage::WalletBusy { in_flight_max: 2 })
+            rejection,
+            Rejection::Unavailable(Outage::WalletBusy { in_flight_max: 2 })
         )
     };
     assert!(busy(&third), "{third:?}");
@@ -332,11 +335,14 @@ async fn an_invoice_over_another_amount_is_never_passed_on() {
     let shop = Shop::open().await;
     shop.wallet.set_mood(Mood::Greedy);
 
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
     assert!(
-        matches!(refusal, Refusal::Unavailable(Outage::WrongInvoice { .. })),
-        "{refusal:?}"
+        matches!(
+            rejection,
+            Rejection::Unavailable(Outage::WrongInvoice { .. })
+        ),
+        "{rejection:?}"
     );
 }
 
@@ -347,10 +353,10 @@ async fn without_a_ledger_plain_tokens_go_on_and_counted_ones_wait() {
     let counted = paid_get(&shop.buy_offer(&weather().with_uses_max(uses(5))).await);
 
     assert!(shop.admit(&plain).await.is_ok());
-    let refusal = shop.admit(&counted).await.unwrap_err();
+    let rejection = shop.admit(&counted).await.unwrap_err();
     assert!(
-        matches!(refusal, Refusal::Unavailable(Outage::Ledger(_))),
-        "{refusal:?}"
+        matches!(rejection, Rejection::Unavailable(Outage::Ledger(_))),
+        "{rejection:?}"
     );
 }
 
@@ -368,27 +374,27 @@ async fn a_network_that_asks_too_often_waits_and_no_invoice_is_made_for_it() {
     let credential = shop.buy().await;
     let (unpaid, paid) = (get("/"), paid_get(&credential));
     let ask = async |parts, address: &str| {
-        let facts = Facts::of(parts, Client::at(address.parse().unwrap()));
-        shop.gate.admit(&shop.offer, &facts).await
+        let info = RequestInfo::of(parts, Peer::at(address.parse().unwrap()));
+        shop.gate.admit(&shop.offer, &info).await
     };
     for _ in 0..3 {
         ask(&unpaid, "192.0.2.1").await.unwrap_err();
     }
     let made = shop.wallet.invoices();
 
-    let refusal = ask(&unpaid, "192.0.2.77").await.unwrap_err();
+    let rejection = ask(&unpaid, "192.0.2.77").await.unwrap_err();
 
-    let Refusal::TooManyChallenges(over) = refusal else {
-        panic!("{refusal:?}");
+    let Rejection::TooManyChallenges(over) = rejection else {
+        panic!("{rejection:?}");
     };
     assert_eq!(over.retry_after_secs, 1);
     assert_eq!(shop.wallet.invoices(), made);
     assert!(ask(&paid, "192.0.2.1").await.is_ok());
     let neighbour = ask(&unpaid, "192.0.3.1").await.unwrap_err();
-    assert!(matches!(neighbour, Refusal::PaymentRequired(_)));
+    assert!(matches!(neighbour, Rejection::PaymentRequired(_)));
     advance_secs(1);
     let later = ask(&unpaid, "192.0.2.1").await.unwrap_err();
-    assert!(matches!(later, Refusal::PaymentRequired(_)));
+    assert!(matches!(later, Rejection::PaymentRequired(_)));
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use tollway_server::ReasonCode;
 use tollway_server::ledger::{
-    Granted, Ledger, LedgerError, MemoryLedger, Note, Refused, Revocation, Sales, SqliteLedger, Use,
+    Event, GrantedEvent, Ledger, LedgerError, MemoryLedger, RefusedEvent, Revocation, Sales,
+    SqliteLedger, Use,
 };
 
 use crate::support::{NOON, TEN_SAT, name, uses};
@@ -20,7 +21,7 @@ async fn the_first_use_is_the_payment_and_later_ones_are_requests() {
     let (_folder, on_disk) = on_disk();
     for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
         for secs in [5, 0, 9] {
-            ledger.note(granted(1, "weather", NOON.plus_secs(secs)));
+            ledger.record(granted(1, "weather", NOON.plus_secs(secs)));
         }
 
         let record = ledger.token(token(1)).await.unwrap().unwrap();
@@ -38,7 +39,7 @@ async fn a_payment_is_counted_once_however_often_the_ledger_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     for opened in 1..=3 {
         let ledger = open(folder.path());
-        ledger.note(granted(1, "weather", NOON));
+        ledger.record(granted(1, "weather", NOON));
 
         assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, opened)]);
     }
@@ -48,7 +49,7 @@ async fn a_payment_is_counted_once_however_often_the_ledger_is_opened() {
 async fn what_was_noted_last_is_written_before_the_ledger_closes() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());
-    ledger.note(granted(1, "weather", NOON));
+    ledger.record(granted(1, "weather", NOON));
     drop(ledger);
 
     let sales = open(folder.path()).sales().await.unwrap();
@@ -60,8 +61,8 @@ async fn what_was_noted_last_is_written_before_the_ledger_closes() {
 async fn an_unknown_price_is_counted_and_not_guessed() {
     let (_folder, on_disk) = on_disk();
     for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
-        ledger.note(granted(1, "weather", NOON));
-        ledger.note(Note::Granted(Granted {
+        ledger.record(granted(1, "weather", NOON));
+        ledger.record(Event::Granted(GrantedEvent {
             token: token(2),
             payment_hash: hash(2),
             service: name("weather"),
@@ -135,7 +136,7 @@ async fn a_ledger_that_cannot_keep_up_drops_notes_and_counts_them() {
     let obstacle = locked(folder.path());
     // The disk is blocked until all are handed over, so handing over did not wait for it.
     for _ in 0..FLOOD {
-        ledger.note(granted(1, "weather", NOON));
+        ledger.record(granted(1, "weather", NOON));
     }
     obstacle.execute_batch("ROLLBACK").unwrap();
 
@@ -152,13 +153,13 @@ async fn strangers_cannot_push_a_payment_out_of_the_books() {
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
     for _ in 0..40_000 {
-        ledger.note(Note::Refused(Refused {
+        ledger.record(Event::Refused(RefusedEvent {
             service: name("weather"),
             reason: ReasonCode::NoCredential,
             at: NOON,
         }));
     }
-    ledger.note(granted(1, "weather", NOON));
+    ledger.record(granted(1, "weather", NOON));
     obstacle.execute_batch("ROLLBACK").unwrap();
 
     assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, 1)]);
@@ -200,7 +201,7 @@ async fn too_many_who_wait_are_sent_away() {
 async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() {
     let (_folder, ledger) = on_disk();
     for number in 0..3 {
-        ledger.note(Note::Granted(Granted {
+        ledger.record(Event::Granted(GrantedEvent {
             token: token(number),
             payment_hash: hash(number),
             service: name("weather"),
@@ -209,7 +210,7 @@ async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() 
         }));
         ledger.sales().await.unwrap();
     }
-    ledger.note(Note::Granted(Granted {
+    ledger.record(Event::Granted(GrantedEvent {
         token: token(9),
         payment_hash: hash(9),
         service: name("weather"),
@@ -250,7 +251,7 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Step {
     Consume(TokenId, NonZeroU64),
-    Note(Note),
+    Event(Event),
     Revoke(Revocation),
 }
 
@@ -264,9 +265,9 @@ fn step() -> impl Strategy<Value = Step> {
     let at = (0_u64..200_000).prop_map(|secs| NOON.plus_secs(secs));
     prop_oneof![
         (0_u32..5, services.clone(), at.clone())
-            .prop_map(|(token, service, at)| Step::Note(granted(token, service, at))),
-        (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Note(
-            Note::Refused(Refused {
+            .prop_map(|(token, service, at)| Step::Event(granted(token, service, at))),
+        (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Event(
+            Event::Refused(RefusedEvent {
                 service: name(service),
                 reason,
                 at,
@@ -281,8 +282,8 @@ fn step() -> impl Strategy<Value = Step> {
 async fn take(ledger: &dyn Ledger, step: &Step) -> Option<Use> {
     match step {
         Step::Consume(token, uses_max) => Some(ledger.consume(*token, *uses_max).await.unwrap()),
-        Step::Note(note) => {
-            ledger.note(note.clone());
+        Step::Event(note) => {
+            ledger.record(note.clone());
             None
         }
         Step::Revoke(revocation) => {
@@ -336,8 +337,8 @@ fn locked(folder: &Path) -> Connection {
     connection
 }
 
-fn granted(number: u32, service: &str, at: UnixSeconds) -> Note {
-    Note::Granted(Granted {
+fn granted(number: u32, service: &str, at: UnixSeconds) -> Event {
+    Event::Granted(GrantedEvent {
         token: token(number),
         payment_hash: hash(number),
         service: name(service),

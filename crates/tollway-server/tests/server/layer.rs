@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use l402::{Credential, Grant, SchemeName};
 use tollway_server::ledger::MemoryLedger;
 use tollway_server::paywall::PaywallLayer;
-use tollway_server::{ChallengeLimit, Client, GateSettings, Loopback};
+use tollway_server::{ChallengeLimit, GateSettings, Loopback, Peer};
 use tower::ServiceExt;
 
 use crate::support::{Shop, narrowed, settings, token_id};
@@ -114,9 +114,9 @@ async fn clients_are_told_apart_when_the_server_knows_them() {
     };
     let shop = Shop::with(Arc::new(MemoryLedger::new()), settings).await;
     let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
-    let paywall = paywall.with_client_of(|extensions| {
+    let paywall = paywall.with_peer_of(|extensions| {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-        peer.map_or_else(Client::default, |peer| Client::at(peer.0.ip()))
+        peer.map_or_else(Peer::default, |peer| Peer::at(peer.0.ip()))
     });
     let app = Router::new().route("/weather", get(|| async { "" }).layer(paywall));
 
@@ -144,7 +144,7 @@ async fn a_client_among_the_extensions_is_found_by_itself() {
         ("192.0.2.2", StatusCode::PAYMENT_REQUIRED),
     ] {
         let mut request = request("GET", Some(&credential));
-        let client = Client::at(address.parse().unwrap());
+        let client = Peer::at(address.parse().unwrap());
         request.extensions_mut().insert(client);
         let response = app.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), status, "{address}");

@@ -18,10 +18,10 @@ use l402::{
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::ledger::{
-    Ledger, LedgerError, MemoryLedger, Note, Refusals, Revocation, Sales, TokenRecord, Use,
+    Event, Ledger, LedgerError, MemoryLedger, Refusals, Revocation, Sales, TokenRecord, Use,
 };
 use tollway_server::{
-    ChallengeLimit, Client, Facts, Gate, GateSettings, Loopback, Offer, Reason, Refusal,
+    ChallengeLimit, Gate, GateSettings, Loopback, Offer, Peer, Reason, Rejection, RequestInfo,
     ServiceName,
 };
 
@@ -69,15 +69,15 @@ impl Shop {
     }
 
     /// What the gate says to a request for the usual offer.
-    pub(crate) async fn admit(&self, parts: &Parts) -> Result<Grant, Refusal> {
-        let facts = Facts::of(parts, Client::default());
-        self.gate.admit(&self.offer, &facts).await
+    pub(crate) async fn admit(&self, parts: &Parts) -> Result<Grant, Rejection> {
+        let info = RequestInfo::of(parts, Peer::default());
+        self.gate.admit(&self.offer, &info).await
     }
 
     /// Why the gate wants to be paid for a request.
     pub(crate) async fn reason(&self, parts: &Parts) -> Reason {
         match self.admit(parts).await {
-            Err(Refusal::PaymentRequired(demand)) => demand.reason,
+            Err(Rejection::PaymentRequired(demand)) => demand.reason,
             other => panic!("not a demand: {other:?}"),
         }
     }
@@ -89,10 +89,10 @@ impl Shop {
 
     pub(crate) async fn buy_offer(&self, offer: &Offer) -> Credential {
         let parts = get("/");
-        let facts = Facts::of(&parts, Client::default());
-        let refusal = self.gate.admit(offer, &facts).await.unwrap_err();
-        let Refusal::PaymentRequired(demand) = refusal else {
-            panic!("not a demand: {refusal:?}");
+        let info = RequestInfo::of(&parts, Peer::default());
+        let rejection = self.gate.admit(offer, &info).await.unwrap_err();
+        let Rejection::PaymentRequired(demand) = rejection else {
+            panic!("not a demand: {rejection:?}");
         };
         let lines = demand.challenge.iter().map(HeaderValue::as_bytes);
         let challenge = l402::read_challenges(lines).unwrap().remove(0);
@@ -275,7 +275,7 @@ fn broken<T: Send + 'static>() -> BoxFuture<'static, Result<T, LedgerError>> {
 }
 
 impl Ledger for BrokenLedger {
-    fn note(&self, _note: Note) {}
+    fn record(&self, _note: Event) {}
 
     fn dropped(&self) -> u64 {
         0

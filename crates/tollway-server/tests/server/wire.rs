@@ -1,4 +1,4 @@
-//! Every refusal as it goes over the wire: status, headers, body.
+//! Every rejection as it goes over the wire: status, headers, body.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use http_body_util::{BodyExt, Full};
 use l402::{Credential, LegacyLsat, Preimage};
 use tollway_server::ledger::{LedgerError, MemoryLedger};
 use tollway_server::respond::{Form, StatusStyle, preflight, refuse};
-use tollway_server::{Demand, GateSettings, Outage, OverLimit, Reason, ReasonCode, Refusal};
+use tollway_server::{
+    GateSettings, Outage, OverLimit, PaymentRequired, Reason, ReasonCode, Rejection,
+};
 
 use crate::support::{
     BACKEND_SECRET, Mood, Shop, TEN_SAT, get, get_with, name, narrowed, paid_get, settings,
@@ -17,9 +19,9 @@ use crate::support::{
 #[tokio::test]
 async fn a_request_without_a_credential_is_asked_to_pay() {
     let shop = Shop::open().await;
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
-    let seen = seen(refuse(&refusal, Form::Http, StatusStyle::Lenient402)).await;
+    let seen = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
 
     assert_eq!(seen.status, StatusCode::PAYMENT_REQUIRED);
     let [lsat, l402] = &seen.challenges[..] else {
@@ -59,9 +61,9 @@ async fn the_older_line_can_be_left_out() {
         ..settings()
     };
     let shop = Shop::with(Arc::new(MemoryLedger::new()), settings).await;
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
-    let seen = seen(refuse(&refusal, Form::Http, StatusStyle::Lenient402)).await;
+    let seen = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
 
     assert_eq!(seen.challenges.len(), 1);
     assert!(seen.challenges[0].starts_with("L402 "));
@@ -103,9 +105,9 @@ async fn a_credential_that_fails_is_told_why_and_how_to_renew() {
             (StatusStyle::Lenient402, 402, "Payment Required"),
             (StatusStyle::Strict401, 401, "Unauthorized"),
         ] {
-            let refusal = shop.admit(&parts).await.unwrap_err();
+            let rejection = shop.admit(&parts).await.unwrap_err();
 
-            let seen = seen(refuse(&refusal, Form::Http, style)).await;
+            let seen = seen(refuse(&rejection, Form::Http, style)).await;
 
             assert_eq!(seen.status, status, "{reason}");
             assert_eq!(seen.challenges.len(), 2, "{reason}");
@@ -123,9 +125,9 @@ async fn a_credential_that_fails_is_told_why_and_how_to_renew() {
 #[tokio::test]
 async fn no_credential_at_all_is_402_in_either_style() {
     let shop = Shop::open().await;
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
-    let response = refuse(&refusal, Form::Http, StatusStyle::Strict401);
+    let response = refuse(&rejection, Form::Http, StatusStyle::Strict401);
 
     assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
 }
@@ -134,10 +136,10 @@ async fn no_credential_at_all_is_402_in_either_style() {
 async fn a_wallet_that_is_down_is_503_and_keeps_its_words_to_itself() {
     let shop = Shop::open().await;
     shop.wallet.set_mood(Mood::Down);
-    let refusal = shop.admit(&get("/")).await.unwrap_err();
+    let rejection = shop.admit(&get("/")).await.unwrap_err();
 
     for style in [StatusStyle::Lenient402, StatusStyle::Strict401] {
-        let seen = seen(refuse(&refusal, Form::Http, style)).await;
+        let seen = seen(refuse(&rejection, Form::Http, style)).await;
 
         assert_eq!(seen.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(seen.challenges.is_empty());
@@ -157,18 +159,18 @@ async fn a_wallet_that_is_down_is_503_and_keeps_its_words_to_itself() {
         );
     }
     assert!(
-        format!("{refusal:?}").contains(BACKEND_SECRET),
+        format!("{rejection:?}").contains(BACKEND_SECRET),
         "the log is told"
     );
 }
 
 #[tokio::test]
 async fn a_network_over_its_limit_is_told_when_to_come_back() {
-    let refusal = Refusal::TooManyChallenges(OverLimit {
+    let rejection = Rejection::TooManyChallenges(OverLimit {
         retry_after_secs: 7,
     });
 
-    let seen = seen(refuse(&refusal, Form::Http, StatusStyle::Lenient402)).await;
+    let seen = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
 
     assert_eq!(seen.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(seen.challenges.is_empty());
@@ -191,9 +193,9 @@ async fn a_network_over_its_limit_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn an_answer_to_head_has_the_headers_and_no_body() {
-    for refusal in one_of_each() {
-        let full = seen(refuse(&refusal, Form::Http, StatusStyle::Lenient402)).await;
-        let head = seen(refuse(&refusal, Form::Head, StatusStyle::Lenient402)).await;
+    for rejection in one_of_each() {
+        let full = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
+        let head = seen(refuse(&rejection, Form::Head, StatusStyle::Lenient402)).await;
 
         assert_eq!(head.body, "");
         assert_eq!(head.status, full.status);
@@ -211,14 +213,14 @@ async fn a_grpc_client_gets_a_grpc_answer() {
         ("8", "too many challenges", "too_many_challenges"),
         ("14", "unavailable", "unavailable"),
     ];
-    for (refusal, (status, message, reason)) in one_of_each().iter().zip(expected) {
+    for (rejection, (status, message, reason)) in one_of_each().iter().zip(expected) {
         for style in [StatusStyle::Lenient402, StatusStyle::Strict401] {
             let form = Form::of(&grpc_request("application/grpc+proto"));
-            let seen = seen(refuse(refusal, form, style)).await;
+            let seen = seen(refuse(rejection, form, style)).await;
 
             assert_eq!(seen.status, StatusCode::OK);
             assert_eq!(seen.body, "");
-            let asked_to_pay = matches!(refusal, Refusal::PaymentRequired(_));
+            let asked_to_pay = matches!(rejection, Rejection::PaymentRequired(_));
             assert_eq!(!seen.challenges.is_empty(), asked_to_pay);
             let mut headers = vec![
                 "access-control-allow-origin: *".to_owned(),
@@ -229,7 +231,7 @@ async fn a_grpc_client_gets_a_grpc_answer() {
                 format!("grpc-status: {status}"),
                 format!("l402-reason: {reason}"),
             ];
-            if matches!(refusal, Refusal::TooManyChallenges(_)) {
+            if matches!(rejection, Rejection::TooManyChallenges(_)) {
                 headers.push("retry-after: 7".to_owned());
             }
             assert_eq!(seen.headers, headers);
@@ -285,27 +287,27 @@ fn a_challenge_does_not_show_in_debug() {
     assert!(!text.contains("macaroon"), "{text}");
 }
 
-fn one_of_each() -> [Refusal; 3] {
+fn one_of_each() -> [Rejection; 3] {
     [
         demand(Reason::Exhausted),
-        Refusal::TooManyChallenges(OverLimit {
+        Rejection::TooManyChallenges(OverLimit {
             retry_after_secs: 7,
         }),
-        Refusal::Unavailable(Outage::Ledger(LedgerError::Stopped)),
+        Rejection::Unavailable(Outage::Ledger(LedgerError::Stopped)),
     ]
 }
 
-fn demand(reason: Reason) -> Refusal {
+fn demand(reason: Reason) -> Rejection {
     let mut line = HeaderValue::from_static(r#"L402 macaroon="AgEE", invoice="lnbc1""#);
     line.set_sensitive(true);
-    let refusal = Refusal::PaymentRequired(Box::new(Demand {
+    let rejection = Rejection::PaymentRequired(Box::new(PaymentRequired {
         reason,
         service: name("weather"),
         price: TEN_SAT,
         challenge: vec![line],
     }));
-    assert_ne!(refusal.code(), ReasonCode::Unavailable);
-    refusal
+    assert_ne!(rejection.code(), ReasonCode::Unavailable);
+    rejection
 }
 
 fn grpc_request(content_type: &'static str) -> http::request::Parts {

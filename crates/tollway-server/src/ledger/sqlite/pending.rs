@@ -8,20 +8,20 @@ use std::collections::HashMap;
 
 use l402::{PaymentHash, TokenId, UnixSeconds};
 
-use crate::ledger::{Granted, Refused};
+use crate::ledger::{GrantedEvent, RefusedEvent};
 use crate::offer::ServiceName;
-use crate::refusal::ReasonCode;
+use crate::reason::ReasonCode;
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) tokens: HashMap<TokenId, TokenNote>,
+    pub(super) tokens: HashMap<TokenId, TokenUpdate>,
     pub(super) requests: HashMap<(ServiceName, i64), i64>,
     pub(super) refusals: HashMap<(ServiceName, ReasonCode, i64), i64>,
 }
 
 /// What is new about one token. The price is `None` when unknown, or beyond all money.
 #[derive(Debug)]
-pub(super) struct TokenNote {
+pub(super) struct TokenUpdate {
     pub(super) payment_hash: PaymentHash,
     pub(super) service: ServiceName,
     pub(super) paid_msat: Option<i64>,
@@ -40,10 +40,10 @@ impl Pending {
         self.tokens.len() >= TOKENS_MAX
     }
 
-    pub(super) fn grant(&mut self, granted: Granted) {
+    pub(super) fn grant(&mut self, granted: GrantedEvent) {
         let of_the_day = (granted.service.clone(), day(granted.at));
         add_one(self.requests.entry(of_the_day).or_default());
-        let noted = self.tokens.entry(granted.token).or_insert(TokenNote {
+        let noted = self.tokens.entry(granted.token).or_insert(TokenUpdate {
             payment_hash: granted.payment_hash,
             service: granted.service,
             paid_msat: granted
@@ -73,7 +73,7 @@ impl Pending {
 pub(super) struct RefusedCounts(HashMap<(ServiceName, ReasonCode, i64), i64>);
 
 impl RefusedCounts {
-    pub(super) fn count(&mut self, refused: Refused) {
+    pub(super) fn count(&mut self, refused: RefusedEvent) {
         let key = (refused.service, refused.reason, day(refused.at));
         add_one(self.0.entry(key).or_default());
     }

@@ -4,7 +4,7 @@ use l402::{Msat, PaymentHash, TokenId, UnixSeconds};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction};
 
-use super::pending::{Pending, TokenNote, day, saturated};
+use super::pending::{Pending, TokenUpdate, day, saturated};
 use crate::ledger::{Refusals, Revocation, Sales, TokenRecord, Use};
 use crate::offer::ServiceName;
 
@@ -46,7 +46,7 @@ pub(super) fn revoke(
     Ok(())
 }
 
-pub(super) fn write_notes(
+pub(super) fn write_events(
     transaction: &Transaction<'_>,
     pending: &Pending,
 ) -> rusqlite::Result<()> {
@@ -77,7 +77,7 @@ pub(super) fn write_notes(
 fn count_requests(
     transaction: &Transaction<'_>,
     token: &TokenId,
-    note: &TokenNote,
+    note: &TokenUpdate,
 ) -> rusqlite::Result<bool> {
     let changed = transaction
         .prepare_cached(
@@ -95,7 +95,7 @@ fn count_requests(
 fn insert_token(
     transaction: &Transaction<'_>,
     token: &TokenId,
-    note: &TokenNote,
+    note: &TokenUpdate,
 ) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
@@ -116,7 +116,7 @@ fn insert_token(
 }
 
 /// The sum stops at the largest number there is instead of becoming a floating one.
-fn count_payment(transaction: &Transaction<'_>, note: &TokenNote) -> rusqlite::Result<()> {
+fn count_payment(transaction: &Transaction<'_>, note: &TokenUpdate) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO sales (service, utc_day, payments, revenue_msat, unpriced)

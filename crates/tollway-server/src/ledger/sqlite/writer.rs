@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::pending::Pending;
 use super::{COMMANDS_WAITING_MAX, GRANTS_WAITING_MAX, Shared, statements};
-use crate::ledger::{Granted, LedgerError, Revocation, Use};
+use crate::ledger::{GrantedEvent, LedgerError, Revocation, Use};
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
@@ -41,7 +41,7 @@ pub(super) type Query = Box<dyn FnOnce(Result<&Connection, LedgerError>) + Send>
 
 pub(super) struct Writer {
     connection: Connection,
-    grants: Receiver<Granted>,
+    grants: Receiver<GrantedEvent>,
     commands: Receiver<Command>,
     pending: Pending,
     shared: Arc<Shared>,
@@ -58,7 +58,7 @@ enum Disk {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        grants: Receiver<Granted>,
+        grants: Receiver<GrantedEvent>,
         commands: Receiver<Command>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -76,19 +76,19 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut written_at = Instant::now();
         loop {
-            let due = NOTES_EVERY.saturating_sub(written_at.elapsed());
+            let due = EVENTS_EVERY.saturating_sub(written_at.elapsed());
             match self.commands.recv_timeout(due) {
                 Ok(first) => self.execute(first),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if written_at.elapsed() >= NOTES_EVERY {
-                let written = self.write_notes();
+            if written_at.elapsed() >= EVENTS_EVERY {
+                let written = self.write_events();
                 self.report(written);
                 written_at = Instant::now();
             }
         }
-        let written = self.write_notes();
+        let written = self.write_events();
         self.report(written);
     }
 
@@ -148,27 +148,27 @@ impl Writer {
     }
 
     fn answer(&mut self, queries: Vec<Query>) {
-        let written = self.write_notes();
+        let written = self.write_events();
         for query in queries {
             query(written.clone().map(|()| &self.connection));
         }
     }
 
     /// What cannot be written stays pending, and is tried again.
-    fn write_notes(&mut self) -> Result<(), LedgerError> {
-        self.fetch_notes();
+    fn write_events(&mut self) -> Result<(), LedgerError> {
+        self.fetch_events();
         if self.pending.is_empty() {
             return Ok(());
         }
         let pending = mem::take(&mut self.pending);
-        let written = self.transact(|transaction| statements::write_notes(transaction, &pending));
+        let written = self.transact(|transaction| statements::write_events(transaction, &pending));
         if written.is_err() {
             self.pending = pending;
         }
         written
     }
 
-    fn fetch_notes(&mut self) {
+    fn fetch_events(&mut self) {
         self.pending.refuse(mem::take(&mut *self.shared.refused()));
         for _ in 0..GRANTS_WAITING_MAX {
             if self.pending.is_full() {
@@ -214,4 +214,4 @@ impl Writer {
 }
 
 /// What a crash can lose of the notes.
-const NOTES_EVERY: Duration = Duration::from_millis(100);
+const EVENTS_EVERY: Duration = Duration::from_millis(100);

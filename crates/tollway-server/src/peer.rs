@@ -1,20 +1,20 @@
 //! Who is asking, as far as the connection can tell?
 //!
 //! Only what the socket proves belongs here. A forwarding header is a claim: whoever trusts
-//! one does so before making a [`Client`].
+//! one does so before making a [`Peer`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The other end of the connection. Put it in the request's extensions, or pass it along.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Client {
+pub struct Peer {
     /// Where the connection comes from; `None` when unknown.
     pub address: Option<IpAddr>,
     /// SHA-256 of the client's TLS certificate, when it presented one.
     pub tls_fingerprint: Option<[u8; 32]>,
 }
 
-impl Client {
+impl Peer {
     /// A client known by its address alone.
     #[must_use]
     pub const fn at(address: IpAddr) -> Self {
@@ -26,9 +26,8 @@ impl Client {
 
     /// The network the client's share of challenges is counted for.
     #[must_use]
-    pub fn network(&self) -> ClientNetwork {
-        self.address
-            .map_or(ClientNetwork::Unknown, ClientNetwork::of)
+    pub fn network(&self) -> PeerNetwork {
+        self.address.map_or(PeerNetwork::Unknown, PeerNetwork::of)
     }
 }
 
@@ -36,7 +35,7 @@ impl Client {
 ///
 /// Counting single addresses would hand every IPv6 customer 2^72 shares.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum ClientNetwork {
+pub enum PeerNetwork {
     /// This machine.
     Loopback,
     /// Everybody whose address is not known, together.
@@ -47,7 +46,7 @@ pub enum ClientNetwork {
     V6([u8; 7]),
 }
 
-impl ClientNetwork {
+impl PeerNetwork {
     /// The network an address belongs to. An IPv4 address written as IPv6 counts as IPv4.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
@@ -100,10 +99,10 @@ mod tests {
         ] {
             assert_ne!(network(one), network(other), "{one} {other}");
         }
-        assert_ne!(Client::default().network(), network("127.0.0.1"));
+        assert_ne!(Peer::default().network(), network("127.0.0.1"));
     }
 
-    fn network(address: &str) -> ClientNetwork {
-        Client::at(address.parse().unwrap()).network()
+    fn network(address: &str) -> PeerNetwork {
+        Peer::at(address.parse().unwrap()).network()
     }
 }

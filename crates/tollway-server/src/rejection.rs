@@ -1,0 +1,103 @@
+//! Why is a request not let through?
+//!
+//! Three answers, kept apart by type so that one cannot be mistaken for another: the client
+//! has to pay, the client has to wait, or we are at fault. What a client reads is a
+//! [`ReasonCode`] and a sentence; what the log reads is the [`Outage`] with its sources.
+
+use http::HeaderValue;
+use http::header::InvalidHeaderValue;
+use l402::{CaveatError, MacaroonError, Msat};
+use tollway_lightning::InvoicerError;
+
+use crate::ledger::LedgerError;
+use crate::limit::OverLimit;
+use crate::offer::ServiceName;
+use crate::reason::{Reason, ReasonCode};
+
+/// Why a request is not let through, by who has to do something about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The client: pay the invoice enclosed, and come back with the token.
+    #[error("payment required: {}", .0.reason)]
+    PaymentRequired(Box<PaymentRequired>),
+    /// The client: wait.
+    #[error(transparent)]
+    TooManyChallenges(#[from] OverLimit),
+    /// We: something behind the gate does not work.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+impl Rejection {
+    /// What clients, metrics and the ledger call this rejection.
+    #[must_use]
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::PaymentRequired(demand) => demand.reason.code(),
+            Self::TooManyChallenges(_) => ReasonCode::TooManyChallenges,
+            Self::Unavailable(_) => ReasonCode::Unavailable,
+        }
+    }
+}
+
+/// What a client is asked to pay, and for what.
+#[derive(Debug)]
+pub struct PaymentRequired {
+    /// Why what the client sent, if anything, does not do.
+    pub reason: Reason,
+    /// The service asked for.
+    pub service: ServiceName,
+    /// What it costs, in millisatoshis.
+    pub price: Msat,
+    /// The values of the `WWW-Authenticate` lines, in order: a token, and the invoice that
+    /// makes it valid. Marked sensitive, so that `Debug` does not show them.
+    pub challenge: Vec<HeaderValue>,
+}
+
+/// What is wrong on our side. For the log: no client ever reads it.
+#[derive(Debug, thiserror::Error)]
+pub enum Outage {
+    /// The offer cannot be written into a token. Wants another configuration.
+    #[error("the offer does not fit into a token")]
+    Caveat(#[from] CaveatError),
+    /// The operating system has no randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The wallet's invoice cannot stand in a header.
+    #[error("the challenge cannot be written into a header")]
+    Header(#[from] InvalidHeaderValue),
+    /// The wallet did not make an invoice.
+    #[error("the wallet made no invoice")]
+    Invoicer(#[from] InvoicerError),
+    /// A counted use could not be taken.
+    #[error("a counted use could not be taken")]
+    Ledger(#[from] LedgerError),
+    /// The token does not fit a header.
+    #[error("the token cannot be minted")]
+    Mint(#[from] MacaroonError),
+    /// As many invoices as allowed are being waited for.
+    #[error("{in_flight_max} invoices are being waited for; the wallet is too slow")]
+    WalletBusy {
+        /// How many are allowed at once.
+        in_flight_max: usize,
+    },
+    /// The wallet took too long.
+    #[error("the wallet made no invoice within {timeout_ms} ms")]
+    WalletSlow {
+        /// How long was waited.
+        timeout_ms: u128,
+    },
+    /// The wallet asks for something else than it was told to.
+    #[error("the wallet was told to ask for {asked} and asks for {got:?}")]
+    WrongInvoice {
+        /// The price.
+        asked: Msat,
+        /// The amount in the invoice; `None` when the payer would choose.
+        got: Option<Msat>,
+    },
+}
+
+/// The source of randomness failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the operating system has no randomness to give")]
+pub struct EntropyError;
