@@ -8,13 +8,16 @@
 //! network where coins have a price.
 
 pub mod chain;
+mod clock;
+mod disk;
 pub mod lnd;
 mod network;
 mod node;
-mod poison;
 mod seed;
+mod sync;
 pub mod wallet;
 
+pub use disk::DiskError;
 pub use network::{Beginning, ChannelPlan, Sandbox, SandboxConfig, StartError};
 pub use node::{OpenError, SeedError};
 pub use seed::SeedFileError;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::chain::{Chain, FaucetError, Refusal};
 use crate::node::{self, Node, OpenError, SeedError};
-use crate::seed::{self, Origin, SeedFileError};
+use crate::seed::{self, Origin, Seed, SeedFileError};
 use crate::wallet::Wallet;
 
 /// What a sandbox shall be.
@@ -313,7 +313,7 @@ fn claim(data_dir: &Path) -> Result<File, StartError> {
     }
 }
 
-fn wallet_seed(data_dir: &Path, name: &str) -> Result<(node::Seed, Origin), StartError> {
+fn wallet_seed(data_dir: &Path, name: &str) -> Result<(Seed, Origin), StartError> {
     let dir = data_dir.join(name);
     fs::create_dir_all(&dir).map_err(|source| StartError::Io {
         doing: format!("create {}", dir.display()),

@@ -7,7 +7,15 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::node::Seed;
+/// What a node's keys are derived from.
+#[derive(Clone)]
+pub(crate) struct Seed(pub(crate) [u8; 32]);
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(redacted)")
+    }
+}
 
 /// Where a seed came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,7 +9,7 @@ use std::path::Path;
 use l402::Msat;
 use tollway_lightning::contract::{CASES, Fixture};
 use tollway_lightning::lnd::{Lnd, LndConnect};
-use tollway_sandbox::lnd::front::LndFront;
+use tollway_sandbox::lnd::server::LndFront;
 use tollway_sandbox::wallet::Wallet;
 use tollway_sandbox::{Sandbox, SandboxConfig};
 

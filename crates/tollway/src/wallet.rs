@@ -16,7 +16,7 @@ use l402::{Network, PaymentHash};
 use tokio::sync::OnceCell;
 use tollway_lightning::lnd::{Lnd, LndConnect, LndPayer};
 use tollway_lightning::{Invoicer, Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
-use tollway_sandbox::lnd::directory::SandboxFile;
+use tollway_sandbox::lnd::files::directory::SandboxFile;
 
 use crate::config::{Config, LndFiles, WalletEntry};
 use crate::exit::Failure;

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tollway_lightning::Payer;
 use tollway_lightning::lnd::{Lnd, LndConnect};
-use tollway_sandbox::lnd::directory::SandboxFile;
-use tollway_sandbox::lnd::front::LndFront;
+use tollway_sandbox::lnd::files::directory::SandboxFile;
+use tollway_sandbox::lnd::server::LndFront;
 use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus};
 use tollway_sandbox::{Sandbox, SandboxConfig};
 

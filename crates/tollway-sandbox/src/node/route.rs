@@ -38,7 +38,7 @@ impl Destination {
 
     /// A node, without an invoice.
     pub(crate) fn of_node(node: PublicKey) -> Self {
-        let final_cltv_delta = u32::from(crate::wallet::CLTV_DELTA);
+        let final_cltv_delta = u32::from(CLTV_DELTA);
         Self {
             node,
             // As an invoice would: payable in several parts.
@@ -266,3 +266,6 @@ fn forwarding_fee(amount: Msat, terms: &CounterpartyForwardingInfo) -> Option<Ms
         .div_euclid(1_000_000);
     Msat::from_msat(u64::from(terms.fee_base_msat)).checked_add(Msat::from_msat(share))
 }
+
+/// Blocks a payment's last hop must leave for claiming it; what LND asks for by default.
+pub(crate) const CLTV_DELTA: u16 = 80;

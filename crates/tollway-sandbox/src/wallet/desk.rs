@@ -15,7 +15,7 @@ use super::pay::{self, Order};
 use super::payment::FailureReason;
 use super::{Inner, Wallet};
 use crate::node::{FailedBecause, MoneyEvent, RouteError, SendError};
-use crate::poison::lock;
+use crate::sync::lock;
 
 impl Wallet {
     /// Works until `stop` says so.

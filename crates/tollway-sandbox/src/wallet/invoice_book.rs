@@ -10,7 +10,7 @@ use l402::{Msat, PaymentHash, Preimage, UnixSeconds};
 use tokio::sync::watch;
 
 use super::invoice::{InvoiceCursor, InvoiceRecord, InvoiceStatus, InvoiceUpdate};
-use crate::poison::lock;
+use crate::sync::lock;
 
 /// Every invoice, in the order it was added.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use lightning_invoice::{CreationError, Currency, InvoiceBuilder, RawBolt11Invoic
 use super::invoice::{
     AddInvoiceError, InvoiceDescription, InvoiceRecord, InvoiceStatus, NewInvoice,
 };
-use crate::node::Node;
+use crate::node::{CLTV_DELTA, Node};
 
 /// Makes an invoice of `node`. It is not payable before the wallet has it in its book.
 ///
@@ -107,8 +107,6 @@ fn write(terms: &Terms, text: &InvoiceDescription) -> Result<RawBolt11Invoice, C
     }
 }
 
-/// Blocks a payment's last hop must leave for claiming it; what LND asks for by default.
-pub(crate) const CLTV_DELTA: u16 = 80;
 /// A day, as LND's default.
 const DEFAULT_EXPIRY_SECS: u32 = 86_400;
 /// All bitcoin there will ever be.

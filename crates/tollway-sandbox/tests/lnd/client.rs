@@ -20,7 +20,7 @@ use tollway_lightning::lnd::proto::lnrpc::state_client::StateClient;
 use tollway_lightning::lnd::proto::routerrpc::router_client::RouterClient;
 use tollway_lightning::lnd::proto::verrpc::versioner_client::VersionerClient;
 use tollway_lightning::lnd::proto::{lnrpc, routerrpc, verrpc};
-use tollway_sandbox::lnd::front::{LndAccess, LndFront};
+use tollway_sandbox::lnd::server::{LndAccess, LndFront};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 

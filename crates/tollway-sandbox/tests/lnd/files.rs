@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tollway_sandbox::lnd::directory::{FindError, SandboxFile};
-use tollway_sandbox::lnd::front::{LndFront, StartError};
+use tollway_sandbox::lnd::files::directory::{FindError, SandboxFile};
+use tollway_sandbox::lnd::server::{LndFront, StartError};
 
 use crate::client::Client;
 use crate::{Network, read};

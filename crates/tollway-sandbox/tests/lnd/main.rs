@@ -20,7 +20,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use tollway_lightning::lnd::proto::lnrpc;
-use tollway_sandbox::lnd::front::LndFront;
+use tollway_sandbox::lnd::server::LndFront;
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
 use client::Client;

@@ -17,7 +17,7 @@ use tollway_client::journal::WalletName;
 use tollway_client::{Body, Client, Policy};
 use tollway_gateway::{Gateway, GatewayConfig, Price, Running, ServiceConfig};
 use tollway_lightning::Invoicer;
-use tollway_sandbox::lnd::directory::SandboxFile;
+use tollway_sandbox::lnd::files::directory::SandboxFile;
 use tollway_server::ledger::MemoryLedger;
 use tollway_server::{Gate, GateSettings, Offer};
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tollway_sandbox::lnd::directory::SandboxFile;
-use tollway_sandbox::lnd::front::LndFront;
+use tollway_sandbox::lnd::files::directory::SandboxFile;
+use tollway_sandbox::lnd::server::LndFront;
 use tollway_sandbox::{Beginning, Sandbox, SandboxConfig};
 
 use crate::cli::SandboxArgs;

@@ -19,7 +19,7 @@ use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
-use super::super::calls::Calls;
+use super::super::grpc::calls::Calls;
 use super::request::Message;
 
 /// [`Calls`] as one caller reaches them.

@@ -7,7 +7,6 @@
 //! Two books, `invoice_book` and `payment_book`, hold what was asked for and what was paid;
 //! `desk` is the one task that acts on them.
 
-mod clock;
 mod desk;
 mod invoice;
 mod invoice_book;
@@ -24,16 +23,15 @@ use bitcoin::{Amount, ScriptBuf};
 use l402::{Msat, PaymentHash};
 use tokio::sync::Notify;
 
+pub use crate::clock::Clock;
 use crate::node::{Destination, Node, RouteError, SeedError};
-use crate::poison::lock;
-pub use clock::Clock;
+use crate::sync::lock;
 pub use invoice::{
     AddInvoiceError, InvoiceCursor, InvoiceDescription, InvoiceRecord, InvoiceStatus,
     InvoiceUpdate, NewInvoice,
 };
 pub use invoice_book::InvoiceUpdates;
 use invoice_book::Invoices;
-pub(crate) use issue::CLTV_DELTA;
 use pay::{Order, Outbox};
 pub use payment::{
     Attempt, AttemptStatus, EstimateError, FailureReason, FeeEstimate, Hop, NewPayment, PayError,

@@ -17,7 +17,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::disk::{self, DiskError};
+use crate::disk::{self, DiskError};
 
 /// A certificate and the TLS settings that serve it.
 pub(crate) struct Identity {

@@ -20,8 +20,8 @@ use tonic::{Code, Status};
 
 use self::local::Local;
 use self::routes::{Found, Route};
-use super::calls::Calls;
 use super::generated::DESCRIPTORS;
+use super::grpc::calls::Calls;
 
 /// REST in front of [`Calls`].
 #[derive(Clone, Debug)]

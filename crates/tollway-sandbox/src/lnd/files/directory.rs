@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::disk::{self, DiskError};
-use super::front::{LndAccess, LndConnectUri, LndFront};
+use super::super::server::{LndAccess, LndConnectUri, LndFront};
+use crate::disk::{self, DiskError};
 
 /// The wallets of a running sandbox, by name.
 #[derive(Clone, Debug, Eq, PartialEq)]

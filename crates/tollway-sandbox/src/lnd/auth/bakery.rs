@@ -11,8 +11,8 @@
 use l402::{Macaroon, MacaroonError, RootKey};
 use prost::Message as _;
 
+use super::super::hex;
 use super::caveats::{self, Caller};
-use super::hex;
 use super::permissions::Operation;
 
 /// Bakes and checks one wallet's macaroons.

@@ -14,15 +14,15 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, StdError};
 
-use super::api::Node;
-use super::bakery::Bakery;
-use super::caveats::Caller;
-use super::generated::lnrpc::lightning_server::LightningServer;
-use super::generated::lnrpc::state_server::StateServer;
-use super::generated::routerrpc::router_server::RouterServer;
-use super::generated::verrpc::versioner_server::VersionerServer;
-use super::hex;
-use super::permissions::{self, Access};
+use super::super::auth::bakery::Bakery;
+use super::super::auth::caveats::Caller;
+use super::super::auth::permissions::{self, Access};
+use super::super::generated::lnrpc::lightning_server::LightningServer;
+use super::super::generated::lnrpc::state_server::StateServer;
+use super::super::generated::routerrpc::router_server::RouterServer;
+use super::super::generated::verrpc::versioner_server::VersionerServer;
+use super::super::hex;
+use super::Node;
 use crate::wallet::Clock;
 
 /// Every call of one wallet's API, guarded.

@@ -35,11 +35,12 @@ use lightning_net_tokio::SocketDescriptor;
 use tokio::sync::watch;
 
 use crate::chain::Chain;
-use crate::poison::lock;
-use crate::wallet::Clock;
+use crate::clock::Clock;
+use crate::seed::Seed;
+use crate::sync::lock;
 pub(crate) use events::{FailedBecause, MoneyEvent};
 pub(crate) use peers::bind;
-pub(crate) use route::{Destination, RouteError, SendError, Way};
+pub(crate) use route::{CLTV_DELTA, Destination, RouteError, SendError, Way};
 use services::{Broadcaster, FixedFees, NoPersistence, Tracing};
 
 type Monitor = ChainMonitor<
@@ -82,16 +83,6 @@ type Peers = PeerManager<
     Arc<KeysManager>,
     Arc<Monitor>,
 >;
-
-/// What a node's keys are derived from.
-#[derive(Clone)]
-pub(crate) struct Seed(pub(crate) [u8; 32]);
-
-impl std::fmt::Debug for Seed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seed(redacted)")
-    }
-}
 
 /// One Lightning node. It does nothing by itself: someone must call [`turn`](Self::turn)
 /// whenever [`attention`](Self::attention) resolves.

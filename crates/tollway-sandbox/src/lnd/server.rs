@@ -1,7 +1,7 @@
 //! What stands in front of a wallet, and where are its files?
 //!
 //! ```no_run
-//! # use tollway_sandbox::lnd::front::{LndFront, StartError};
+//! # use tollway_sandbox::lnd::server::{LndFront, StartError};
 //! # async fn example(wallet: tollway_sandbox::wallet::Wallet) -> Result<(), StartError> {
 //! let front = LndFront::start(&wallet, "sandbox".as_ref(), 10009).await?;
 //! assert!(front.access().uri.expose().starts_with("lndconnect://127.0.0.1:10009?"));
@@ -9,6 +9,8 @@
 //! # Ok(())
 //! # }
 //! ```
+
+mod serve;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,15 +27,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::api::Node;
-use super::bakery::Bakery;
-use super::calls::Calls;
-use super::disk::{self, DiskError};
-use super::folder::Folder;
-use super::permissions;
+use self::serve::Api;
+use super::auth::bakery::Bakery;
+use super::auth::permissions;
+use super::files::folder::Folder;
+use super::files::tls::Identity;
+use super::grpc::Node;
+use super::grpc::calls::Calls;
 use super::rest::Rest;
-use super::serve::{self, Api};
-use super::tls::Identity;
+use crate::disk::{self, DiskError};
 use crate::wallet::Wallet;
 
 /// A wallet's LND-compatible API, being served.

@@ -5,6 +5,7 @@
 
 mod amount;
 mod bech32;
+pub(super) mod calls;
 mod feature;
 mod invoice;
 mod lightning;

@@ -27,8 +27,8 @@ use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tracing::debug;
 
-use super::calls::Calls;
-use super::rest::Rest;
+use super::super::grpc::calls::Calls;
+use super::super::rest::Rest;
 
 /// What a port answers with.
 #[derive(Clone, Debug)]

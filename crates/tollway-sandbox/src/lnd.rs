@@ -1,0 +1,17 @@
+//! An LND-compatible API in front of a wallet.
+//!
+//! - [`server`]: one port per wallet that answers gRPC and REST;
+//! - `auth`: macaroons, and which call needs which permission;
+//! - [`files`]: what is kept on disk, and `sandbox.json`, which names every wallet;
+//! - `grpc`: what each call answers;
+//! - `rest`: the same calls as JSON over HTTP.
+//!
+//! Behaviour, codes and texts follow LND 0.20, whose clients are the specification.
+
+mod auth;
+pub mod files;
+mod generated;
+mod grpc;
+mod hex;
+mod rest;
+pub mod server;
