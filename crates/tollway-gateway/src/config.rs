@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tollway_server::{Gate, Offer};
 
-use crate::upstream::Upstream;
+use crate::upstream::target::Upstream;
 
 /// Everything a gateway is started with.
 #[derive(Clone, Debug)]

@@ -14,12 +14,12 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::sync::{oneshot, watch};
 
-use crate::admin;
+use crate::admin::server as admin;
+use crate::admin::telemetry::Telemetry;
 use crate::config::{GatewayConfig, ServiceConfig};
-use crate::listener;
-use crate::route::{Routes, Service};
-use crate::telemetry::Telemetry;
-use crate::tls::{self, TlsError};
+use crate::conn::listener;
+use crate::conn::tls::{self, TlsError};
+use crate::request::route::{Routes, Service};
 use crate::worker::{self, Plan, Signal};
 
 /// The reverse proxy. Started by [`Gateway::start`], which returns it [`Running`].

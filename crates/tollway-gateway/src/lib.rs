@@ -4,44 +4,37 @@
 //! upstream, and nothing to lock. HTTP/1.1, HTTP/2, gRPC, WebSockets and streams of any
 //! length pass through as they come; what is not paid for goes no further than the gate.
 //!
-//! | question | module |
+//! | module | subject |
 //! |---|---|
-//! | What must be known before starting? | [`GatewayConfig`] |
-//! | How is it started and stopped? | [`Gateway`], [`Running`] |
-//! | What does one core do? | `worker` |
-//! | What does one client connection go through? | `visitor`, `connections` |
-//! | What happens to one request? | `exchange` |
-//! | Which service is it for? | `route` |
-//! | May it pass? | `admit`, over [`tollway_server::Gate`] |
-//! | Which headers cross? | `forward` |
-//! | Which connection carries it on? | `upstream` |
-//! | What does the client get? | `reply` |
-//! | How is it all doing? | `telemetry`, `access`, `admin` |
+//! | [`GatewayConfig`], [`Gateway`], [`Running`] | configuration, start, stop |
+//! | `worker` | one thread: listener sockets, maintenance, drain |
+//! | `core` | what the requests of one worker share: routes, upstream pools |
+//! | `conn/` | one client connection: bytes to HTTP |
+//! | – `listener` `tcp` `tls` `detect` `rewind` | sockets, TLS, which HTTP is spoken |
+//! | – `registry` `client` `connection` `executor` | when it must end, who the client is, its requests |
+//! | `request/` | one request |
+//! | – `exchange` | matched, admitted, forwarded, answered |
+//! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |
+//! | – `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
+//! | `upstream/` | connections to one upstream |
+//! | – `target` `tls` `connect` `upload` | where it is, how it is reached, bodies on their way |
+//! | – `h2` `idle` `lease` `response` `pool` `attempt` | connections in use and not in use, the sending of one request |
+//! | `admin/` | `server` (metrics, health), `telemetry`, `access_log` |
+//!
+//! A file uses only what comes before it: core ← exchange ← connection ← worker, and
+//! upload ← connect, h2, idle ← lease ← response ← pool ← attempt. A test holds this.
 #![forbid(unsafe_code)]
 
-mod access;
 mod admin;
-mod admit;
-mod call;
 mod config;
-mod connections;
-mod exchange;
-mod forward;
+mod conn;
+mod core;
 mod gateway;
-mod linger;
-mod listener;
-mod reply;
-mod route;
-mod sniff;
-mod tcp;
-mod telemetry;
-mod tls;
-mod upgrade;
+mod request;
 mod upstream;
-mod visitor;
 mod worker;
 
 pub use config::{GatewayConfig, Limits, Price, ServiceConfig, TlsListener};
+pub use conn::tls::TlsError;
 pub use gateway::{Addresses, Gateway, Running, StartError, Stopped};
-pub use tls::TlsError;
-pub use upstream::{Upstream, UpstreamError};
+pub use upstream::target::{Upstream, UpstreamError};

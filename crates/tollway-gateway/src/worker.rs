@@ -4,7 +4,6 @@
 //! Nothing a request touches is shared with another thread but read-only snapshots, so
 //! there is no lock to wait for and nothing to hand over.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
@@ -19,12 +18,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_rustls::TlsAcceptor;
 
+use crate::admin::telemetry::Telemetry;
 use crate::config::Limits;
-use crate::connections::Connections;
-use crate::route::{Routes, Service};
-use crate::telemetry::{CoreStats, Telemetry};
-use crate::upstream::{Pool, PoolLimits};
-use crate::visitor::{Machinery, Port, Visitor};
+use crate::conn::client::{Port, Visitor};
+use crate::conn::connection::Machinery;
+use crate::conn::registry::Connections;
+use crate::core::Core;
+use crate::request::route::Routes;
 
 /// What a worker is told to do. Dropping the sender stops it at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,8 +76,7 @@ async fn serve(
     ready: impl FnOnce(io::Result<()>),
 ) -> usize {
     let limits = plan.limits.clone();
-    let (tunnels_closing, _) = watch::channel(false);
-    let (worker, acceptors) = match Worker::start(plan, tunnels_closing.clone()) {
+    let (worker, acceptors) = match Worker::start(plan) {
         Ok(started) => started,
         Err(error) => {
             ready(Err(error));
@@ -96,50 +95,39 @@ async fn serve(
         tokio::select! {
             () = worker.connections.gone() => {}
             () = tokio::time::sleep(limits.drain_timeout) => {}
-            () = close_after(limits.tunnel_drain_timeout, &tunnels_closing) => {}
+            () = close_tunnels_after(limits.tunnel_drain_timeout, &worker.core) => {}
         }
     }
     housekeeper.abort();
     worker.connections.count()
 }
 
-async fn close_after(patience: Duration, tunnels_closing: &watch::Sender<bool>) {
+async fn close_tunnels_after(patience: Duration, core: &Core) {
     tokio::time::sleep(patience).await;
-    tunnels_closing.send_replace(true);
+    core.close_tunnels();
     std::future::pending().await
 }
 
-/// The state of one core.
+/// What one worker accepts connections with.
 #[derive(Debug)]
-pub(crate) struct Worker {
+struct Worker {
     index: usize,
-    limits: Limits,
-    pub(crate) connections: Rc<Connections>,
+    core: Rc<Core>,
+    connections: Rc<Connections>,
     connections_max: usize,
-    routes: Arc<ArcSwap<Routes>>,
-    local: RefCell<Rc<LocalRoutes>>,
     telemetry: Arc<Telemetry>,
-    pub(crate) unrouted: Arc<CoreStats>,
-    tunnels_closing: watch::Sender<bool>,
-    pub(crate) machinery: Machinery,
+    machinery: Machinery,
 }
 
 impl Worker {
-    fn start(
-        plan: Plan,
-        tunnels_closing: watch::Sender<bool>,
-    ) -> io::Result<(Rc<Self>, Vec<JoinHandle<()>>)> {
+    fn start(plan: Plan) -> io::Result<(Rc<Self>, Vec<JoinHandle<()>>)> {
         let worker = Rc::new(Self {
             index: plan.index,
             connections: Connections::new(plan.limits.idle_timeout),
             connections_max: plan.connections_max,
-            routes: plan.routes,
-            local: RefCell::default(),
-            unrouted: plan.telemetry.unrouted().core(plan.index),
-            telemetry: plan.telemetry,
-            tunnels_closing,
             machinery: Machinery::new(&plan.limits),
-            limits: plan.limits,
+            core: Core::new(plan.index, plan.limits, plan.routes, &plan.telemetry),
+            telemetry: plan.telemetry,
         });
         let mut acceptors = Vec::new();
         if let Some(listener) = plan.plain {
@@ -154,30 +142,6 @@ impl Worker {
             acceptors.push(spawn_local(Rc::clone(&worker).accept(listener, port)));
         }
         Ok((worker, acceptors))
-    }
-
-    /// The service a request is for, with this worker's connections to its upstream.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Rc<LocalService>> {
-        let routes = self.local_routes();
-        routes
-            .services
-            .iter()
-            .find(|local| local.service.matches(host, path))
-            .cloned()
-    }
-
-    pub(crate) fn tunnels_closing(&self) -> watch::Receiver<bool> {
-        self.tunnels_closing.subscribe()
-    }
-
-    /// This worker's view of the current routes, renewed when they have been replaced.
-    fn local_routes(&self) -> Rc<LocalRoutes> {
-        let current = self.routes.load();
-        let mut local = self.local.borrow_mut();
-        if !Arc::ptr_eq(&current, &local.snapshot) {
-            *local = Rc::new(LocalRoutes::of(&current, self.index, &self.limits));
-        }
-        Rc::clone(&local)
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener, port: Port) {
@@ -199,8 +163,9 @@ impl Worker {
 
     async fn attend(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, port: Port) {
         let connection = self.connections.open();
-        let visitor = Visitor::new(self, Rc::clone(&connection), peer, &port);
-        connection.live(pin!(visitor.visit(stream, port))).await;
+        let visitor = Visitor::new(Rc::clone(&self.core), Rc::clone(&connection), peer, &port);
+        let life = visitor.visit(stream, port, &self.machinery);
+        connection.live(pin!(life)).await;
     }
 
     /// Once a second: lets idle connections go, on both sides.
@@ -214,54 +179,7 @@ impl Worker {
             self.connections.tick();
             self.telemetry
                 .set_connections(self.index, self.connections.count());
-            for local in &self.local_routes().services {
-                local.pool.prune();
-            }
-        }
-    }
-}
-
-/// One worker's view of the routes.
-#[derive(Debug, Default)]
-struct LocalRoutes {
-    snapshot: Arc<Routes>,
-    services: Vec<Rc<LocalService>>,
-}
-
-/// A service, with what one worker has of its own for it.
-#[derive(Debug)]
-pub(crate) struct LocalService {
-    pub(crate) service: Arc<Service>,
-    pub(crate) stats: Arc<CoreStats>,
-    pub(crate) pool: Rc<Pool>,
-}
-
-impl LocalRoutes {
-    /// The view of a snapshot. Requests in flight keep the view they began with.
-    fn of(snapshot: &Arc<Routes>, worker: usize, limits: &Limits) -> Self {
-        let services = snapshot.services.iter().map(|service| {
-            Rc::new(LocalService {
-                service: Arc::clone(service),
-                stats: service.stats.core(worker),
-                pool: Pool::new(Arc::clone(&service.target), PoolLimits::from(limits)),
-            })
-        });
-        Self {
-            services: services.collect(),
-            snapshot: Arc::clone(snapshot),
-        }
-    }
-}
-
-impl From<&Limits> for PoolLimits {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            connect_timeout: limits.connect_timeout,
-            response_timeout: limits.response_timeout,
-            idle_max: limits.upstream_idle_max,
-            idle_timeout: limits.upstream_idle_timeout,
-            fresh_for: limits.upstream_fresh_for,
-            h2_max: limits.upstream_h2_max.get(),
+            self.core.prune_pools();
         }
     }
 }

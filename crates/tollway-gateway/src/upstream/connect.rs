@@ -14,14 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Target, Upload};
-use crate::listener;
-use crate::tcp::Tcp;
-use crate::tls::{self, ClientTls, Offered};
-use crate::visitor::LocalExecutor;
+use crate::conn::executor::LocalExecutor;
+use crate::conn::tcp::{Tcp, probe_when_silent};
+use crate::conn::tls::ALPN_HTTP2;
+use crate::upstream::target::Target;
+use crate::upstream::tls::{ClientTls, Offered};
+use crate::upstream::upload::Upload;
 
 /// A fresh connection, ready for its first request.
-pub(super) enum Connected {
+pub(crate) enum Connected {
     Http1(http1::SendRequest<Upload>),
     Http2(http2::SendRequest<Upload>),
 }
@@ -57,7 +58,7 @@ impl ConnectError {
 ///
 /// Boxed, because it is large and rare: the futures of all requests would have to have
 /// room for it.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     target: &Target,
     offered: Offered,
     limit: Duration,
@@ -71,7 +72,7 @@ async fn dial(target: &Target, offered: Offered) -> Result<Connected, ConnectErr
     let address = (target.upstream.host(), target.upstream.port());
     let stream = TcpStream::connect(address).await.map_err(dial_failed)?;
     stream.set_nodelay(true).map_err(dial_failed)?;
-    listener::probe_when_silent(&SockRef::from(&stream)).map_err(dial_failed)?;
+    probe_when_silent(&SockRef::from(&stream)).map_err(dial_failed)?;
     match (&target.tls, offered) {
         (None, Offered::Http2) => http2_over(Tcp(stream)).await,
         (None, Offered::Either | Offered::Http1) => http1_over(Tcp(stream)).await,
@@ -88,7 +89,7 @@ async fn dial_tls(
         .connect(tls.name(), stream)
         .await
         .map_err(|error| ConnectError::Tls(Arc::new(error)))?;
-    let chosen_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_HTTP2);
+    let chosen_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
     match (chosen_http2, offered) {
         (true, _) => http2_over(stream).await,
         (false, Offered::Either | Offered::Http1) => http1_over(stream).await,

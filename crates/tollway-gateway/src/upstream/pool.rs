@@ -1,46 +1,30 @@
-//! Which connection carries this request to the upstream?
+//! Connections of one worker to one upstream.
 //!
-//! One pool per upstream and worker, used from one thread: no lock. HTTP/1.1 connections
-//! are reused last in, first out, so that surplus ones grow old and are closed. HTTP/2
-//! connections are shared by load.
-//!
-//! A kept connection may die just as it is used. The request is sent again, once and on
-//! a fresh connection, when none of it was sent, or when the connection had been idle
-//! for a while and the request is idempotent and has no body. Nothing else is ever sent twice. Payment is not involved: a request is admitted
-//! once, before it comes here, however often it is sent.
+//! Used from one thread: no lock. HTTP/1.1 connections are kept while idle, HTTP/2
+//! connections are shared by load. [`attempt`](super::attempt) sends requests on them.
 
 use std::cell::{Cell, RefCell};
 use std::future::ready;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::Either;
-use http::{Request, StatusCode, Uri, Version, header};
-use http_body::Body;
-use hyper::client::conn::http1;
-
-use super::Target;
-use super::connect::{ConnectError, Connected, connect};
-use super::shared::{Http2Sender, SharedConnection, StreamGuard};
-use super::wire::{Progress, Response, ResponseBody, Upload};
-use crate::admit::Admission;
-use crate::call::Call;
-use crate::tls::Offered;
+use crate::request::kind::Call;
+use crate::upstream::connect::{ConnectError, Connected, connect};
+use crate::upstream::h2::{Http2Sender, SharedConnection};
+use crate::upstream::idle::IdleConnections;
+use crate::upstream::target::Target;
+use crate::upstream::tls::Offered;
 
 /// The connections of one worker to one upstream.
 #[derive(Debug)]
 pub(crate) struct Pool {
     target: Arc<Target>,
-    limits: PoolLimits,
-    idle: RefCell<Vec<Idle>>,
+    pub(crate) limits: PoolLimits,
+    pub(crate) idle: Rc<IdleConnections>,
     shared: RefCell<Vec<Rc<SharedConnection>>>,
-    /// The time, to the second: whether a connection is old needs no better clock.
-    now: Cell<Instant>,
     /// What a TLS upstream chose when it was last asked.
-    chose_http2: Cell<bool>,
+    pub(crate) chose_http2: Cell<bool>,
 }
 
 /// What bounds a pool; see [`Limits`](crate::Limits).
@@ -54,31 +38,13 @@ pub(crate) struct PoolLimits {
     pub(crate) h2_max: usize,
 }
 
-/// Why an upstream did not answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SendError {
-    /// The connection broke after the request may have reached the upstream.
-    #[error("upstream broke off: {0}")]
-    Broken(hyper::Error),
-    /// The client's own body broke off; there is nobody to answer.
-    #[error("client broke off: {0}")]
-    ClientGone(hyper::Error),
-    /// No connection could be opened, in no time allowed.
-    #[error("upstream {0}")]
-    Unreachable(ConnectError),
-    /// The response did not begin in time.
-    #[error("upstream did not answer within {0:?}")]
-    TooSlow(Duration),
-}
-
 impl Pool {
     pub(crate) fn new(target: Arc<Target>, limits: PoolLimits) -> Rc<Self> {
         Rc::new(Self {
             target,
+            idle: IdleConnections::new(limits.idle_max, limits.idle_timeout),
             limits,
-            idle: RefCell::default(),
             shared: RefCell::default(),
-            now: Cell::new(Instant::now()),
             chose_http2: Cell::new(false),
         })
     }
@@ -87,48 +53,13 @@ impl Pool {
         &self.target
     }
 
-    /// Sends an admitted request, in HTTP/1.1's form, and waits for the head of the response.
-    ///
-    /// Dropping the future abandons the request and closes its connection or stream.
-    pub(crate) fn send(
-        self: &Rc<Self>,
-        _admission: &Admission,
-        request: Request<Upload>,
-        call: Call,
-    ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
-        let progress = request.body().progress();
-        let limit = self.limits.response_timeout;
-        match (self.offered(call), call) {
-            // A call of gRPC has its own deadline, and a stream may begin with silence.
-            (Offered::Http2, Call::Grpc) => {
-                Either::Left(self.exchange_shared(request).boxed_local())
-            }
-            (Offered::Http2, Call::Http | Call::WebSocket) => {
-                let exchange = self.exchange_shared(request);
-                Either::Left(patiently(limit, progress, exchange).boxed_local())
-            }
-            (offered @ (Offered::Either | Offered::Http1), _) if progress.is_none() => {
-                let exchange = self.exchange_exclusive(request, offered);
-                let in_time = tokio::time::timeout(limit, exchange);
-                Either::Right(
-                    in_time.map(move |ended| ended.unwrap_or(Err(SendError::TooSlow(limit)))),
-                )
-            }
-            (offered @ (Offered::Either | Offered::Http1), _) => {
-                let exchange = self.exchange_exclusive(request, offered);
-                Either::Left(patiently(limit, progress, exchange).boxed_local())
-            }
-        }
-    }
-
     /// Closes what has been idle for too long or has died. Wants to be called once a second.
     pub(crate) fn prune(&self) {
-        self.now.set(Instant::now());
-        self.idle.borrow_mut().retain(|idle| self.is_usable(idle));
+        self.idle.prune();
         self.shared.borrow_mut().retain(|shared| !shared.is_dead());
     }
 
-    fn offered(&self, call: Call) -> Offered {
+    pub(crate) fn offered(&self, call: Call) -> Offered {
         match call {
             Call::Http if self.chose_http2.get() => Offered::Http2,
             Call::Http => Offered::Either,
@@ -137,166 +68,9 @@ impl Pool {
         }
     }
 
-    /// Sends on an HTTP/1.1 connection of its own, a kept one if there is one.
-    fn exchange_exclusive(
-        self: &Rc<Self>,
-        request: Request<Upload>,
-        offered: Offered,
-    ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
-        let Some(kept) = self.take_idle() else {
-            return Either::Left(self.exchange_afresh(request, offered).boxed_local());
-        };
-        let is_fresh = self.age(&kept) < self.limits.fresh_for;
-        let spare = if is_fresh { None } else { spare_copy(&request) };
-        let attempt = self.try_http1(kept.sender, request);
-        Either::Right(attempt.then(move |attempted| {
-            let again = match attempted {
-                Ok(response) => return Either::Left(ready(Ok(response))),
-                Err(Failed::Unsent(unsent)) => *unsent,
-                Err(Failed::Sent(error)) => match spare {
-                    Some(copy) if !error.is_user() => *copy,
-                    _ => return Either::Left(ready(Err(broken(error)))),
-                },
-            };
-            Either::Right(self.exchange_afresh(again, offered).boxed_local())
-        }))
-    }
-
-    /// Sends on a new connection; an upstream that chooses HTTP/2 is given that.
-    async fn exchange_afresh(
-        self: &Rc<Self>,
-        request: Request<Upload>,
-        offered: Offered,
-    ) -> Result<Response, SendError> {
-        let connected = connect(&self.target, offered, self.limits.connect_timeout).await;
-        let sent = match connected.map_err(SendError::Unreachable)? {
-            Connected::Http1(sender) => self.try_http1(sender, request).await,
-            Connected::Http2(sender) => {
-                self.chose_http2.set(true);
-                let shared = self.adopt(sender.clone());
-                self.try_http2(sender, Lease::Shared(shared.join()), request)
-                    .await
-            }
-        };
-        sent.map_err(Failed::into_error)
-    }
-
-    /// Sends on an HTTP/2 connection shared with other requests.
-    async fn exchange_shared(
-        self: &Rc<Self>,
-        mut request: Request<Upload>,
-    ) -> Result<Response, SendError> {
-        let mut attempts_left = 2_u8;
-        loop {
-            attempts_left = attempts_left.saturating_sub(1);
-            let shared = self.least_loaded();
-            let lease = Lease::Shared(shared.join());
-            let sender = match shared.sender().await {
-                Ok(sender) => sender,
-                Err(error) => {
-                    self.forget(&shared);
-                    self.chose_http2.set(false);
-                    return Err(SendError::Unreachable(error));
-                }
-            };
-            let spare = spare_copy(&request);
-            request = match (self.try_http2(sender, lease, request).await, spare) {
-                (Ok(response), _) => return Ok(response),
-                (Err(Failed::Unsent(unsent)), _) if attempts_left > 0 => *unsent,
-                (Err(Failed::Sent(error)), Some(copy)) if attempts_left > 0 && !error.is_user() => {
-                    *copy
-                }
-                (Err(failed), _) => return Err(failed.into_error()),
-            };
-            self.forget(&shared);
-        }
-    }
-
-    /// Hands the request over at once: its future need not hold it.
-    fn try_http1(
-        self: &Rc<Self>,
-        mut sender: http1::SendRequest<Upload>,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response, Failed>> + use<'_> {
-        let response = sender.try_send_request(request);
-        response.map(move |answered| match answered {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Ok(response.map(ResponseBody::upgraded))
-            }
-            Ok(response) => {
-                let lease = Lease::Exclusive {
-                    sender,
-                    pool: Rc::clone(self),
-                };
-                Ok(response.map(|body| ResponseBody::new(body, lease)))
-            }
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Failed::Unsent(Box::new(unsent)),
-                None => Failed::Sent(error.into_error()),
-            }),
-        })
-    }
-
-    async fn try_http2(
-        &self,
-        mut sender: Http2Sender,
-        lease: Lease,
-        mut request: Request<Upload>,
-    ) -> Result<Response, Failed> {
-        self.use_http2_form(&mut request);
-        match sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|body| ResponseBody::new(body, lease))),
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Failed::Unsent(Box::new(unsent)),
-                None => Failed::Sent(error.into_error()),
-            }),
-        }
-    }
-
-    /// HTTP/2 names the origin in the request target and has no `Host` line.
-    fn use_http2_form(&self, request: &mut Request<Upload>) {
-        let mut target = request.uri().clone().into_parts();
-        target.scheme = Some(self.target.scheme.clone());
-        target.authority = Some(self.target.authority.clone());
-        if let Ok(uri) = Uri::from_parts(target) {
-            *request.uri_mut() = uri;
-        }
-        request.headers_mut().remove(header::HOST);
-        *request.version_mut() = Version::HTTP_2;
-    }
-
-    fn take_idle(&self) -> Option<Idle> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(candidate) = idle.pop() {
-            if self.is_usable(&candidate) {
-                return Some(candidate);
-            }
-        }
-        None
-    }
-
-    fn keep(&self, sender: http1::SendRequest<Upload>) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.limits.idle_max {
-            idle.push(Idle {
-                sender,
-                since: self.now.get(),
-            });
-        }
-    }
-
-    fn is_usable(&self, idle: &Idle) -> bool {
-        idle.sender.is_ready() && self.age(idle) < self.limits.idle_timeout
-    }
-
-    /// How long ago a connection was used, to the second.
-    fn age(&self, idle: &Idle) -> Duration {
-        self.now.get().saturating_duration_since(idle.since)
-    }
-
     /// The connection with the fewest streams, or a new one while all are busy and there
     /// may be more. A connection still being opened counts: its callers wait together.
-    fn least_loaded(self: &Rc<Self>) -> Rc<SharedConnection> {
+    pub(crate) fn least_loaded(self: &Rc<Self>) -> Rc<SharedConnection> {
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_dead());
         let best = shared
@@ -327,7 +101,7 @@ impl Pool {
 
     /// Shares a connection that turned out to speak HTTP/2. Beyond the bound it serves
     /// the request it was opened for and is then dropped.
-    fn adopt(&self, sender: Http2Sender) -> Rc<SharedConnection> {
+    pub(crate) fn adopt(&self, sender: Http2Sender) -> Rc<SharedConnection> {
         let fresh = SharedConnection::new(ready(Ok(sender)));
         let mut shared = self.shared.borrow_mut();
         if shared.len() < self.limits.h2_max {
@@ -336,109 +110,13 @@ impl Pool {
         fresh
     }
 
-    fn forget(&self, dead: &Rc<SharedConnection>) {
+    pub(crate) fn forget(&self, dead: &Rc<SharedConnection>) {
         self.shared
             .borrow_mut()
             .retain(|connection| !Rc::ptr_eq(connection, dead));
     }
 }
 
-/// Waits for a response, as long as the request's body keeps moving.
-async fn patiently<F>(
-    limit: Duration,
-    progress: Progress,
-    exchange: F,
-) -> Result<Response, SendError>
-where
-    F: Future<Output = Result<Response, SendError>>,
-{
-    let mut exchange = pin!(exchange);
-    loop {
-        let frames = progress.frames();
-        match tokio::time::timeout(limit, exchange.as_mut()).await {
-            Ok(result) => return result,
-            Err(_) if progress.frames() != frames => {}
-            Err(_) => return Err(SendError::TooSlow(limit)),
-        }
-    }
-}
-
-/// A copy to send should the first be lost, where sending twice means the same as once.
-fn spare_copy(request: &Request<Upload>) -> Option<Box<Request<Upload>>> {
-    if !request.method().is_idempotent() || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(Upload::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(Box::new(copy))
-}
-
-/// One attempt that failed, by whether the upstream may have seen it.
-enum Failed {
-    Sent(hyper::Error),
-    Unsent(Box<Request<Upload>>),
-}
-
-impl Failed {
-    fn into_error(self) -> SendError {
-        match self {
-            Self::Sent(error) => broken(error),
-            // A connection that was open a moment ago and takes nothing has been closed.
-            Self::Unsent(_) => SendError::Unreachable(ConnectError::Dial(Arc::new(
-                std::io::ErrorKind::ConnectionReset.into(),
-            ))),
-        }
-    }
-}
-
-fn broken(error: hyper::Error) -> SendError {
-    match error.is_user() {
-        true => SendError::ClientGone(error),
-        false => SendError::Broken(error),
-    }
-}
-
-/// An HTTP/1.1 connection nobody uses.
-#[derive(Debug)]
-struct Idle {
-    sender: http1::SendRequest<Upload>,
-    since: Instant,
-}
-
-/// The use of a connection for one exchange.
-#[derive(Debug)]
-pub(super) enum Lease {
-    Exclusive {
-        sender: http1::SendRequest<Upload>,
-        pool: Rc<Pool>,
-    },
-    Shared(#[expect(dead_code, reason = "counts the stream until it is dropped")] StreamGuard),
-}
-
-impl Lease {
-    /// The exchange is complete; the connection may carry another.
-    pub(super) fn give_back(self) {
-        let Self::Exclusive { mut sender, pool } = self else {
-            return;
-        };
-        if sender.is_ready() {
-            pool.keep(sender);
-        } else if !sender.is_closed() {
-            // The response ended before the request did. Most such requests end soon.
-            tokio::task::spawn_local(async move {
-                let settled = tokio::time::timeout(SETTLING_TIME_MAX, sender.ready()).await;
-                if let Ok(Ok(())) = settled {
-                    pool.keep(sender);
-                }
-            });
-        }
-    }
-}
-
 /// Streams on every connection before another is opened: below the usual peer limit of
 /// 100, and few enough that one lost packet stalls little.
 const STREAMS_BEFORE_ANOTHER: usize = 32;
-const SETTLING_TIME_MAX: Duration = Duration::from_secs(5);

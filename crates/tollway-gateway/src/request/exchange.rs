@@ -19,17 +19,18 @@ use hyper::upgrade::OnUpgrade;
 use tollway_server::Rejection;
 use tollway_server::respond::{self, Form};
 
-use crate::access::AccessLine;
-use crate::admit::{Admission, Declined, admit};
-use crate::call::Call;
-use crate::forward;
-use crate::linger;
-use crate::reply::{InFlight, Problem, ReplyBody};
-use crate::route::{self, Unroutable};
-use crate::upgrade::Tunnel;
-use crate::upstream::{ResponseBody, Upload};
-use crate::visitor::Visitor;
-use crate::worker::{LocalService, Worker};
+use crate::admin::access_log::AccessLine;
+use crate::conn::client::Visitor;
+use crate::core::{Core, LocalService};
+use crate::request::admit::{Admission, Declined, admit};
+use crate::request::drain;
+use crate::request::headers;
+use crate::request::kind::Call;
+use crate::request::reply::{InFlight, Problem, ReplyBody};
+use crate::request::route::{self, Unroutable};
+use crate::request::upgrade::Tunnel;
+use crate::upstream::response::ResponseBody;
+use crate::upstream::upload::Upload;
 
 /// Serves one request. There is always an answer.
 ///
@@ -41,11 +42,11 @@ pub(crate) fn answer(
 ) -> impl Future<Output = Response<ReplyBody>> {
     let (head, body) = request.into_parts();
     let form = Form::of(&head);
-    let worker = Rc::clone(&visitor.worker);
-    let found = find(&worker, &head);
+    let core = Rc::clone(&visitor.core);
+    let found = find(&core, &head);
     let (service, stats) = match &found {
         Ok((local, _)) => (local.service.name.as_str(), &local.stats),
-        Err(_) => ("", &worker.unrouted),
+        Err(_) => ("", &core.unrouted),
     };
     let line = AccessLine::begin(&head, service);
     let in_flight = InFlight::begin(&visitor.connection, stats);
@@ -60,7 +61,7 @@ pub(crate) fn answer(
             Either::Left(serve(visitor, local, asked))
         }
         Err(problem) => {
-            linger::discard(&head, body);
+            drain::discard(&head, body);
             Either::Right(ready(own(problem, form)))
         }
     };
@@ -68,7 +69,7 @@ pub(crate) fn answer(
         let status = answer.status();
         in_flight.answered(status);
         line.end(status, verdict);
-        answer.into_response(&worker, in_flight)
+        answer.into_response(&core, in_flight)
     })
 }
 
@@ -103,7 +104,7 @@ impl Answer {
         }
     }
 
-    fn into_response(self, worker: &Worker, in_flight: InFlight) -> Response<ReplyBody> {
+    fn into_response(self, core: &Core, in_flight: InFlight) -> Response<ReplyBody> {
         match self {
             Self::Own(response) => response.map(|body| ReplyBody::own(body, in_flight)),
             Self::Tunnel {
@@ -116,8 +117,8 @@ impl Answer {
                     upstream,
                     in_flight,
                 };
-                // Ends with either side, or when the worker closes all tunnels.
-                tokio::task::spawn_local(tunnel.run(worker.tunnels_closing()));
+                // Ends with either side, or when the core closes all tunnels.
+                tokio::task::spawn_local(tunnel.run(core.tunnels_closing()));
                 response.map(|()| ReplyBody::tunnel())
             }
             Self::Upstream(response) => response.map(|body| ReplyBody::upstream(body, in_flight)),
@@ -125,14 +126,14 @@ impl Answer {
     }
 }
 
-fn find(worker: &Worker, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue), Problem> {
+fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue), Problem> {
     if head.method == Method::CONNECT {
         return Err(Unroutable::Tunnel.into());
     }
     let host = route::requested_host(head)?;
     let path = route::canonical_path(head.uri.path())?;
     let name = route::without_port(host.to_str().unwrap_or_default());
-    match worker.find(name, &path) {
+    match core.find(name, &path) {
         Some(local) => Ok((local, host)),
         None => Err(Problem::NO_SERVICE),
     }
@@ -151,7 +152,7 @@ fn serve(
         let admission = match admit(&local.service.price, &asked.head, visitor.peer).await {
             Ok(admission) => admission,
             Err(declined) => {
-                linger::discard(&asked.head, asked.body);
+                drain::discard(&asked.head, asked.body);
                 return decline(&local, asked.form, declined);
             }
         };
@@ -196,7 +197,7 @@ fn forward(
     } = asked;
     let call = Call::of(&head);
     let client_side = head.extensions.remove::<OnUpgrade>();
-    forward::outbound(
+    headers::outbound(
         &mut head,
         call,
         &visitor.introduction,
@@ -223,7 +224,7 @@ fn forward(
             }
             _ => {
                 let (mut head, body) = response.into_parts();
-                forward::inbound(&mut head);
+                headers::inbound(&mut head);
                 Ok(Answer::Upstream(Response::from_parts(head, body)))
             }
         }
@@ -234,7 +235,7 @@ fn forward(
 fn switch(mut response: Response<ResponseBody>, client: OnUpgrade) -> Answer {
     let upstream = hyper::upgrade::on(&mut response);
     let (mut head, _) = response.into_parts();
-    forward::inbound(&mut head);
+    headers::inbound(&mut head);
     Answer::Tunnel {
         response: Response::from_parts(head, ()),
         client,

@@ -7,9 +7,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::conn::tcp::probe_when_silent;
 
 /// Binds `count` sockets to one address; port 0 is chosen once and then shared.
 ///
@@ -30,17 +31,6 @@ pub(crate) fn bind(
         .map(|_| open(address, Sharing::Allowed))
         .collect();
     Ok((address, sockets?))
-}
-
-/// Notices peers that vanished without a word, or stopped reading for good. There is no
-/// other limit on how long a stream may be silent.
-pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(UNREAD_MAX))?;
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE_AFTER)
-            .with_interval(KEEPALIVE_EVERY),
-    )
 }
 
 #[derive(Clone, Copy)]
@@ -67,10 +57,6 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
 }
 
 const BACKLOG: i32 = 1024;
-/// How long sent bytes may stay unread.
-const UNREAD_MAX: Duration = Duration::from_secs(60);
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {

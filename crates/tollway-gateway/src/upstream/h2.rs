@@ -8,20 +8,20 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use hyper::client::conn::http2;
 
-use super::connect::ConnectError;
-use super::wire::Upload;
+use crate::upstream::connect::ConnectError;
+use crate::upstream::upload::Upload;
 
 /// Sends requests on one HTTP/2 connection.
-pub(super) type Http2Sender = http2::SendRequest<Upload>;
+pub(crate) type Http2Sender = http2::SendRequest<Upload>;
 
 /// An HTTP/2 connection, open or being opened.
-pub(super) struct SharedConnection {
+pub(crate) struct SharedConnection {
     sender: Shared<LocalBoxFuture<'static, Result<Http2Sender, ConnectError>>>,
     streams: Cell<usize>,
 }
 
 impl SharedConnection {
-    pub(super) fn new(
+    pub(crate) fn new(
         opening: impl Future<Output = Result<Http2Sender, ConnectError>> + 'static,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -31,21 +31,21 @@ impl SharedConnection {
     }
 
     /// Counts one more stream, until the guard is dropped.
-    pub(super) fn join(self: &Rc<Self>) -> StreamGuard {
+    pub(crate) fn join(self: &Rc<Self>) -> StreamGuard {
         self.streams.set(self.streams.get().saturating_add(1));
         StreamGuard(Rc::clone(self))
     }
 
-    pub(super) fn streams(&self) -> usize {
+    pub(crate) fn streams(&self) -> usize {
         self.streams.get()
     }
 
     /// Waits until the connection is open, together with everybody else who does.
-    pub(super) async fn sender(&self) -> Result<Http2Sender, ConnectError> {
+    pub(crate) async fn sender(&self) -> Result<Http2Sender, ConnectError> {
         self.sender.clone().await
     }
 
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         match self.sender.peek() {
             Some(Ok(sender)) => sender.is_closed(),
             Some(Err(_)) => true,
@@ -64,7 +64,7 @@ impl fmt::Debug for SharedConnection {
 
 /// One stream on a shared connection.
 #[derive(Debug)]
-pub(super) struct StreamGuard(Rc<SharedConnection>);
+pub(crate) struct StreamGuard(Rc<SharedConnection>);
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {

@@ -2,96 +2,71 @@
 //!
 //! TLS or a look at the first bytes, then HTTP/1 or HTTP/2, each request a call of
 //! [`exchange::answer`]. How long it may take over any of this is decided by
-//! [`Connections`](crate::connections::Connections).
+//! [`Connections`](crate::conn::registry::Connections).
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
-use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
-use tollway_server::Peer;
 
 use crate::config::Limits;
-use crate::connections::Connection;
-use crate::exchange;
-use crate::forward::Introduction;
-use crate::sniff::{self, Protocol};
-use crate::tcp::Tcp;
-use crate::tls;
-use crate::worker::Worker;
-
-/// The client at the other end of one connection.
-#[derive(Debug)]
-pub(crate) struct Visitor {
-    pub(crate) peer: Peer,
-    pub(crate) introduction: Introduction,
-    pub(crate) connection: Rc<Connection>,
-    pub(crate) worker: Rc<Worker>,
-}
-
-/// The kinds of port a client may come in by.
-#[derive(Clone)]
-pub(crate) enum Port {
-    Plain,
-    Tls(TlsAcceptor),
-}
+use crate::conn::client::{Port, Visitor};
+use crate::conn::detect::{Protocol, sniff};
+use crate::conn::executor::LocalExecutor;
+use crate::conn::tcp::Tcp;
+use crate::conn::tls::ALPN_HTTP2;
+use crate::request::exchange;
 
 impl Visitor {
-    pub(crate) fn new(
-        worker: Rc<Worker>,
-        connection: Rc<Connection>,
-        peer: SocketAddr,
-        port: &Port,
-    ) -> Rc<Self> {
-        Rc::new(Self {
-            peer: Peer::at(peer.ip().to_canonical()),
-            introduction: introduction(peer, port),
-            connection,
-            worker,
-        })
-    }
-
     /// Speaks HTTP with the client until the connection ends.
-    pub(crate) async fn visit(self: Rc<Self>, stream: TcpStream, port: Port) {
+    pub(crate) async fn visit(
+        self: Rc<Self>,
+        stream: TcpStream,
+        port: Port,
+        machinery: &Machinery,
+    ) {
         match port {
-            Port::Plain => self.speak_plainly(stream).await,
-            Port::Tls(acceptor) => self.speak_privately(stream, acceptor).await,
+            Port::Plain => self.speak_plainly(stream, machinery).await,
+            Port::Tls(acceptor) => self.speak_privately(stream, acceptor, machinery).await,
         }
     }
 
-    async fn speak_plainly(self: Rc<Self>, stream: TcpStream) {
+    async fn speak_plainly(self: Rc<Self>, stream: TcpStream, machinery: &Machinery) {
         // A client that leaves before saying anything is no event.
-        if let Ok((protocol, stream)) = sniff::sniff(Tcp(stream)).await {
-            self.speak(protocol, stream).await;
+        if let Ok((protocol, stream)) = sniff(Tcp(stream)).await {
+            self.speak(protocol, stream, machinery).await;
         }
     }
 
-    async fn speak_privately(self: Rc<Self>, stream: TcpStream, acceptor: TlsAcceptor) {
+    async fn speak_privately(
+        self: Rc<Self>,
+        stream: TcpStream,
+        acceptor: TlsAcceptor,
+        machinery: &Machinery,
+    ) {
         match acceptor.accept(stream).await {
             Ok(stream) => {
                 let chosen = stream.get_ref().1.alpn_protocol();
-                let is_http2 = chosen == Some(tls::ALPN_HTTP2);
+                let is_http2 = chosen == Some(ALPN_HTTP2);
                 let protocol = if is_http2 {
                     Protocol::Http2
                 } else {
                     Protocol::Http1
                 };
-                self.speak(protocol, stream).await;
+                self.speak(protocol, stream, machinery).await;
             }
             Err(error) => tracing::debug!(%error, "TLS was not agreed on"),
         }
     }
 
-    async fn speak<S>(self: Rc<Self>, protocol: Protocol, stream: S)
+    async fn speak<S>(self: Rc<Self>, protocol: Protocol, stream: S, machinery: &Machinery)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -102,21 +77,13 @@ impl Visitor {
         let stream = TokioIo::new(stream);
         let served = match protocol {
             Protocol::Http1 => {
-                let machinery = self
-                    .worker
-                    .machinery
-                    .http1
-                    .serve_connection(stream, service);
+                let machinery = machinery.http1.serve_connection(stream, service);
                 let finish = http1::UpgradeableConnection::graceful_shutdown;
                 let machinery = pin!(machinery.with_upgrades());
                 self.connection.serve(machinery, finish).await
             }
             Protocol::Http2 => {
-                let machinery = self
-                    .worker
-                    .machinery
-                    .http2
-                    .serve_connection(stream, service);
+                let machinery = machinery.http2.serve_connection(stream, service);
                 let finish = http2::Connection::graceful_shutdown;
                 let machinery = pin!(machinery);
                 self.connection.serve(machinery, finish).await
@@ -144,21 +111,6 @@ impl Machinery {
     }
 }
 
-/// Runs the tasks of HTTP/2 connections on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, task: F) {
-        spawn_local(async move {
-            task.await;
-        });
-    }
-}
-
 fn http1(limits: &Limits) -> http1::Builder {
     let mut machinery = http1::Builder::new();
     machinery
@@ -176,18 +128,6 @@ fn http2(limits: &Limits) -> http2::Builder<LocalExecutor> {
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(limits.head_max_bytes).unwrap_or(u32::MAX));
     machinery
-}
-
-fn introduction(peer: SocketAddr, port: &Port) -> Introduction {
-    let address = peer.ip().to_canonical().to_string();
-    Introduction {
-        // An address is always a readable header.
-        address: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
-        scheme: HeaderValue::from_static(match port {
-            Port::Plain => "http",
-            Port::Tls(_) => "https",
-        }),
-    }
 }
 
 /// What one stream may send ahead of its upstream, and all streams of a connection together.

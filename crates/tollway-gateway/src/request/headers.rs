@@ -10,8 +10,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Uri, Version, response};
 
-use crate::call::{self, Call};
-use crate::upstream::Target;
+use crate::request::kind::{self as call, Call};
+use crate::upstream::target::Target;
 
 /// What the gateway knows of a client and tells the upstream.
 #[derive(Clone, Debug)]

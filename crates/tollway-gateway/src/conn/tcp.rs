@@ -7,7 +7,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A TCP connection to a client or an upstream.
@@ -62,6 +64,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tcp<S> {
     }
 }
 
+/// Notices peers that vanished without a word, or stopped reading for good. There is no
+/// other limit on how long a stream may be silent.
+pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(UNREAD_MAX))?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_EVERY),
+    )
+}
+
 /// The pieces as one; `None` when there is no room for them.
 fn put_together<'a>(pieces: &[IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut len = 0_usize;
@@ -75,6 +88,10 @@ fn put_together<'a>(pieces: &[IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u
 
 /// A usual head and a short body.
 const TOGETHER_MAX: usize = 1024;
+/// How long sent bytes may stay unread.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {

@@ -12,11 +12,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pool::Lease;
-
-/// A response whose body keeps hold of the connection it comes from.
-pub(crate) type Response = http::Response<ResponseBody>;
-
 /// The body of a request on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct Upload {
@@ -95,71 +90,5 @@ impl Progress {
         if let Some(frames) = &self.0 {
             frames.set(frames.get().wrapping_add(1));
         }
-    }
-}
-
-/// The body of an upstream's response.
-///
-/// The connection goes back to its pool with the last frame. Dropped earlier, it is
-/// closed (HTTP/1.1) or the stream is reset (HTTP/2), which tells the upstream to stop.
-#[derive(Debug)]
-pub(crate) struct ResponseBody {
-    body: Incoming,
-    lease: Option<Lease>,
-}
-
-impl ResponseBody {
-    pub(super) fn new(body: Incoming, lease: Lease) -> Self {
-        let mut this = Self {
-            body,
-            lease: Some(lease),
-        };
-        this.give_back_at_the_end();
-        this
-    }
-
-    /// The end of HTTP on a connection that now carries another protocol.
-    pub(super) fn upgraded(body: Incoming) -> Self {
-        Self { body, lease: None }
-    }
-
-    fn give_back_at_the_end(&mut self) {
-        if self.body.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.give_back();
-        }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(None) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.give_back();
-                }
-            }
-            Poll::Ready(Some(Ok(_))) => self.give_back_at_the_end(),
-            // A broken body leaves a connection nobody can use: dropping it closes it.
-            Poll::Ready(Some(Err(_))) => drop(self.lease.take()),
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

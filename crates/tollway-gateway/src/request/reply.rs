@@ -16,10 +16,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tollway_server::respond::Form;
 
-use crate::connections::Connection;
-use crate::route::Unroutable;
-use crate::telemetry::CoreStats;
-use crate::upstream::{ResponseBody, SendError};
+use crate::admin::telemetry::CoreStats;
+use crate::conn::registry::Connection;
+use crate::request::route::Unroutable;
+use crate::upstream::attempt::SendError;
+use crate::upstream::response::ResponseBody;
 
 /// What an answer says went wrong, for those refused or failed by the gateway itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::sync::watch;
 
-use crate::reply::InFlight;
+use crate::request::reply::InFlight;
 
 /// The two halves of a tunnel that is about to open.
 #[derive(Debug)]

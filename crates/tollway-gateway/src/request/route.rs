@@ -11,10 +11,10 @@ use std::sync::Arc;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 
+use crate::admin::telemetry::ServiceStats;
 use crate::config::{Price, ServiceConfig};
-use crate::telemetry::ServiceStats;
-use crate::tls::TlsError;
-use crate::upstream::Target;
+use crate::conn::tls::TlsError;
+use crate::upstream::target::Target;
 
 /// One service, ready to serve.
 #[derive(Debug)]

@@ -1,0 +1,169 @@
+//! How is the gateway doing?
+//!
+//! `/metrics` for Prometheus and `/healthz` for whoever decides where to send requests,
+//! on a port and a thread of their own: asking costs the workers nothing. What was earned
+//! is the ledger's to say.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tollway_server::ledger::{Ledger, Sales};
+
+use crate::admin::telemetry::{Page, Telemetry};
+use crate::config::Price;
+use crate::request::route::Routes;
+
+/// What the admin port reports on.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) routes: Arc<ArcSwap<Routes>>,
+}
+
+/// Serves until `stop` is sent or dropped.
+pub(crate) fn run(
+    listener: StdListener,
+    subject: Subject,
+    stop: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        tokio::select! {
+            () = accept(listener, subject) => {}
+            _ = stop => {}
+        }
+        Ok(())
+    })
+}
+
+async fn accept(listener: TcpListener, subject: Subject) {
+    loop {
+        let Ok((stream, _peer)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let subject = subject.clone();
+        let service = service_fn(move |request| {
+            let subject = subject.clone();
+            async move { Ok::<_, Infallible>(subject.answer(&request).await) }
+        });
+        // Ends with the connection, and with this thread's runtime.
+        tokio::spawn(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service),
+        );
+    }
+}
+
+impl Subject {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            _ if !is_read => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
+            "/healthz" if self.telemetry.is_draining() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            }
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/metrics" => text(StatusCode::OK, self.metrics().await),
+            _ => text(StatusCode::NOT_FOUND, "try /metrics or /healthz\n"),
+        }
+    }
+
+    async fn metrics(&self) -> String {
+        let mut page = Page {
+            text: self.telemetry.render(),
+        };
+        let mut sales = Vec::new();
+        let mut notes_lost = 0_u64;
+        let routes = self.routes.load_full();
+        for ledger in ledgers(&routes) {
+            notes_lost = notes_lost.wrapping_add(ledger.dropped());
+            match ledger.sales().await {
+                Ok(some) => sales.extend(some),
+                // Left out rather than reported as nothing earned.
+                Err(error) => tracing::warn!(%error, "the ledger cannot say what was earned"),
+            }
+        }
+        render_sales(&mut page, &sales);
+        page.head(
+            "tollway_ledger_notes_lost_total",
+            "counter",
+            "Notes the ledger dropped.",
+        );
+        page.line("tollway_ledger_notes_lost_total", &[], notes_lost);
+        page.text
+    }
+}
+
+/// Each ledger once, however many services are written down in it.
+fn ledgers(routes: &Routes) -> Vec<&dyn Ledger> {
+    let mut ledgers: Vec<&dyn Ledger> = Vec::new();
+    for service in &routes.services {
+        let Price::Paid { gate, .. } = &service.price else {
+            continue;
+        };
+        let ledger = gate.ledger();
+        if !ledgers
+            .iter()
+            .any(|known| std::ptr::addr_eq(*known, ledger))
+        {
+            ledgers.push(ledger);
+        }
+    }
+    ledgers
+}
+
+fn render_sales(page: &mut Page, sales: &[Sales]) {
+    page.head(
+        "tollway_payments_total",
+        "counter",
+        "Tokens that bought their first request.",
+    );
+    for sale in sales {
+        page.line(
+            "tollway_payments_total",
+            &[("service", sale.service.as_str())],
+            sale.payments,
+        );
+    }
+    page.head(
+        "tollway_revenue_msat_total",
+        "counter",
+        "What those tokens cost.",
+    );
+    for sale in sales {
+        let labels = [("service", sale.service.as_str())];
+        page.line(
+            "tollway_revenue_msat_total",
+            &labels,
+            sale.revenue.as_msat(),
+        );
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

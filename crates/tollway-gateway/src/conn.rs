@@ -1,0 +1,11 @@
+//! Client side: from bytes on a socket to HTTP requests.
+
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod detect;
+pub(crate) mod executor;
+pub(crate) mod listener;
+pub(crate) mod registry;
+pub(crate) mod rewind;
+pub(crate) mod tcp;
+pub(crate) mod tls;

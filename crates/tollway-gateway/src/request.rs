@@ -1,0 +1,10 @@
+//! One request: matched, admitted, forwarded, answered.
+
+pub(crate) mod admit;
+pub(crate) mod drain;
+pub(crate) mod exchange;
+pub(crate) mod headers;
+pub(crate) mod kind;
+pub(crate) mod reply;
+pub(crate) mod route;
+pub(crate) mod upgrade;

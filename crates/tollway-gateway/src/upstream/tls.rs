@@ -1,0 +1,92 @@
+//! TLS towards one upstream.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::conn::tls::{ALPN_HTTP1, ALPN_HTTP2, TlsError, certificates, provider};
+
+/// The protocols offered to an upstream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Offered {
+    /// HTTP/2 or HTTP/1.1, as the upstream chooses.
+    Either,
+    /// HTTP/1.1, which alone can be upgraded.
+    Http1,
+    /// HTTP/2, which alone carries gRPC.
+    Http2,
+}
+
+/// TLS towards one upstream, ready for each choice of protocols.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientTls {
+    name: ServerName<'static>,
+    either: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Expects the certificate of `host`, from the authorities in `file` or the system's.
+    pub(crate) fn with(host: &str, file: Option<&Path>) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::UnnameableHost {
+            host: host.to_owned(),
+        })?;
+        let roots = match file {
+            Some(path) => authorities_in(path)?,
+            None => system_authorities()?,
+        };
+        let base = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let speaking = |protocols: &[&[u8]]| {
+            let mut config = base.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        };
+        Ok(Self {
+            name,
+            either: speaking(&[ALPN_HTTP2, ALPN_HTTP1]),
+            http1: speaking(&[ALPN_HTTP1]),
+            http2: speaking(&[ALPN_HTTP2]),
+        })
+    }
+
+    pub(crate) fn name(&self) -> ServerName<'static> {
+        self.name.clone()
+    }
+
+    pub(crate) fn offering(&self, offered: Offered) -> Arc<ClientConfig> {
+        Arc::clone(match offered {
+            Offered::Either => &self.either,
+            Offered::Http1 => &self.http1,
+            Offered::Http2 => &self.http2,
+        })
+    }
+}
+
+fn authorities_in(path: &Path) -> Result<RootCertStore, TlsError> {
+    some_of(certificates(path)?, || path.display().to_string())
+}
+
+fn system_authorities() -> Result<RootCertStore, TlsError> {
+    // Unreadable entries are passed over: the store is only unusable when nothing is left.
+    some_of(rustls_native_certs::load_native_certs().certs, || {
+        "the system's store".to_owned()
+    })
+}
+
+fn some_of(
+    certificates: Vec<CertificateDer<'static>>,
+    place: impl FnOnce() -> String,
+) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match roots.add_parsable_certificates(certificates) {
+        (0, _) => Err(TlsError::NoAuthorities { place: place() }),
+        _ => Ok(roots),
+    }
+}

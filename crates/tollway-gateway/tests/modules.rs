@@ -1,0 +1,102 @@
+//! Order of the modules of this crate: a file uses only files that come before it.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot read the sources has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Every file that holds code, lowest first. The crate's root and the folders only list modules.
+const ORDER: &[&str] = &[
+    "conn::executor",
+    "conn::tcp",
+    "conn::tls",
+    "conn::rewind",
+    "conn::detect",
+    "conn::listener",
+    "conn::registry",
+    "upstream::tls",
+    "upstream::target",
+    "config",
+    "admin::telemetry",
+    "admin::access_log",
+    "request::kind",
+    "request::route",
+    "request::admit",
+    "request::headers",
+    "upstream::upload",
+    "upstream::connect",
+    "upstream::h2",
+    "upstream::idle",
+    "upstream::lease",
+    "upstream::response",
+    "upstream::pool",
+    "upstream::attempt",
+    "core",
+    "conn::client",
+    "request::reply",
+    "request::drain",
+    "request::upgrade",
+    "request::exchange",
+    "conn::connection",
+    "worker",
+    "admin::server",
+    "gateway",
+];
+
+#[test]
+fn no_module_uses_one_above_it() {
+    for (place, module) in ORDER.iter().enumerate() {
+        let below = ORDER.get(..place).unwrap();
+        for used in uses(&source_of(module)) {
+            let found = below.iter().any(|name| {
+                used.strip_prefix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+            });
+            assert!(found, "{module} must not use crate::{used}");
+        }
+    }
+}
+
+#[test]
+fn every_module_has_a_place_in_the_order() {
+    let mut found = BTreeSet::new();
+    for folder in ["", "admin", "conn", "request", "upstream"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let lists_modules = folder.is_empty() && root().join(&name).is_dir();
+            if path.is_file() && !lists_modules && name != "lib" {
+                found.insert(match folder {
+                    "" => name,
+                    _ => format!("{folder}::{name}"),
+                });
+            }
+        }
+    }
+
+    assert_eq!(found, ORDER.iter().map(|name| (*name).to_owned()).collect());
+}
+
+/// What a source names of this crate, outside comments.
+fn uses(source: &str) -> Vec<&str> {
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split("crate::").skip(1))
+        .filter_map(|path| path.split([';', '{', '(', ' ', ',']).next())
+        .map(|path| path.trim_end_matches("::"))
+        .collect()
+}
+
+fn source_of(module: &str) -> String {
+    let path = root().join(module.replace("::", "/")).with_extension("rs");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+}
