@@ -71,7 +71,7 @@ fn the_demo_fails_when_a_step_fails() {
 }
 
 #[test]
-fn a_restarted_sandbox_keeps_its_wallets_and_says_what_starts_anew() {
+fn a_restarted_sandbox_keeps_its_wallets_and_says_what_history_reset() {
     let home = tempfile::tempdir().unwrap();
 
     let (first, first_said) = sandbox(home.path());
@@ -85,8 +85,8 @@ fn a_restarted_sandbox_keeps_its_wallets_and_says_what_starts_anew() {
     let second_file = std::fs::read_to_string(home.path().join("sandbox/sandbox.json")).unwrap();
     stop(second);
 
-    assert_eq!(first_said["starts_anew"], false);
-    assert_eq!(second_said["starts_anew"], true);
+    assert_eq!(first_said["history_reset"], false);
+    assert_eq!(second_said["history_reset"], true);
     assert_eq!(pubkeys(&first_file), pubkeys(&second_file));
     assert_eq!(pubkeys(&first_file).len(), 2);
 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use faucet::Faucet;
 pub use faucet::FaucetError;
-pub use mempool::Refusal;
+pub use mempool::MempoolError;
 
 /// A regtest chain in memory. Cloning is cheap, and every clone is the same chain.
 #[derive(Clone, Debug)]
@@ -105,8 +105,8 @@ impl Chain {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] when it cannot be in the next block; the chain is unchanged.
-    pub fn broadcast(&self, transaction: &Transaction) -> Result<Txid, Refusal> {
+    /// [`MempoolError`] when it cannot be in the next block; the chain is unchanged.
+    pub fn broadcast(&self, transaction: &Transaction) -> Result<Txid, MempoolError> {
         let mut state = self.write();
         let txid = mempool::accept(&mut state, transaction)?;
         self.shared.progress.send_replace(state.progress());

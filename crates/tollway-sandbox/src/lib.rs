@@ -18,6 +18,6 @@ mod sync;
 pub mod wallet;
 
 pub use disk::DiskError;
-pub use network::{Beginning, ChannelPlan, Sandbox, SandboxConfig, StartError};
+pub use network::{ChannelPlan, History, Sandbox, SandboxConfig, StartError};
 pub use node::{OpenError, SeedError};
 pub use seed::SeedFileError;

@@ -2,7 +2,7 @@
 //!
 //! A chain, a `seller` and a `buyer`, a connection, channels between them with money on
 //! both sides. Identities last: seeds are kept in the data directory. Everything else is
-//! new at each start, and [`Sandbox::beginning`] says which it was.
+//! new at each start, and [`Sandbox::history`] says which it was.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::chain::{Chain, FaucetError, Refusal};
+use crate::chain::{Chain, FaucetError, MempoolError};
 use crate::node::{self, Node, OpenError, SeedError};
 use crate::seed::{self, Origin, Seed, SeedFileError};
 use crate::wallet::Wallet;
@@ -49,9 +49,9 @@ pub struct ChannelPlan {
     /// The size of each.
     pub capacity: Amount,
     /// What of each is the seller's from the start.
-    pub sellers_share: Amount,
+    pub push_amount: Amount,
     /// Payments that can be under way in each, per direction; at most 483.
-    pub htlc_slots: u16,
+    pub max_accepted_htlcs: u16,
 }
 
 impl Default for ChannelPlan {
@@ -60,20 +60,20 @@ impl Default for ChannelPlan {
         Self {
             count: 4,
             capacity: Amount::from_int_btc(5),
-            sellers_share: Amount::from_int_btc(1),
-            htlc_slots: 400,
+            push_amount: Amount::from_int_btc(1),
+            max_accepted_htlcs: 400,
         }
     }
 }
 
 /// Whether a data directory was used before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Beginning {
+pub enum History {
     /// It was: the wallets keep their identities and keys, while chain, channels, invoices
     /// and payments start anew.
-    Anew,
+    Reset,
     /// It was not.
-    Fresh,
+    New,
 }
 
 /// Why a sandbox did not start. What had been started is stopped.
@@ -104,7 +104,7 @@ pub enum StartError {
     Open(#[from] OpenError),
     /// A first transaction was not accepted.
     #[error("the chain refused a first transaction")]
-    Refused(#[from] Refusal),
+    Refused(#[from] MempoolError),
     /// A seed yields no keys.
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -119,14 +119,14 @@ pub struct Sandbox {
     chain: Chain,
     seller: Wallet,
     buyer: Wallet,
-    beginning: Beginning,
+    history: History,
     stop: watch::Sender<bool>,
     /// The wallets' tasks end by themselves when told to stop; joined for their last turns.
-    desks: JoinSet<()>,
+    tasks: JoinSet<()>,
     /// Listening and dialling never end, and are cut off.
-    lines: JoinSet<()>,
+    connections: JoinSet<()>,
     /// Held for as long as the data directory is in use.
-    _lock: File,
+    _data_dir_lock: File,
 }
 
 impl Sandbox {
@@ -144,7 +144,7 @@ impl Sandbox {
         let (seller_seed, seller_origin) = wallet_seed(data_dir, SELLER)?;
         let (buyer_seed, buyer_origin) = wallet_seed(data_dir, BUYER)?;
         let chain = Chain::new();
-        let slots = config.channels.htlc_slots;
+        let slots = config.channels.max_accepted_htlcs;
         // One mature block reward for each channel and each wallet.
         chain.mine(u32::from(config.channels.count).saturating_add(FIRST_BLOCKS));
         let seller = Arc::new(Node::new(chain.clone(), seller_seed, slots)?);
@@ -153,16 +153,16 @@ impl Sandbox {
             seller: Wallet::new(SELLER, seller)?,
             buyer: Wallet::new(BUYER, buyer)?,
             chain,
-            beginning: match (seller_origin, buyer_origin) {
-                (Origin::Drawn, Origin::Drawn) => Beginning::Fresh,
-                (Origin::Found, _) | (_, Origin::Found) => Beginning::Anew,
+            history: match (seller_origin, buyer_origin) {
+                (Origin::Generated, Origin::Generated) => History::New,
+                (Origin::Loaded, _) | (_, Origin::Loaded) => History::Reset,
             },
             stop: watch::channel(false).0,
-            desks: JoinSet::new(),
-            lines: JoinSet::new(),
-            _lock: lock,
+            tasks: JoinSet::new(),
+            connections: JoinSet::new(),
+            _data_dir_lock: lock,
         };
-        sandbox.man_desks();
+        sandbox.spawn_wallet_tasks();
         timeout(READY_WITHIN, sandbox.connect(&config.channels))
             .await
             .map_err(|_elapsed| StartError::NotReady)??;
@@ -171,8 +171,8 @@ impl Sandbox {
 
     /// Whether the data directory was used before.
     #[must_use]
-    pub fn beginning(&self) -> Beginning {
-        self.beginning
+    pub fn history(&self) -> History {
+        self.history
     }
 
     /// The wallet that is paid.
@@ -220,14 +220,14 @@ impl Sandbox {
     /// Watches and subscriptions end. A payment under way stays as it stands.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        while self.desks.join_next().await.is_some() {}
-        self.hang_up();
-        while self.lines.join_next().await.is_some() {}
+        while self.tasks.join_next().await.is_some() {}
+        self.disconnect();
+        while self.connections.join_next().await.is_some() {}
     }
 
-    fn man_desks(&mut self) {
+    fn spawn_wallet_tasks(&mut self) {
         for wallet in [&self.seller, &self.buyer] {
-            self.desks.spawn(wallet.clone().work(self.stop.subscribe()));
+            self.tasks.spawn(wallet.clone().run(self.stop.subscribe()));
         }
     }
 
@@ -245,8 +245,8 @@ impl Sandbox {
             doing: "listen on the loopback interface".to_owned(),
             source,
         })?;
-        self.lines.spawn(Arc::clone(&seller).accept(listener));
-        self.lines
+        self.connections.spawn(Arc::clone(&seller).accept(listener));
+        self.connections
             .spawn(Arc::clone(&buyer).keep_connected(seller.id(), address));
         buyer.connected(seller.id()).await;
         seller.connected(buyer.id()).await;
@@ -254,7 +254,7 @@ impl Sandbox {
         for wallet in self.wallets() {
             self.give(wallet.script().clone())?;
         }
-        let pushed = Msat::from_sat(plan.sellers_share.to_sat()).unwrap_or(Msat::MAX);
+        let pushed = Msat::from_sat(plan.push_amount.to_sat()).unwrap_or(Msat::MAX);
         for _ in 0..plan.count {
             buyer.open_channel(seller.id(), plan.capacity, pushed)?;
         }
@@ -273,13 +273,13 @@ impl Sandbox {
 
     /// Gives a wallet its first coins on the chain.
     fn give(&self, script: ScriptBuf) -> Result<(), StartError> {
-        let gift = self.chain.faucet(script, GIFT)?;
+        let gift = self.chain.faucet(script, INITIAL_ONCHAIN)?;
         self.chain.broadcast(&gift)?;
         Ok(())
     }
 
-    fn hang_up(&mut self) {
-        self.lines.abort_all();
+    fn disconnect(&mut self) {
+        self.connections.abort_all();
         for wallet in self.wallets() {
             wallet.node().disconnect();
         }
@@ -288,7 +288,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        self.hang_up();
+        self.disconnect();
         // The tasks that would do this are cut off with their set.
         for wallet in self.wallets() {
             wallet.close();
@@ -319,13 +319,13 @@ fn wallet_seed(data_dir: &Path, name: &str) -> Result<(Seed, Origin), StartError
         doing: format!("create {}", dir.display()),
         source,
     })?;
-    Ok(seed::load_or_draw(&dir.join("seed"))?)
+    Ok(seed::load_or_generate(&dir.join("seed"))?)
 }
 
 const SELLER: &str = "seller";
 const BUYER: &str = "buyer";
 /// Each wallet's first coins on the chain.
-const GIFT: Amount = Amount::ONE_BTC;
+const INITIAL_ONCHAIN: Amount = Amount::ONE_BTC;
 /// Until the first block rewards mature, and one reward for each of the two gifts.
 const FIRST_BLOCKS: u32 = 102;
 /// One would do for the nodes; six is what people look for.

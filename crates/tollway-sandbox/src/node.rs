@@ -3,7 +3,7 @@
 //! `lightning` driven directly: the chain hands it blocks, its peers are TCP sockets, its
 //! state is in memory. That is right for a private network that starts anew each time, and
 //! wrong for money. The node knows channels and payments under way; what was asked for and
-//! what was paid is the wallet's business, which hears of money through [`MoneyEvent`].
+//! what was paid is the wallet's business, which hears of money through [`PaymentEvent`].
 
 mod events;
 mod peers;
@@ -38,9 +38,9 @@ use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::seed::Seed;
 use crate::sync::lock;
-pub(crate) use events::{FailedBecause, MoneyEvent};
+pub(crate) use events::{FailureCause, PaymentEvent};
 pub(crate) use peers::bind;
-pub(crate) use route::{CLTV_DELTA, Destination, RouteError, SendError, Way};
+pub(crate) use route::{CLTV_DELTA, Destination, PlannedRoute, RouteError, SendError};
 use services::{Broadcaster, FixedFees, NoPersistence, Tracing};
 
 type Monitor = ChainMonitor<
@@ -84,8 +84,8 @@ type Peers = PeerManager<
     Arc<Monitor>,
 >;
 
-/// One Lightning node. It does nothing by itself: someone must call [`turn`](Self::turn)
-/// whenever [`attention`](Self::attention) resolves.
+/// One Lightning node. It does nothing by itself: its owner must call [`process_events`](Self::process_events)
+/// whenever [`event_ready`](Self::event_ready) resolves.
 pub(crate) struct Node {
     chain: Chain,
     seed: Seed,
@@ -110,13 +110,17 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    /// Assembles a node that stands on the tip of `chain`; `htlc_slots` is how many payments
+    /// Assembles a node that stands on the tip of `chain`; `max_accepted_htlcs` is how many payments
     /// it lets its peers have under way in one channel.
     ///
     /// # Errors
     ///
     /// [`SeedError`] when no key can be derived from `seed`.
-    pub(crate) fn new(chain: Chain, seed: Seed, htlc_slots: u16) -> Result<Self, SeedError> {
+    pub(crate) fn new(
+        chain: Chain,
+        seed: Seed,
+        max_accepted_htlcs: u16,
+    ) -> Result<Self, SeedError> {
         let started = Clock::default().since_epoch();
         let keys = Arc::new(KeysManager::new(
             &seed.0,
@@ -156,7 +160,7 @@ impl Node {
             Arc::clone(&keys),
             Arc::clone(&keys),
             Arc::clone(&keys),
-            channel_policy(htlc_slots),
+            channel_policy(max_accepted_htlcs),
             ChainParameters {
                 network: Network::Regtest,
                 best_block: BestBlock::new(tip.hash, tip.height),
@@ -310,7 +314,7 @@ fn peer_manager(
     Peers::new(handlers, now_secs, &entropy, log, Arc::clone(keys))
 }
 
-fn channel_policy(htlc_slots: u16) -> UserConfig {
+fn channel_policy(max_accepted_htlcs: u16) -> UserConfig {
     let mut policy = UserConfig {
         // Lets a wallet pay itself over its peer.
         accept_forwards_to_priv_channels: true,
@@ -318,7 +322,7 @@ fn channel_policy(htlc_slots: u16) -> UserConfig {
     };
     let ours = &mut policy.channel_handshake_config;
     ours.minimum_depth = 1;
-    ours.our_max_accepted_htlcs = htlc_slots;
+    ours.our_max_accepted_htlcs = max_accepted_htlcs;
     ours.max_inbound_htlc_value_in_flight_percent_of_channel = 100;
     ours.announce_for_forwarding = false;
     // Anchors would need an on-chain reserve on both sides, for closes that never come.

@@ -21,9 +21,9 @@ impl std::fmt::Debug for Seed {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
     /// Drawn at this start.
-    Drawn,
+    Generated,
     /// Read from a former start.
-    Found,
+    Loaded,
 }
 
 /// A seed file that cannot be used.
@@ -56,7 +56,7 @@ pub enum SeedFileError {
 }
 
 /// Reads the seed at `path`, or draws one and writes it there.
-pub(crate) fn load_or_draw(path: &Path) -> Result<(Seed, Origin), SeedFileError> {
+pub(crate) fn load_or_generate(path: &Path) -> Result<(Seed, Origin), SeedFileError> {
     let failed = |source| SeedFileError::Io {
         path: path.to_owned(),
         source,
@@ -69,7 +69,7 @@ pub(crate) fn load_or_draw(path: &Path) -> Result<(Seed, Origin), SeedFileError>
                     path: path.to_owned(),
                     len: bytes.len(),
                 })?;
-            Ok((Seed(seed), Origin::Found))
+            Ok((Seed(seed), Origin::Loaded))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut seed = [0; 32];
@@ -78,7 +78,7 @@ pub(crate) fn load_or_draw(path: &Path) -> Result<(Seed, Origin), SeedFileError>
                 reason: error.to_string(),
             })?;
             write(path, &seed).map_err(failed)?;
-            Ok((Seed(seed), Origin::Drawn))
+            Ok((Seed(seed), Origin::Generated))
         }
         Err(error) => Err(failed(error)),
     }
@@ -121,10 +121,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seed");
 
-        let (drawn, first) = load_or_draw(&path).unwrap();
-        let (found, second) = load_or_draw(&path).unwrap();
+        let (drawn, first) = load_or_generate(&path).unwrap();
+        let (found, second) = load_or_generate(&path).unwrap();
 
-        assert_eq!((first, second), (Origin::Drawn, Origin::Found));
+        assert_eq!((first, second), (Origin::Generated, Origin::Loaded));
         assert_eq!(drawn.0, found.0);
         assert_ne!(drawn.0, [0; 32]);
     }
@@ -136,7 +136,7 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seed");
-        load_or_draw(&path).unwrap();
+        load_or_generate(&path).unwrap();
 
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -148,7 +148,7 @@ mod tests {
         let path = dir.path().join("seed");
         fs::write(&path, [7; 31]).unwrap();
 
-        let refused = load_or_draw(&path).unwrap_err();
+        let refused = load_or_generate(&path).unwrap_err();
 
         assert!(matches!(
             refused,

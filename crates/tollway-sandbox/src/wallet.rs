@@ -5,16 +5,16 @@
 //! [`Msat`], hashes are [`PaymentHash`], and a status carries what belongs to it.
 //!
 //! Two books, `invoice_book` and `payment_book`, hold what was asked for and what was paid;
-//! `desk` is the one task that acts on them.
+//! `task` alone acts on them.
 
-mod desk;
+mod create_invoice;
 mod invoice;
 mod invoice_book;
-mod issue;
 mod pay;
 mod payment;
 mod payment_book;
 mod report;
+mod task;
 
 use std::sync::{Arc, Mutex};
 
@@ -62,7 +62,7 @@ struct Inner {
 }
 
 impl Wallet {
-    /// A wallet with empty books over a node. Someone must run its [`work`](Self::work).
+    /// A wallet with empty books over a node. Its task must be started with [`run`](Self::run).
     pub(crate) fn new(name: &str, node: Arc<Node>) -> Result<Self, SeedError> {
         let inner = Inner {
             name: name.to_owned(),
@@ -159,7 +159,7 @@ impl Wallet {
                 return Err(AddInvoiceError::Duplicate { hash });
             }
         }
-        let record = issue::invoice(&inner.node, new, inner.clock.now())?;
+        let record = create_invoice::invoice(&inner.node, new, inner.clock.now())?;
         let hash = record.hash;
         // The book decides: another call may have been quicker since the look above.
         let added = inner.invoices.change(|book| book.add(record));

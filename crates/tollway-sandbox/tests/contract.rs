@@ -9,7 +9,7 @@ use std::path::Path;
 use l402::Msat;
 use tollway_lightning::contract::{CASES, Fixture};
 use tollway_lightning::lnd::{Lnd, LndConnect};
-use tollway_sandbox::lnd::server::LndFront;
+use tollway_sandbox::lnd::server::LndServer;
 use tollway_sandbox::wallet::Wallet;
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
@@ -43,11 +43,11 @@ async fn the_sandbox_keeps_the_contract_that_lnd_keeps() {
     sandbox.stop().await;
 }
 
-async fn front(wallet: &Wallet, data_dir: &Path) -> LndFront {
-    LndFront::start(wallet, data_dir, 0).await.unwrap()
+async fn front(wallet: &Wallet, data_dir: &Path) -> LndServer {
+    LndServer::start(wallet, data_dir, 0).await.unwrap()
 }
 
-fn connect(front: &LndFront) -> Lnd {
+fn connect(front: &LndServer) -> Lnd {
     let connect = LndConnect::parse(front.access().uri.expose()).unwrap();
     Lnd::new(&connect).unwrap()
 }

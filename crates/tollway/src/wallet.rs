@@ -16,7 +16,7 @@ use l402::{Network, PaymentHash};
 use tokio::sync::OnceCell;
 use tollway_lightning::lnd::{Lnd, LndConnect, LndPayer};
 use tollway_lightning::{Invoicer, Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
-use tollway_sandbox::lnd::files::directory::SandboxFile;
+use tollway_sandbox::lnd::files::manifest::Manifest;
 
 use crate::config::{Config, LndFiles, WalletEntry};
 use crate::exit::Failure;
@@ -103,7 +103,7 @@ impl Named {
 }
 
 async fn find_in_sandbox(dir: &Path, wallet: &str) -> Result<LndConnect, Failure> {
-    let sandbox = SandboxFile::find(dir).await.map_err(Failure::usage)?;
+    let sandbox = Manifest::find(dir).await.map_err(Failure::usage)?;
     let Some(access) = sandbox.wallets.get(wallet) else {
         let known: Vec<&str> = sandbox.wallets.keys().map(String::as_str).collect();
         return Err(Failure::usage(format!(

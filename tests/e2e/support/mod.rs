@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tollway_lightning::Payer;
 use tollway_lightning::lnd::{Lnd, LndConnect};
-use tollway_sandbox::lnd::files::directory::SandboxFile;
-use tollway_sandbox::lnd::server::LndFront;
+use tollway_sandbox::lnd::files::manifest::Manifest;
+use tollway_sandbox::lnd::server::LndServer;
 use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus};
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
@@ -28,7 +28,7 @@ use tollway_sandbox::{Sandbox, SandboxConfig};
 pub struct Market {
     home: TempDir,
     sandbox: Sandbox,
-    fronts: Vec<LndFront>,
+    fronts: Vec<LndServer>,
 }
 
 impl Market {
@@ -40,9 +40,9 @@ impl Market {
             .unwrap();
         let mut fronts = Vec::new();
         for wallet in sandbox.wallets() {
-            fronts.push(LndFront::start(wallet, &dir, 0).await.unwrap());
+            fronts.push(LndServer::start(wallet, &dir, 0).await.unwrap());
         }
-        SandboxFile::new(&fronts).write(&dir).unwrap();
+        Manifest::new(&fronts).write(&dir).unwrap();
         Self {
             home,
             sandbox,

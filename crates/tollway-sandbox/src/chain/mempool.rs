@@ -7,7 +7,7 @@ use super::{COINBASE_MATURITY, State};
 
 /// Why a transaction cannot be in the next block.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum MempoolError {
     /// A coinbase, or nothing goes in, or nothing comes out.
     #[error("transaction is a coinbase, or has no inputs or no outputs")]
     Malformed,
@@ -48,7 +48,7 @@ pub enum Refusal {
 }
 
 /// Accepts a transaction for the next block.
-pub(super) fn accept(state: &mut State, transaction: &Transaction) -> Result<Txid, Refusal> {
+pub(super) fn accept(state: &mut State, transaction: &Transaction) -> Result<Txid, MempoolError> {
     let txid = transaction.compute_txid();
     if state.transactions.contains_key(&txid) {
         return Ok(txid);
@@ -58,29 +58,29 @@ pub(super) fn accept(state: &mut State, transaction: &Transaction) -> Result<Txi
     Ok(state.record(transaction, None))
 }
 
-fn check(state: &State, transaction: &Transaction) -> Result<(), Refusal> {
+fn check(state: &State, transaction: &Transaction) -> Result<(), MempoolError> {
     if transaction.is_coinbase() || transaction.input.is_empty() || transaction.output.is_empty() {
-        return Err(Refusal::Malformed);
+        return Err(MempoolError::Malformed);
     }
     check_lock_time(state, transaction)?;
     let mut input = Amount::ZERO;
     for spend in &transaction.input {
         let value = check_input(state, transaction, spend)?;
-        input = input.checked_add(value).ok_or(Refusal::Malformed)?;
+        input = input.checked_add(value).ok_or(MempoolError::Malformed)?;
     }
     let output = transaction
         .output
         .iter()
         .try_fold(Amount::ZERO, |sum, output| sum.checked_add(output.value))
-        .ok_or(Refusal::Malformed)?;
+        .ok_or(MempoolError::Malformed)?;
     if output > input {
-        return Err(Refusal::Overspent { input, output });
+        return Err(MempoolError::Overspent { input, output });
     }
     Ok(())
 }
 
 /// Lock times are compared with the next block, as consensus does; times with the last one.
-fn check_lock_time(state: &State, transaction: &Transaction) -> Result<(), Refusal> {
+fn check_lock_time(state: &State, transaction: &Transaction) -> Result<(), MempoolError> {
     if !transaction.is_lock_time_enabled() {
         return Ok(());
     }
@@ -92,16 +92,22 @@ fn check_lock_time(state: &State, transaction: &Transaction) -> Result<(), Refus
     if open {
         Ok(())
     } else {
-        Err(Refusal::NotFinal { next_height })
+        Err(MempoolError::NotFinal { next_height })
     }
 }
 
 /// Checks one input, and answers what it brings.
-fn check_input(state: &State, transaction: &Transaction, input: &TxIn) -> Result<Amount, Refusal> {
+fn check_input(
+    state: &State,
+    transaction: &Transaction,
+    input: &TxIn,
+) -> Result<Amount, MempoolError> {
     let point = input.previous_output;
-    let output = state.output(&point).ok_or(Refusal::Unknown { point })?;
+    let output = state
+        .output(&point)
+        .ok_or(MempoolError::Unknown { point })?;
     if let Some(by) = state.spent.get(&point) {
-        return Err(Refusal::Spent { point, by: *by });
+        return Err(MempoolError::Spent { point, by: *by });
     }
     let next_height = state.next_height();
     let parent = state.transactions.get(&point.txid);
@@ -109,10 +115,10 @@ fn check_input(state: &State, transaction: &Transaction, input: &TxIn) -> Result
     let is_coinbase = parent.is_some_and(|known| known.transaction.is_coinbase());
     let age = mined_at.map_or(0, |height| next_height.saturating_sub(height));
     if is_coinbase && age < COINBASE_MATURITY {
-        return Err(Refusal::Premature { point });
+        return Err(MempoolError::Premature { point });
     }
     if transaction.version.0 >= 2 && age < blocks_demanded(input) {
-        return Err(Refusal::NotFinal { next_height });
+        return Err(MempoolError::NotFinal { next_height });
     }
     Ok(output.value)
 }
@@ -141,7 +147,7 @@ mod tests {
 
         let refused = chain.broadcast(&second).unwrap_err();
 
-        assert!(matches!(refused, Refusal::Spent { .. }), "{refused}");
+        assert!(matches!(refused, MempoolError::Spent { .. }), "{refused}");
         assert!(chain.broadcast(&payment).is_ok(), "known ones are accepted");
         assert_eq!(chain.progress().borrow().waiting, 1);
     }
@@ -153,7 +159,10 @@ mod tests {
 
         let refused = chain.broadcast(&payment).unwrap_err();
 
-        assert!(matches!(refused, Refusal::Overspent { .. }), "{refused}");
+        assert!(
+            matches!(refused, MempoolError::Overspent { .. }),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -166,7 +175,10 @@ mod tests {
 
         for locked in [&absolute, &relative] {
             let refused = chain.broadcast(locked).unwrap_err();
-            assert!(matches!(refused, Refusal::NotFinal { .. }), "{refused}");
+            assert!(
+                matches!(refused, MempoolError::NotFinal { .. }),
+                "{refused}"
+            );
         }
         chain.mine(10);
         assert!(chain.broadcast(&absolute).is_ok());
@@ -180,7 +192,10 @@ mod tests {
 
         let refused = chain.broadcast(&payment).unwrap_err();
 
-        assert!(matches!(refused, Refusal::Premature { .. }), "{refused}");
+        assert!(
+            matches!(refused, MempoolError::Premature { .. }),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -192,8 +207,8 @@ mod tests {
         empty.input.clear();
 
         let refused = chain.broadcast(&unknown).unwrap_err();
-        assert!(matches!(refused, Refusal::Unknown { .. }), "{refused}");
-        assert_eq!(chain.broadcast(&empty), Err(Refusal::Malformed));
+        assert!(matches!(refused, MempoolError::Unknown { .. }), "{refused}");
+        assert_eq!(chain.broadcast(&empty), Err(MempoolError::Malformed));
     }
 
     fn chain_with_payment() -> (Chain, Transaction) {

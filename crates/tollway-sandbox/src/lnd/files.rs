@@ -1,5 +1,5 @@
 //! What is kept on disk, and where LND's clients look for it.
 
-pub mod directory;
 pub(super) mod folder;
+pub mod manifest;
 pub(super) mod tls;

@@ -5,7 +5,6 @@
 
 mod amount;
 mod bech32;
-pub(super) mod calls;
 mod feature;
 mod invoice;
 mod lightning;
@@ -17,6 +16,7 @@ mod payreq;
 mod report;
 mod route;
 mod router;
+pub(super) mod services;
 mod state;
 
 use std::pin::Pin;
@@ -29,13 +29,13 @@ use crate::wallet::Wallet;
 
 /// One wallet, answering as an LND node would.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct LndService {
     wallet: Wallet,
     stopping: watch::Receiver<bool>,
 }
 
-impl Node {
-    /// Answers for `wallet` until `stopping` turns true or its sender is gone.
+impl LndService {
+    /// Creates the service of `wallet`, which runs until `stopping` turns true or its sender is gone.
     pub(crate) const fn new(wallet: Wallet, stopping: watch::Receiver<bool>) -> Self {
         Self { wallet, stopping }
     }
@@ -44,7 +44,7 @@ impl Node {
     fn until_stopped<T>(
         &self,
         answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
-    ) -> Answers<T> {
+    ) -> ResponseStream<T> {
         let mut stopping = self.stopping.clone();
         Box::pin(answers.take_until(async move {
             // An error means the sender is gone, which is stopping too.
@@ -54,7 +54,7 @@ impl Node {
 }
 
 /// The answers of a streaming call.
-pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// LND reports nearly every refusal under this one code, and the reason as its text.
 fn refused(reason: impl ToString) -> Status {

@@ -1,6 +1,6 @@
 //! The same calls, as JSON over HTTP.
 //!
-//! A request is translated into the message its call takes, sent through [`Calls`] like any
+//! A request is translated into the message its call takes, sent through [`GrpcServices`] like any
 //! gRPC request, and the answers are translated back: what LND's REST proxy does. Nothing
 //! here knows any call but by its description, and the table in `routes` is the only list.
 
@@ -21,9 +21,9 @@ use tonic::{Code, Status};
 use self::local::Local;
 use self::routes::{Found, Route};
 use super::generated::DESCRIPTORS;
-use super::grpc::calls::Calls;
+use super::grpc::services::GrpcServices;
 
-/// REST in front of [`Calls`].
+/// REST in front of [`GrpcServices`].
 #[derive(Clone, Debug)]
 pub(crate) struct Rest {
     descriptors: DescriptorPool,
@@ -40,10 +40,10 @@ impl Rest {
         Ok(Self { descriptors })
     }
 
-    /// Answers one HTTP request from `ip`.
+    /// Handles one HTTP request from `ip`.
     pub(crate) async fn answer(
         &self,
-        calls: Calls,
+        calls: GrpcServices,
         request: Request<Incoming>,
         ip: IpAddr,
     ) -> Response<Body> {

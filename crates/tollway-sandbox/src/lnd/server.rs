@@ -1,11 +1,11 @@
 //! What stands in front of a wallet, and where are its files?
 //!
 //! ```no_run
-//! # use tollway_sandbox::lnd::server::{LndFront, StartError};
-//! # async fn example(wallet: tollway_sandbox::wallet::Wallet) -> Result<(), StartError> {
-//! let front = LndFront::start(&wallet, "sandbox".as_ref(), 10009).await?;
-//! assert!(front.access().uri.expose().starts_with("lndconnect://127.0.0.1:10009?"));
-//! front.stop().await;
+//! # use tollway_sandbox::lnd::server::{LndServer, LndServerError};
+//! # async fn example(wallet: tollway_sandbox::wallet::Wallet) -> Result<(), LndServerError> {
+//! let server = LndServer::start(&wallet, "sandbox".as_ref(), 10009).await?;
+//! assert!(server.access().uri.expose().starts_with("lndconnect://127.0.0.1:10009?"));
+//! server.stop().await;
 //! # Ok(())
 //! # }
 //! ```
@@ -32,8 +32,8 @@ use super::auth::bakery::Bakery;
 use super::auth::permissions;
 use super::files::folder::Folder;
 use super::files::tls::Identity;
-use super::grpc::Node;
-use super::grpc::calls::Calls;
+use super::grpc::LndService;
+use super::grpc::services::GrpcServices;
 use super::rest::Rest;
 use crate::disk::{self, DiskError};
 use crate::wallet::Wallet;
@@ -42,7 +42,7 @@ use crate::wallet::Wallet;
 ///
 /// Dropping it stops it too, without waiting.
 #[derive(Debug)]
-pub struct LndFront {
+pub struct LndServer {
     name: String,
     access: LndAccess,
     stopping: watch::Sender<bool>,
@@ -96,7 +96,7 @@ impl fmt::Debug for LndConnectUri {
 
 /// Why a wallet's API did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum LndServerError {
     /// The port is taken, or not allowed.
     #[error("cannot listen on {address}: {source}: choose another port, or 0 for any free one")]
     Bind {
@@ -116,7 +116,7 @@ pub enum StartError {
     Macaroon(#[from] MacaroonError),
 }
 
-impl LndFront {
+impl LndServer {
     /// Writes the wallet's files under `data_dir` and answers on `port` of the loopback
     /// interface; port 0 is any free one.
     ///
@@ -125,8 +125,12 @@ impl LndFront {
     ///
     /// # Errors
     ///
-    /// [`StartError`]; files may have been written, and nothing is being served.
-    pub async fn start(wallet: &Wallet, data_dir: &Path, port: u16) -> Result<Self, StartError> {
+    /// [`LndServerError`]; files may have been written, and nothing is being served.
+    pub async fn start(
+        wallet: &Wallet,
+        data_dir: &Path,
+        port: u16,
+    ) -> Result<Self, LndServerError> {
         let rest = Rest::new()?;
         let folder = Folder::new(data_dir, wallet.name());
         disk::make_folder(&folder.macaroons())?;
@@ -137,9 +141,9 @@ impl LndFront {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (listener, address) = bind(address).await?;
         let (stopping, told) = watch::channel(false);
-        let node = Node::new(wallet.clone(), told.clone());
+        let node = LndService::new(wallet.clone(), told.clone());
         let api = Api {
-            calls: Calls::new(node, bakery, wallet.clock().clone()),
+            calls: GrpcServices::new(node, bakery, wallet.clock().clone()),
             rest: Arc::new(rest),
         };
         let tls = TlsAcceptor::from(identity.server);
@@ -183,7 +187,7 @@ struct Baked {
     files: BTreeMap<String, PathBuf>,
 }
 
-fn bake(wallet: &Wallet, bakery: &Bakery, folder: &Folder) -> Result<Baked, StartError> {
+fn bake(wallet: &Wallet, bakery: &Bakery, folder: &Folder) -> Result<Baked, LndServerError> {
     let mut files = BTreeMap::new();
     for (name, operations) in permissions::MACAROONS {
         let macaroon = bakery.bake(operations, nonce(wallet, name))?;
@@ -201,7 +205,7 @@ fn nonce(wallet: &Wallet, name: &str) -> [u8; 16] {
     *nonce
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), LndServerError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -209,7 +213,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     };
     bound
         .await
-        .map_err(|source| StartError::Bind { address, source })
+        .map_err(|source| LndServerError::Bind { address, source })
 }
 
 /// What the root key is derived for.

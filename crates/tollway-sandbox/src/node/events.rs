@@ -12,13 +12,13 @@ use super::Node;
 
 /// Something happened to money.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum MoneyEvent {
+pub(crate) enum PaymentEvent {
     /// All parts of a payment to us have arrived: [`Node::claim`] or [`Node::refuse`] it.
     Claimable { hash: PaymentHash, amount: Msat },
     /// A payment of ours will not succeed, and nothing of it is under way any more.
     Failed {
         hash: PaymentHash,
-        because: FailedBecause,
+        because: FailureCause,
     },
     /// A claimed payment is ours.
     Received { hash: PaymentHash, amount: Msat },
@@ -32,7 +32,7 @@ pub(crate) enum MoneyEvent {
 
 /// Why a payment of ours failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum FailedBecause {
+pub(crate) enum FailureCause {
     /// Something on the way; another attempt may succeed.
     OnTheWay,
     /// The payee did not want it.
@@ -44,8 +44,8 @@ pub(crate) enum FailedBecause {
 }
 
 impl Node {
-    /// Resolves when there is something for [`turn`](Self::turn) to do.
-    pub(crate) async fn attention(&self) {
+    /// Resolves when there is something for [`process_events`](Self::process_events) to do.
+    pub(crate) async fn event_ready(&self) {
         tokio::select! {
             () = self.channels.get_event_or_persistence_needed_future() => {}
             () = self.monitor.get_update_future() => {}
@@ -62,7 +62,7 @@ impl Node {
     ///
     /// Arrived payments are taken on at once: batching them would hide their timing from
     /// strangers, and there are none on this network.
-    pub(crate) fn turn(&self, wallet: &dyn Fn(MoneyEvent)) {
+    pub(crate) fn process_events(&self, wallet: &dyn Fn(PaymentEvent)) {
         let handler = |event: Event| -> Result<(), ReplayEvent> {
             self.handle(event, wallet);
             Ok(())
@@ -93,10 +93,10 @@ impl Node {
             .fail_htlc_backwards(&LdkHash(*hash.as_bytes()));
     }
 
-    fn handle(&self, event: Event, wallet: &dyn Fn(MoneyEvent)) {
+    fn handle(&self, event: Event, wallet: &dyn Fn(PaymentEvent)) {
         match money(event) {
             Ok(money) => wallet(money),
-            Err(event) => self.keep_house(*event),
+            Err(event) => self.handle_channel_event(*event),
         }
     }
 
@@ -104,7 +104,7 @@ impl Node {
         clippy::wildcard_enum_match_arm,
         reason = "the rest reports what needs no answer"
     )]
-    fn keep_house(&self, event: Event) {
+    fn handle_channel_event(&self, event: Event) {
         let done = match event {
             Event::OpenChannelRequest {
                 temporary_channel_id,
@@ -154,13 +154,13 @@ impl Node {
     clippy::wildcard_enum_match_arm,
     reason = "the rest is not about money"
 )]
-fn money(event: Event) -> Result<MoneyEvent, Box<Event>> {
+fn money(event: Event) -> Result<PaymentEvent, Box<Event>> {
     match event {
         Event::PaymentClaimable {
             payment_hash,
             amount_msat,
             ..
-        } => Ok(MoneyEvent::Claimable {
+        } => Ok(PaymentEvent::Claimable {
             hash: PaymentHash::new(payment_hash.0),
             amount: Msat::from_msat(amount_msat),
         }),
@@ -168,7 +168,7 @@ fn money(event: Event) -> Result<MoneyEvent, Box<Event>> {
             payment_hash,
             amount_msat,
             ..
-        } => Ok(MoneyEvent::Received {
+        } => Ok(PaymentEvent::Received {
             hash: PaymentHash::new(payment_hash.0),
             amount: Msat::from_msat(amount_msat),
         }),
@@ -177,7 +177,7 @@ fn money(event: Event) -> Result<MoneyEvent, Box<Event>> {
             payment_preimage,
             fee_paid_msat,
             ..
-        } => Ok(MoneyEvent::Sent {
+        } => Ok(PaymentEvent::Sent {
             hash: PaymentHash::new(payment_hash.0),
             preimage: Preimage::new(payment_preimage.0),
             // Absent only for payments begun by versions long gone.
@@ -185,7 +185,7 @@ fn money(event: Event) -> Result<MoneyEvent, Box<Event>> {
         }),
         Event::PaymentFailed {
             payment_id, reason, ..
-        } => Ok(MoneyEvent::Failed {
+        } => Ok(PaymentEvent::Failed {
             // Payments are sent under their hash as id.
             hash: PaymentHash::new(payment_id.0),
             because: because(reason),
@@ -194,15 +194,15 @@ fn money(event: Event) -> Result<MoneyEvent, Box<Event>> {
     }
 }
 
-fn because(reason: Option<PaymentFailureReason>) -> FailedBecause {
+fn because(reason: Option<PaymentFailureReason>) -> FailureCause {
     match reason {
-        Some(PaymentFailureReason::RecipientRejected) => FailedBecause::Payee,
-        Some(PaymentFailureReason::PaymentExpired) => FailedBecause::Expired,
+        Some(PaymentFailureReason::RecipientRejected) => FailureCause::Payee,
+        Some(PaymentFailureReason::PaymentExpired) => FailureCause::Expired,
         Some(
             PaymentFailureReason::RetriesExhausted
             | PaymentFailureReason::RouteNotFound
             | PaymentFailureReason::UserAbandoned,
-        ) => FailedBecause::OnTheWay,
+        ) => FailureCause::OnTheWay,
         Some(
             PaymentFailureReason::UnexpectedError
             | PaymentFailureReason::UnknownRequiredFeatures
@@ -210,6 +210,6 @@ fn because(reason: Option<PaymentFailureReason>) -> FailedBecause {
             | PaymentFailureReason::InvoiceRequestRejected
             | PaymentFailureReason::BlindedPathCreationFailed,
         )
-        | None => FailedBecause::Node,
+        | None => FailureCause::Node,
     }
 }

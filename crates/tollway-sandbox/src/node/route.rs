@@ -50,14 +50,14 @@ impl Destination {
 
 /// A way to the payee, and what this node knows of its channels.
 #[derive(Clone, Debug)]
-pub(crate) struct Way {
+pub(crate) struct PlannedRoute {
     pub(crate) route: Route,
     /// The height its locks are counted from.
     pub(crate) height: u32,
     capacities: Vec<(u64, Amount)>,
 }
 
-impl Way {
+impl PlannedRoute {
     /// The size of a channel; zero when this node does not know it.
     pub(crate) fn capacity(&self, short_id: u64) -> Amount {
         let known = self.capacities.iter().find(|(id, _)| *id == short_id);
@@ -97,14 +97,14 @@ impl Node {
         to: &Destination,
         amount: Msat,
         fee_max: Msat,
-    ) -> Result<Way, RouteError> {
+    ) -> Result<PlannedRoute, RouteError> {
         let channels = self.channels.list_channels();
         let route = if to.node == self.id {
-            self.circle(&channels, to, amount, fee_max)?
+            self.route_to_self(&channels, to, amount, fee_max)?
         } else {
-            self.straight(&channels, to, amount, fee_max)?
+            self.route_to_peer(&channels, to, amount, fee_max)?
         };
-        Ok(Way {
+        Ok(PlannedRoute {
             route,
             // What the node itself counts a payment's locks from.
             height: self.channels.current_best_block().height.saturating_add(1),
@@ -113,7 +113,7 @@ impl Node {
     }
 
     /// A route to a neighbour.
-    fn straight(
+    fn route_to_peer(
         &self,
         channels: &[ChannelDetails],
         to: &Destination,
@@ -145,7 +145,7 @@ impl Node {
     }
 
     /// A route out through one channel and back through another of the same neighbour.
-    fn circle(
+    fn route_to_self(
         &self,
         channels: &[ChannelDetails],
         to: &Destination,

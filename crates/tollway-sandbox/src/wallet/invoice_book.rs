@@ -1,7 +1,7 @@
 //! Which invoices has a wallet issued, and may a payment for one be taken?
 //!
 //! The book itself neither reads a clock nor talks to a node. [`Invoices`] is the book
-//! behind a lock, with a bell for those who follow it.
+//! behind a lock, with a signal for its subscribers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -146,21 +146,21 @@ impl InvoiceBook {
 #[derive(Debug)]
 pub(super) struct Invoices {
     book: Mutex<InvoiceBook>,
-    bell: watch::Sender<Bell>,
+    changed: watch::Sender<Feed>,
 }
 
-/// Rung for each change.
+/// Whether subscriptions go on; marked as changed for each change in the book.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Bell {
-    Changed,
-    Stopped,
+enum Feed {
+    Open,
+    Closed,
 }
 
 impl Invoices {
     pub(super) fn new() -> Self {
         Self {
             book: Mutex::new(InvoiceBook::default()),
-            bell: watch::channel(Bell::Changed).0,
+            changed: watch::channel(Feed::Open).0,
         }
     }
 
@@ -170,20 +170,21 @@ impl Invoices {
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut InvoiceBook) -> T) -> T {
         let answer = change(&mut lock(&self.book));
-        self.bell.send_if_modified(|bell| *bell == Bell::Changed);
+        self.changed
+            .send_if_modified(|changed| *changed == Feed::Open);
         answer
     }
 
     /// Ends every subscription once it has seen what is there.
     pub(super) fn stop(&self) {
-        self.bell.send_replace(Bell::Stopped);
+        self.changed.send_replace(Feed::Closed);
     }
 
     pub(super) fn follow(self: &Arc<Self>, from: InvoiceCursor) -> InvoiceUpdates {
         InvoiceUpdates {
             invoices: Arc::clone(self),
             cursor: from,
-            bell: self.bell.subscribe(),
+            changed: self.changed.subscribe(),
         }
     }
 }
@@ -193,7 +194,7 @@ impl Invoices {
 pub struct InvoiceUpdates {
     invoices: Arc<Invoices>,
     cursor: InvoiceCursor,
-    bell: watch::Receiver<Bell>,
+    changed: watch::Receiver<Feed>,
 }
 
 impl InvoiceUpdates {
@@ -202,16 +203,16 @@ impl InvoiceUpdates {
     /// Dropping the future loses nothing: the next call gives the same change.
     pub async fn next(&mut self) -> Option<InvoiceUpdate> {
         loop {
-            // Before looking, so that what happens after the look rings again.
-            let bell = *self.bell.borrow_and_update();
+            // Before looking, so that what happens after the look is seen.
+            let changed = *self.changed.borrow_and_update();
             let cursor = &mut self.cursor;
             if let Some(update) = self.invoices.read(|book| book.change_after(cursor)) {
                 return Some(update);
             }
-            if bell == Bell::Stopped {
+            if changed == Feed::Closed {
                 return None;
             }
-            self.bell.changed().await.ok()?;
+            self.changed.changed().await.ok()?;
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::payment::{
     Attempt, AttemptStatus, Hop, NewPayment, PayError, PaymentRecord, PaymentStatus, SelfPayment,
 };
-use crate::node::{Destination, Way};
+use crate::node::{Destination, PlannedRoute};
 
 /// A payment that may be begun: everything that can be refused by reading has been.
 #[derive(Debug)]
@@ -88,12 +88,12 @@ pub(super) struct Outbox {
 }
 
 /// What the routes of a way are to the payment's record.
-pub(super) fn attempts(way: &Way, now_nanos: u64) -> Vec<Attempt> {
+pub(super) fn attempts(way: &PlannedRoute, now_nanos: u64) -> Vec<Attempt> {
     let paths = way.route.paths.iter();
     paths.map(|path| attempt(way, path, now_nanos)).collect()
 }
 
-fn attempt(way: &Way, path: &Path, now_nanos: u64) -> Attempt {
+fn attempt(way: &PlannedRoute, path: &Path, now_nanos: u64) -> Attempt {
     // From the payee backwards: what a hop forwards is what all later hops take.
     let mut forwards = Msat::ZERO;
     let mut height = way.height;

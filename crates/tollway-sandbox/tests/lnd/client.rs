@@ -20,7 +20,7 @@ use tollway_lightning::lnd::proto::lnrpc::state_client::StateClient;
 use tollway_lightning::lnd::proto::routerrpc::router_client::RouterClient;
 use tollway_lightning::lnd::proto::verrpc::versioner_client::VersionerClient;
 use tollway_lightning::lnd::proto::{lnrpc, routerrpc, verrpc};
-use tollway_sandbox::lnd::server::{LndAccess, LndFront};
+use tollway_sandbox::lnd::server::{LndAccess, LndServer};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -37,18 +37,18 @@ pub(crate) struct Client {
 pub(crate) type Streamed<T> = (Vec<T>, Result<(), Status>);
 
 impl Client {
-    pub(crate) async fn admin(front: &LndFront) -> Self {
+    pub(crate) async fn admin(front: &LndServer) -> Self {
         Self::with(front, "admin").await
     }
 
     /// A client with the macaroon file called `name`.
-    pub(crate) async fn with(front: &LndFront, name: &str) -> Self {
+    pub(crate) async fn with(front: &LndServer, name: &str) -> Self {
         let macaroon = hex(&read(&front.access().macaroons[name]));
         Self::presenting(front, vec![macaroon]).await
     }
 
     /// A client with these macaroons, whatever they are.
-    pub(crate) async fn presenting(front: &LndFront, macaroons: Vec<String>) -> Self {
+    pub(crate) async fn presenting(front: &LndServer, macaroons: Vec<String>) -> Self {
         let access = front.access().clone();
         let connector = tower::service_fn(move |_uri| {
             let access = access.clone();
@@ -215,16 +215,16 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) async fn admin(front: &LndFront) -> Self {
+    pub(crate) async fn admin(front: &LndServer) -> Self {
         Self::with(front, "admin").await
     }
 
-    pub(crate) async fn with(front: &LndFront, name: &str) -> Self {
+    pub(crate) async fn with(front: &LndServer, name: &str) -> Self {
         let macaroon = hex(&read(&front.access().macaroons[name]));
         Self::presenting(front, Some(macaroon)).await
     }
 
-    pub(crate) async fn presenting(front: &LndFront, macaroon: Option<String>) -> Self {
+    pub(crate) async fn presenting(front: &LndServer, macaroon: Option<String>) -> Self {
         let stream = TokioIo::new(dial(front.access(), b"http/1.1").await);
         let (sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);

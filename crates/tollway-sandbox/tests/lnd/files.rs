@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tollway_sandbox::lnd::files::directory::{FindError, SandboxFile};
-use tollway_sandbox::lnd::server::{LndFront, StartError};
+use tollway_sandbox::lnd::files::manifest::{FindError, Manifest};
+use tollway_sandbox::lnd::server::{LndServer, LndServerError};
 
 use crate::client::Client;
 use crate::{Network, read};
@@ -94,10 +94,10 @@ async fn wallets_do_not_share_certificates_or_macaroons() {
 async fn sandbox_json_finds_the_running_sandbox_and_only_that() {
     let network = Network::start().await;
     let dir = network.dir.path().to_owned();
-    let file = SandboxFile::new([&network.seller, &network.buyer]);
+    let file = Manifest::new([&network.seller, &network.buyer]);
 
     file.write(&dir).unwrap();
-    let found = SandboxFile::find(&dir).await.unwrap();
+    let found = Manifest::find(&dir).await.unwrap();
 
     assert_eq!(found.wallets["seller"], *network.seller.access());
     assert_eq!(found.wallets["buyer"], *network.buyer.access());
@@ -109,7 +109,7 @@ async fn sandbox_json_finds_the_running_sandbox_and_only_that() {
     assert!(rest.starts_with("https://127.0.0.1:"), "{rest}");
 
     let _kept = network.stop().await;
-    let missed = SandboxFile::find(&dir).await.unwrap_err();
+    let missed = Manifest::find(&dir).await.unwrap_err();
     assert!(matches!(missed, FindError::Silent { .. }), "{missed}");
 }
 
@@ -118,11 +118,11 @@ async fn a_port_that_is_taken_is_named() {
     let network = Network::start().await;
     let taken = network.seller.access().address.port();
 
-    let refused = LndFront::start(network.sandbox.buyer(), network.dir.path(), taken)
+    let refused = LndServer::start(network.sandbox.buyer(), network.dir.path(), taken)
         .await
         .unwrap_err();
 
-    assert!(matches!(refused, StartError::Bind { .. }));
+    assert!(matches!(refused, LndServerError::Bind { .. }));
     assert!(
         refused.to_string().contains(&taken.to_string()),
         "{refused}"

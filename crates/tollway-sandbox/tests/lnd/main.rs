@@ -20,7 +20,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use tollway_lightning::lnd::proto::lnrpc;
-use tollway_sandbox::lnd::server::LndFront;
+use tollway_sandbox::lnd::server::LndServer;
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
 use client::Client;
@@ -28,8 +28,8 @@ use client::Client;
 /// A sandbox with an API in front of each wallet, and their data.
 struct Network {
     sandbox: Sandbox,
-    seller: LndFront,
-    buyer: LndFront,
+    seller: LndServer,
+    buyer: LndServer,
     dir: TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Network {
     async fn start_in(dir: TempDir) -> Self {
         let config = SandboxConfig::new(dir.path().to_owned());
         let sandbox = Sandbox::start(config).await.unwrap();
-        let front = |wallet| LndFront::start(wallet, dir.path(), 0);
+        let front = |wallet| LndServer::start(wallet, dir.path(), 0);
         Self {
             seller: front(sandbox.seller()).await.unwrap(),
             buyer: front(sandbox.buyer()).await.unwrap(),

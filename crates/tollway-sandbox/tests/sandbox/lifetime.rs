@@ -2,7 +2,7 @@
 
 use bitcoin::Amount;
 use tollway_sandbox::wallet::{FailureReason, Initiator, PayError};
-use tollway_sandbox::{Beginning, Sandbox, SandboxConfig, StartError};
+use tollway_sandbox::{History, Sandbox, SandboxConfig, StartError};
 
 use crate::{btc, failure, invoice, network, network_in, pay, payment, preimage, sat};
 
@@ -41,7 +41,7 @@ async fn a_network_starts_with_money_on_both_sides() {
 async fn identities_survive_a_restart_and_history_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let first = network_in(dir.path()).await;
-    assert_eq!(first.beginning(), Beginning::Fresh);
+    assert_eq!(first.history(), History::New);
     let before = first.wallets().map(|wallet| wallet.info().pubkey);
     let secrets = first.wallets().map(|wallet| wallet.derive_secret("keys"));
     pay(first.buyer(), &invoice(first.seller(), Some(sat(1)))).await;
@@ -50,7 +50,7 @@ async fn identities_survive_a_restart_and_history_does_not() {
 
     let second = network_in(dir.path()).await;
 
-    assert_eq!(second.beginning(), Beginning::Anew);
+    assert_eq!(second.history(), History::Reset);
     let after = second.wallets().map(|wallet| wallet.info().pubkey);
     assert_eq!(after, before);
     assert_eq!(
@@ -129,7 +129,7 @@ async fn dropping_a_network_ends_what_waits_for_it_and_frees_its_directory() {
 
     assert_eq!(updates.next().await, None);
     let again = network_in(dir.path()).await;
-    assert_eq!(again.beginning(), Beginning::Anew);
+    assert_eq!(again.history(), History::Reset);
 }
 
 #[tokio::test]

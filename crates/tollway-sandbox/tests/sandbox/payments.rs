@@ -306,8 +306,8 @@ async fn payments_beyond_the_channels_slots_wait_for_their_turn() {
     let (sandbox, _dir) = network_with(ChannelPlan {
         count: 1,
         capacity: Amount::from_sat(1_000_000),
-        sellers_share: Amount::from_sat(100_000),
-        htlc_slots: 2,
+        push_amount: Amount::from_sat(100_000),
+        max_accepted_htlcs: 2,
     })
     .await;
 

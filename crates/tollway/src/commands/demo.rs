@@ -17,7 +17,7 @@ use tollway_client::journal::WalletName;
 use tollway_client::{Body, Client, Policy};
 use tollway_gateway::{Gateway, GatewayConfig, Price, Running, ServiceConfig};
 use tollway_lightning::Invoicer;
-use tollway_sandbox::lnd::files::directory::SandboxFile;
+use tollway_sandbox::lnd::files::manifest::Manifest;
 use tollway_server::ledger::MemoryLedger;
 use tollway_server::{Gate, GateSettings, Offer};
 
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &DemoArgs, places: &Places, output: Output) -> Res
 
 /// Starts a sandbox, unless one is running already.
 async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<Network>, Failure> {
-    if let Ok(running) = SandboxFile::find(dir).await {
+    if let Ok(running) = Manifest::find(dir).await {
         steps.done(
             "sandbox",
             &format!(

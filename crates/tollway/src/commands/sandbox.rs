@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tollway_sandbox::lnd::files::directory::SandboxFile;
-use tollway_sandbox::lnd::server::LndFront;
-use tollway_sandbox::{Beginning, Sandbox, SandboxConfig};
+use tollway_sandbox::lnd::files::manifest::Manifest;
+use tollway_sandbox::lnd::server::LndServer;
+use tollway_sandbox::{History, Sandbox, SandboxConfig};
 
 use crate::cli::SandboxArgs;
 use crate::exit::Failure;
@@ -46,7 +46,7 @@ pub(crate) struct Ports {
 #[derive(Debug)]
 pub(crate) struct Network {
     sandbox: Sandbox,
-    fronts: Vec<LndFront>,
+    fronts: Vec<LndServer>,
     dir: std::path::PathBuf,
 }
 
@@ -61,12 +61,12 @@ impl Network {
             (sandbox.buyer(), ports.buyer),
         ] {
             fronts.push(
-                LndFront::start(wallet, dir, port)
+                LndServer::start(wallet, dir, port)
                     .await
                     .map_err(Failure::general)?,
             );
         }
-        SandboxFile::new(&fronts)
+        Manifest::new(&fronts)
             .write(dir)
             .map_err(Failure::general)?;
         Ok(Self {
@@ -76,16 +76,16 @@ impl Network {
         })
     }
 
-    pub(crate) fn fronts(&self) -> &[LndFront] {
+    pub(crate) fn fronts(&self) -> &[LndServer] {
         &self.fronts
     }
 
-    pub(crate) fn beginning(&self) -> Beginning {
-        self.sandbox.beginning()
+    pub(crate) fn history(&self) -> History {
+        self.sandbox.history()
     }
 
     pub(crate) async fn stop(self) -> Result<(), Failure> {
-        SandboxFile::remove(&self.dir).map_err(Failure::general)?;
+        Manifest::remove(&self.dir).map_err(Failure::general)?;
         for front in self.fronts {
             front.stop().await;
         }
@@ -117,10 +117,10 @@ fn announce(network: &Network, dir: &Path, started: Instant, output: Output) {
             dir.join("sandbox.json").display()
         ),
     ));
-    if network.beginning() == Beginning::Anew {
+    if network.history() == History::Reset {
         lines.push((
-            "anew".to_owned(),
-            "the wallets are those of last time; chain, channels, invoices and payments start anew"
+            "history".to_owned(),
+            "reset: the wallets keep their keys; chain, channels, invoices and payments are new"
                 .to_owned(),
         ));
     }
@@ -138,7 +138,7 @@ fn announce(network: &Network, dir: &Path, started: Instant, output: Output) {
         "ready_ms": u64::try_from(ready_ms).unwrap_or(u64::MAX),
         "wallets": wallets,
         "file": dir.join("sandbox.json"),
-        "starts_anew": network.beginning() == Beginning::Anew,
+        "history_reset": network.history() == History::Reset,
     });
     output.report(&lines, &json);
 }

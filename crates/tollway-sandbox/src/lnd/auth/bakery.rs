@@ -52,24 +52,25 @@ impl Bakery {
         method: &str,
         needed: Operation,
         caller: Caller,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AuthError> {
         let macaroon = read(presented)?;
         let id = read_identifier(macaroon.identifier())?;
         self.check_signature(&macaroon, &id)?;
         for caveat in macaroon.unverified_caveats() {
-            caveats::check(caveat.id(), caller).map_err(|reason| Refusal::Condition { reason })?;
+            caveats::check(caveat.id(), caller)
+                .map_err(|reason| AuthError::Condition { reason })?;
         }
         if id.grants(needed.entity, needed.action) || id.grants("uri", method) {
             Ok(())
         } else {
-            Err(Refusal::Denied)
+            Err(AuthError::Denied)
         }
     }
 
-    fn check_signature(&self, macaroon: &Macaroon, id: &MacaroonId) -> Result<(), Refusal> {
+    fn check_signature(&self, macaroon: &Macaroon, id: &MacaroonId) -> Result<(), AuthError> {
         if id.storage_id != STORAGE_ID {
             let key = String::from_utf8_lossy(&id.storage_id).into_owned();
-            return Err(Refusal::UnknownKey { key });
+            return Err(AuthError::UnknownKey { key });
         }
         // Nobody discharges third-party caveats here, so one of them is one too many.
         if let Some(caveat) = macaroon
@@ -77,17 +78,17 @@ impl Bakery {
             .find(l402::RawCaveat::is_third_party)
         {
             let condition = hex::encode(caveat.id());
-            return Err(Refusal::ThirdParty { condition });
+            return Err(AuthError::ThirdParty { condition });
         }
         macaroon
             .verify(&self.root)
-            .map_err(|_forged| Refusal::Forged)
+            .map_err(|_forged| AuthError::Forged)
     }
 }
 
 /// Why a call is refused, in LND's words.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum AuthError {
     /// One of the macaroon's own conditions does not hold.
     #[error("{reason}")]
     Condition {
@@ -126,7 +127,7 @@ pub(crate) enum Refusal {
     },
 }
 
-fn read(presented: &[u8]) -> Result<Macaroon, Refusal> {
+fn read(presented: &[u8]) -> Result<Macaroon, AuthError> {
     let reason = match presented.first() {
         None => "empty macaroon data".to_owned(),
         Some(2) => match Macaroon::parse_v2(presented.to_vec()) {
@@ -139,19 +140,19 @@ fn read(presented: &[u8]) -> Result<Macaroon, Refusal> {
         },
         Some(_) => "cannot determine data format of binary-encoded macaroon".to_owned(),
     };
-    Err(Refusal::Unreadable { reason })
+    Err(AuthError::Unreadable { reason })
 }
 
-fn read_identifier(identifier: &[u8]) -> Result<MacaroonId, Refusal> {
+fn read_identifier(identifier: &[u8]) -> Result<MacaroonId, AuthError> {
     let Some((&ID_VERSION, encoded)) = identifier.split_first() else {
-        return Err(Refusal::Identifier);
+        return Err(AuthError::Identifier);
     };
-    let id = MacaroonId::decode(encoded).map_err(|error| Refusal::Unreadable {
+    let id = MacaroonId::decode(encoded).map_err(|error| AuthError::Unreadable {
         reason: format!("cannot retrieve macaroon: cannot unmarshal macaroon id: {error}"),
     })?;
     match id.ops.first() {
         Some(first) if !first.actions.is_empty() => Ok(id),
-        Some(_) | None => Err(Refusal::NoOperations),
+        Some(_) | None => Err(AuthError::NoOperations),
     }
 }
 
@@ -223,7 +224,7 @@ mod tests {
         bakery().bake(operations, [1; 16]).unwrap()
     }
 
-    fn presented(bytes: &[u8]) -> Result<(), Refusal> {
+    fn presented(bytes: &[u8]) -> Result<(), AuthError> {
         let caller = Caller {
             ip: "127.0.0.1".parse().unwrap(),
             now: OffsetDateTime::UNIX_EPOCH,
@@ -231,7 +232,7 @@ mod tests {
         bakery().authorize(bytes, LOOKUP, READ, caller)
     }
 
-    fn with_identifier(identifier: &[u8]) -> Result<(), Refusal> {
+    fn with_identifier(identifier: &[u8]) -> Result<(), AuthError> {
         let macaroon = Macaroon::mint(&RootKey::new([7; 32]), "lnd", identifier).unwrap();
         presented(macaroon.as_bytes())
     }
@@ -268,7 +269,10 @@ mod tests {
 
     #[test]
     fn what_a_macaroon_does_not_grant_is_denied() {
-        assert_eq!(presented(baked(&[WRITE]).as_bytes()), Err(Refusal::Denied));
+        assert_eq!(
+            presented(baked(&[WRITE]).as_bytes()),
+            Err(AuthError::Denied)
+        );
     }
 
     #[test]
@@ -277,7 +281,7 @@ mod tests {
         let mut bytes = narrowed.as_bytes().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
 
-        assert_eq!(presented(&bytes), Err(Refusal::Forged));
+        assert_eq!(presented(&bytes), Err(AuthError::Forged));
     }
 
     #[test]

@@ -8,17 +8,17 @@ use tonic::Status;
 use super::super::hex;
 use super::amount::whole_sat;
 use super::page::{self, Direction, Page};
-use super::{Answers, Node, feature, int64, new_invoice, payreq, refused};
+use super::{LndService, ResponseStream, feature, int64, new_invoice, payreq, refused};
 use crate::wallet::{
     InvoiceCursor, InvoiceDescription, InvoiceRecord, InvoiceStatus, InvoiceUpdate,
 };
 
-impl Node {
+impl LndService {
     pub(super) fn make_invoice(
         &self,
         request: &lnrpc::Invoice,
     ) -> Result<lnrpc::AddInvoiceResponse, Status> {
-        let new = new_invoice::read(request)?;
+        let new = new_invoice::parse_request(request)?;
         let record = self
             .wallet
             .add_invoice(new)
@@ -77,7 +77,7 @@ impl Node {
     pub(super) fn watch_invoices(
         &self,
         request: &lnrpc::InvoiceSubscription,
-    ) -> Answers<lnrpc::Invoice> {
+    ) -> ResponseStream<lnrpc::Invoice> {
         let now = self.wallet.invoice_cursor();
         let from = InvoiceCursor {
             add_index: asked_or(request.add_index, now.add_index),

@@ -4,11 +4,11 @@ use tollway_lightning::lnd::proto::lnrpc;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::super::generated::lnrpc::lightning_server::Lightning;
-use super::{Answers, Node, payreq, refused};
+use super::{LndService, ResponseStream, payreq, refused};
 
 #[async_trait]
-impl Lightning for Node {
-    type SubscribeInvoicesStream = Answers<lnrpc::Invoice>;
+impl Lightning for LndService {
+    type SubscribeInvoicesStream = ResponseStream<lnrpc::Invoice>;
 
     async fn get_info(
         &self,

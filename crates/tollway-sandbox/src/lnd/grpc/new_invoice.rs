@@ -12,7 +12,7 @@ use super::refused;
 use crate::wallet::{AddInvoiceError, InvoiceDescription, NewInvoice};
 
 /// Reads what an invoice shall say, refusing what LND refuses and what is not offered here.
-pub(super) fn read(request: &lnrpc::Invoice) -> Result<NewInvoice, Status> {
+pub(super) fn parse_request(request: &lnrpc::Invoice) -> Result<NewInvoice, Status> {
     let amount = amount::either(request.value, request.value_msat).map_err(refused)?;
     let preimage = read_preimage(&request.r_preimage)?;
     let description = read_description(request)?;
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn refusal(request: &lnrpc::Invoice) -> (tonic::Code, String) {
-        let status = read(request).unwrap_err();
+        let status = parse_request(request).unwrap_err();
         (status.code(), status.message().to_owned())
     }
 
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn no_amount_and_no_expiry_stay_open() {
-        let new = read(&with(|new| new.expiry = -1)).unwrap();
+        let new = parse_request(&with(|new| new.expiry = -1)).unwrap();
 
         assert_eq!(new.amount, None);
         assert_eq!(new.expiry_secs, None);
@@ -227,7 +227,7 @@ mod tests {
             ..lnrpc::Invoice::default()
         };
 
-        let new = read(&request).unwrap();
+        let new = parse_request(&request).unwrap();
 
         let (hash, memo) = ([7; 32], "m".repeat(1_024));
         assert_eq!(new.description, InvoiceDescription::Hash { hash, memo });

@@ -14,7 +14,7 @@ use super::{amount, payreq, refused};
 use crate::wallet::{NewPayment, PayError, SelfPayment};
 
 /// Reads a payment as LND's newer call takes it.
-pub(super) fn read(request: &routerrpc::SendPaymentRequest) -> Result<NewPayment, Status> {
+pub(super) fn parse_request(request: &routerrpc::SendPaymentRequest) -> Result<NewPayment, Status> {
     check_restrictions(request)?;
     let fee_max = amount::either(request.fee_limit_sat, request.fee_limit_msat).map_err(refused)?;
     let amount = amount::either(request.amt, request.amt_msat).map_err(refused)?;
@@ -35,19 +35,21 @@ pub(super) fn read(request: &routerrpc::SendPaymentRequest) -> Result<NewPayment
 }
 
 /// Reads a payment as LND's older call takes it: an amount beside a named one is ignored.
-pub(super) fn read_sync(request: &lnrpc::SendRequest) -> Result<(NewPayment, PaymentHash), Status> {
+pub(super) fn parse_sync_request(
+    request: &lnrpc::SendRequest,
+) -> Result<(NewPayment, PaymentHash), Status> {
     if request.payment_request.is_empty() {
         return Err(refused("invalid key length"));
     }
     if request.outgoing_chan_id != 0 {
-        return Err(unkept("outgoing_chan_id"));
+        return Err(unsupported_field("outgoing_chan_id"));
     }
     if !request.last_hop_pubkey.is_empty() {
-        return Err(unkept("last_hop_pubkey"));
+        return Err(unsupported_field("last_hop_pubkey"));
     }
     check_cltv_limit(i64::from(request.cltv_limit))?;
     if !request.dest_custom_records.is_empty() {
-        return Err(unsent("dest_custom_records"));
+        return Err(unsupported_field("dest_custom_records"));
     }
     let invoice = payreq::read(&request.payment_request).map_err(refused)?;
     let given = match named_amount(&invoice) {
@@ -86,22 +88,22 @@ fn check_restrictions(request: &routerrpc::SendPaymentRequest) -> Result<(), Sta
         ));
     }
     if request.outgoing_chan_id != 0 || !request.outgoing_chan_ids.is_empty() {
-        return Err(unkept("outgoing_chan_ids"));
+        return Err(unsupported_field("outgoing_chan_ids"));
     }
     match request.last_hop_pubkey.len() {
         0 => {}
-        PUBKEY_LEN => return Err(unkept("last_hop_pubkey")),
+        PUBKEY_LEN => return Err(unsupported_field("last_hop_pubkey")),
         len => return Err(wrong_vertex(len)),
     }
     check_cltv_limit(i64::from(request.cltv_limit))?;
     if request.max_shard_size_msat != 0 {
-        return Err(unkept("max_shard_size_msat"));
+        return Err(unsupported_field("max_shard_size_msat"));
     }
     if !request.dest_custom_records.is_empty() {
-        return Err(unsent("dest_custom_records"));
+        return Err(unsupported_field("dest_custom_records"));
     }
     if !request.first_hop_custom_records.is_empty() {
-        return Err(unsent("first_hop_custom_records"));
+        return Err(unsupported_field("first_hop_custom_records"));
     }
     Ok(())
 }
@@ -109,7 +111,7 @@ fn check_restrictions(request: &routerrpc::SendPaymentRequest) -> Result<(), Sta
 fn check_cltv_limit(limit: i64) -> Result<(), Status> {
     match u32::try_from(limit) {
         Ok(0 | CLTV_ALWAYS_KEPT..=CLTV_LIMIT_MAX) => Ok(()),
-        Ok(1..CLTV_ALWAYS_KEPT) => Err(unkept("cltv_limit")),
+        Ok(1..CLTV_ALWAYS_KEPT) => Err(unsupported_field("cltv_limit")),
         Ok(_) | Err(_) => Err(refused(format!(
             "total time lock of {limit} exceeds max allowed {CLTV_LIMIT_MAX}"
         ))),
@@ -144,15 +146,10 @@ fn wrong_vertex(len: usize) -> Status {
     refused(format!("invalid vertex length of {len}, want {PUBKEY_LEN}"))
 }
 
-fn unkept(field: &str) -> Status {
+/// Refuses a field that the sandbox cannot honour.
+fn unsupported_field(field: &str) -> Status {
     Status::unimplemented(format!(
-        "the sandbox chooses its route itself: leave {field} out"
-    ))
-}
-
-fn unsent(field: &str) -> Status {
-    Status::unimplemented(format!(
-        "the sandbox sends no custom records: leave {field} out"
+        "the sandbox does not support {field}: leave it out"
     ))
 }
 
@@ -184,7 +181,7 @@ mod tests {
     use tonic::Code;
 
     fn refusal(request: &routerrpc::SendPaymentRequest) -> (Code, String) {
-        let status = read(request).unwrap_err();
+        let status = parse_request(request).unwrap_err();
         (status.code(), status.message().to_owned())
     }
 
@@ -263,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_payment_without_an_invoice_is_refused_by_the_older_call_too() {
-        let refused = read_sync(&lnrpc::SendRequest::default()).unwrap_err();
+        let refused = parse_sync_request(&lnrpc::SendRequest::default()).unwrap_err();
         assert_eq!(refused.message(), "invalid key length");
     }
 
@@ -304,7 +301,7 @@ mod tests {
                 Code::Unimplemented,
             ),
         ] {
-            assert_eq!(read_sync(&request).unwrap_err().code(), code);
+            assert_eq!(parse_sync_request(&request).unwrap_err().code(), code);
         }
     }
 

@@ -10,16 +10,16 @@ use tollway_lightning::lnd::proto::{lnrpc, routerrpc};
 use tonic::Status;
 
 use super::page::{self, Direction, Page};
-use super::{Answers, Node, new_payment, payreq, refused, route};
+use super::{LndService, ResponseStream, new_payment, payreq, refused, route};
 use crate::wallet::{PayError, PaymentRecord, PaymentStatus, PaymentWatch};
 
-impl Node {
+impl LndService {
     /// Pays and answers with every step, the last of them final.
     pub(super) fn pay(
         &self,
         request: &routerrpc::SendPaymentRequest,
-    ) -> Result<Answers<lnrpc::Payment>, Status> {
-        let new = new_payment::read(request)?;
+    ) -> Result<ResponseStream<lnrpc::Payment>, Status> {
+        let new = new_payment::parse_request(request)?;
         let watch = self.wallet.pay(&new).map_err(not_begun)?;
         Ok(self.follow(watch, Updates::asked(request.no_inflight_updates)))
     }
@@ -27,7 +27,7 @@ impl Node {
     pub(super) fn watch_payment(
         &self,
         request: &routerrpc::TrackPaymentRequest,
-    ) -> Result<Answers<lnrpc::Payment>, Status> {
+    ) -> Result<ResponseStream<lnrpc::Payment>, Status> {
         let hash = <[u8; 32]>::try_from(request.payment_hash.as_slice()).map_err(|_wrong| {
             let len = request.payment_hash.len();
             refused(format!("invalid hash length of {len}, want 32"))
@@ -44,7 +44,7 @@ impl Node {
         &self,
         request: &lnrpc::SendRequest,
     ) -> Result<lnrpc::SendResponse, Status> {
-        let (new, hash) = new_payment::read_sync(request)?;
+        let (new, hash) = new_payment::parse_sync_request(request)?;
         let watch = match self.wallet.pay(&new) {
             Ok(watch) => watch,
             Err(error @ (PayError::AlreadyPaid { .. } | PayError::InFlight { .. })) => {
@@ -103,7 +103,7 @@ impl Node {
         })
     }
 
-    fn follow(&self, watch: PaymentWatch, updates: Updates) -> Answers<lnrpc::Payment> {
+    fn follow(&self, watch: PaymentWatch, updates: Updates) -> ResponseStream<lnrpc::Payment> {
         let begun = Some((Some(watch.current()), watch));
         let steps = stream::unfold(begun, |going_on| async move {
             let (first, mut watch) = going_on?;

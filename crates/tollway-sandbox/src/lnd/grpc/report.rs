@@ -7,10 +7,10 @@ use tollway_lightning::lnd::proto::{lnrpc, verrpc};
 use tonic::Status;
 
 use super::amount::whole_sat;
-use super::{Node, int64, refused};
+use super::{LndService, int64, refused};
 use crate::wallet::{Channel, Initiator};
 
-impl Node {
+impl LndService {
     pub(super) fn describe(&self) -> lnrpc::GetInfoResponse {
         let info = self.wallet.info();
         lnrpc::GetInfoResponse {

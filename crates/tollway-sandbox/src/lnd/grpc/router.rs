@@ -7,13 +7,13 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::super::generated::routerrpc::router_server::Router;
 use super::amount;
-use super::{Answers, Node, int64, payreq, refused};
+use super::{LndService, ResponseStream, int64, payreq, refused};
 use crate::wallet::{EstimateError, FeeEstimate};
 
 #[async_trait]
-impl Router for Node {
-    type SendPaymentV2Stream = Answers<lnrpc::Payment>;
-    type TrackPaymentV2Stream = Answers<lnrpc::Payment>;
+impl Router for LndService {
+    type SendPaymentV2Stream = ResponseStream<lnrpc::Payment>;
+    type TrackPaymentV2Stream = ResponseStream<lnrpc::Payment>;
 
     async fn send_payment_v2(
         &self,
@@ -45,7 +45,7 @@ impl Router for Node {
     }
 }
 
-impl Node {
+impl LndService {
     fn estimate_to_node(
         &self,
         request: &routerrpc::RouteFeeRequest,

@@ -9,11 +9,11 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::super::generated::lnrpc::state_server::State;
 use super::super::generated::verrpc::versioner_server::Versioner;
-use super::{Answers, Node, report};
+use super::{LndService, ResponseStream, report};
 
 #[async_trait]
-impl State for Node {
-    type SubscribeStateStream = Answers<lnrpc::SubscribeStateResponse>;
+impl State for LndService {
+    type SubscribeStateStream = ResponseStream<lnrpc::SubscribeStateResponse>;
 
     async fn get_state(
         &self,
@@ -36,7 +36,7 @@ impl State for Node {
 }
 
 #[async_trait]
-impl Versioner for Node {
+impl Versioner for LndService {
     async fn get_version(
         &self,
         _request: Request<verrpc::VersionRequest>,

@@ -19,19 +19,19 @@ use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
-use super::super::grpc::calls::Calls;
+use super::super::grpc::services::GrpcServices;
 use super::request::Message;
 
-/// [`Calls`] as one caller reaches them.
+/// [`GrpcServices`] as one caller reaches them.
 #[derive(Clone)]
 pub(super) struct Local {
-    calls: Calls,
+    calls: GrpcServices,
     ip: IpAddr,
 }
 
 impl Local {
     /// A caller at `ip`.
-    pub(super) const fn new(calls: Calls, ip: IpAddr) -> Self {
+    pub(super) const fn new(calls: GrpcServices, ip: IpAddr) -> Self {
         Self { calls, ip }
     }
 

@@ -19,7 +19,7 @@ use prost_reflect::{
 };
 use tonic::Status;
 
-use super::super::grpc::calls::MESSAGE_MAX;
+use super::super::grpc::services::MESSAGE_MAX;
 use super::routes::{Bindings, Route, Verb, percent_decoded};
 use super::unreadable;
 

@@ -27,14 +27,14 @@ use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tracing::debug;
 
-use super::super::grpc::calls::Calls;
+use super::super::grpc::services::GrpcServices;
 use super::super::rest::Rest;
 
 /// What a port answers with.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     /// gRPC.
-    pub(crate) calls: Calls,
+    pub(crate) calls: GrpcServices,
     /// REST.
     pub(crate) rest: Arc<Rest>,
 }
@@ -97,7 +97,7 @@ async fn connection(
     api: Api,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Answers are small and waited for.
+    // Responses are small and waited for.
     let _slower_without = stream.set_nodelay(true);
     let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,

@@ -14,27 +14,27 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use super::pay::{self, Order};
 use super::payment::FailureReason;
 use super::{Inner, Wallet};
-use crate::node::{FailedBecause, MoneyEvent, RouteError, SendError};
+use crate::node::{FailureCause, PaymentEvent, RouteError, SendError};
 use crate::sync::lock;
 
 impl Wallet {
     /// Works until `stop` says so.
-    pub(crate) async fn work(self, mut stop: watch::Receiver<bool>) {
-        let desk = Desk(self);
-        let wallet = &desk.0.inner;
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let task = WalletTask(self);
+        let wallet = &task.0.inner;
         let mut tick = time::interval(NODE_TICK);
         // After a suspended machine wakes up, one tick is enough; a burst of them would
         // make peers seem silent.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !*stop.borrow_and_update() {
             tokio::select! {
-                () = wallet.node.attention() => {}
+                () = wallet.node.event_ready() => {}
                 () = wallet.ordered.notified() => {}
-                () = wallet.patience() => {}
+                () = wallet.retry_timer() => {}
                 _ = tick.tick() => wallet.node.tick(),
                 stopped = stop.changed() => if stopped.is_err() { break },
             }
-            wallet.node.turn(&|event| wallet.handle(event));
+            wallet.node.process_events(&|event| wallet.handle(event));
             wallet.send_waiting();
         }
     }
@@ -47,9 +47,9 @@ impl Wallet {
 }
 
 /// A wallet somebody works for. However the work ends, nobody waits for it in vain.
-struct Desk(Wallet);
+struct WalletTask(Wallet);
 
-impl Drop for Desk {
+impl Drop for WalletTask {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -64,16 +64,16 @@ enum Tried {
 }
 
 impl Inner {
-    fn handle(&self, event: MoneyEvent) {
+    fn handle(&self, event: PaymentEvent) {
         match event {
-            MoneyEvent::Claimable { hash, amount } => self.arrived(&hash, amount),
-            MoneyEvent::Failed { hash, because } => self.failed(&hash, because),
-            MoneyEvent::Received { hash, amount } => {
+            PaymentEvent::Claimable { hash, amount } => self.arrived(&hash, amount),
+            PaymentEvent::Failed { hash, because } => self.failed(&hash, because),
+            PaymentEvent::Received { hash, amount } => {
                 let now = self.clock.now();
                 self.invoices.change(|book| book.settle(&hash, amount, now));
                 tracing::info!(wallet = %self.name, %hash, %amount, "invoice settled");
             }
-            MoneyEvent::Sent {
+            PaymentEvent::Sent {
                 hash,
                 preimage,
                 fee,
@@ -99,18 +99,18 @@ impl Inner {
     }
 
     /// A payment of ours failed, and nothing of it is under way: it ends or is tried again.
-    fn failed(&self, hash: &PaymentHash, because: FailedBecause) {
+    fn failed(&self, hash: &PaymentHash, because: FailureCause) {
         let order = lock(&self.outbox).sent.remove(hash);
         let reason = match (because, order) {
-            (FailedBecause::OnTheWay, Some(order)) if order.tries < TRIES_MAX => {
+            (FailureCause::OnTheWay, Some(order)) if order.tries < TRIES_MAX => {
                 lock(&self.payments).attempts_failed(hash, self.now_nanos());
                 lock(&self.outbox).waiting.push_front(order);
                 return;
             }
-            (FailedBecause::OnTheWay, _) => FailureReason::NoRoute,
-            (FailedBecause::Expired, _) => FailureReason::Timeout,
-            (FailedBecause::Node, _) => FailureReason::Error,
-            (FailedBecause::Payee, _) => FailureReason::IncorrectPaymentDetails,
+            (FailureCause::OnTheWay, _) => FailureReason::NoRoute,
+            (FailureCause::Expired, _) => FailureReason::Timeout,
+            (FailureCause::Node, _) => FailureReason::Error,
+            (FailureCause::Payee, _) => FailureReason::IncorrectPaymentDetails,
         };
         self.give_up(hash, reason);
     }
@@ -189,7 +189,7 @@ impl Inner {
     }
 
     /// Resolves when waiting orders should be looked at again although nothing happened.
-    async fn patience(&self) {
+    async fn retry_timer(&self) {
         if lock(&self.outbox).waiting.is_empty() {
             std::future::pending::<()>().await;
         }

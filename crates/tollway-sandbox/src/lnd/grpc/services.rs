@@ -1,6 +1,6 @@
 //! Which call is this, may its caller make it, and who answers?
 //!
-//! The one way into [`Node`]: gRPC and REST both come through here, so neither can forget to
+//! The one way into [`LndService`]: gRPC and REST both come through here, so neither can forget to
 //! ask for a macaroon.
 
 use std::convert::Infallible;
@@ -22,23 +22,23 @@ use super::super::generated::lnrpc::state_server::StateServer;
 use super::super::generated::routerrpc::router_server::RouterServer;
 use super::super::generated::verrpc::versioner_server::VersionerServer;
 use super::super::hex;
-use super::Node;
+use super::LndService;
 use crate::wallet::Clock;
 
 /// Every call of one wallet's API, guarded.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
+pub(crate) struct GrpcServices {
     bakery: Arc<Bakery>,
     clock: Clock,
-    lightning: LightningServer<Node>,
-    router: RouterServer<Node>,
-    state: StateServer<Node>,
-    versioner: VersionerServer<Node>,
+    lightning: LightningServer<LndService>,
+    router: RouterServer<LndService>,
+    state: StateServer<LndService>,
+    versioner: VersionerServer<LndService>,
 }
 
-impl Calls {
+impl GrpcServices {
     /// Lets callers with macaroons of `bakery` at `node`.
-    pub(crate) fn new(node: Node, bakery: Bakery, clock: Clock) -> Self {
+    pub(crate) fn new(node: LndService, bakery: Bakery, clock: Clock) -> Self {
         let node = Arc::new(node);
         Self {
             bakery: Arc::new(bakery),
@@ -52,14 +52,14 @@ impl Calls {
         }
     }
 
-    /// Answers one gRPC request from `ip`.
+    /// Handles one gRPC request from `ip`.
     pub(crate) async fn answer<B>(mut self, request: Request<B>, ip: IpAddr) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
         let call = request.uri().path();
-        if let Err(refused) = self.admit(call, request.headers(), ip) {
+        if let Err(refused) = self.authorize(call, request.headers(), ip) {
             return refused.into_http();
         }
         let Ok(answer) = match service(call) {
@@ -72,7 +72,7 @@ impl Calls {
         answer
     }
 
-    fn admit(&self, call: &str, headers: &HeaderMap, ip: IpAddr) -> Result<(), Status> {
+    fn authorize(&self, call: &str, headers: &HeaderMap, ip: IpAddr) -> Result<(), Status> {
         let needed = match permissions::access(call) {
             None => return Err(unserved(call)),
             Some(Access::Open) => return Ok(()),

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::super::server::{LndAccess, LndConnectUri, LndFront};
+use super::super::server::{LndAccess, LndConnectUri, LndServer};
 use crate::disk::{self, DiskError};
 
 /// The wallets of a running sandbox, by name.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SandboxFile {
+pub struct Manifest {
     /// The process that serves them.
     pub pid: u32,
     /// How to reach each wallet.
@@ -51,14 +51,14 @@ pub enum FindError {
     },
 }
 
-impl SandboxFile {
+impl Manifest {
     /// Describes wallets served by this process.
     #[must_use]
-    pub fn new<'a>(fronts: impl IntoIterator<Item = &'a LndFront>) -> Self {
-        let described = |front: &LndFront| (front.name().to_owned(), front.access().clone());
+    pub fn new<'a>(servers: impl IntoIterator<Item = &'a LndServer>) -> Self {
+        let described = |server: &LndServer| (server.name().to_owned(), server.access().clone());
         Self {
             pid: std::process::id(),
-            wallets: fronts.into_iter().map(described).collect(),
+            wallets: servers.into_iter().map(described).collect(),
         }
     }
 
@@ -92,7 +92,7 @@ impl SandboxFile {
         let Some(content) = disk::read(&path)? else {
             return Ok(None);
         };
-        let written: Written = serde_json::from_slice(&content)
+        let written: ManifestJson = serde_json::from_slice(&content)
             // Only where: what is wrong might quote a URI.
             .map_err(|error| {
                 DiskError::damaged(&path, format!("unreadable at line {}", error.line()))
@@ -107,7 +107,7 @@ impl SandboxFile {
     /// [`DiskError`] when it cannot be written; an earlier file is then unchanged.
     pub fn write(&self, dir: &Path) -> Result<(), DiskError> {
         let path = path(dir);
-        let content = serde_json::to_vec_pretty(&Written::from(self))
+        let content = serde_json::to_vec_pretty(&ManifestJson::from(self))
             .map_err(|error| DiskError::damaged(&path, error))?;
         disk::make_folder(dir)?;
         disk::replace(&path, &content)
@@ -140,10 +140,10 @@ async fn answers(address: SocketAddr) -> bool {
 
 /// The file as it is written.
 #[derive(Deserialize, Serialize)]
-struct Written {
+struct ManifestJson {
     network: Network,
     pid: u32,
-    wallets: BTreeMap<String, WrittenWallet>,
+    wallets: BTreeMap<String, WalletJson>,
 }
 
 /// The only network there is; anything else in the file is not ours.
@@ -154,7 +154,7 @@ enum Network {
 }
 
 #[derive(Deserialize, Serialize)]
-struct WrittenWallet {
+struct WalletJson {
     pubkey: String,
     grpc: SocketAddr,
     rest: String,
@@ -163,9 +163,9 @@ struct WrittenWallet {
     lndconnect: String,
 }
 
-impl From<&SandboxFile> for Written {
-    fn from(file: &SandboxFile) -> Self {
-        let wallet = |access: &LndAccess| WrittenWallet {
+impl From<&Manifest> for ManifestJson {
+    fn from(file: &Manifest) -> Self {
+        let wallet = |access: &LndAccess| WalletJson {
             pubkey: access.pubkey.clone(),
             grpc: access.address,
             rest: format!("https://{}", access.address),
@@ -184,9 +184,9 @@ impl From<&SandboxFile> for Written {
     }
 }
 
-impl From<Written> for SandboxFile {
-    fn from(written: Written) -> Self {
-        let access = |wallet: WrittenWallet| LndAccess {
+impl From<ManifestJson> for Manifest {
+    fn from(written: ManifestJson) -> Self {
+        let access = |wallet: WalletJson| LndAccess {
             address: wallet.grpc,
             tls_cert: wallet.tls_cert,
             macaroons: wallet.macaroons,
@@ -209,7 +209,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 mod tests {
     use super::*;
 
-    fn file(address: SocketAddr) -> SandboxFile {
+    fn file(address: SocketAddr) -> Manifest {
         let access = LndAccess {
             address,
             tls_cert: "/data/seller/tls.cert".into(),
@@ -217,7 +217,7 @@ mod tests {
             uri: LndConnectUri::new(format!("lndconnect://{address}?cert=AA&macaroon=c2VjcmV0")),
             pubkey: "02".repeat(33),
         };
-        SandboxFile {
+        Manifest {
             pid: 7,
             wallets: BTreeMap::from([("seller".to_owned(), access)]),
         }
@@ -238,7 +238,7 @@ mod tests {
 
         file(address).write(dir.path()).unwrap();
 
-        assert_eq!(SandboxFile::find(dir.path()).await.unwrap(), file(address));
+        assert_eq!(Manifest::find(dir.path()).await.unwrap(), file(address));
     }
 
     #[tokio::test]
@@ -248,7 +248,7 @@ mod tests {
         file(address).write(dir.path()).unwrap();
         drop(listener);
 
-        let missed = SandboxFile::find(dir.path()).await.unwrap_err();
+        let missed = Manifest::find(dir.path()).await.unwrap_err();
 
         assert!(
             matches!(missed, FindError::Silent { pid: 7, .. }),
@@ -262,10 +262,10 @@ mod tests {
         let (_listener, address) = port().await;
         file(address).write(dir.path()).unwrap();
 
-        SandboxFile::remove(dir.path()).unwrap();
-        SandboxFile::remove(dir.path()).unwrap();
+        Manifest::remove(dir.path()).unwrap();
+        Manifest::remove(dir.path()).unwrap();
 
-        let missed = SandboxFile::find(dir.path()).await.unwrap_err();
+        let missed = Manifest::find(dir.path()).await.unwrap_err();
         assert!(missed.to_string().contains("tollway sandbox"), "{missed}");
     }
 
@@ -279,7 +279,7 @@ mod tests {
             r#"{"network":"regtest","pid":1,"wallets":{"a":{"lndconnect":"secret"}}}"#,
         ] {
             std::fs::write(path(dir.path()), content).unwrap();
-            let refused = SandboxFile::read(dir.path()).unwrap_err().to_string();
+            let refused = Manifest::read(dir.path()).unwrap_err().to_string();
             assert!(refused.contains("sandbox.json"), "{refused}");
             assert!(!refused.contains("secret"), "{refused}");
         }
