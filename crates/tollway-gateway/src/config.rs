@@ -1,4 +1,4 @@
-//! What does the gateway need to know before it starts?
+//! Configuration of a gateway.
 //!
 //! Values only: nothing here opens a file or a socket. A [`GatewayConfig`] is checked as
 //! a whole by [`Gateway::start`](crate::Gateway::start), before the first port is bound.
@@ -13,7 +13,7 @@ use tollway_server::{Gate, Offer};
 
 use crate::upstream::target::Upstream;
 
-/// Everything a gateway is started with.
+/// Configuration of a gateway.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
     /// Where to serve without TLS: HTTP/1.1, and HTTP/2 with prior knowledge.
@@ -79,10 +79,10 @@ pub struct Limits {
     /// How long a connection to an upstream may take to open, TLS included. Default 5 s.
     pub connect_timeout: Duration,
     /// How long an upstream may take to begin its response once the request stopped
-    /// moving. Default 60 s. Calls of gRPC carry their own deadline and are exempt.
+    /// moving. Default 60 s. gRPC calls carry their own deadline and are exempt.
     pub response_timeout: Duration,
-    /// How long a client may take to complete a request head, be it the first of a
-    /// connection or the next. Whole seconds. Default 60 s.
+    /// How long a client may take to complete a request head, first or later, in whole
+    /// seconds. Default 60 s.
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish once the gateway stops. Default 30 s.
     pub drain_timeout: Duration,
@@ -96,10 +96,10 @@ pub struct Limits {
     pub upstream_idle_max: usize,
     /// How long an idle upstream connection is kept. Default 30 s.
     pub upstream_idle_timeout: Duration,
-    /// How long after its last use a kept connection counts as good as new. Default 1 s.
+    /// How long after its last use an idle connection is considered fresh. Default 1 s.
     ///
     /// A request without a body that fails on an older one, and may be repeated without
-    /// harm, is sent once more: the upstream has most likely tired of waiting.
+    /// harm, is sent once more: the upstream has most likely closed it while idle.
     pub upstream_fresh_for: Duration,
     /// HTTP/2 connections to one upstream by one worker. Default 4.
     pub upstream_h2_max: NonZeroUsize,

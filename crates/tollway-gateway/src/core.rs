@@ -44,7 +44,7 @@ impl Core {
         })
     }
 
-    /// The service a request is for, with this worker's connections to its upstream.
+    /// Returns the service a request is for, with this worker's connections to its upstream.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<Rc<LocalService>> {
         let routes = self.local_routes();
         routes
@@ -59,7 +59,7 @@ impl Core {
         self.tunnels_closing.subscribe()
     }
 
-    /// This worker's view of the current routes, renewed when they have been replaced.
+    /// Returns this worker's view of the current routes, new when they have been replaced.
     fn local_routes(&self) -> Rc<LocalRoutes> {
         let current = self.routes.load();
         let mut local = self.local.borrow_mut();
@@ -89,7 +89,7 @@ struct LocalRoutes {
     services: Vec<Rc<LocalService>>,
 }
 
-/// A service, with what one worker has of its own for it.
+/// A service, with this worker's counters and connections for it.
 #[derive(Debug)]
 pub(crate) struct LocalService {
     pub(crate) service: Arc<Service>,
@@ -98,7 +98,7 @@ pub(crate) struct LocalService {
 }
 
 impl LocalRoutes {
-    /// The view of a snapshot. Requests in flight keep the view they began with.
+    /// Creates the view of a snapshot.
     fn of(snapshot: &Arc<Routes>, worker: usize, limits: &Limits) -> Self {
         let services = snapshot.services.iter().map(|service| {
             Rc::new(LocalService {

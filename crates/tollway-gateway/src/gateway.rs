@@ -1,8 +1,8 @@
-//! How is a gateway started and stopped?
+//! Start and stop of a gateway.
 //!
-//! Everything that can be wrong is found before the first connection is accepted: files
-//! are read, ports bound and threads started, in that order. Stopping lets requests in
-//! flight finish; what is still open after the limits is cut off and counted.
+//! Every error of the configuration is found before the first connection is accepted:
+//! files are read, ports bound and threads started, in that order. Stopping lets requests
+//! in flight finish; connections still open after the limits are cut off and counted.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ use crate::conn::tls::{self, TlsError};
 use crate::request::route::{Routes, Service};
 use crate::worker::{self, Plan, Signal};
 
-/// The reverse proxy. Started by [`Gateway::start`], which returns it [`Running`].
+/// The reverse proxy. [`Gateway::start`] returns it [`Running`].
 #[derive(Debug)]
 pub struct Gateway;
 
@@ -35,13 +35,13 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// No port is configured, so nobody could ask for anything.
+    /// No port is configured.
     #[error("no address to listen on: name one for `http` or `https`")]
     NothingToListenOn,
-    /// A service cannot be matched against any request.
+    /// A path that matches no request.
     #[error("service `{service}` has the path `{path}`: write it from the root, as `/api`")]
     RelativePath {
         /// The service.
@@ -57,7 +57,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
-/// Where a running gateway can be reached.
+/// Addresses of a running gateway.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Addresses {
     /// Without TLS.
@@ -68,12 +68,12 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
-/// How a stop went.
+/// The result of a stop.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stopped {
     /// Connections that had requests or tunnels on them when the limit was reached.
     pub connections_cut_off: usize,
-    /// Workers that had died before. A number worth a bug report when it is not zero.
+    /// Workers that had panicked. Non-zero indicates a bug.
     pub workers_lost: usize,
 }
 
@@ -109,12 +109,12 @@ impl Gateway {
         let routes = Arc::new(ArcSwap::from_pointee(routes));
         let sockets = Sockets::bind(&config)?;
         let addresses = sockets.addresses;
-        let subject = admin::Subject {
+        let state = admin::AdminState {
             telemetry: Arc::clone(&telemetry),
             routes: Arc::clone(&routes),
         };
         let (signal, _) = watch::channel(Signal::Serve);
-        // From here on, dropping it stops whatever has been started.
+        // From here on, dropping it stops what has been started.
         let mut running = Running {
             addresses,
             signal,
@@ -125,14 +125,14 @@ impl Gateway {
         };
         running.start_workers(config, sockets.plain, sockets.tls)?;
         if let Some(listener) = sockets.admin {
-            running.admin = Some(start_admin(listener, subject)?);
+            running.admin = Some(start_admin(listener, state)?);
         }
         Ok(running)
     }
 }
 
 impl Running {
-    /// Where the gateway can be reached, with the ports chosen for those given as 0.
+    /// Returns the addresses bound, with the ports chosen for those given as 0.
     #[must_use]
     pub const fn addresses(&self) -> Addresses {
         self.addresses
@@ -164,7 +164,7 @@ impl Running {
                 }
                 Err(_) => stopped.workers_lost = stopped.workers_lost.saturating_add(1),
             }
-            // It has said its last word; its panic, if any, has been counted above.
+            // The worker has already reported; a panic was counted above.
             let _ended = worker.handle.join();
         }
         if let Some((stop, handle)) = self.admin.take() {
@@ -204,16 +204,16 @@ impl Running {
 }
 
 fn start_worker(plan: Plan, signal: watch::Receiver<Signal>) -> io::Result<Thread> {
-    let (tell, heard) = mpsc::sync_channel(1);
+    let (report, reported) = mpsc::sync_channel(1);
     let (done, cut_off) = oneshot::channel();
     let handle = thread::Builder::new()
         .name(format!("tollway-{}", plan.index))
         .spawn(move || {
-            // Nobody listens any more when the start or the stop was given up.
-            let count = worker::run(plan, signal, |ready| drop(tell.send(ready)));
-            let _unheard = done.send(count);
+            // The receivers are gone when the start or the stop was abandoned.
+            let count = worker::run(plan, signal, |ready| drop(report.send(ready)));
+            let _abandoned = done.send(count);
         })?;
-    heard
+    reported
         .recv()
         .unwrap_or_else(|_| Err(io::Error::other("the thread ended early")))?;
     Ok(Thread { cut_off, handle })
@@ -221,13 +221,13 @@ fn start_worker(plan: Plan, signal: watch::Receiver<Signal>) -> io::Result<Threa
 
 fn start_admin(
     listener: TcpListener,
-    subject: admin::Subject,
+    state: admin::AdminState,
 ) -> Result<(oneshot::Sender<()>, JoinHandle<()>), StartError> {
     let (stop, stopped) = oneshot::channel();
     let handle = thread::Builder::new()
         .name("tollway-admin".to_owned())
         .spawn(move || {
-            if let Err(error) = admin::run(listener, subject, stopped) {
+            if let Err(error) = admin::run(listener, state, stopped) {
                 tracing::error!(%error, "metrics and health are not served");
             }
         })

@@ -4,7 +4,7 @@
 //! upstream, and nothing to lock. HTTP/1.1, HTTP/2, gRPC, WebSockets and streams of any
 //! length pass through as they come; what is not paid for goes no further than the gate.
 //!
-//! | module | subject |
+//! | module | state |
 //! |---|---|
 //! | [`GatewayConfig`], [`Gateway`], [`Running`] | configuration, start, stop |
 //! | `worker` | one thread: listener sockets, maintenance, drain |

@@ -1,8 +1,7 @@
-//! What does one core do?
+//! Worker: one thread with a runtime, listener sockets and upstream pools of its own.
 //!
-//! A worker is a thread with a runtime, listener sockets and upstream pools of its own.
-//! Nothing a request touches is shared with another thread but read-only snapshots, so
-//! there is no lock to wait for and nothing to hand over.
+//! A request shares nothing with another thread but read-only snapshots, so there is no
+//! lock to wait for.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -20,20 +19,20 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::telemetry::Telemetry;
 use crate::config::Limits;
-use crate::conn::client::{Port, Visitor};
-use crate::conn::connection::Machinery;
+use crate::conn::client::{ClientConnection, Transport};
+use crate::conn::connection::HttpBuilders;
 use crate::conn::registry::Connections;
 use crate::core::Core;
 use crate::request::route::Routes;
 
-/// What a worker is told to do. Dropping the sender stops it at once.
+/// The state a worker should be in. Dropping the sender stops it at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Signal {
     Serve,
     Drain,
 }
 
-/// What one worker is made of, before its thread runs.
+/// What one worker is started with.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) index: usize,
@@ -45,9 +44,9 @@ pub(crate) struct Plan {
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
-/// Runs a worker until it is told to stop; returns how many connections it cut off.
+/// Runs a worker until it is stopped; returns how many connections it cut off.
 ///
-/// `ready` is called once it accepts connections, or cannot.
+/// `ready` is called once it accepts connections, or has failed to.
 pub(crate) fn run(
     plan: Plan,
     signal: watch::Receiver<Signal>,
@@ -65,7 +64,7 @@ pub(crate) fn run(
         }
     };
     let cut_off = runtime.block_on(serve(plan, signal, ready));
-    // Not waiting for a name look-up somebody may still be in.
+    // Does not wait for name look-ups in progress.
     runtime.shutdown_background();
     cut_off
 }
@@ -84,26 +83,26 @@ async fn serve(
         }
     };
     ready(Ok(()));
-    let housekeeper = spawn_local(Rc::clone(&worker).keep_house());
-    let told = signal
+    let maintenance = spawn_local(Rc::clone(&worker).run_maintenance());
+    let drain_requested = signal
         .wait_for(|signal| *signal == Signal::Drain)
         .await
         .is_ok();
     acceptors.into_iter().for_each(|acceptor| acceptor.abort());
-    if told {
+    if drain_requested {
         worker.connections.drain();
         tokio::select! {
-            () = worker.connections.gone() => {}
+            () = worker.connections.wait_idle() => {}
             () = tokio::time::sleep(limits.drain_timeout) => {}
             () = close_tunnels_after(limits.tunnel_drain_timeout, &worker.core) => {}
         }
     }
-    housekeeper.abort();
+    maintenance.abort();
     worker.connections.count()
 }
 
-async fn close_tunnels_after(patience: Duration, core: &Core) {
-    tokio::time::sleep(patience).await;
+async fn close_tunnels_after(timeout: Duration, core: &Core) {
+    tokio::time::sleep(timeout).await;
     core.close_tunnels();
     std::future::pending().await
 }
@@ -116,7 +115,7 @@ struct Worker {
     connections: Rc<Connections>,
     connections_max: usize,
     telemetry: Arc<Telemetry>,
-    machinery: Machinery,
+    builders: HttpBuilders,
 }
 
 impl Worker {
@@ -125,7 +124,7 @@ impl Worker {
             index: plan.index,
             connections: Connections::new(plan.limits.idle_timeout),
             connections_max: plan.connections_max,
-            machinery: Machinery::new(&plan.limits),
+            builders: HttpBuilders::new(&plan.limits),
             core: Core::new(plan.index, plan.limits, plan.routes, &plan.telemetry),
             telemetry: plan.telemetry,
         });
@@ -133,43 +132,49 @@ impl Worker {
         if let Some(listener) = plan.plain {
             let listener = TcpListener::from_std(listener)?;
             acceptors.push(spawn_local(
-                Rc::clone(&worker).accept(listener, Port::Plain),
+                Rc::clone(&worker).accept(listener, Transport::Plaintext),
             ));
         }
         if let Some((listener, config)) = plan.tls {
             let listener = TcpListener::from_std(listener)?;
-            let port = Port::Tls(TlsAcceptor::from(config));
+            let port = Transport::Tls(TlsAcceptor::from(config));
             acceptors.push(spawn_local(Rc::clone(&worker).accept(listener, port)));
         }
         Ok((worker, acceptors))
     }
 
-    async fn accept(self: Rc<Self>, listener: TcpListener, port: Port) {
+    async fn accept(self: Rc<Self>, listener: TcpListener, port: Transport) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    // Further clients wait in the kernel's queue meanwhile.
+                    // Until then, new clients wait in the kernel's queue.
                     self.connections.fewer_than(self.connections_max).await;
-                    spawn_local(Rc::clone(&self).attend(stream, peer, port.clone()));
+                    spawn_local(Rc::clone(&self).handle_connection(stream, peer, port.clone()));
                 }
-                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if affects_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; waiting");
+                    tracing::warn!(%error, "cannot accept connections; pausing");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn attend(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, port: Port) {
+    async fn handle_connection(
+        self: Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        port: Transport,
+    ) {
         let connection = self.connections.open();
-        let visitor = Visitor::new(Rc::clone(&self.core), Rc::clone(&connection), peer, &port);
-        let life = visitor.visit(stream, port, &self.machinery);
-        connection.live(pin!(life)).await;
+        let client =
+            ClientConnection::new(Rc::clone(&self.core), Rc::clone(&connection), peer, &port);
+        let life = client.serve(stream, port, &self.builders);
+        connection.run(pin!(life)).await;
     }
 
-    /// Once a second: lets idle connections go, on both sides.
-    async fn keep_house(self: Rc<Self>) {
+    /// Closes idle connections on both sides, once a second.
+    async fn run_maintenance(self: Rc<Self>) {
         let mut seconds = tokio::time::interval(TICK);
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         // The first tick is immediate.
@@ -184,8 +189,8 @@ impl Worker {
     }
 }
 
-/// The rest, such as running out of file descriptors, will be back with the next.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Other errors, such as running out of file descriptors, would repeat at once.
+fn affects_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
         error.kind(),

@@ -1,20 +1,20 @@
-//! What is written down of a request?
+//! The access log.
 //!
-//! One line, under the target `tollway::access` at level `debug`, when the head of the
-//! response is known. It says nothing of queries, credentials or bodies, and while nobody
-//! reads it, it costs one comparison.
+//! One line per request, under the target `tollway::access` at level `debug`, written when
+//! the head of the response is known. It holds no query, credential or body. While the log
+//! is off, a request costs one comparison.
 
 use std::time::Instant;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-/// One request, as the access log writes it; `None` inside while the log is off.
+/// One request for the access log; empty while the log is off.
 #[derive(Debug)]
-pub(crate) struct AccessLine(Option<Box<Asked>>);
+pub(crate) struct AccessLine(Option<Box<Entry>>);
 
 #[derive(Debug)]
-struct Asked {
+struct Entry {
     began: Instant,
     method: Method,
     path: String,
@@ -22,12 +22,11 @@ struct Asked {
 }
 
 impl AccessLine {
-    /// Notes what was asked, if anybody is going to read it. `service` is empty when none
-    /// was found.
+    /// Records a request, if the log is on. `service` is empty when no service matches.
     pub(crate) fn begin(head: &Parts, service: &str) -> Self {
         let is_read = tracing::enabled!(target: "tollway::access", tracing::Level::DEBUG);
         Self(is_read.then(|| {
-            Box::new(Asked {
+            Box::new(Entry {
                 began: Instant::now(),
                 method: head.method.clone(),
                 path: head.uri.path().to_owned(),
@@ -38,16 +37,16 @@ impl AccessLine {
 
     /// Writes the line when the head of the response is known.
     pub(crate) fn end(self, status: StatusCode, verdict: &'static str) {
-        let Some(asked) = self.0 else {
+        let Some(entry) = self.0 else {
             return;
         };
         tracing::debug!(
             target: "tollway::access",
-            method = asked.method.as_str(),
-            path = asked.path,
+            method = entry.method.as_str(),
+            path = entry.path,
             status = status.as_u16(),
-            latency_us = asked.began.elapsed().as_micros(),
-            service = asked.service,
+            latency_us = entry.began.elapsed().as_micros(),
+            service = entry.service,
             verdict,
         );
     }

@@ -1,8 +1,7 @@
-//! How is the gateway doing?
+//! Admin port: `/metrics` for Prometheus and `/healthz` for load balancers.
 //!
-//! `/metrics` for Prometheus and `/healthz` for whoever decides where to send requests,
-//! on a port and a thread of their own: asking costs the workers nothing. What was earned
-//! is the ledger's to say.
+//! Served on a port and a thread of its own: a scrape costs the workers nothing. Revenue
+//! figures come from the ledger.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,13 +21,13 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tollway_server::ledger::{Ledger, Sales};
 
-use crate::admin::telemetry::{Page, Telemetry};
+use crate::admin::telemetry::{MetricsText, Telemetry};
 use crate::config::Price;
 use crate::request::route::Routes;
 
-/// What the admin port reports on.
+/// What the admin port reports.
 #[derive(Clone, Debug)]
-pub(crate) struct Subject {
+pub(crate) struct AdminState {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
 }
@@ -36,7 +35,7 @@ pub(crate) struct Subject {
 /// Serves until `stop` is sent or dropped.
 pub(crate) fn run(
     listener: StdListener,
-    subject: Subject,
+    state: AdminState,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -45,23 +44,23 @@ pub(crate) fn run(
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         tokio::select! {
-            () = accept(listener, subject) => {}
+            () = accept(listener, state) => {}
             _ = stop => {}
         }
         Ok(())
     })
 }
 
-async fn accept(listener: TcpListener, subject: Subject) {
+async fn accept(listener: TcpListener, state: AdminState) {
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let subject = subject.clone();
+        let state = state.clone();
         let service = service_fn(move |request| {
-            let subject = subject.clone();
-            async move { Ok::<_, Infallible>(subject.answer(&request).await) }
+            let state = state.clone();
+            async move { Ok::<_, Infallible>(state.respond(&request).await) }
         });
         // Ends with the connection, and with this thread's runtime.
         tokio::spawn(
@@ -72,11 +71,11 @@ async fn accept(listener: TcpListener, subject: Subject) {
     }
 }
 
-impl Subject {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+impl AdminState {
+    async fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            _ if !is_read => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
+            _ if !is_safe => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
             "/healthz" if self.telemetry.is_draining() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
@@ -87,32 +86,34 @@ impl Subject {
     }
 
     async fn metrics(&self) -> String {
-        let mut page = Page {
+        let mut page = MetricsText {
             text: self.telemetry.render(),
         };
         let mut sales = Vec::new();
-        let mut notes_lost = 0_u64;
+        let mut events_lost = 0_u64;
         let routes = self.routes.load_full();
         for ledger in ledgers(&routes) {
-            notes_lost = notes_lost.wrapping_add(ledger.dropped());
+            events_lost = events_lost.wrapping_add(ledger.dropped());
             match ledger.sales().await {
                 Ok(some) => sales.extend(some),
-                // Left out rather than reported as nothing earned.
-                Err(error) => tracing::warn!(%error, "the ledger cannot say what was earned"),
+                // Omitted: zero would be wrong.
+                Err(error) => {
+                    tracing::warn!(%error, "sales are missing from the metrics: the ledger failed")
+                }
             }
         }
         render_sales(&mut page, &sales);
         page.head(
-            "tollway_ledger_notes_lost_total",
+            "tollway_ledger_events_lost_total",
             "counter",
-            "Notes the ledger dropped.",
+            "Events the ledger dropped. Alert if this increases.",
         );
-        page.line("tollway_ledger_notes_lost_total", &[], notes_lost);
+        page.line("tollway_ledger_events_lost_total", &[], events_lost);
         page.text
     }
 }
 
-/// Each ledger once, however many services are written down in it.
+/// Returns each ledger once, however many services share it.
 fn ledgers(routes: &Routes) -> Vec<&dyn Ledger> {
     let mut ledgers: Vec<&dyn Ledger> = Vec::new();
     for service in &routes.services {
@@ -130,7 +131,7 @@ fn ledgers(routes: &Routes) -> Vec<&dyn Ledger> {
     ledgers
 }
 
-fn render_sales(page: &mut Page, sales: &[Sales]) {
+fn render_sales(page: &mut MetricsText, sales: &[Sales]) {
     page.head(
         "tollway_payments_total",
         "counter",
@@ -146,7 +147,7 @@ fn render_sales(page: &mut Page, sales: &[Sales]) {
     page.head(
         "tollway_revenue_msat_total",
         "counter",
-        "What those tokens cost.",
+        "Sum of their prices, in millisatoshis.",
     );
     for sale in sales {
         let labels = [("service", sale.service.as_str())];

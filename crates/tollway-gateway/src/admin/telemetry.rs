@@ -1,7 +1,7 @@
-//! What happened, in numbers?
+//! Counters and histograms, in the Prometheus text format.
 //!
-//! Every worker counts in cells of its own, which no other thread writes; they are added
-//! up when somebody asks. A request therefore costs a handful of uncontended additions.
+//! Each worker has its own counters, which no other thread writes; they are summed when
+//! scraped. A request costs a few uncontended additions.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -31,7 +31,7 @@ impl Telemetry {
         })
     }
 
-    /// The counters of a service; the same ones for the same name.
+    /// Returns the counters of a service; the same ones for the same name.
     pub(crate) fn service(&self, name: &str) -> Arc<ServiceStats> {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         let stats = services
@@ -40,7 +40,7 @@ impl Telemetry {
         Arc::clone(stats)
     }
 
-    /// The counters of requests no service matches.
+    /// Returns the counters of requests no service matches.
     pub(crate) fn unrouted(&self) -> Arc<ServiceStats> {
         self.service("")
     }
@@ -61,14 +61,14 @@ impl Telemetry {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Everything, in the Prometheus text format.
+    /// Writes all metrics in the Prometheus text format.
     pub(crate) fn render(&self) -> String {
         let services = self
             .services
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let mut page = Page::default();
+        let mut page = MetricsText::default();
         render_requests(&mut page, &services);
         render_refusals(&mut page, &services);
         render_latency(&mut page, &services);
@@ -109,7 +109,7 @@ impl ServiceStats {
         })
     }
 
-    /// The cells one worker counts in.
+    /// Returns the counters of one worker.
     pub(crate) fn core(&self, worker: usize) -> Arc<CoreStats> {
         self.cores
             .get(worker)
@@ -125,7 +125,7 @@ impl ServiceStats {
     }
 }
 
-/// What one worker counted for one service. Aligned so that workers share no cache line.
+/// Counters of one worker for one service. Aligned so that workers share no cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreStats {
@@ -133,12 +133,12 @@ pub(crate) struct CoreStats {
     latency: Histogram,
     pub(crate) challenges: Counter,
     pub(crate) in_flight: Gauge,
-    /// Locked, because a refusal costs an invoice already and the reasons are many.
+    /// Locked: a refusal is rare enough, and there are many reasons.
     refusals: Mutex<BTreeMap<ReasonCode, u64>>,
 }
 
 impl CoreStats {
-    pub(crate) fn answered(&self, status: StatusCode) {
+    pub(crate) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16().div_euclid(100)).saturating_sub(1);
         if let Some(counter) = self.classes.get(class) {
             counter.up();
@@ -151,12 +151,12 @@ impl CoreStats {
         *count = count.saturating_add(1);
     }
 
-    pub(crate) fn upstream_answered(&self, after: Duration) {
+    pub(crate) fn upstream_responded(&self, after: Duration) {
         self.latency.observe(after);
     }
 }
 
-/// A number that only grows.
+/// A number that only increases.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -174,7 +174,7 @@ impl Counter {
     }
 }
 
-/// A number that comes and goes.
+/// A number that rises and falls.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicI64);
 
@@ -194,7 +194,7 @@ impl Gauge {
 
 #[derive(Debug, Default)]
 struct Histogram {
-    /// One for each of [`BOUNDS_MICROS`], and one for what is beyond.
+    /// One for each of [`BOUNDS_MICROS`], and one for larger values.
     buckets: [Counter; BOUNDS_MICROS.len() + 1],
     sum_micros: Counter,
 }
@@ -213,13 +213,13 @@ impl Histogram {
     }
 }
 
-/// A page of metrics in the making.
+/// Metrics being written in the Prometheus text format.
 #[derive(Debug, Default)]
-pub(crate) struct Page {
+pub(crate) struct MetricsText {
     pub(crate) text: String,
 }
 
-impl Page {
+impl MetricsText {
     pub(crate) fn head(&mut self, name: &str, kind: &str, help: &str) {
         self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
@@ -250,11 +250,11 @@ fn escaped(label: &str) -> String {
 
 type Services = BTreeMap<String, Arc<ServiceStats>>;
 
-fn render_requests(page: &mut Page, services: &Services) {
+fn render_requests(page: &mut MetricsText, services: &Services) {
     page.head(
         "tollway_requests_total",
         "counter",
-        "Requests answered, by class of status.",
+        "Responses, by class of status.",
     );
     for (name, stats) in services {
         for (class, label) in CLASSES.iter().enumerate() {
@@ -266,18 +266,14 @@ fn render_requests(page: &mut Page, services: &Services) {
             );
         }
     }
-    page.head(
-        "tollway_challenges_total",
-        "counter",
-        "Invoices handed out.",
-    );
+    page.head("tollway_challenges_total", "counter", "Challenges sent.");
     for (name, stats) in services {
         let challenges = stats.total(|core| &core.challenges);
         page.line("tollway_challenges_total", &[("service", name)], challenges);
     }
 }
 
-fn render_refusals(page: &mut Page, services: &Services) {
+fn render_refusals(page: &mut MetricsText, services: &Services) {
     page.head(
         "tollway_refusals_total",
         "counter",
@@ -299,7 +295,7 @@ fn render_refusals(page: &mut Page, services: &Services) {
     }
 }
 
-fn render_latency(page: &mut Page, services: &Services) {
+fn render_latency(page: &mut MetricsText, services: &Services) {
     const NAME: &str = "tollway_upstream_seconds";
     page.head(
         NAME,
@@ -344,12 +340,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_several_workers_counted_is_added_up() {
+    fn the_counts_of_several_workers_are_summed() {
         let telemetry = Telemetry::new(2);
         let stats = telemetry.service("weather");
-        stats.core(0).answered(StatusCode::OK);
-        stats.core(1).answered(StatusCode::NO_CONTENT);
-        stats.core(1).answered(StatusCode::BAD_GATEWAY);
+        stats.core(0).responded(StatusCode::OK);
+        stats.core(1).responded(StatusCode::NO_CONTENT);
+        stats.core(1).responded(StatusCode::BAD_GATEWAY);
         stats.core(0).refused(ReasonCode::Forged);
         stats.core(1).refused(ReasonCode::Forged);
 
@@ -368,9 +364,9 @@ mod tests {
     fn a_histogram_counts_everything_up_to_each_bound() {
         let telemetry = Telemetry::new(1);
         let core = telemetry.service("weather").core(0);
-        core.upstream_answered(Duration::from_micros(500));
-        core.upstream_answered(Duration::from_millis(2));
-        core.upstream_answered(Duration::from_secs(60));
+        core.upstream_responded(Duration::from_micros(500));
+        core.upstream_responded(Duration::from_millis(2));
+        core.upstream_responded(Duration::from_secs(60));
 
         let page = telemetry.render();
 
@@ -387,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_break_out_of_its_label() {
-        let mut page = Page::default();
+        let mut page = MetricsText::default();
 
         page.line("m", &[("service", "a\"} 1\nb\\")], 1);
 

@@ -1,4 +1,4 @@
-//! What the gateway knows of one client connection.
+//! One client connection, as its requests see it.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,48 +9,48 @@ use tollway_server::Peer;
 
 use crate::conn::registry::Connection;
 use crate::core::Core;
-use crate::request::headers::Introduction;
+use crate::request::headers::ForwardedHeaders;
 
-/// The client at the other end of one connection.
+/// The client of one connection, and what its requests need.
 #[derive(Debug)]
-pub(crate) struct Visitor {
+pub(crate) struct ClientConnection {
     pub(crate) peer: Peer,
-    pub(crate) introduction: Introduction,
+    pub(crate) forwarded: ForwardedHeaders,
     pub(crate) connection: Rc<Connection>,
     pub(crate) core: Rc<Core>,
 }
 
-/// The kinds of port a client may come in by.
+/// How a listener receives HTTP.
 #[derive(Clone)]
-pub(crate) enum Port {
-    Plain,
+pub(crate) enum Transport {
+    Plaintext,
     Tls(TlsAcceptor),
 }
 
-impl Visitor {
+impl ClientConnection {
     pub(crate) fn new(
         core: Rc<Core>,
         connection: Rc<Connection>,
         peer: SocketAddr,
-        port: &Port,
+        transport: &Transport,
     ) -> Rc<Self> {
         Rc::new(Self {
             peer: Peer::at(peer.ip().to_canonical()),
-            introduction: introduction(peer, port),
+            forwarded: forwarded(peer, transport),
             connection,
             core,
         })
     }
 }
 
-fn introduction(peer: SocketAddr, port: &Port) -> Introduction {
+fn forwarded(peer: SocketAddr, transport: &Transport) -> ForwardedHeaders {
     let address = peer.ip().to_canonical().to_string();
-    Introduction {
-        // An address is always a readable header.
+    ForwardedHeaders {
+        // An address is always a valid header value.
         address: HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown")),
-        scheme: HeaderValue::from_static(match port {
-            Port::Plain => "http",
-            Port::Tls(_) => "https",
+        scheme: HeaderValue::from_static(match transport {
+            Transport::Plaintext => "http",
+            Transport::Tls(_) => "https",
         }),
     }
 }

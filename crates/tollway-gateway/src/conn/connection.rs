@@ -1,7 +1,6 @@
-//! What does one client connection go through?
+//! Service of one client connection: TLS or a look at the first bytes, then HTTP/1 or HTTP/2.
 //!
-//! TLS or a look at the first bytes, then HTTP/1 or HTTP/2, each request a call of
-//! [`exchange::answer`]. How long it may take over any of this is decided by
+//! Each request is a call of [`exchange::handle_request`]. How long the client may take is decided by
 //! [`Connections`](crate::conn::registry::Connections).
 
 use std::convert::Infallible;
@@ -17,39 +16,39 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Limits;
-use crate::conn::client::{Port, Visitor};
-use crate::conn::detect::{Protocol, sniff};
+use crate::conn::client::{ClientConnection, Transport};
+use crate::conn::detect::{Protocol, detect};
 use crate::conn::executor::LocalExecutor;
 use crate::conn::tcp::Tcp;
 use crate::conn::tls::ALPN_HTTP2;
 use crate::request::exchange;
 
-impl Visitor {
-    /// Speaks HTTP with the client until the connection ends.
-    pub(crate) async fn visit(
+impl ClientConnection {
+    /// Serves HTTP requests until the connection ends.
+    pub(crate) async fn serve(
         self: Rc<Self>,
         stream: TcpStream,
-        port: Port,
-        machinery: &Machinery,
+        transport: Transport,
+        builders: &HttpBuilders,
     ) {
-        match port {
-            Port::Plain => self.speak_plainly(stream, machinery).await,
-            Port::Tls(acceptor) => self.speak_privately(stream, acceptor, machinery).await,
+        match transport {
+            Transport::Plaintext => self.serve_plaintext(stream, builders).await,
+            Transport::Tls(acceptor) => self.serve_tls(stream, acceptor, builders).await,
         }
     }
 
-    async fn speak_plainly(self: Rc<Self>, stream: TcpStream, machinery: &Machinery) {
-        // A client that leaves before saying anything is no event.
-        if let Ok((protocol, stream)) = sniff(Tcp(stream)).await {
-            self.speak(protocol, stream, machinery).await;
+    async fn serve_plaintext(self: Rc<Self>, stream: TcpStream, builders: &HttpBuilders) {
+        // A client that leaves without a byte is not worth a log line.
+        if let Ok((protocol, stream)) = detect(Tcp(stream)).await {
+            self.serve_http(protocol, stream, builders).await;
         }
     }
 
-    async fn speak_privately(
+    async fn serve_tls(
         self: Rc<Self>,
         stream: TcpStream,
         acceptor: TlsAcceptor,
-        machinery: &Machinery,
+        builders: &HttpBuilders,
     ) {
         match acceptor.accept(stream).await {
             Ok(stream) => {
@@ -60,49 +59,49 @@ impl Visitor {
                 } else {
                     Protocol::Http1
                 };
-                self.speak(protocol, stream, machinery).await;
+                self.serve_http(protocol, stream, builders).await;
             }
-            Err(error) => tracing::debug!(%error, "TLS was not agreed on"),
+            Err(error) => tracing::debug!(%error, "TLS handshake failed"),
         }
     }
 
-    async fn speak<S>(self: Rc<Self>, protocol: Protocol, stream: S, machinery: &Machinery)
+    async fn serve_http<S>(self: Rc<Self>, protocol: Protocol, stream: S, builders: &HttpBuilders)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let visitor = Rc::clone(&self);
+        let client = Rc::clone(&self);
         let service = service_fn(move |request| {
-            exchange::answer(Rc::clone(&visitor), request).map(Ok::<_, Infallible>)
+            exchange::handle_request(Rc::clone(&client), request).map(Ok::<_, Infallible>)
         });
         let stream = TokioIo::new(stream);
         let served = match protocol {
             Protocol::Http1 => {
-                let machinery = machinery.http1.serve_connection(stream, service);
+                let http = builders.http1.serve_connection(stream, service);
                 let finish = http1::UpgradeableConnection::graceful_shutdown;
-                let machinery = pin!(machinery.with_upgrades());
-                self.connection.serve(machinery, finish).await
+                let http = pin!(http.with_upgrades());
+                self.connection.serve(http, finish).await
             }
             Protocol::Http2 => {
-                let machinery = machinery.http2.serve_connection(stream, service);
+                let http = builders.http2.serve_connection(stream, service);
                 let finish = http2::Connection::graceful_shutdown;
-                let machinery = pin!(machinery);
-                self.connection.serve(machinery, finish).await
+                let http = pin!(http);
+                self.connection.serve(http, finish).await
             }
         };
         if let Err(error) = served {
-            tracing::debug!(%error, "a client connection broke off");
+            tracing::debug!(%error, "client connection failed");
         }
     }
 }
 
-/// What speaks HTTP, set up once for all connections of a worker.
+/// HTTP settings for all client connections of a worker.
 #[derive(Debug)]
-pub(crate) struct Machinery {
+pub(crate) struct HttpBuilders {
     http1: http1::Builder,
     http2: http2::Builder<LocalExecutor>,
 }
 
-impl Machinery {
+impl HttpBuilders {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             http1: http1(limits),
@@ -112,25 +111,25 @@ impl Machinery {
 }
 
 fn http1(limits: &Limits) -> http1::Builder {
-    let mut machinery = http1::Builder::new();
-    machinery
-        // `Connections` does this for all connections with one clock.
+    let mut builder = http1::Builder::new();
+    builder
+        // `Connections` limits this for all connections with one clock.
         .header_read_timeout(None)
         .max_header_size(limits.head_max_bytes);
-    machinery
+    builder
 }
 
 fn http2(limits: &Limits) -> http2::Builder<LocalExecutor> {
-    let mut machinery = http2::Builder::new(LocalExecutor);
-    machinery
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(limits.head_max_bytes).unwrap_or(u32::MAX));
-    machinery
+    builder
 }
 
-/// What one stream may send ahead of its upstream, and all streams of a connection together.
+/// Receive windows in bytes: of one stream, and of all streams of a connection.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const STREAMS_MAX: u32 = 256;

@@ -1,23 +1,23 @@
-//! Which HTTP does a client speak on the plaintext port?
+//! Detection of HTTP/2 on a plaintext port.
 //!
-//! HTTP/2 with prior knowledge begins with a fixed preface that is no HTTP/1 request. The
-//! first bytes are read, compared, and then read again by the machinery that serves them.
+//! HTTP/2 with prior knowledge begins with a fixed preface that is not a valid HTTP/1
+//! request. The first bytes are read, compared, and kept for the HTTP implementation.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::conn::rewind::Reread;
+use crate::conn::rewind::Rewind;
 
-/// What the first bytes say.
+/// The protocol found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
-/// Reads as many bytes as it takes to know. Waits for them without limit.
-pub(crate) async fn sniff<S>(mut stream: S) -> io::Result<(Protocol, Reread<S>)>
+/// Reads as many bytes as the decision needs. Waits for them without limit.
+pub(crate) async fn detect<S>(mut stream: S) -> io::Result<(Protocol, Rewind<S>)>
 where
     S: AsyncRead + Unpin,
 {
@@ -25,7 +25,7 @@ where
     let protocol = loop {
         let room = PREFACE.len().saturating_sub(seen.len());
         if (&mut stream).take(room as u64).read_buf(&mut seen).await? == 0 {
-            // Closed too early, or complete: only the second is HTTP/2.
+            // Either closed too early, or the preface is complete.
             break if seen == PREFACE {
                 Protocol::Http2
             } else {
@@ -36,7 +36,7 @@ where
             break Protocol::Http1;
         }
     };
-    Ok((protocol, Reread::new(seen, stream)))
+    Ok((protocol, Rewind::new(seen, stream)))
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    async fn sniffed(pieces: &[&[u8]]) -> (Protocol, Vec<u8>) {
+    async fn detected(pieces: &[&[u8]]) -> (Protocol, Vec<u8>) {
         let (mut client, server) = tokio::io::duplex(1);
         let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
         let sending = async move {
@@ -55,7 +55,7 @@ mod tests {
             }
         };
         let receiving = async {
-            let (protocol, mut stream) = sniff(server).await.unwrap();
+            let (protocol, mut stream) = detect(server).await.unwrap();
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await.unwrap();
             (protocol, all)
@@ -72,7 +72,7 @@ mod tests {
             (b"PRI", Protocol::Http1),
             (b"", Protocol::Http1),
         ] {
-            let (found, read) = sniffed(&[sent]).await;
+            let (found, read) = detected(&[sent]).await;
             assert_eq!((found, &read[..]), (protocol, sent));
         }
     }

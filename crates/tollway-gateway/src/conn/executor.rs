@@ -1,8 +1,8 @@
-//! Executor for the tasks of HTTP/2 connections.
+//! Executor for the tasks of HTTP/2 connections, on the worker's own thread.
 
 use tokio::task::spawn_local;
 
-/// Runs the tasks of HTTP/2 connections on the worker's own thread.
+/// Spawns tasks on the current thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalExecutor;
 

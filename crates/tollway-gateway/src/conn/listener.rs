@@ -1,8 +1,8 @@
-//! Which sockets does the gateway listen on?
+//! Listener sockets.
 //!
-//! Each worker gets a socket of its own on each port, and the kernel spreads new
-//! connections over them. A port that is taken is still an error: sharing a port is
-//! only allowed among our own workers, so it is tried alone first.
+//! Each worker gets its own socket on each port, and the kernel spreads new connections
+//! over them. A port that is taken is still an error: sharing is allowed among our own
+//! workers only, so the port is first bound without sharing.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,11 +12,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::conn::tcp::probe_when_silent;
 
-/// Binds `count` sockets to one address; port 0 is chosen once and then shared.
+/// Binds `count` sockets to one address; port 0 is resolved once and then shared.
 ///
 /// # Errors
 ///
-/// The system's refusal, `AddrInUse` among them.
+/// The error of the operating system, such as `AddrInUse`.
 pub(crate) fn bind(
     address: SocketAddr,
     count: NonZeroUsize,

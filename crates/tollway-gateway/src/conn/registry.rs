@@ -1,9 +1,9 @@
-//! Which client connections are open, and when must each go?
+//! Registry of the open client connections of one worker.
 //!
-//! One registry per worker. A connection goes when it takes too long over a request head
-//! (which is also how an idle one ends, a slow handshake, and a client that drips its
-//! headers), or when the worker drains. Both are decided by a clock that ticks once a
-//! second for all connections together: a request costs two counter updates and no timer.
+//! A connection is closed when it takes too long over a request head (an idle connection,
+//! a slow handshake, a client that drips its headers), or when the worker drains. Both are
+//! decided by one clock that ticks once a second for all connections: a request costs two
+//! counter updates and no timer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ impl Connections {
         })
     }
 
-    /// Registers a connection; it stays registered as long as somebody holds it.
+    /// Registers a connection, until its last reference is dropped.
     pub(crate) fn open(self: &Rc<Self>) -> Rc<Connection> {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
@@ -48,10 +48,10 @@ impl Connections {
             requests: Cell::new(0),
             idle_since: Cell::new(self.ticks.get()),
             serving: Cell::new(false),
-            order: Cell::new(if self.draining.get() {
-                Order::Finish
+            phase: Cell::new(if self.draining.get() {
+                Phase::Draining
             } else {
-                Order::Serve
+                Phase::Open
             }),
             waker: RefCell::default(),
         });
@@ -61,32 +61,32 @@ impl Connections {
         connection
     }
 
-    /// One second has passed.
+    /// Advances the clock by one second.
     pub(crate) fn tick(&self) {
         let now = self.ticks.get().wrapping_add(1);
         self.ticks.set(now);
         for connection in self.snapshot() {
             if connection.idle_ticks(now) > self.idle_ticks_max {
-                connection.hurry();
+                connection.advance();
             }
         }
     }
 
-    /// Lets requests in flight finish and nothing else begin.
+    /// Lets requests in flight finish; no other request begins.
     pub(crate) fn drain(&self) {
         self.draining.set(true);
         for connection in self.snapshot() {
-            connection.give(Order::Finish);
+            connection.set_phase(Phase::Draining);
         }
     }
 
-    /// How many are open.
+    /// Returns how many are open.
     pub(crate) fn count(&self) -> usize {
         self.open.borrow().len()
     }
 
     /// Waits until none is open.
-    pub(crate) async fn gone(&self) {
+    pub(crate) async fn wait_idle(&self) {
         self.fewer_than(1).await;
     }
 
@@ -106,47 +106,47 @@ impl Connections {
     }
 }
 
-/// One client connection. Requests and tunnels on it hold it too.
+/// One client connection. Requests and tunnels on it hold references.
 #[derive(Debug)]
 pub(crate) struct Connection {
     id: u64,
     registry: Rc<Connections>,
     requests: Cell<u32>,
     idle_since: Cell<u64>,
-    /// The HTTP machinery runs: it can end politely.
+    /// HTTP is being served: the connection can be shut down gracefully.
     serving: Cell<bool>,
-    order: Cell<Order>,
+    phase: Cell<Phase>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Connection {
-    /// Runs the whole life of the connection, unless it is cut short.
-    pub(crate) async fn live(&self, mut life: Pin<&mut impl Future<Output = ()>>) {
+    /// Runs the connection to its end, or until it must close.
+    pub(crate) async fn run(&self, mut life: Pin<&mut impl Future<Output = ()>>) {
         poll_fn(|cx| {
-            self.remember(cx.waker());
-            match self.order.get() {
-                Order::Close => Poll::Ready(()),
-                Order::Finish if !self.serving.get() => Poll::Ready(()),
-                Order::Finish | Order::Serve => life.as_mut().poll(cx),
+            self.store_waker(cx.waker());
+            match self.phase.get() {
+                Phase::Closing => Poll::Ready(()),
+                Phase::Draining if !self.serving.get() => Poll::Ready(()),
+                Phase::Draining | Phase::Open => life.as_mut().poll(cx),
             }
         })
         .await;
     }
 
-    /// Runs the HTTP machinery, and tells it to finish when that is ordered.
+    /// Serves HTTP; starts a graceful shutdown in [`Phase::Draining`].
     pub(crate) async fn serve<C: Future>(
         &self,
-        mut machinery: Pin<&mut C>,
+        mut http: Pin<&mut C>,
         finish: impl Fn(Pin<&mut C>),
     ) -> C::Output {
-        let mut told = false;
+        let mut is_finishing = false;
         self.serving.set(true);
         poll_fn(|cx| {
-            if !told && self.order.get() == Order::Finish {
-                told = true;
-                finish(machinery.as_mut());
+            if !is_finishing && self.phase.get() == Phase::Draining {
+                is_finishing = true;
+                finish(http.as_mut());
             }
-            machinery.as_mut().poll(cx)
+            http.as_mut().poll(cx)
         })
         .await
     }
@@ -168,22 +168,22 @@ impl Connection {
         }
     }
 
-    /// Asks first, and closes a second later.
-    fn hurry(&self) {
-        self.give(match self.order.get() {
-            Order::Serve => Order::Finish,
-            Order::Finish | Order::Close => Order::Close,
+    /// Moves on: first drain, a second later close.
+    fn advance(&self) {
+        self.set_phase(match self.phase.get() {
+            Phase::Open => Phase::Draining,
+            Phase::Draining | Phase::Closing => Phase::Closing,
         });
     }
 
-    fn give(&self, order: Order) {
-        self.order.set(order);
+    fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
     }
 
-    fn remember(&self, waker: &Waker) {
+    fn store_waker(&self, waker: &Waker) {
         let mut known = self.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
@@ -199,10 +199,10 @@ impl Drop for Connection {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Order {
-    Serve,
-    Finish,
-    Close,
+enum Phase {
+    Open,
+    Draining,
+    Closing,
 }
 
 #[cfg(test)]
@@ -227,11 +227,11 @@ mod tests {
         let connection = connections.open();
 
         tick(&connections, 2);
-        assert_eq!(connection.order.get(), Order::Serve);
+        assert_eq!(connection.phase.get(), Phase::Open);
         tick(&connections, 1);
-        assert_eq!(connection.order.get(), Order::Finish);
+        assert_eq!(connection.phase.get(), Phase::Draining);
         tick(&connections, 1);
-        assert_eq!(connection.order.get(), Order::Close);
+        assert_eq!(connection.phase.get(), Phase::Closing);
     }
 
     #[test]
@@ -241,11 +241,11 @@ mod tests {
         connection.request_began();
 
         tick(&connections, 100);
-        assert_eq!(connection.order.get(), Order::Serve);
+        assert_eq!(connection.phase.get(), Phase::Open);
 
         connection.request_ended();
         tick(&connections, 2);
-        assert_eq!(connection.order.get(), Order::Serve, "the wait starts anew");
+        assert_eq!(connection.phase.get(), Phase::Open, "the clock restarts");
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
 
         tick(&connections, 100);
 
-        assert_eq!(connection.order.get(), Order::Serve);
+        assert_eq!(connection.phase.get(), Phase::Open);
     }
 
     #[tokio::test]
@@ -268,11 +268,11 @@ mod tests {
         let fresh = connections.open();
 
         connections.drain();
-        fresh.live(pin!(std::future::pending())).await;
+        fresh.run(pin!(std::future::pending())).await;
         drop(fresh);
         assert_eq!(connections.count(), 1);
         drop(busy);
 
-        connections.gone().await;
+        connections.wait_idle().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Stream whose first bytes are read a second time.
+//! Stream that first returns bytes read from it before.
 
 use std::io;
 use std::pin::Pin;
@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose first bytes are read a second time.
+/// A stream whose first bytes have been read and are read again.
 #[derive(Debug)]
-pub(crate) struct Reread<S> {
+pub(crate) struct Rewind<S> {
     seen: io::Cursor<Vec<u8>>,
     stream: S,
 }
 
-impl<S> Reread<S> {
+impl<S> Rewind<S> {
     /// Reads `seen` first, then the rest of `stream`.
     pub(crate) fn new(seen: Vec<u8>, stream: S) -> Self {
         Self {
@@ -23,7 +23,7 @@ impl<S> Reread<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Reread<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -38,7 +38,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Reread<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Reread<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

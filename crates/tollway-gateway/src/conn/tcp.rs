@@ -1,8 +1,8 @@
-//! How do bytes get onto a TCP connection?
+//! TCP stream that joins short writes.
 //!
-//! A head and a short body come in two pieces. The kernel takes longer over a list of pieces
-//! than over the few hundred bytes in them, so short ones are put together first and sent
-//! as one. What is long is not copied.
+//! A head and a short body are written in two pieces. The kernel takes longer over a list
+//! of pieces than over the few hundred bytes in them, so short ones are copied into one
+//! buffer and sent as one. Long ones are not copied.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -52,8 +52,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tcp<S> {
         if let [whole] = pieces {
             return stream.poll_write(cx, whole);
         }
-        let mut together = [0; TOGETHER_MAX];
-        match put_together(pieces, &mut together) {
+        let mut joined = [0; JOINED_MAX];
+        match join_pieces(pieces, &mut joined) {
             Some(whole) => stream.poll_write(cx, whole),
             None => stream.poll_write_vectored(cx, pieces),
         }
@@ -64,8 +64,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tcp<S> {
     }
 }
 
-/// Notices peers that vanished without a word, or stopped reading for good. There is no
-/// other limit on how long a stream may be silent.
+/// Sets keep-alive probes and a limit on unacknowledged data, which detect peers that
+/// vanished or stopped reading. No other limit applies to a silent stream.
 pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(UNREAD_MAX))?;
     socket.set_tcp_keepalive(
@@ -75,8 +75,8 @@ pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
     )
 }
 
-/// The pieces as one; `None` when there is no room for them.
-fn put_together<'a>(pieces: &[IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Returns the pieces as one; `None` when they do not fit.
+fn join_pieces<'a>(pieces: &[IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut len = 0_usize;
     for piece in pieces {
         let end = len.checked_add(piece.len())?;
@@ -86,9 +86,9 @@ fn put_together<'a>(pieces: &[IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u
     room.get(..len)
 }
 
-/// A usual head and a short body.
-const TOGETHER_MAX: usize = 1024;
-/// How long sent bytes may stay unread.
+/// Enough for a usual head and a short body.
+const JOINED_MAX: usize = 1024;
+/// How long sent bytes may stay unacknowledged.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what it is given, and notes in how many pieces it came.
+    /// Records what is written, and in how many pieces.
     #[derive(Default)]
     struct Wire {
         bytes: Vec<u8>,
@@ -162,11 +162,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_body_is_not_copied() {
-        let body = vec![7; TOGETHER_MAX];
+        let body = vec![7; JOINED_MAX];
 
         let (taken, wire) = sent(&[b"head", &body], usize::MAX).await;
 
-        assert_eq!(taken, 4 + TOGETHER_MAX);
+        assert_eq!(taken, 4 + JOINED_MAX);
         assert_eq!(wire.bytes, [b"head".as_slice(), &body].concat());
         assert_eq!(wire.pieces, [2]);
     }
@@ -179,11 +179,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_room_that_is_filled_to_the_last_byte_suffices() {
-        let body = vec![7; TOGETHER_MAX - 4];
+    async fn a_buffer_that_is_filled_to_the_last_byte_suffices() {
+        let body = vec![7; JOINED_MAX - 4];
 
         let (taken, wire) = sent(&[b"head", &body], usize::MAX).await;
 
-        assert_eq!((taken, wire.pieces.as_slice()), (TOGETHER_MAX, &[1][..]));
+        assert_eq!((taken, wire.pieces.as_slice()), (JOINED_MAX, &[1][..]));
     }
 }

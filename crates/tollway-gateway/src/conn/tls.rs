@@ -1,8 +1,7 @@
-//! How does the gateway prove who it is, and whom does it believe?
+//! TLS towards clients, and what both directions share.
 //!
-//! Serving: one certificate chain from PEM files, HTTP/2 preferred by ALPN. Calling: the
-//! system's authorities, or the file a service names. Session tickets are stateless, so
-//! workers share no session cache.
+//! One certificate chain from PEM files, HTTP/2 preferred by ALPN. Session tickets are
+//! stateless, so workers share no session cache.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,21 +15,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// No authority to trust was found, so no `https://` upstream can be believed.
+    /// No authority to trust was found, so no `https://` upstream can be verified.
     #[error("no trusted certificate authority in {place}; name a PEM file of authorities")]
     NoAuthorities {
-        /// Where was looked.
+        /// The place searched.
         place: String,
     },
-    /// The certificate and the key do not belong together, or are of no known kind.
+    /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("the certificate {certificate} and its key cannot be used")]
     Unusable {
         /// The certificate's file.
         certificate: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         source: rustls::Error,
     },
-    /// The cryptography library refused to start.
+    /// The cryptography library could not be initialised.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
     /// The host of an `https://` upstream cannot be in a certificate.
@@ -49,7 +48,7 @@ pub enum TlsError {
     },
 }
 
-/// Serves with this certificate chain and key.
+/// Reads a certificate chain and its key.
 pub(crate) fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Unreadable {

@@ -1,8 +1,8 @@
-//! May this request go to an upstream?
+//! Admission of requests by the gate.
 //!
-//! The gate decides; this is where its answer becomes an [`Admission`], which the upstream
-//! pool demands as an argument. There is no other way to make one, so no request reaches
-//! an upstream unasked.
+//! The gate decides; here its decision becomes an [`Admission`], which the upstream pool
+//! requires as an argument. There is no other way to create one, so no request reaches an
+//! upstream unchecked.
 
 use bytes::Bytes;
 use http::Response;
@@ -25,7 +25,7 @@ enum Basis {
 }
 
 impl Admission {
-    /// What the access log calls it.
+    /// Returns its name in the access log.
     pub(crate) fn verdict(&self) -> &'static str {
         match self.0 {
             Basis::Free => "free",
@@ -34,19 +34,19 @@ impl Admission {
     }
 }
 
-/// Why a request is answered by the gateway instead.
+/// Why a request is not forwarded.
 #[derive(Debug)]
 pub(crate) enum Declined {
-    /// A browser asks whether it may ask. That is free, and no business of the upstream.
+    /// A CORS preflight. Always free and never forwarded.
     Preflight(Response<Full<Bytes>>),
-    /// It is not paid for, or nobody can say whether it is.
+    /// It is not paid for, or the gate cannot decide.
     Refused {
         rejection: Rejection,
         style: StatusStyle,
     },
 }
 
-/// Admits a request, or says what it lacks.
+/// Admits a request, or returns what it lacks.
 ///
 /// # Errors
 ///
@@ -56,8 +56,8 @@ pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Adm
         Price::Free => return Ok(Admission(Basis::Free)),
         Price::Paid { gate, offer } => (gate, offer),
     };
-    if let Some(answer) = respond::preflight(&head.method) {
-        return Err(Declined::Preflight(answer));
+    if let Some(response) = respond::preflight(&head.method) {
+        return Err(Declined::Preflight(response));
     }
     match gate.admit(offer, &RequestInfo::of(head, peer)).await {
         Ok(grant) => Ok(Admission(Basis::Paid(grant))),

@@ -1,9 +1,9 @@
-//! What becomes of an upload nobody wants?
+//! Drains the body of a refused request.
 //!
-//! A request may be refused before its body has arrived. Closing the connection over the
-//! unread rest would make the kernel reset it, and the client could lose the very answer
-//! that tells it what to pay. So a little is read and thrown away: enough for an ordinary
-//! request, which can then be repeated on the same connection, and no more.
+//! A request may be refused before its body has arrived. Closing the connection over
+//! unread data makes the kernel reset it, and the client could lose the response that
+//! states the price. So a bounded part is read and discarded: enough for an ordinary
+//! request, which can then be repeated on the same connection.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-/// Gets rid of the body of a refused request.
-pub(crate) fn discard(head: &Parts, mut body: Incoming) {
-    // A client that waits for leave to send has sent nothing, and gets no leave. HTTP/2
-    // can end one stream and keep the connection.
-    let waits = head.headers.contains_key(header::EXPECT);
-    if body.is_end_stream() || waits || head.version == Version::HTTP_2 {
+/// Reads and discards the body of a refused request, within limits, in a task of its own.
+pub(crate) fn drain(head: &Parts, mut body: Incoming) {
+    // A client that expects `100 Continue` has sent nothing. HTTP/2 can end one stream
+    // and keep the connection.
+    let expects_continue = head.headers.contains_key(header::EXPECT);
+    if body.is_end_stream() || expects_continue || head.version == Version::HTTP_2 {
         return;
     }
     tokio::task::spawn_local(async move {

@@ -1,8 +1,8 @@
-//! What happens to one request?
+//! One request: routed, admitted, forwarded, answered.
 //!
-//! Routed, admitted, forwarded, answered. Admitting a valid credential and forwarding do
-//! no look-up and take no lock. If the client goes away, the future is dropped wherever it
-//! is, and the upstream's connection or stream ends with it.
+//! Admitting a valid uncounted credential and forwarding do no look-up and take no lock.
+//! If the client goes away, the future is dropped wherever it is, and the upstream's
+//! connection or stream ends with it.
 
 use std::future::ready;
 use std::rc::Rc;
@@ -20,73 +20,70 @@ use tollway_server::Rejection;
 use tollway_server::respond::{self, Form};
 
 use crate::admin::access_log::AccessLine;
-use crate::conn::client::Visitor;
+use crate::conn::client::ClientConnection;
 use crate::core::{Core, LocalService};
 use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
 use crate::request::headers;
-use crate::request::kind::Call;
+use crate::request::kind::RequestKind;
 use crate::request::reply::{InFlight, Problem, ReplyBody};
 use crate::request::route::{self, Unroutable};
 use crate::request::upgrade::Tunnel;
 use crate::upstream::response::ResponseBody;
 use crate::upstream::upload::Upload;
 
-/// Serves one request. There is always an answer.
+/// Serves one request. There is always a response.
 ///
-/// What need not wait happens before the future is made, here and below: a future is moved
-/// as a whole, and an `async` block has room for all it was given besides what that became.
-pub(crate) fn answer(
-    visitor: Rc<Visitor>,
+/// Synchronous work is done before the future is created, here and below: an `async` block
+/// stores all captured arguments, which makes it larger to move.
+pub(crate) fn handle_request(
+    client: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<ReplyBody>> {
     let (head, body) = request.into_parts();
     let form = Form::of(&head);
-    let core = Rc::clone(&visitor.core);
+    let core = Rc::clone(&client.core);
     let found = find(&core, &head);
     let (service, stats) = match &found {
         Ok((local, _)) => (local.service.name.as_str(), &local.stats),
         Err(_) => ("", &core.unrouted),
     };
     let line = AccessLine::begin(&head, service);
-    let in_flight = InFlight::begin(&visitor.connection, stats);
-    let judged = match found {
+    let in_flight = InFlight::begin(&client.connection, stats);
+    let handled = match found {
         Ok((local, host)) => {
-            let asked = Asked {
+            let routed = RoutedRequest {
                 head,
                 body,
                 host,
                 form,
             };
-            Either::Left(serve(visitor, local, asked))
+            Either::Left(serve(client, local, routed))
         }
         Err(problem) => {
-            drain::discard(&head, body);
-            Either::Right(ready(own(problem, form)))
+            drain::drain(&head, body);
+            Either::Right(ready(local_response(problem, form)))
         }
     };
-    judged.map(move |(answer, verdict)| {
-        let status = answer.status();
-        in_flight.answered(status);
+    handled.map(move |(source, verdict)| {
+        let status = source.status();
+        in_flight.responded(status);
         line.end(status, verdict);
-        answer.into_response(&core, in_flight)
+        source.into_response(&core, in_flight)
     })
 }
 
 /// A request that has been routed.
-struct Asked {
+struct RoutedRequest {
     head: Parts,
     body: Incoming,
     host: HeaderValue,
     form: Form,
 }
 
-/// An answer, and what the access log calls it.
-type Judged = (Answer, &'static str);
-
-/// Where an answer comes from.
-enum Answer {
-    Own(Response<Full<Bytes>>),
+/// Where a response comes from.
+enum ResponseSource {
+    Local(Response<Full<Bytes>>),
     Tunnel {
         response: Response<()>,
         client: OnUpgrade,
@@ -95,10 +92,10 @@ enum Answer {
     Upstream(Response<ResponseBody>),
 }
 
-impl Answer {
+impl ResponseSource {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Own(response) => response.status(),
+            Self::Local(response) => response.status(),
             Self::Tunnel { response, .. } => response.status(),
             Self::Upstream(response) => response.status(),
         }
@@ -106,7 +103,7 @@ impl Answer {
 
     fn into_response(self, core: &Core, in_flight: InFlight) -> Response<ReplyBody> {
         match self {
-            Self::Own(response) => response.map(|body| ReplyBody::own(body, in_flight)),
+            Self::Local(response) => response.map(|body| ReplyBody::local(body, in_flight)),
             Self::Tunnel {
                 response,
                 client,
@@ -117,7 +114,7 @@ impl Answer {
                     upstream,
                     in_flight,
                 };
-                // Ends with either side, or when the core closes all tunnels.
+                // Ends with its two sides, or when all tunnels are closed.
                 tokio::task::spawn_local(tunnel.run(core.tunnels_closing()));
                 response.map(|()| ReplyBody::tunnel())
             }
@@ -141,37 +138,40 @@ fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue), Pr
 
 #[expect(
     clippy::manual_async_fn,
-    reason = "an `async fn` keeps what it was called with twice"
+    reason = "an `async fn` stores its arguments twice"
 )]
 fn serve(
-    visitor: Rc<Visitor>,
+    client: Rc<ClientConnection>,
     local: Rc<LocalService>,
-    asked: Asked,
-) -> impl Future<Output = Judged> {
+    routed: RoutedRequest,
+) -> impl Future<Output = (ResponseSource, &'static str)> {
     async move {
-        let admission = match admit(&local.service.price, &asked.head, visitor.peer).await {
+        let admission = match admit(&local.service.price, &routed.head, client.peer).await {
             Ok(admission) => admission,
             Err(declined) => {
-                drain::discard(&asked.head, asked.body);
-                return decline(&local, asked.form, declined);
+                drain::drain(&routed.head, routed.body);
+                return decline(&local, routed.form, declined);
             }
         };
-        let form = asked.form;
-        match forward(&visitor, &local, &admission, asked).await {
-            Ok(answer) => (answer, admission.verdict()),
-            Err(problem) => own(problem, form),
+        let form = routed.form;
+        match forward(&client, &local, &admission, routed).await {
+            Ok(source) => (source, admission.verdict()),
+            Err(problem) => local_response(problem, form),
         }
     }
 }
 
-fn own(problem: Problem, form: Form) -> Judged {
-    (Answer::Own(problem.into_response(form)), problem.verdict())
+fn local_response(problem: Problem, form: Form) -> (ResponseSource, &'static str) {
+    (
+        ResponseSource::Local(problem.into_response(form)),
+        problem.verdict(),
+    )
 }
 
-/// Answers for the gate what it does not admit.
-fn decline(local: &LocalService, form: Form, declined: Declined) -> Judged {
+/// Creates the response to a request that is not admitted.
+fn decline(local: &LocalService, form: Form, declined: Declined) -> (ResponseSource, &'static str) {
     let (rejection, style) = match declined {
-        Declined::Preflight(answer) => return (Answer::Own(answer), "preflight"),
+        Declined::Preflight(response) => return (ResponseSource::Local(response), "preflight"),
         Declined::Refused { rejection, style } => (rejection, style),
     };
     local.stats.refused(rejection.code());
@@ -179,64 +179,64 @@ fn decline(local: &LocalService, form: Form, declined: Declined) -> Judged {
         local.stats.challenges.up();
     }
     let response = respond::refuse(&rejection, form, style);
-    (Answer::Own(response), rejection.code().as_str())
+    (ResponseSource::Local(response), rejection.code().as_str())
 }
 
 /// Sends an admitted request to the service's upstream.
 fn forward(
-    visitor: &Visitor,
+    client: &ClientConnection,
     local: &LocalService,
     admission: &Admission,
-    asked: Asked,
-) -> impl Future<Output = Result<Answer, Problem>> {
-    let Asked {
+    routed: RoutedRequest,
+) -> impl Future<Output = Result<ResponseSource, Problem>> {
+    let RoutedRequest {
         mut head,
         body,
         host,
         ..
-    } = asked;
-    let call = Call::of(&head);
+    } = routed;
+    let kind = RequestKind::of(&head);
     let client_side = head.extensions.remove::<OnUpgrade>();
-    headers::outbound(
+    headers::prepare_request(
         &mut head,
-        call,
-        &visitor.introduction,
+        kind,
+        &client.forwarded,
         host,
         local.pool.target(),
     );
     let request = Request::from_parts(head, Upload::new(body));
 
     let sent = Instant::now();
-    let exchange = local.pool.send(admission, request, call);
+    let exchange = local.pool.send(admission, request, kind);
     exchange.map(move |exchanged| {
         let response = exchanged.map_err(|error| {
             let service = local.service.name.as_str();
-            tracing::debug!(service, %error, "no response");
+            tracing::debug!(service, %error, "no response from upstream");
             Problem::from(&error)
         })?;
-        local.stats.upstream_answered(sent.elapsed());
+        local.stats.upstream_responded(sent.elapsed());
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {
-                // Nobody asked for another protocol: what follows could not be understood.
-                let client = client_side.filter(|_| call == Call::WebSocket);
-                let client = client.ok_or(Problem::UPSTREAM_BROKE_OFF)?;
+                // The client did not ask for an upgrade and could not understand it.
+                let client = client_side.filter(|_| kind == RequestKind::WebSocket);
+                let client = client.ok_or(Problem::UPSTREAM_RESET)?;
                 Ok(switch(response, client))
             }
             _ => {
                 let (mut head, body) = response.into_parts();
-                headers::inbound(&mut head);
-                Ok(Answer::Upstream(Response::from_parts(head, body)))
+                headers::prepare_response(&mut head);
+                Ok(ResponseSource::Upstream(Response::from_parts(head, body)))
             }
         }
     })
 }
 
-/// The upstream has agreed to leave HTTP.
-fn switch(mut response: Response<ResponseBody>, client: OnUpgrade) -> Answer {
+/// Prepares the tunnel of an upgraded connection.
+fn switch(mut response: Response<ResponseBody>, client: OnUpgrade) -> ResponseSource {
     let upstream = hyper::upgrade::on(&mut response);
     let (mut head, _) = response.into_parts();
-    headers::inbound(&mut head);
-    Answer::Tunnel {
+    headers::prepare_response(&mut head);
+    ResponseSource::Tunnel {
         response: Response::from_parts(head, ()),
         client,
         upstream,
@@ -247,14 +247,14 @@ fn switch(mut response: Response<ResponseBody>, client: OnUpgrade) -> Answer {
 mod tests {
     use super::*;
 
-    /// A future is moved into place for every request, with room for its largest branch.
+    /// The future of every request is moved, with room for its largest branch.
     #[test]
     fn serving_a_request_moves_little_memory() {
         fn size_of_future<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
 
-        let bytes = size_of_future(answer);
+        let bytes = size_of_future(handle_request);
 
         assert!(
             bytes <= 2048,

@@ -1,8 +1,8 @@
-//! Which headers cross the gateway?
+//! Headers that cross the gateway.
 //!
-//! Towards the upstream: what belongs to one connection stays behind, the credential stays
-//! behind, and what only a gateway can know is said by the gateway, whatever the client
-//! claimed. Towards the client: what belongs to one connection stays behind.
+//! Towards the upstream: hop-by-hop headers and the credential are removed, and what only
+//! a gateway can know is written by the gateway, whatever the client claimed. Towards the
+//! client: hop-by-hop headers are removed.
 //!
 //! Specification: RFC 9110 section 7.6.1 (Connection), RFC 9113 section 8.2.3 (cookies).
 
@@ -10,32 +10,34 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Uri, Version, response};
 
-use crate::request::kind::{self as call, Call};
+use crate::request::kind::{self, RequestKind};
 use crate::upstream::target::Target;
 
-/// What the gateway knows of a client and tells the upstream.
+/// What the gateway tells the upstream about a client, in `X-Forwarded-*`.
 #[derive(Clone, Debug)]
-pub(crate) struct Introduction {
+pub(crate) struct ForwardedHeaders {
     /// The client's address.
     pub(crate) address: HeaderValue,
     /// `http` or `https`, as the client asked.
     pub(crate) scheme: HeaderValue,
 }
 
-/// Makes the head of a request fit to leave for an upstream.
+/// Prepares the head of a request for an upstream.
 ///
-/// The result is in HTTP/1.1's form; `host` is what the client asked for.
-pub(crate) fn outbound(
+/// The result is in HTTP/1.1 form; `host` is what the client asked for.
+pub(crate) fn prepare_request(
     head: &mut Parts,
-    call: Call,
-    introduction: &Introduction,
+    kind: RequestKind,
+    forwarded: &ForwardedHeaders,
     host: HeaderValue,
     target: &Target,
 ) {
     let headers = &mut head.headers;
-    let takes_trailers = call::lists(headers, header::TE, "trailers");
+    let takes_trailers = kind::lists(headers, header::TE, "trailers");
     remove_named_in_connection(headers);
-    remove_where(headers, |name| is_of_one_connection(name) || is_claim(name));
+    remove_where(headers, |name| {
+        is_hop_by_hop(name) || is_forwarded_claim(name)
+    });
     tollway_server::strip_credentials(headers);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -43,34 +45,34 @@ pub(crate) fn outbound(
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    if call == Call::WebSocket {
-        ask_for_websocket(headers);
+    if kind == RequestKind::WebSocket {
+        set_websocket_upgrade(headers);
     }
-    headers.insert(X_FORWARDED_FOR, introduction.address.clone());
-    headers.insert(X_FORWARDED_PROTO, introduction.scheme.clone());
+    headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
+    headers.insert(X_FORWARDED_PROTO, forwarded.scheme.clone());
     headers.insert(X_FORWARDED_HOST, host);
     headers.insert(header::HOST, target.host.clone());
     use_origin_form(&mut head.uri);
     head.version = Version::HTTP_11;
 }
 
-/// Makes the head of a response fit to leave for a client.
-pub(crate) fn inbound(head: &mut response::Parts) {
+/// Prepares the head of a response for a client.
+pub(crate) fn prepare_response(head: &mut response::Parts) {
     let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
     remove_named_in_connection(&mut head.headers);
-    remove_where(&mut head.headers, is_of_one_connection);
+    remove_where(&mut head.headers, is_hop_by_hop);
     if switches {
-        ask_for_websocket(&mut head.headers);
+        set_websocket_upgrade(&mut head.headers);
     }
     head.version = Version::HTTP_11;
 }
 
-fn ask_for_websocket(headers: &mut HeaderMap) {
+fn set_websocket_upgrade(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Removes the headers `Connection` names, which are about one connection only.
+/// Removes the headers named in `Connection`.
 fn remove_named_in_connection(headers: &mut HeaderMap) {
     for name in named_in_connection(headers) {
         headers.remove(name);
@@ -81,9 +83,9 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(header::CONNECTION)
         .iter()
-        // Nearly all there ever is; they name no header that would cross otherwise.
+        // The usual values; they name no header that would be forwarded otherwise.
         .filter(|options| *options != "keep-alive" && *options != "close")
-        .flat_map(call::list_items)
+        .flat_map(kind::list_items)
         .filter_map(|name| name.parse().ok())
         .collect()
 }
@@ -97,11 +99,11 @@ fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
     }
 }
 
-/// The headers that are about one connection even when `Connection` does not name them.
+/// Hop-by-hop headers, even when `Connection` does not name them.
 ///
-/// `Trailer` is not among them: it announces fields that do cross, and without it
+/// `Trailer` is not among them: it announces fields that are forwarded, and without it
 /// HTTP/1.1 would lose them.
-fn is_of_one_connection(name: &str) -> bool {
+fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -116,8 +118,8 @@ fn is_of_one_connection(name: &str) -> bool {
     )
 }
 
-/// What a client says about itself that an upstream may believe of a gateway.
-fn is_claim(name: &str) -> bool {
+/// Headers an upstream trusts because a gateway writes them.
+fn is_forwarded_claim(name: &str) -> bool {
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
 }
 
@@ -136,7 +138,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Leaves the path and the query, byte for byte.
+/// Keeps the path and the query, byte for byte.
 fn use_origin_form(uri: &mut Uri) {
     if uri.scheme().is_none() && uri.authority().is_none() {
         return;
@@ -163,14 +165,14 @@ mod tests {
         head
     }
 
-    fn sent(mut head: Parts, call: Call) -> Parts {
+    fn sent(mut head: Parts, kind: RequestKind) -> Parts {
         let target = Target::new("http://upstream:3000".parse().unwrap(), None).unwrap();
-        let introduction = Introduction {
+        let forwarded = ForwardedHeaders {
             address: HeaderValue::from_static("192.0.2.1"),
             scheme: HeaderValue::from_static("https"),
         };
         let host = HeaderValue::from_static("api.example.com");
-        outbound(&mut head, call, &introduction, host, &target);
+        prepare_request(&mut head, kind, &forwarded, host, &target);
         head
     }
 
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_one_connection_stay_behind() {
+    fn hop_by_hop_headers_are_removed() {
         let head = sent(
             head(&[
                 ("connection", "close, X-Hop"),
@@ -199,7 +201,7 @@ mod tests {
                 ("http2-settings", "AAMAAABkAAQAAP__"),
                 ("x-end-to-end", "1"),
             ]),
-            Call::Http,
+            RequestKind::Http,
         );
 
         let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn trailers_are_still_taken() {
-        let with = |te: &str| sent(head(&[("te", te), ("connection", "te")]), Call::Grpc);
+        let with = |te: &str| sent(head(&[("te", te), ("connection", "te")]), RequestKind::Grpc);
 
         assert_eq!(values(&with("gzip, Trailers"), "te"), ["trailers"]);
         assert!(values(&with("gzip"), "te").is_empty());
@@ -237,7 +239,7 @@ mod tests {
                 ("forwarded", "for=10.0.0.1"),
                 ("host", "api.example.com"),
             ]),
-            Call::Http,
+            RequestKind::Http,
         );
 
         assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
@@ -251,7 +253,10 @@ mod tests {
 
     #[test]
     fn a_client_cannot_have_the_gateways_own_headers_removed() {
-        let head = sent(head(&[("connection", "x-forwarded-for, host")]), Call::Http);
+        let head = sent(
+            head(&[("connection", "x-forwarded-for, host")]),
+            RequestKind::Http,
+        );
 
         assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.1"]);
         assert_eq!(values(&head, "host"), ["upstream:3000"]);
@@ -267,7 +272,7 @@ mod tests {
             "Basic abc, L402 AgE=:00",
             "Basic abc,LSAT AgE=:00",
         ] {
-            let head = sent(head(&[("authorization", line)]), Call::Http);
+            let head = sent(head(&[("authorization", line)]), RequestKind::Http);
             assert!(values(&head, "authorization").is_empty(), "{line}");
         }
     }
@@ -281,7 +286,7 @@ mod tests {
                 ("authorization", "Basic two"),
                 ("token", "the upstream's own"),
             ]),
-            Call::Http,
+            RequestKind::Http,
         );
 
         assert_eq!(values(&head, "authorization"), ["Bearer one", "Basic two"]);
@@ -298,7 +303,7 @@ mod tests {
         for name in l402::METADATA_HEADERS {
             let head = sent(
                 head(&[(name, &paid.to_hex()), (name, &unpaid.to_hex())]),
-                Call::Grpc,
+                RequestKind::Grpc,
             );
             assert_eq!(values(&head, name), [unpaid.to_hex()], "{name}");
         }
@@ -309,7 +314,10 @@ mod tests {
         let mut split = head(&[("cookie", "a=1"), ("cookie", "b=2")]);
         split.version = Version::HTTP_2;
 
-        assert_eq!(values(&sent(split, Call::Http), "cookie"), ["a=1; b=2"]);
+        assert_eq!(
+            values(&sent(split, RequestKind::Http), "cookie"),
+            ["a=1; b=2"]
+        );
     }
 
     #[test]
@@ -325,18 +333,18 @@ mod tests {
         ] {
             let mut head = head(&[]);
             head.uri = uri.parse().unwrap();
-            assert_eq!(sent(head, Call::Http).uri.to_string(), kept, "{uri}");
+            assert_eq!(sent(head, RequestKind::Http).uri.to_string(), kept, "{uri}");
         }
     }
 
     #[test]
-    fn a_websocket_is_asked_for_anew() {
+    fn the_websocket_upgrade_is_written_by_the_gateway() {
         let head = sent(
             head(&[
                 ("connection", "keep-alive, Upgrade"),
                 ("upgrade", "WebSocket"),
             ]),
-            Call::WebSocket,
+            RequestKind::WebSocket,
         );
 
         assert_eq!(values(&head, "connection"), ["upgrade"]);
@@ -344,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_leaves_its_connection_headers_behind_too() {
+    fn hop_by_hop_headers_of_a_response_are_removed_too() {
         let (mut head, ()) = http::Response::builder()
             .header("connection", "close, x-hop")
             .header("x-hop", "1")
@@ -356,7 +364,7 @@ mod tests {
             .unwrap()
             .into_parts();
 
-        inbound(&mut head);
+        prepare_response(&mut head);
 
         let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();

@@ -1,11 +1,11 @@
-//! What kind of exchange does this request ask for?
+//! Kind of exchange a request asks for.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-/// The kinds of exchange, as far as they are forwarded differently.
+/// The kinds of exchange that are forwarded differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Call {
+pub(crate) enum RequestKind {
     /// A request and a response, either of which may stream.
     Http,
     /// The same with gRPC's framing: needs HTTP/2 all the way.
@@ -14,7 +14,7 @@ pub(crate) enum Call {
     WebSocket,
 }
 
-impl Call {
+impl RequestKind {
     pub(crate) fn of(request: &Parts) -> Self {
         if is_grpc(&request.headers) {
             return Self::Grpc;
@@ -26,7 +26,7 @@ impl Call {
     }
 }
 
-/// True when a header's value is a list that holds `token`, in any case.
+/// Returns whether a header is a list that holds `token`, in any case.
 pub(crate) fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
@@ -35,7 +35,7 @@ pub(crate) fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) 
         .any(|item| item.eq_ignore_ascii_case(token))
 }
 
-/// The items of a comma-separated value; none when it is not text.
+/// Returns the items of a comma-separated value; none when it is not text.
 pub(crate) fn list_items(value: &HeaderValue) -> impl Iterator<Item = &str> {
     value
         .to_str()
@@ -47,14 +47,14 @@ pub(crate) fn list_items(value: &HeaderValue) -> impl Iterator<Item = &str> {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    // gRPC-Web is ordinary HTTP with a body of its own form.
+    // gRPC-Web is ordinary HTTP with its own body format.
     value
         .and_then(|value| value.strip_prefix(b"application/grpc"))
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
-/// No other protocol is switched to: through a tunnel of HTTP/2, say, any number of
-/// requests would pass for the price of one.
+/// No other protocol is upgraded to: through an HTTP/2 tunnel, any number of requests
+/// would pass for the price of one.
 fn opens_websocket(request: &Parts) -> bool {
     request.method == Method::GET
         && request.headers.contains_key(header::UPGRADE)
@@ -66,14 +66,14 @@ fn opens_websocket(request: &Parts) -> bool {
 mod tests {
     use super::*;
 
-    fn call(lines: &[(&'static str, &'static str)]) -> Call {
+    fn kind(lines: &[(&'static str, &'static str)]) -> RequestKind {
         let mut request = http::Request::new(());
         for (name, value) in lines {
             request
                 .headers_mut()
                 .append(*name, HeaderValue::from_static(value));
         }
-        Call::of(&request.into_parts().0)
+        RequestKind::of(&request.into_parts().0)
     }
 
     #[test]
@@ -83,28 +83,36 @@ mod tests {
             "application/grpc+proto",
             "application/grpc;x=y",
         ] {
-            assert_eq!(call(&[("content-type", value)]), Call::Grpc, "{value}");
+            assert_eq!(
+                kind(&[("content-type", value)]),
+                RequestKind::Grpc,
+                "{value}"
+            );
         }
         for value in [
             "application/grpc-web",
             "application/grpc-web+proto",
             "application/json",
         ] {
-            assert_eq!(call(&[("content-type", value)]), Call::Http, "{value}");
+            assert_eq!(
+                kind(&[("content-type", value)]),
+                RequestKind::Http,
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn only_websockets_are_upgraded_to() {
         let upgrade =
-            |protocol| call(&[("connection", "keep-alive, Upgrade"), ("upgrade", protocol)]);
+            |protocol| kind(&[("connection", "keep-alive, Upgrade"), ("upgrade", protocol)]);
 
-        assert_eq!(upgrade("WebSocket"), Call::WebSocket);
-        assert_eq!(upgrade("h2c"), Call::Http);
-        assert_eq!(upgrade("TLS/1.0"), Call::Http);
+        assert_eq!(upgrade("WebSocket"), RequestKind::WebSocket);
+        assert_eq!(upgrade("h2c"), RequestKind::Http);
+        assert_eq!(upgrade("TLS/1.0"), RequestKind::Http);
         assert_eq!(
-            call(&[("upgrade", "websocket")]),
-            Call::Http,
+            kind(&[("upgrade", "websocket")]),
+            RequestKind::Http,
             "connection must name it"
         );
     }

@@ -1,8 +1,7 @@
-//! What does the client get?
+//! Responses to the client: streamed from an upstream, or made by the gateway.
 //!
-//! An upstream's response, streamed; or an answer of the gateway's own. Every answer made
-//! here is in the form the client can read: an RFC 9457 problem over HTTP, a status over
-//! gRPC. Refusals are worded by [`tollway_server::respond`].
+//! A response of the gateway is in the form the client can read: an RFC 9457 problem over
+//! HTTP, a status over gRPC. Refusals are worded by [`tollway_server::respond`].
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use crate::request::route::Unroutable;
 use crate::upstream::attempt::SendError;
 use crate::upstream::response::ResponseBody;
 
-/// What an answer says went wrong, for those refused or failed by the gateway itself.
+/// A request the gateway itself refuses or fails, as the client sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -37,42 +36,42 @@ impl Problem {
         status: StatusCode::NOT_FOUND,
         grpc_status: "12",
         reason: "no_service",
-        detail: "no service is offered at this host and path",
+        detail: "no service at this host and path",
     };
-    /// The upstream answered something that cannot be forwarded.
-    pub(crate) const UPSTREAM_BROKE_OFF: Self = Self {
+    /// The upstream closed the connection, or its response cannot be forwarded.
+    pub(crate) const UPSTREAM_RESET: Self = Self {
         status: StatusCode::BAD_GATEWAY,
         grpc_status: "14",
-        reason: "upstream_broke_off",
-        detail: "the service behind this gateway broke off",
+        reason: "upstream_reset",
+        detail: "the upstream closed the connection",
     };
     const UPSTREAM_DOWN: Self = Self {
         status: StatusCode::BAD_GATEWAY,
         grpc_status: "14",
         reason: "upstream_down",
-        detail: "the service behind this gateway cannot be reached",
+        detail: "the upstream cannot be reached",
     };
-    /// Over gRPC: the call may have had its effect, so it is not `unavailable`, which
-    /// clients take as leave to try again.
-    const UPSTREAM_SLOW: Self = Self {
+    /// Over gRPC: the call may have had its effect, so the status is not `UNAVAILABLE`,
+    /// which clients retry.
+    const UPSTREAM_TIMEOUT: Self = Self {
         status: StatusCode::GATEWAY_TIMEOUT,
         grpc_status: "4",
         reason: "upstream_timeout",
-        detail: "the service behind this gateway took too long",
+        detail: "the upstream took too long",
     };
-    const CLIENT_GONE: Self = Self {
+    const REQUEST_ABORTED: Self = Self {
         status: StatusCode::BAD_REQUEST,
         grpc_status: "13",
-        reason: "request_broke_off",
-        detail: "the request broke off",
+        reason: "request_aborted",
+        detail: "the request ended early",
     };
 
-    /// What the access log calls it.
+    /// Returns its name in the access log.
     pub(crate) const fn verdict(self) -> &'static str {
         self.reason
     }
 
-    /// The answer, in a form the client can read.
+    /// Creates the response, in a form the client can read.
     pub(crate) fn into_response(self, form: Form) -> Response<Full<Bytes>> {
         let mut response = match form {
             Form::Grpc { content_type } => self.over_grpc(content_type),
@@ -155,24 +154,24 @@ impl From<Unroutable> for Problem {
 impl From<&SendError> for Problem {
     fn from(error: &SendError) -> Self {
         match error {
-            SendError::Broken(_) => Self::UPSTREAM_BROKE_OFF,
-            SendError::ClientGone(_) => Self::CLIENT_GONE,
-            SendError::Unreachable(error) if error.is_timeout() => Self::UPSTREAM_SLOW_TO_CONNECT,
+            SendError::Reset(_) => Self::UPSTREAM_RESET,
+            SendError::RequestAborted(_) => Self::REQUEST_ABORTED,
+            SendError::Unreachable(error) if error.is_timeout() => Self::CONNECT_TIMEOUT,
             SendError::Unreachable(_) => Self::UPSTREAM_DOWN,
-            SendError::TooSlow(_) => Self::UPSTREAM_SLOW,
+            SendError::Timeout(_) => Self::UPSTREAM_TIMEOUT,
         }
     }
 }
 
 impl Problem {
-    /// Nothing was sent yet: over gRPC, trying again is safe.
-    const UPSTREAM_SLOW_TO_CONNECT: Self = Self {
+    /// Nothing was sent: over gRPC, a retry is safe.
+    const CONNECT_TIMEOUT: Self = Self {
         grpc_status: "14",
-        ..Self::UPSTREAM_SLOW
+        ..Self::UPSTREAM_TIMEOUT
     };
 }
 
-/// A request being served, until the last byte of its response has left.
+/// A request being served, until the last byte of its response is sent.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     connection: Rc<Connection>,
@@ -189,9 +188,9 @@ impl InFlight {
         }
     }
 
-    /// Counts the answer.
-    pub(crate) fn answered(&self, status: StatusCode) {
-        self.stats.answered(status);
+    /// Counts the response.
+    pub(crate) fn responded(&self, status: StatusCode) {
+        self.stats.responded(status);
     }
 }
 
@@ -202,7 +201,7 @@ impl Drop for InFlight {
     }
 }
 
-/// The body of any answer. While it lasts, its request is in flight.
+/// The body of any response. While it exists, its request is in flight.
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
     source: Source,
@@ -212,14 +211,14 @@ pub(crate) struct ReplyBody {
 
 #[derive(Debug)]
 enum Source {
-    Own(Full<Bytes>),
+    Local(Full<Bytes>),
     Upstream(ResponseBody),
 }
 
 impl ReplyBody {
-    pub(crate) fn own(body: Full<Bytes>, in_flight: InFlight) -> Self {
+    pub(crate) fn local(body: Full<Bytes>, in_flight: InFlight) -> Self {
         Self {
-            source: Source::Own(body),
+            source: Source::Local(body),
             in_flight: Some(in_flight),
         }
     }
@@ -231,10 +230,10 @@ impl ReplyBody {
         }
     }
 
-    /// No body: the request lives on as a tunnel, which has `in_flight` itself.
+    /// An empty body: `in_flight` belongs to the tunnel.
     pub(crate) fn tunnel() -> Self {
         Self {
-            source: Source::Own(Full::default()),
+            source: Source::Local(Full::default()),
             in_flight: None,
         }
     }
@@ -249,7 +248,7 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.source {
-            Source::Own(body) => Pin::new(body)
+            Source::Local(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never: std::convert::Infallible| match never {}),
             Source::Upstream(body) => Pin::new(body).poll_frame(cx),
@@ -258,14 +257,14 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Own(body) => body.is_end_stream(),
+            Source::Local(body) => body.is_end_stream(),
             Source::Upstream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Own(body) => body.size_hint(),
+            Source::Local(body) => body.size_hint(),
             Source::Upstream(body) => body.size_hint(),
         }
     }

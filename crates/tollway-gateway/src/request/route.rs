@@ -1,9 +1,9 @@
-//! Which service is this request for?
+//! Routing: the service a request is for.
 //!
-//! The first whose host and path match. Requests are matched by what an upstream may take
-//! their path to mean, not by how it is spelt: `//paid`, `/%70aid` and `/free/../paid` must
-//! not reach a paid resource by way of a free service. Spellings that no honest client
-//! uses, those with dot segments, are refused; the path itself is forwarded as it came.
+//! The first whose host and path match. Requests are matched by what an upstream may
+//! decode their path to, not by its spelling: `//paid`, `/%70aid` and `/free/../paid` must
+//! not reach a paid resource by way of a free service. Paths with dot segments, which no
+//! honest client sends, are refused; the path itself is forwarded unchanged.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::config::{Price, ServiceConfig};
 use crate::conn::tls::TlsError;
 use crate::upstream::target::Target;
 
-/// One service, ready to serve.
+/// A service, checked.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) name: String,
@@ -50,13 +50,13 @@ impl Service {
     }
 }
 
-/// The services on offer, in order. Replaced as a whole.
+/// The services, in order. Replaced as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     pub(crate) services: Vec<Arc<Service>>,
 }
 
-/// A request that cannot be told what it is for. The client's doing.
+/// A request that cannot be routed, through the client's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Unroutable {
     /// The host is missing, repeated or unreadable.
@@ -70,9 +70,9 @@ pub(crate) enum Unroutable {
     Tunnel,
 }
 
-/// The host a client asked for, as it is told to the upstream.
+/// Returns the host a client asked for, as it is sent to the upstream.
 ///
-/// The request target wins over the `Host` line, as RFC 9112 section 3.2.2 says.
+/// The request target wins over the `Host` line, as RFC 9112 section 3.2.2 requires.
 pub(crate) fn requested_host(head: &Parts) -> Result<HeaderValue, Unroutable> {
     let host = match head.uri.authority() {
         Some(authority) => {
@@ -88,7 +88,7 @@ pub(crate) fn requested_host(head: &Parts) -> Result<HeaderValue, Unroutable> {
     }
 }
 
-/// Takes the port off a host, and the dot a full name may end with.
+/// Removes the port from a host, and the dot of a fully qualified name.
 pub(crate) fn without_port(host: &str) -> &str {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -97,7 +97,7 @@ pub(crate) fn without_port(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// The path an upstream may take this one to mean.
+/// Returns the path an upstream may decode this one to.
 pub(crate) fn canonical_path(path: &str) -> Result<Cow<'_, str>, Unroutable> {
     if is_plain(path) {
         return Ok(Cow::Borrowed(path));
@@ -148,7 +148,7 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
 }
 
-/// Nearly every path means what it says; seeing so takes one pass and no memory.
+/// Most paths need no decoding; the check takes one pass and does not allocate.
 fn is_plain(path: &str) -> bool {
     let mut previous = 0;
     path.bytes().all(|byte| {

@@ -1,8 +1,8 @@
-//! How do upgraded connections pass through?
+//! Tunnels: upgraded connections.
 //!
-//! Both sides have agreed to leave HTTP; from then on bytes are copied both ways until one
-//! side closes. What the opening request paid for is the tunnel, however long it lasts. It
-//! has no natural end, so a stopping gateway ends it.
+//! Client and upstream have agreed to leave HTTP; bytes are copied both ways until both
+//! sides have closed. The opening request pays for the tunnel, however long it lasts. A
+//! stopping gateway closes it.
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -11,17 +11,17 @@ use tokio::sync::watch;
 
 use crate::request::reply::InFlight;
 
-/// The two halves of a tunnel that is about to open.
+/// The two halves of a tunnel before it opens.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) client: OnUpgrade,
     pub(crate) upstream: OnUpgrade,
-    /// Held as long as the tunnel is open.
+    /// Held while the tunnel is open.
     pub(crate) in_flight: InFlight,
 }
 
 impl Tunnel {
-    /// Copies bytes until a side closes or `closing` turns true.
+    /// Copies bytes until both sides have closed, one fails, or `closing` turns true.
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
         let Self {
             client,
@@ -38,10 +38,10 @@ impl Tunnel {
 
 async fn copy(client: OnUpgrade, upstream: OnUpgrade) {
     let Ok((client, upstream)) = tokio::try_join!(client, upstream) else {
-        return tracing::debug!("a connection was lost while it was being upgraded");
+        return tracing::debug!("upgrade failed");
     };
     let (mut client, mut upstream) = (plain(client), plain(upstream));
-    // Either side breaking off is how tunnels usually end.
+    // An abrupt end of either side is how tunnels usually end.
     let _ended = copy_bidirectional(&mut client, &mut upstream).await;
 }
 

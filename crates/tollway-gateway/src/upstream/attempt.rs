@@ -19,7 +19,7 @@ use http_body::Body;
 use hyper::client::conn::http1;
 
 use crate::request::admit::Admission;
-use crate::request::kind::Call;
+use crate::request::kind::RequestKind;
 use crate::upstream::connect::{ConnectError, Connected, connect};
 use crate::upstream::h2::Http2Sender;
 use crate::upstream::lease::Lease;
@@ -28,69 +28,73 @@ use crate::upstream::response::{Response, ResponseBody};
 use crate::upstream::tls::Offered;
 use crate::upstream::upload::{Progress, Upload};
 
-/// Why an upstream did not answer.
+/// Why there is no response from an upstream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    /// The connection broke after the request may have reached the upstream.
-    #[error("upstream broke off: {0}")]
-    Broken(hyper::Error),
-    /// The client's own body broke off; there is nobody to answer.
-    #[error("client broke off: {0}")]
-    ClientGone(hyper::Error),
-    /// No connection could be opened, in no time allowed.
+    /// The client's request body ended early.
+    #[error("client aborted its request: {0}")]
+    RequestAborted(hyper::Error),
+    /// The connection was closed after the request may have reached the upstream.
+    #[error("upstream closed the connection: {0}")]
+    Reset(hyper::Error),
+    /// The response did not begin in time.
+    #[error("upstream sent no response within {0:?}")]
+    Timeout(Duration),
+    /// No connection could be opened.
     #[error("upstream {0}")]
     Unreachable(ConnectError),
-    /// The response did not begin in time.
-    #[error("upstream did not answer within {0:?}")]
-    TooSlow(Duration),
 }
 
 impl Pool {
-    /// Sends an admitted request, in HTTP/1.1's form, and waits for the head of the response.
+    /// Sends an admitted request, in HTTP/1.1 form, and waits for the head of the response.
     ///
     /// Dropping the future abandons the request and closes its connection or stream.
     pub(crate) fn send(
         self: &Rc<Self>,
         _admission: &Admission,
         request: Request<Upload>,
-        call: Call,
+        kind: RequestKind,
     ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
         let progress = request.body().progress();
         let limit = self.limits.response_timeout;
-        match (self.offered(call), call) {
-            // A call of gRPC has its own deadline, and a stream may begin with silence.
-            (Offered::Http2, Call::Grpc) => {
+        match (self.offered(kind), kind) {
+            // A gRPC call carries its own deadline, and a stream may begin with silence.
+            (Offered::Http2, RequestKind::Grpc) => {
                 Either::Left(self.exchange_shared(request).boxed_local())
             }
-            (Offered::Http2, Call::Http | Call::WebSocket) => {
+            (Offered::Http2, RequestKind::Http | RequestKind::WebSocket) => {
                 let exchange = self.exchange_shared(request);
-                Either::Left(patiently(limit, progress, exchange).boxed_local())
+                Either::Left(with_progress_timeout(limit, progress, exchange).boxed_local())
             }
             (offered @ (Offered::Either | Offered::Http1), _) if progress.is_none() => {
                 let exchange = self.exchange_exclusive(request, offered);
                 let in_time = tokio::time::timeout(limit, exchange);
                 Either::Right(
-                    in_time.map(move |ended| ended.unwrap_or(Err(SendError::TooSlow(limit)))),
+                    in_time.map(move |ended| ended.unwrap_or(Err(SendError::Timeout(limit)))),
                 )
             }
             (offered @ (Offered::Either | Offered::Http1), _) => {
                 let exchange = self.exchange_exclusive(request, offered);
-                Either::Left(patiently(limit, progress, exchange).boxed_local())
+                Either::Left(with_progress_timeout(limit, progress, exchange).boxed_local())
             }
         }
     }
 
-    /// Sends on an HTTP/1.1 connection of its own, a kept one if there is one.
+    /// Sends on an HTTP/1.1 connection of its own, an idle one if there is one.
     fn exchange_exclusive(
         self: &Rc<Self>,
         request: Request<Upload>,
         offered: Offered,
     ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
         let Some(kept) = self.idle.take() else {
-            return Either::Left(self.exchange_afresh(request, offered).boxed_local());
+            return Either::Left(self.exchange_on_new(request, offered).boxed_local());
         };
         let is_fresh = self.idle.age(&kept) < self.limits.fresh_for;
-        let spare = if is_fresh { None } else { spare_copy(&request) };
+        let spare = if is_fresh {
+            None
+        } else {
+            clone_if_replayable(&request)
+        };
         let attempt = self.try_http1(kept.sender, request);
         Either::Right(attempt.then(move |attempted| {
             let again = match attempted {
@@ -98,15 +102,15 @@ impl Pool {
                 Err(Failed::Unsent(unsent)) => *unsent,
                 Err(Failed::Sent(error)) => match spare {
                     Some(copy) if !error.is_user() => *copy,
-                    _ => return Either::Left(ready(Err(broken(error)))),
+                    _ => return Either::Left(ready(Err(send_failed(error)))),
                 },
             };
-            Either::Right(self.exchange_afresh(again, offered).boxed_local())
+            Either::Right(self.exchange_on_new(again, offered).boxed_local())
         }))
     }
 
-    /// Sends on a new connection; an upstream that chooses HTTP/2 is given that.
-    async fn exchange_afresh(
+    /// Sends on a new connection, over HTTP/2 if the upstream chooses it.
+    async fn exchange_on_new(
         self: &Rc<Self>,
         request: Request<Upload>,
         offered: Offered,
@@ -116,7 +120,7 @@ impl Pool {
             Connected::Http1(sender) => self.try_http1(sender, request).await,
             Connected::Http2(sender) => {
                 self.chose_http2.set(true);
-                let shared = self.adopt(sender.clone());
+                let shared = self.register(sender.clone());
                 self.try_http2(sender, Lease::Shared(shared.join()), request)
                     .await
             }
@@ -137,12 +141,12 @@ impl Pool {
             let sender = match shared.sender().await {
                 Ok(sender) => sender,
                 Err(error) => {
-                    self.forget(&shared);
+                    self.remove(&shared);
                     self.chose_http2.set(false);
                     return Err(SendError::Unreachable(error));
                 }
             };
-            let spare = spare_copy(&request);
+            let spare = clone_if_replayable(&request);
             request = match (self.try_http2(sender, lease, request).await, spare) {
                 (Ok(response), _) => return Ok(response),
                 (Err(Failed::Unsent(unsent)), _) if attempts_left > 0 => *unsent,
@@ -151,11 +155,11 @@ impl Pool {
                 }
                 (Err(failed), _) => return Err(failed.into_error()),
             };
-            self.forget(&shared);
+            self.remove(&shared);
         }
     }
 
-    /// Hands the request over at once: its future need not hold it.
+    /// Passes the request on at once, so that the future does not hold it.
     fn try_http1(
         self: &Rc<Self>,
         mut sender: http1::SendRequest<Upload>,
@@ -209,8 +213,8 @@ impl Pool {
     }
 }
 
-/// Waits for a response, as long as the request's body keeps moving.
-async fn patiently<F>(
+/// Waits for a response; the limit restarts whenever a frame of the request leaves.
+async fn with_progress_timeout<F>(
     limit: Duration,
     progress: Progress,
     exchange: F,
@@ -224,13 +228,13 @@ where
         match tokio::time::timeout(limit, exchange.as_mut()).await {
             Ok(result) => return result,
             Err(_) if progress.frames() != frames => {}
-            Err(_) => return Err(SendError::TooSlow(limit)),
+            Err(_) => return Err(SendError::Timeout(limit)),
         }
     }
 }
 
-/// A copy to send should the first be lost, where sending twice means the same as once.
-fn spare_copy(request: &Request<Upload>) -> Option<Box<Request<Upload>>> {
+/// Returns a copy to send if the first is lost, where sending twice has the effect of once.
+fn clone_if_replayable(request: &Request<Upload>) -> Option<Box<Request<Upload>>> {
     if !request.method().is_idempotent() || !request.body().is_end_stream() {
         return None;
     }
@@ -242,7 +246,7 @@ fn spare_copy(request: &Request<Upload>) -> Option<Box<Request<Upload>>> {
     Some(Box::new(copy))
 }
 
-/// One attempt that failed, by whether the upstream may have seen it.
+/// A failed attempt, by whether the upstream may have received it.
 enum Failed {
     Sent(hyper::Error),
     Unsent(Box<Request<Upload>>),
@@ -251,8 +255,8 @@ enum Failed {
 impl Failed {
     fn into_error(self) -> SendError {
         match self {
-            Self::Sent(error) => broken(error),
-            // A connection that was open a moment ago and takes nothing has been closed.
+            Self::Sent(error) => send_failed(error),
+            // The connection was closed before any of the request was sent.
             Self::Unsent(_) => SendError::Unreachable(ConnectError::Dial(Arc::new(
                 std::io::ErrorKind::ConnectionReset.into(),
             ))),
@@ -260,9 +264,9 @@ impl Failed {
     }
 }
 
-fn broken(error: hyper::Error) -> SendError {
+fn send_failed(error: hyper::Error) -> SendError {
     match error.is_user() {
-        true => SendError::ClientGone(error),
-        false => SendError::Broken(error),
+        true => SendError::RequestAborted(error),
+        false => SendError::Reset(error),
     }
 }

@@ -1,6 +1,6 @@
-//! How is a connection to an upstream opened?
+//! Opening of connections to an upstream.
 //!
-//! Dial, TLS where the upstream asks for it, then HTTP. One timeout covers all of it. The
+//! Dial, TLS where the upstream asks for it, then HTTP; one timeout covers all of it. The
 //! task that drives a connection ends with the connection, and with the worker.
 
 use std::io;
@@ -21,7 +21,7 @@ use crate::upstream::target::Target;
 use crate::upstream::tls::{ClientTls, Offered};
 use crate::upstream::upload::Upload;
 
-/// A fresh connection, ready for its first request.
+/// A new connection, ready for its first request.
 pub(crate) enum Connected {
     Http1(http1::SendRequest<Upload>),
     Http2(http2::SendRequest<Upload>),
@@ -33,15 +33,15 @@ pub(crate) enum ConnectError {
     /// It could not be dialled.
     #[error("cannot be dialled: {0}")]
     Dial(Arc<io::Error>),
-    /// The HTTP preamble failed.
-    #[error("broke off: {0}")]
+    /// The HTTP handshake failed.
+    #[error("closed the connection: {0}")]
     Http(Arc<hyper::Error>),
-    /// TLS was not agreed on.
+    /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
     Tls(Arc<io::Error>),
-    /// It took too long.
+    /// It took longer than the limit.
     #[error("did not accept a connection within {0:?}")]
-    TooSlow(Duration),
+    Timeout(Duration),
     /// It does not speak the protocol the request needs.
     #[error("does not speak HTTP/2")]
     WrongProtocol,
@@ -49,15 +49,14 @@ pub(crate) enum ConnectError {
 
 impl ConnectError {
     pub(crate) fn is_timeout(&self) -> bool {
-        matches!(self, Self::TooSlow(_))
+        matches!(self, Self::Timeout(_))
     }
 }
 
 /// Opens a connection. On a plaintext port, `offered` is what will be spoken: there is
-/// nobody to negotiate with, and `Either` means HTTP/1.1.
+/// no negotiation, and `Either` means HTTP/1.1.
 ///
-/// Boxed, because it is large and rare: the futures of all requests would have to have
-/// room for it.
+/// Boxed, because it is large and rare: it would enlarge the future of every request.
 pub(crate) async fn connect(
     target: &Target,
     offered: Offered,
@@ -65,7 +64,7 @@ pub(crate) async fn connect(
 ) -> Result<Connected, ConnectError> {
     tokio::time::timeout(limit, Box::pin(dial(target, offered)))
         .await
-        .unwrap_or(Err(ConnectError::TooSlow(limit)))
+        .unwrap_or(Err(ConnectError::Timeout(limit)))
 }
 
 async fn dial(target: &Target, offered: Offered) -> Result<Connected, ConnectError> {
@@ -104,7 +103,7 @@ where
     let (sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(handshake_failed)?;
-    // How a connection ends is told to whoever waits for a response on it.
+    // An error is also returned to the request that waits for a response.
     tokio::task::spawn_local(connection.with_upgrades());
     Ok(Connected::Http1(sender))
 }
@@ -131,6 +130,6 @@ fn handshake_failed(error: hyper::Error) -> ConnectError {
     ConnectError::Http(Arc::new(error))
 }
 
-/// What one stream may send ahead of its reader, and all streams of a connection together.
+/// Receive windows in bytes: of one stream, and of all streams of a connection.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

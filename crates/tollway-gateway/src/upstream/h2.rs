@@ -1,4 +1,4 @@
-//! An HTTP/2 connection that several requests use at once.
+//! HTTP/2 connection that several requests share.
 
 use std::cell::Cell;
 use std::fmt;
@@ -40,7 +40,7 @@ impl SharedConnection {
         self.streams.get()
     }
 
-    /// Waits until the connection is open, together with everybody else who does.
+    /// Waits until the connection is open. All waiting requests share one attempt.
     pub(crate) async fn sender(&self) -> Result<Http2Sender, ConnectError> {
         self.sender.clone().await
     }

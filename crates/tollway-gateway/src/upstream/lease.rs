@@ -20,15 +20,15 @@ pub(crate) enum Lease {
 }
 
 impl Lease {
-    /// The exchange is complete; the connection may carry another.
-    pub(crate) fn give_back(self) {
+    /// Returns the connection for another exchange once this one is complete.
+    pub(crate) fn release(self) {
         let Self::Exclusive { mut sender, idle } = self else {
             return;
         };
         if sender.is_ready() {
             idle.put(sender);
         } else if !sender.is_closed() {
-            // The response ended before the request did. Most such requests end soon.
+            // The response ended before the request body did. Most such bodies end soon.
             tokio::task::spawn_local(async move {
                 let settled = tokio::time::timeout(SETTLING_TIME_MAX, sender.ready()).await;
                 if let Ok(Ok(())) = settled {

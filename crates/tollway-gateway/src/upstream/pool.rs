@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::request::kind::Call;
+use crate::request::kind::RequestKind;
 use crate::upstream::connect::{ConnectError, Connected, connect};
 use crate::upstream::h2::{Http2Sender, SharedConnection};
 use crate::upstream::idle::IdleConnections;
@@ -23,11 +23,11 @@ pub(crate) struct Pool {
     pub(crate) limits: PoolLimits,
     pub(crate) idle: Rc<IdleConnections>,
     shared: RefCell<Vec<Rc<SharedConnection>>>,
-    /// What a TLS upstream chose when it was last asked.
+    /// Whether a TLS upstream chose HTTP/2 on the last connection.
     pub(crate) chose_http2: Cell<bool>,
 }
 
-/// What bounds a pool; see [`Limits`](crate::Limits).
+/// Limits of a pool; see [`Limits`](crate::Limits).
 #[derive(Clone, Debug)]
 pub(crate) struct PoolLimits {
     pub(crate) connect_timeout: Duration,
@@ -53,23 +53,23 @@ impl Pool {
         &self.target
     }
 
-    /// Closes what has been idle for too long or has died. Wants to be called once a second.
+    /// Closes what has been idle for too long or has died. To be called once a second.
     pub(crate) fn prune(&self) {
         self.idle.prune();
         self.shared.borrow_mut().retain(|shared| !shared.is_dead());
     }
 
-    pub(crate) fn offered(&self, call: Call) -> Offered {
-        match call {
-            Call::Http if self.chose_http2.get() => Offered::Http2,
-            Call::Http => Offered::Either,
-            Call::Grpc => Offered::Http2,
-            Call::WebSocket => Offered::Http1,
+    pub(crate) fn offered(&self, kind: RequestKind) -> Offered {
+        match kind {
+            RequestKind::Http if self.chose_http2.get() => Offered::Http2,
+            RequestKind::Http => Offered::Either,
+            RequestKind::Grpc => Offered::Http2,
+            RequestKind::WebSocket => Offered::Http1,
         }
     }
 
     /// The connection with the fewest streams, or a new one while all are busy and there
-    /// may be more. A connection still being opened counts: its callers wait together.
+    /// may be more. A connection that is being opened counts; its requests wait for it.
     pub(crate) fn least_loaded(self: &Rc<Self>) -> Rc<SharedConnection> {
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_dead());
@@ -99,9 +99,9 @@ impl Pool {
         }
     }
 
-    /// Shares a connection that turned out to speak HTTP/2. Beyond the bound it serves
-    /// the request it was opened for and is then dropped.
-    pub(crate) fn adopt(&self, sender: Http2Sender) -> Rc<SharedConnection> {
+    /// Shares a new connection whose upstream chose HTTP/2. Beyond the limit it serves
+    /// one request and is then dropped.
+    pub(crate) fn register(&self, sender: Http2Sender) -> Rc<SharedConnection> {
         let fresh = SharedConnection::new(ready(Ok(sender)));
         let mut shared = self.shared.borrow_mut();
         if shared.len() < self.limits.h2_max {
@@ -110,7 +110,8 @@ impl Pool {
         fresh
     }
 
-    pub(crate) fn forget(&self, dead: &Rc<SharedConnection>) {
+    /// Stops sharing a connection.
+    pub(crate) fn remove(&self, dead: &Rc<SharedConnection>) {
         self.shared
             .borrow_mut()
             .retain(|connection| !Rc::ptr_eq(connection, dead));

@@ -9,13 +9,13 @@ use hyper::body::Incoming;
 
 use crate::upstream::lease::Lease;
 
-/// A response whose body keeps hold of the connection it comes from.
+/// A response whose body holds the connection it arrives on.
 pub(crate) type Response = http::Response<ResponseBody>;
 
 /// The body of an upstream's response.
 ///
 /// The connection goes back to its pool with the last frame. Dropped earlier, it is
-/// closed (HTTP/1.1) or the stream is reset (HTTP/2), which tells the upstream to stop.
+/// closed (HTTP/1.1) or the stream is reset (HTTP/2), so that the upstream stops sending.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     body: Incoming,
@@ -28,20 +28,20 @@ impl ResponseBody {
             body,
             lease: Some(lease),
         };
-        this.give_back_at_the_end();
+        this.release_at_end();
         this
     }
 
-    /// The end of HTTP on a connection that now carries another protocol.
+    /// The empty body of a connection that has been upgraded to another protocol.
     pub(crate) fn upgraded(body: Incoming) -> Self {
         Self { body, lease: None }
     }
 
-    fn give_back_at_the_end(&mut self) {
+    fn release_at_end(&mut self) {
         if self.body.is_end_stream()
             && let Some(lease) = self.lease.take()
         {
-            lease.give_back();
+            lease.release();
         }
     }
 }
@@ -58,11 +58,11 @@ impl Body for ResponseBody {
         match &polled {
             Poll::Ready(None) => {
                 if let Some(lease) = self.lease.take() {
-                    lease.give_back();
+                    lease.release();
                 }
             }
-            Poll::Ready(Some(Ok(_))) => self.give_back_at_the_end(),
-            // A broken body leaves a connection nobody can use: dropping it closes it.
+            Poll::Ready(Some(Ok(_))) => self.release_at_end(),
+            // A connection with an unfinished response cannot be used again: dropping closes it.
             Poll::Ready(Some(Err(_))) => drop(self.lease.take()),
             Poll::Pending => {}
         }

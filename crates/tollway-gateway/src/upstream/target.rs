@@ -1,8 +1,7 @@
-//! Where do admitted requests go?
+//! Upstream origin and everything about calling it that is known beforehand.
 //!
-//! An [`Upstream`] is an origin: a scheme, a host and a port. `http://` is spoken as
-//! HTTP/1.1, and as HTTP/2 with prior knowledge for gRPC; `https://` as whichever of the
-//! two the upstream chooses.
+//! `http://` is spoken as HTTP/1.1, and as HTTP/2 with prior knowledge for gRPC;
+//! `https://` as whichever of the two the upstream chooses.
 
 use std::fmt;
 use std::path::Path;
@@ -29,7 +28,7 @@ impl Upstream {
         })
     }
 
-    /// The host to dial, without the brackets an IPv6 address is written in.
+    /// Returns the host to dial, without the brackets of an IPv6 address.
     pub(crate) fn host(&self) -> &str {
         self.authority
             .host()
@@ -104,13 +103,13 @@ enum Security {
     Tls,
 }
 
-/// An upstream, and everything about calling it that can be worked out beforehand.
+/// An upstream, with its TLS settings and header values.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) upstream: Upstream,
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
-    /// The `Host` line the upstream sees.
+    /// The `Host` line sent to the upstream.
     pub(crate) host: HeaderValue,
     pub(crate) tls: Option<ClientTls>,
 }

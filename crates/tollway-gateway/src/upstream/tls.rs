@@ -1,4 +1,7 @@
 //! TLS towards one upstream.
+//!
+//! The server's certificate is verified against the system's authorities, or those in the
+//! file its service names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ pub(crate) enum Offered {
     Http2,
 }
 
-/// TLS towards one upstream, ready for each choice of protocols.
+/// TLS settings for one upstream, for each choice of protocols.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientTls {
     name: ServerName<'static>,
@@ -29,7 +32,7 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
-    /// Expects the certificate of `host`, from the authorities in `file` or the system's.
+    /// Expects the certificate of `host`, issued by an authority in `file` or the system's.
     pub(crate) fn with(host: &str, file: Option<&Path>) -> Result<Self, TlsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::UnnameableHost {
             host: host.to_owned(),
@@ -74,7 +77,7 @@ fn authorities_in(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 fn system_authorities() -> Result<RootCertStore, TlsError> {
-    // Unreadable entries are passed over: the store is only unusable when nothing is left.
+    // Unreadable entries are skipped: the store is unusable only when none is left.
     some_of(rustls_native_certs::load_native_certs().certs, || {
         "the system's store".to_owned()
     })

@@ -1,7 +1,7 @@
-//! What travels to an upstream and back?
+//! Request body on its way to an upstream.
 //!
-//! Bodies are streamed: each is the other side's incoming body with a little bookkeeping
-//! around it, and passes data and trailer frames on as they come.
+//! The client's incoming body, with a count of the frames that have left. Data and
+//! trailers are passed on as they arrive.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -37,7 +37,7 @@ impl Upload {
         }
     }
 
-    /// Counts frames as they leave; shared with whoever waits for the answer.
+    /// Returns the frame counter, to be read while waiting for the response.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
     }
@@ -72,12 +72,12 @@ impl Body for Upload {
     }
 }
 
-/// How many frames of an upload have left; `None` when there is nothing to upload.
+/// The number of frames sent so far; without a counter when the body is empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress(Option<Rc<Cell<u64>>>);
 
 impl Progress {
-    /// True when there is nothing to upload.
+    /// Returns whether the body is empty.
     pub(crate) fn is_none(&self) -> bool {
         self.0.is_none()
     }

@@ -32,7 +32,7 @@ async fn a_path_nobody_serves_is_not_found() {
         &answer,
         404,
         "Not Found",
-        "no service is offered at this host and path",
+        "no service at this host and path",
         "no_service",
     );
 }
@@ -126,7 +126,7 @@ async fn an_upstream_that_is_down_is_a_bad_gateway() {
 
     let answer = client.ask(plain_get("/")).await;
 
-    let detail = "the service behind this gateway cannot be reached";
+    let detail = "the upstream cannot be reached";
     is_problem(&answer, 502, "Bad Gateway", detail, "upstream_down");
     let head = client
         .ask(Request::head("http://localhost/").body(empty()).unwrap())
@@ -150,7 +150,7 @@ async fn an_upstream_that_is_too_slow_is_a_gateway_timeout() {
     let mut client = Client::http1(support::http(&running)).await;
     let answer = support::soon(client.ask(plain_get("/"))).await;
 
-    let detail = "the service behind this gateway took too long";
+    let detail = "the upstream took too long";
     is_problem(&answer, 504, "Gateway Timeout", detail, "upstream_timeout");
 }
 
@@ -184,16 +184,8 @@ async fn a_grpc_client_is_told_in_its_own_terms() {
     let dead = support::start(Price::Free, dead_port());
     let nothing = support::start_with(vec![], Limits::default());
     for (running, status, message) in [
-        (
-            &dead,
-            "14",
-            "the service behind this gateway cannot be reached",
-        ),
-        (
-            &nothing,
-            "12",
-            "no service is offered at this host and path",
-        ),
+        (&dead, "14", "the upstream cannot be reached"),
+        (&nothing, "12", "no service at this host and path"),
     ] {
         let call = Request::post("http://localhost/tollway.test.Echo/Unary")
             .header("content-type", "application/grpc")
@@ -246,8 +238,8 @@ async fn a_request_the_upstream_may_have_seen_is_not_sent_twice() {
 
     let answer = client.ask(post()).await;
 
-    let detail = "the service behind this gateway broke off";
-    is_problem(&answer, 502, "Bad Gateway", detail, "upstream_broke_off");
+    let detail = "the upstream closed the connection";
+    is_problem(&answer, 502, "Bad Gateway", detail, "upstream_reset");
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
