@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use l402::{
-    Caveat, Credential, Grant, Identifier, Macaroon, Msat, Preimage, RequestContext, RevocationSet,
-    RootKey, TokenId, UnixSeconds, verify,
+    ApertureKey, Caveat, Credential, Identifier, Macaroon, Msat, Preimage, RequestContext,
+    RevocationSet, RootKey, RootKeys, Scope, TokenId, UnixSeconds, Verified, verify,
 };
 
 /// Takes each line for a caveat, and all of them for those of one token.
@@ -32,28 +32,51 @@ fn round_trip(text: &str) {
     }
 }
 
-/// Adds the caveats one by one to a token for a service: what the longer token buys, the
-/// shorter one bought as well, on terms at least as good.
+/// Adds the caveats one by one to tokens of every kind, under keys of either dialect: what
+/// the longer token buys, the shorter one bought as well, on terms at least as good.
+///
+/// A token without any caveat is no start: appending its first caveat makes the very token
+/// that an issuer mints, which is why issuers mint with services only.
 pub fn narrowing_never_widens(caveats: &[&[u8]]) {
-    let mut token = paid_token();
-    let mut before = buys(&token);
-    assert!(before.iter().flatten().next().is_some());
+    for first in FIRST {
+        let token = bare_token().with_caveat(first.as_bytes()).expect("it fits");
+        narrow(&token, caveats, &ROOT);
+        narrow(&token, caveats, &ApertureKey::new(ROOT));
+    }
+}
+
+/// First caveats: a token for services, and tokens that were sold for none.
+const FIRST: [&str; 5] = [
+    "services=weather:9,news:9",
+    "services=weather/v1/today:9",
+    "weather_capabilities=read",
+    "note=admin",
+    "services",
+];
+
+fn narrow(token: &Macaroon, caveats: &[&[u8]], key: &impl RootKeys) {
+    let mut token = token.clone();
+    let mut before = buys(&token, key);
     for caveat in caveats {
         let Ok(narrowed) = token.with_caveat(caveat) else {
             continue;
         };
-        let after = buys(&narrowed);
+        let after = buys(&narrowed, key);
         for (before, after) in before.iter().zip(&after) {
             if let Some(after) = after {
                 let before = before.as_ref().expect("a denied request stays denied");
-                assert!(is_within(after, before), "{after:?} beyond {before:?}");
+                assert!(
+                    is_within(after.scope(), before.scope()),
+                    "{after:?} beyond {before:?}"
+                );
+                check_work(after.scope());
             }
         }
         (token, before) = (narrowed, after);
     }
 }
 
-fn is_within(after: &Grant, before: &Grant) -> bool {
+fn is_within(after: &Scope, before: &Scope) -> bool {
     let no_later = match (after.expires_at(), before.expires_at()) {
         (_, None) => true,
         (None, Some(_)) => false,
@@ -64,35 +87,66 @@ fn is_within(after: &Grant, before: &Grant) -> bool {
         (None, Some(_)) => false,
         (Some(after), Some(before)) => after <= before,
     };
+    let no_wider = match (after.capabilities(), before.capabilities()) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(mut after), Some(before)) => {
+            let before: Vec<&str> = before.collect();
+            after.all(|capability| before.contains(&capability))
+        }
+    };
     no_later
         && no_more
+        && no_wider
         && after.tier() <= before.tier()
+        && (after.service(), after.resource()) == (before.service(), before.resource())
         && after.identifier() == before.identifier()
+}
+
+/// A token that buys makes no more work than its lists are allowed to: 64 items in one and
+/// 256 in all of them, each compared with the items of one list at most.
+fn check_work(scope: &Scope) {
+    let mut all = 0;
+    for caveat in scope.caveats() {
+        let Some(list) = list_of(caveat.id(), scope.service()) else {
+            continue;
+        };
+        let items = list.split(',').count();
+        assert!(items <= 64, "{items} items in one list");
+        all += items;
+    }
+    assert!(all <= 256, "{all} items in all lists");
+}
+
+fn list_of<'a>(caveat: &'a [u8], service: &str) -> Option<&'a str> {
+    let (condition, list) = std::str::from_utf8(caveat).ok()?.split_once('=')?;
+    let condition = condition.trim_ascii();
+    let is_list =
+        condition == "services" || condition.strip_prefix(service) == Some("_capabilities");
+    is_list.then_some(list)
 }
 
 const ROOT: RootKey = RootKey::new([7; 32]);
 const PREIMAGE: [u8; 32] = [9; 32];
 
-fn paid_token() -> Macaroon {
+fn bare_token() -> Macaroon {
     let identifier = Identifier {
         payment_hash: Preimage::new(PREIMAGE).payment_hash(),
         token_id: TokenId::new([1; 32]),
     };
-    Macaroon::mint(&ROOT, "lsat", &identifier.to_bytes())
-        .and_then(|token| token.with_caveat(b"services=weather:9,news:9"))
-        .expect("it fits")
+    Macaroon::mint(&ROOT, "lsat", &identifier.to_bytes()).expect("it fits")
 }
 
 /// What the token buys of a few requests.
-fn buys(token: &Macaroon) -> Vec<Option<Grant>> {
+fn buys(token: &Macaroon, key: &impl RootKeys) -> Vec<Option<Verified>> {
     let credential = Credential::new(token.clone(), Preimage::new(PREIMAGE));
     requests()
         .iter()
-        .map(|request| verify(&ROOT, &RevocationSet::default(), &credential, request).ok())
+        .map(|request| verify(key, &RevocationSet::default(), &credential, request).ok())
         .collect()
 }
 
-fn requests() -> [RequestContext<'static>; 4] {
+fn requests() -> [RequestContext<'static>; 6] {
     let now = UnixSeconds::new(1_800_000_000);
     let plain = RequestContext::new("weather", "GET", "/v1/today", now);
     [
@@ -104,5 +158,7 @@ fn requests() -> [RequestContext<'static>; 4] {
         RequestContext::new("news", "POST", "/v1/today", UnixSeconds::new(0))
             .with_origin("https://a.example"),
         RequestContext::new("weather", "GET", "/v1/../admin", now),
+        plain.with_tier(3),
+        plain.with_resource("/v1/today"),
     ]
 }

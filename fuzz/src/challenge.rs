@@ -8,9 +8,8 @@ pub fn run(data: &[u8]) {
     let Ok(challenges) = read_challenges(lines) else {
         return;
     };
-    let l402_first = |pair: &[Challenge]| {
-        pair[0].scheme == SchemeName::L402 || pair[1].scheme == SchemeName::Lsat
-    };
+    let l402_first =
+        |pair: &[Challenge]| pair[0].name == SchemeName::L402 || pair[1].name == SchemeName::Lsat;
     assert!(challenges.windows(2).all(l402_first));
     for challenge in &challenges {
         if let Ok(macaroon) = challenge.token.macaroon() {
@@ -27,15 +26,12 @@ pub fn run(data: &[u8]) {
 fn check_written(challenge: &Challenge) {
     let written = challenge.header_values(LegacyLsat::Emit);
     let read = read_challenges(written.iter().map(String::as_bytes));
-    let as_scheme = |scheme| Challenge {
-        scheme,
+    let under = |name| Challenge {
+        name,
         ..challenge.clone()
     };
     assert_eq!(
         read,
-        Ok(vec![
-            as_scheme(SchemeName::L402),
-            as_scheme(SchemeName::Lsat)
-        ])
+        Ok(vec![under(SchemeName::L402), under(SchemeName::Lsat)])
     );
 }

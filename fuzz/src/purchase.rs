@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use l402::{
-    Challenge, Identifier, Invoice, LegacyLsat, Limits, Macaroon, Msat, Network, PaymentHash,
-    Preimage, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote,
-    RootKey, TokenId, UnixSeconds, read_challenges,
+    Challenge, Identifier, LegacyLsat, Limits, Macaroon, Msat, Network, PaymentHash, Preimage,
+    PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote, RootKey,
+    SchemeName, Token, TokenId, UnixSeconds, read_challenges,
 };
 use lightning_invoice::Currency;
 
@@ -51,8 +51,12 @@ fn quote(offer: u8, price: u64) -> Quote {
         token_id: TokenId::new([offer; 32]),
     };
     let token = Macaroon::mint(&RootKey::new([5; 32]), "lsat", &identifier.to_bytes());
-    let invoice = Invoice::parse(&text).expect("a real invoice");
-    let sent = Challenge::new(&token.expect("it fits"), &invoice).header_values(LegacyLsat::Omit);
+    let challenge = Challenge {
+        name: SchemeName::L402,
+        token: Token::from(&token.expect("it fits")),
+        invoice: text,
+    };
+    let sent = challenge.header_values(LegacyLsat::Omit);
     let challenges = read_challenges(sent.iter().map(String::as_bytes)).expect("as written");
     let created = UnixSeconds::new(1_700_000_000);
     Quote::read(&challenges[0], Network::Regtest, created).expect("a good offer")

@@ -16,55 +16,101 @@ mod list;
 use std::fmt;
 
 use self::list::Item;
+use crate::caveat::Caveat;
 use crate::encoding;
+use crate::hash::Preimage;
 use crate::invoice::Invoice;
+use crate::keys::KeyRing;
 use crate::macaroon::{Macaroon, MacaroonError};
-use crate::scheme::SchemeName;
+use crate::mint::mint;
+use crate::scheme::{Scheme, SchemeName};
+use crate::services::Services;
+use crate::time::UnixSeconds;
 
-/// A token exactly as it was received, and never re-encoded.
+/// A token exactly as it was received: its text, and the bytes that text encodes.
+///
+/// The text is what a credential presents. A server may understand only the alphabet, the
+/// padding and the macaroon layout it wrote itself.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Token(Vec<u8>);
+pub struct Token {
+    text: String,
+    bytes: Vec<u8>,
+}
 
 impl Token {
-    /// Wraps the bytes of a token.
+    /// Creates the token of bytes, written in padded standard base64.
     #[must_use]
-    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self {
+            text: encoding::to_base64(&bytes),
+            bytes,
+        }
     }
 
-    /// The bytes.
+    /// Reads the text of a token in any base64 alphabet, padded or not.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Token`] when it is not base64.
+    pub fn from_text(text: &str) -> Result<Self, ChallengeError> {
+        let bytes = encoding::base64_any(text.as_bytes()).ok_or(ChallengeError::Token)?;
+        Ok(Self {
+            text: text.to_owned(),
+            bytes,
+        })
+    }
+
+    /// Returns the text as received.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the bytes that the text encodes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
-    /// The bytes in padded standard base64, the form headers carry.
-    #[must_use]
-    pub fn to_base64(&self) -> String {
-        encoding::to_base64(&self.0)
-    }
-
-    /// The token as a macaroon.
+    /// Reads the token as a macaroon.
     ///
     /// # Errors
     ///
     /// [`MacaroonError`] when it is none, or none this crate reads.
     pub fn macaroon(&self) -> Result<Macaroon, MacaroonError> {
-        Macaroon::parse(&self.0)
+        Macaroon::parse(&self.bytes)
+    }
+
+    /// Returns the value of the `Authorization` header that presents the token. A secret:
+    /// never log it.
+    ///
+    /// # Specification
+    ///
+    /// L402 `protocol-specification.md`, "Authorization header" (row 38 in `docs/spec.md`).
+    #[must_use]
+    pub fn authorization(&self, name: SchemeName, preimage: &Preimage) -> String {
+        format!("{name} {}:{}", self.text, preimage.expose_hex())
+    }
+}
+
+impl From<&Macaroon> for Token {
+    /// Creates the token of a macaroon: its V2 bytes in padded standard base64.
+    fn from(macaroon: &Macaroon) -> Self {
+        Self::from_bytes(macaroon.as_bytes().to_vec())
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({} bytes, redacted)", self.0.len())
+        write!(f, "Token({} bytes, redacted)", self.bytes.len())
     }
 }
 
 /// One L402 or LSAT challenge.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Challenge {
-    /// The scheme it was made in; the credential answers in the same.
-    pub scheme: SchemeName,
+    /// The name of the scheme it was made in; the credential is presented in the same.
+    pub name: SchemeName,
     /// The token that the payment makes valid.
     pub token: Token,
     /// The BOLT 11 invoice to pay, unread.
@@ -82,20 +128,48 @@ pub enum LegacyLsat {
 }
 
 impl Challenge {
-    /// The challenge of a server: this token, once this invoice is paid.
-    #[must_use]
-    pub fn new(token: &Macaroon, invoice: &Invoice) -> Self {
-        Self {
-            scheme: SchemeName::L402,
-            token: Token(token.as_bytes().to_vec()),
+    /// Mints a token for the payment of `invoice` and creates the challenge of both.
+    ///
+    /// `entropy` must come from a cryptographic random source. The token is for `services`
+    /// and is narrowed by `caveats`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`mint`](crate::mint()).
+    pub fn issue(
+        ring: &KeyRing,
+        invoice: &Invoice,
+        services: &Services,
+        caveats: &[Caveat],
+        now: UnixSeconds,
+        entropy: [u8; 20],
+    ) -> Result<Self, MacaroonError> {
+        let hash = invoice.payment_hash();
+        let token = mint(ring, hash, services, caveats, now, entropy)?;
+        Ok(Self {
+            name: SchemeName::L402,
+            token: Token::from(&token),
             invoice: invoice.as_str().to_owned(),
-        }
+        })
+    }
+
+    /// Returns the payment scheme.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        Scheme::L402
+    }
+
+    /// Returns the value of the `Authorization` header once the invoice is paid, in the text
+    /// and under the scheme name received. A secret: never log it.
+    #[must_use]
+    pub fn authorization(&self, preimage: &Preimage) -> String {
+        self.token.authorization(self.name, preimage)
     }
 
     /// The values of the `WWW-Authenticate` lines, in the order to send them.
     #[must_use]
     pub fn header_values(&self, lsat: LegacyLsat) -> Vec<String> {
-        let token = self.token.to_base64();
+        let token = self.token.as_str();
         let invoice = &self.invoice;
         let l402 = format!(
             r#"L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}""#
@@ -109,7 +183,7 @@ impl Challenge {
         }
     }
 
-    fn from_item(scheme: SchemeName, item: &Item<'_>) -> Result<Self, ChallengeError> {
+    fn from_item(name: SchemeName, item: &Item<'_>) -> Result<Self, ChallengeError> {
         let invoice = item.parameter("invoice")?.ok_or(ChallengeError::Missing {
             parameter: "invoice",
         })?;
@@ -120,15 +194,14 @@ impl Challenge {
                 parameter: "macaroon",
             });
         };
-        let bytes = encoding::base64_any(text.as_bytes()).ok_or(ChallengeError::Token)?;
-        let other =
-            other.map(|other| encoding::base64_any(other.as_bytes()).ok_or(ChallengeError::Token));
-        if other.transpose()?.is_some_and(|other| other != bytes) {
+        let token = Token::from_text(text)?;
+        let other = other.map(Token::from_text).transpose()?;
+        if other.is_some_and(|other| other.bytes != token.bytes) {
             return Err(ChallengeError::Ambiguous { parameter: "token" });
         }
         Ok(Self {
-            scheme,
-            token: Token(bytes),
+            name,
+            token,
             invoice: invoice.to_owned(),
         })
     }
@@ -155,10 +228,10 @@ pub fn read_challenges<'a>(
             return Err(ChallengeError::TooLong);
         }
         for item in list::items(line) {
-            let Some(scheme) = SchemeName::from_name(item.scheme()) else {
+            let Some(name) = SchemeName::from_name(item.scheme()) else {
                 continue;
             };
-            match Challenge::from_item(scheme, &item) {
+            match Challenge::from_item(name, &item) {
                 Ok(challenge) => challenges.push(challenge),
                 Err(reason) => error = error.or(Some(reason)),
             }
@@ -167,7 +240,7 @@ pub fn read_challenges<'a>(
     match error {
         Some(error) if challenges.is_empty() => Err(error),
         Some(_) | None => {
-            challenges.sort_by_key(|challenge| challenge.scheme != SchemeName::L402);
+            challenges.sort_by_key(|challenge| challenge.name != SchemeName::L402);
             Ok(challenges)
         }
     }
@@ -209,10 +282,10 @@ mod tests {
         read_challenges(lines.iter().map(|line| line.as_bytes()))
     }
 
-    fn challenge(scheme: SchemeName) -> Challenge {
+    fn challenge(name: SchemeName) -> Challenge {
         Challenge {
-            scheme,
-            token: Token(encoding::base64_any(TOKEN.as_bytes()).unwrap()),
+            name,
+            token: Token::from_text(TOKEN).unwrap(),
             invoice: INVOICE.to_owned(),
         }
     }
@@ -260,11 +333,11 @@ mod tests {
             ("O", format!("{b}, {payment}")),
         ];
         for (form, line) in &l402_only {
-            assert_eq!(
-                read(&[line]),
-                Ok(vec![challenge(SchemeName::L402)]),
-                "form {form}: {line}"
-            );
+            let mut wanted = challenge(SchemeName::L402);
+            if *form == "M" {
+                wanted.token = Token::from_text(m.trim_end_matches('=')).unwrap();
+            }
+            assert_eq!(read(&[line]), Ok(vec![wanted]), "form {form}: {line}");
         }
         assert_eq!(
             read(&[&b2]),

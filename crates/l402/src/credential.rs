@@ -11,10 +11,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::caveat;
+use crate::challenge::Token;
 use crate::encoding::{self, HexError};
 use crate::hash::Preimage;
 use crate::macaroon::{Macaroon, MacaroonError};
-use crate::scheme::SchemeName;
+use crate::scheme::{Scheme, SchemeName};
 
 /// The headers, beside `Authorization`, in which gRPC clients carry a token.
 ///
@@ -49,14 +50,20 @@ impl Credential {
         &self.preimage
     }
 
-    /// The value of an `Authorization` header. A secret: never log it.
+    /// Returns the payment scheme.
     #[must_use]
-    pub fn authorization(&self, scheme: SchemeName) -> String {
-        format!(
-            "{scheme} {}:{}",
-            self.macaroon.to_base64(),
-            self.preimage.expose_hex()
-        )
+    pub const fn scheme(&self) -> Scheme {
+        Scheme::L402
+    }
+
+    /// Returns the value of an `Authorization` header, with the token as padded standard
+    /// base64 of its V2 bytes. A secret: never log it.
+    ///
+    /// A buyer presents a token as it was received, by
+    /// [`Challenge::authorization`](crate::Challenge::authorization).
+    #[must_use]
+    pub fn authorization(&self, name: SchemeName) -> String {
+        Token::from(&self.macaroon).authorization(name, &self.preimage)
     }
 
     /// Reads one `Authorization` credential, scheme included.

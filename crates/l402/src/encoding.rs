@@ -36,6 +36,14 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns the two upper-case hexadecimal digits of a byte, as percent-encoding writes them.
+pub(crate) fn hex_pair_upper(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 0x0f].map(|nibble| match nibble {
+        0..=9 => b'0'.saturating_add(nibble),
+        _ => b'A'.saturating_add(nibble).saturating_sub(10),
+    })
+}
+
 /// Reads exactly 64 hexadecimal digits.
 pub(crate) fn hex_32(text: &[u8]) -> Result<[u8; 32], HexError> {
     let mut bytes = [0; 32];

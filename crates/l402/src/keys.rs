@@ -1,10 +1,15 @@
-//! Which root key was a token minted under?
+//! Root keys: derived from a key ring, or stored one by one.
 //!
 //! A [`KeyRing`] derives: the root key is `HMAC(master, identifier)`, so that verifying a
-//! token looks nothing up and selling one stores nothing. The ring's token ids name their
-//! master key and the moment of minting, which makes rotation and "revoke everything older
-//! than" free as well. [`RootKeys`] is a trait so that keys kept in a database can stand
-//! beside derived ones: whoever fetched such a key passes the [`RootKey`] itself.
+//! token looks nothing up and selling one stores nothing. The ring's token ids contain the id
+//! of their master key and the time of minting, which makes rotation and "revoke everything
+//! older than" free as well. [`RootKeys`] is a trait so that keys kept in a database can be
+//! used next to derived ones: the caller fetches the key and passes it as [`RootKey`] or
+//! [`ApertureKey`].
+//!
+//! # Specification
+//!
+//! L402 `macaroons.md`, "Macaroon Minting" (rows 22 and 32 in `docs/spec.md`).
 
 use std::fmt;
 
@@ -16,25 +21,69 @@ use crate::macaroon::{HmacKey, RootKey};
 use crate::time::UnixSeconds;
 
 /// Finds the root key of an identifier without doing I/O.
-pub trait RootKeys: Send + Sync {
-    /// The key `identifier` was minted under, or `None` when these keys never minted it.
+pub trait RootKeys {
+    /// Returns the key `identifier` was minted under, or `None` when these keys never minted it.
     fn root_key(&self, identifier: &[u8]) -> Option<RootKey>;
 
-    /// When the token was minted, if its id says so.
+    /// Returns the time of minting, if the token id contains it.
     fn minted_at(&self, token_id: &TokenId) -> Option<UnixSeconds> {
         let _ = token_id;
         None
     }
+
+    /// Returns how the caveats of this token are to be read.
+    fn dialect(&self, token_id: &TokenId) -> Dialect {
+        let _ = token_id;
+        Dialect::Tollway
+    }
 }
 
-/// A stored key, fetched before the token is looked at.
+/// Which conditions of a token are enforced.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// `services`, `<service>_capabilities` and `<service>_valid_until`; every other
+    /// condition is unknown. Aperture's configuration lets operators name constraints freely,
+    /// so `valid_until` or `ip` in a token it sold need not mean what this crate means by it.
+    Aperture,
+    /// Every condition this crate knows.
+    #[default]
+    Tollway,
+}
+
+/// A key from a database, fetched before the token is judged. Every condition is enforced.
 impl RootKeys for RootKey {
     fn root_key(&self, _identifier: &[u8]) -> Option<RootKey> {
         Some(self.clone())
     }
 }
 
-/// The secret all root keys of a ring derive from. Losing it forges tokens; changing it voids them.
+/// A key from a database that Aperture wrote: its tokens are read in [`Dialect::Aperture`].
+#[derive(Clone, Debug)]
+pub struct ApertureKey(RootKey);
+
+impl ApertureKey {
+    /// Wraps the key that was stored for a token.
+    #[must_use]
+    pub const fn new(root: RootKey) -> Self {
+        Self(root)
+    }
+}
+
+impl RootKeys for ApertureKey {
+    fn root_key(&self, identifier: &[u8]) -> Option<RootKey> {
+        self.0.root_key(identifier)
+    }
+
+    fn dialect(&self, _token_id: &TokenId) -> Dialect {
+        Dialect::Aperture
+    }
+}
+
+/// The secret all root keys of a ring derive from.
+///
+/// If it leaks, anyone can mint tokens; if it is lost or replaced, all issued tokens become
+/// invalid.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MasterKey([u8; 32]);
 
@@ -71,7 +120,7 @@ impl fmt::Debug for MasterKey {
 #[derive(Clone)]
 pub struct KeyRing {
     newest: Derivation,
-    retired: Vec<Derivation>,
+    retired: Vec<Retired>,
 }
 
 impl KeyRing {
@@ -84,11 +133,29 @@ impl KeyRing {
         }
     }
 
-    /// Honours an older key's tokens as well. Leaving the key out again voids them all.
-    #[must_use]
-    pub fn with_retired(mut self, older: MasterKey) -> Self {
-        self.retired.push(Derivation::new(&older));
-        self
+    /// Adds an older key, whose tokens stay valid when they were minted by `minted_until`.
+    ///
+    /// Tokens that say they were minted later are forged. A key that has leaked must be left
+    /// out, not retired: whoever has it can also write an earlier time.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyIdTaken`] when the ring has this key already, or one with the same id.
+    pub fn with_retired(
+        mut self,
+        older: MasterKey,
+        minted_until: UnixSeconds,
+    ) -> Result<Self, KeyIdTaken> {
+        let derivation = Derivation::new(&older);
+        let mut ids = self.retired.iter().map(|retired| retired.derivation.id);
+        if derivation.id == self.newest.id || ids.any(|id| id == derivation.id) {
+            return Err(KeyIdTaken);
+        }
+        self.retired.push(Retired {
+            derivation,
+            minted_until,
+        });
+        Ok(self)
     }
 
     /// Names a new token: key id (4 bytes), moment of minting (8 bytes), `entropy` (20 bytes).
@@ -115,11 +182,16 @@ impl KeyRing {
 impl RootKeys for KeyRing {
     fn root_key(&self, identifier: &[u8]) -> Option<RootKey> {
         let identifier: &[u8; Identifier::LEN] = identifier.try_into().ok()?;
-        let key_id = identifier.get(KEY_ID_AT..)?.first_chunk::<4>()?;
-        std::iter::once(&self.newest)
-            .chain(&self.retired)
-            .find(|derivation| derivation.id == *key_id)
-            .map(|derivation| derivation.root_key(identifier))
+        let (key_id, rest) = identifier.get(KEY_ID_AT..)?.split_first_chunk::<4>()?;
+        if self.newest.id == *key_id {
+            return Some(self.newest.root_key(identifier));
+        }
+        let minted_at = u64::from_be_bytes(*rest.first_chunk::<8>()?);
+        self.retired
+            .iter()
+            .find(|retired| retired.derivation.id == *key_id)
+            .filter(|retired| minted_at <= retired.minted_until.as_secs())
+            .map(|retired| retired.derivation.root_key(identifier))
     }
 
     fn minted_at(&self, token_id: &TokenId) -> Option<UnixSeconds> {
@@ -136,6 +208,20 @@ impl fmt::Debug for KeyRing {
             self.retired.len().saturating_add(1)
         )
     }
+}
+
+/// Two keys of a ring cannot be told apart by the id in their tokens.
+///
+/// The id has 32 bits: keys drawn at random collide by chance once in four billion times, and
+/// the remedy is a new key. Usually the same key was given twice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the key ring has this key already, or one with the same id: retire each key once")]
+pub struct KeyIdTaken;
+
+#[derive(Clone)]
+struct Retired {
+    derivation: Derivation,
+    minted_until: UnixSeconds,
 }
 
 #[derive(Clone)]
@@ -167,7 +253,7 @@ impl Drop for Derivation {
     }
 }
 
-/// Behind version and payment hash, where the token id starts.
+/// After version and payment hash, where the token id starts.
 const KEY_ID_AT: usize = 34;
 
 #[cfg(test)]
@@ -193,19 +279,43 @@ mod tests {
         keys.root_key(identifier).map(|key| *key.expose())
     }
 
+    fn rotated(minted_until: UnixSeconds) -> KeyRing {
+        ring(2)
+            .with_retired(MasterKey::new([1; 32]), minted_until)
+            .unwrap()
+    }
+
     #[test]
     fn a_retired_key_still_verifies_and_a_dropped_one_does_not() {
         let old = identifier(&ring(1));
-        let rotated = ring(2).with_retired(MasterKey::new([1; 32]));
 
-        assert_eq!(key_of(&rotated, &old), key_of(&ring(1), &old));
+        assert_eq!(key_of(&rotated(NOW), &old), key_of(&ring(1), &old));
         assert_eq!(key_of(&ring(2), &old), None);
     }
 
     #[test]
+    fn a_retired_key_knows_no_token_minted_after_its_retirement() {
+        let late = identifier(&ring(1));
+        let a_second_before = UnixSeconds::new(NOW.as_secs() - 1);
+
+        assert_eq!(key_of(&rotated(a_second_before), &late), None);
+    }
+
+    #[test]
+    fn a_ring_has_each_key_once() {
+        assert_eq!(
+            ring(1)
+                .with_retired(MasterKey::new([1; 32]), NOW)
+                .unwrap_err(),
+            KeyIdTaken
+        );
+        let again = rotated(NOW).with_retired(MasterKey::new([1; 32]), NOW);
+        assert_eq!(again.unwrap_err(), KeyIdTaken);
+    }
+
+    #[test]
     fn the_newest_key_mints() {
-        let rotated = ring(2).with_retired(MasterKey::new([1; 32]));
-        assert_eq!(identifier(&rotated), identifier(&ring(2)));
+        assert_eq!(identifier(&rotated(NOW)), identifier(&ring(2)));
     }
 
     #[test]

@@ -30,9 +30,11 @@ mod invoice;
 mod keys;
 mod macaroon;
 mod mint;
+pub mod path;
 mod purchase;
 mod revocation;
 mod scheme;
+mod services;
 mod time;
 mod verify;
 
@@ -48,7 +50,7 @@ pub use encoding::HexError;
 pub use hash::{PaymentHash, Preimage};
 pub use identifier::{Identifier, IdentifierError, TokenId};
 pub use invoice::{Invoice, InvoiceError, Network, NetworkError};
-pub use keys::{KeyRing, MasterKey, RootKeys};
+pub use keys::{ApertureKey, Dialect, KeyIdTaken, KeyRing, MasterKey, RootKeys};
 pub use macaroon::{Forged, Macaroon, MacaroonError, RawCaveat, RootKey};
 pub use mint::mint;
 pub use purchase::{
@@ -57,5 +59,8 @@ pub use purchase::{
 };
 pub use revocation::RevocationSet;
 pub use scheme::{Scheme, SchemeName};
+pub use services::Services;
 pub use time::UnixSeconds;
-pub use verify::{Denial, Grant, RequestContext, verify};
+pub use verify::{
+    CountedUse, Denial, Grant, RequestContext, Scope, Uncounted, Verified, verify, verify_with,
+};

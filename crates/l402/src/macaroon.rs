@@ -16,6 +16,7 @@ mod v2;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -30,7 +31,10 @@ use crate::hash::equal_in_constant_time;
 ///
 /// It is half of a credential, so `Debug` shows its size only and `==` takes constant time.
 #[derive(Clone)]
-pub struct Macaroon {
+pub struct Macaroon(Arc<Parts>);
+
+/// Shared, so that a grant can keep the token it was verified from.
+struct Parts {
     bytes: Vec<u8>,
     layout: Layout,
 }
@@ -70,7 +74,7 @@ impl Macaroon {
     /// [`MacaroonError`], naming what is wrong and where.
     pub fn parse_v2(bytes: Vec<u8>) -> Result<Self, MacaroonError> {
         let layout = v2::read(&bytes)?;
-        Ok(Self { bytes, layout })
+        Ok(Self(Arc::new(Parts { bytes, layout })))
     }
 
     /// Reads any layout written as text: JSON as it is, binary in hexadecimal or base64.
@@ -106,65 +110,62 @@ impl Macaroon {
             id: condition,
             vid: None,
         };
-        let mut bytes = Vec::with_capacity(
-            self.bytes
-                .len()
-                .saturating_add(condition.len())
-                .saturating_add(4),
-        );
-        bytes.extend_from_slice(
-            self.bytes
-                .get(..self.layout.caveats.end)
-                .unwrap_or_default(),
-        );
+        let Parts { bytes, layout } = &*self.0;
+        let signature = next_signature(&layout.signature, &caveat);
+        let room = bytes.len().saturating_add(condition.len());
+        let before = bytes.get(..layout.caveats.end).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(room.saturating_add(4));
+        bytes.extend_from_slice(before);
         v2::write_caveat(&mut bytes, &caveat);
-        v2::write_end(&mut bytes, &next_signature(&self.layout.signature, &caveat));
+        v2::write_end(&mut bytes, &signature);
         Self::parse_v2(bytes)
     }
 
     /// The V2 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The V2 bytes in padded standard base64, the form HTTP headers carry.
     #[must_use]
     pub fn to_base64(&self) -> String {
-        encoding::to_base64(&self.bytes)
+        encoding::to_base64(&self.0.bytes)
     }
 
     /// The V2 bytes in lower-case hexadecimal, the form gRPC metadata carries.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        encoding::to_hex(&self.bytes)
+        encoding::to_hex(&self.0.bytes)
     }
 
     /// The location hint. Not signed: never decide by it.
     #[must_use]
     pub fn location(&self) -> &[u8] {
-        self.bytes
-            .get(self.layout.location.clone())
+        self.0
+            .bytes
+            .get(self.0.layout.location.clone())
             .unwrap_or_default()
     }
 
     /// The identifier, signed but not yet verified.
     #[must_use]
     pub fn identifier(&self) -> &[u8] {
-        self.bytes
-            .get(self.layout.identifier.clone())
+        self.0
+            .bytes
+            .get(self.0.layout.identifier.clone())
             .unwrap_or_default()
     }
 
     /// The last link of the chain. Whoever has it can add caveats.
     #[must_use]
-    pub const fn signature(&self) -> &[u8; 32] {
-        &self.layout.signature
+    pub fn signature(&self) -> &[u8; 32] {
+        &self.0.layout.signature
     }
 
     /// The caveats in order, whether or not the signature holds.
     pub fn unverified_caveats(&self) -> impl Iterator<Item = RawCaveat<'_>> {
-        v2::caveats(&self.bytes, self.layout.caveats.clone())
+        v2::caveats(&self.0.bytes, self.0.layout.caveats.clone())
     }
 
     /// Checks that identifier and caveats chain from `root` to the signature.
@@ -180,7 +181,7 @@ impl Macaroon {
         for caveat in self.unverified_caveats() {
             signature = next_signature(&signature, &caveat);
         }
-        if equal_in_constant_time(&signature, &self.layout.signature) {
+        if equal_in_constant_time(&signature, &self.0.layout.signature) {
             Ok(())
         } else {
             Err(Forged)
@@ -201,13 +202,13 @@ impl Eq for Macaroon {}
 
 impl PartialEq for Macaroon {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes.ct_eq(&other.bytes).into()
+        self.as_bytes().ct_eq(other.as_bytes()).into()
     }
 }
 
 impl fmt::Debug for Macaroon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Macaroon({} bytes, redacted)", self.bytes.len())
+        write!(f, "Macaroon({} bytes, redacted)", self.0.bytes.len())
     }
 }
 

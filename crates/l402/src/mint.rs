@@ -8,13 +8,13 @@ use crate::hash::PaymentHash;
 use crate::identifier::Identifier;
 use crate::keys::KeyRing;
 use crate::macaroon::{Macaroon, MacaroonError};
+use crate::services::Services;
 use crate::time::UnixSeconds;
 
 /// Mints a token that the preimage of `payment_hash` will make valid.
 ///
-/// `entropy` must come from a cryptographic random source. One of the caveats must name the
-/// [`services`](crate::caveat::services()) sold: a token that names none buys nothing, and
-/// since adding a caveat is always allowed, its holder could name any.
+/// `entropy` must come from a cryptographic random source. The token is for `services` and
+/// is narrowed by `caveats`, in their order.
 ///
 /// # Errors
 ///
@@ -26,6 +26,7 @@ use crate::time::UnixSeconds;
 pub fn mint(
     ring: &KeyRing,
     payment_hash: PaymentHash,
+    services: &Services,
     caveats: &[Caveat],
     now: UnixSeconds,
     entropy: [u8; 20],
@@ -36,7 +37,8 @@ pub fn mint(
     }
     .to_bytes();
     let token = Macaroon::mint(&ring.minting_key(&identifier), LOCATION, &identifier)?;
-    caveats.iter().try_fold(token, |token, caveat| {
+    let mut caveats = std::iter::once(services.caveat()).chain(caveats);
+    caveats.try_fold(token, |token, caveat| {
         token.with_caveat(caveat.as_str().as_bytes())
     })
 }

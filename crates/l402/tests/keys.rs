@@ -6,8 +6,8 @@
 )]
 
 use l402::{
-    Credential, Denial, Grant, Identifier, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
-    RevocationSet, RootKey, RootKeys, UnixSeconds, caveat, mint, verify,
+    Credential, Denial, Identifier, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
+    RevocationSet, RootKey, RootKeys, Services, UnixSeconds, Verified, mint, verify,
 };
 
 const NOW: UnixSeconds = UnixSeconds::new(1_800_000_000);
@@ -21,11 +21,23 @@ fn preimage() -> Preimage {
 }
 
 fn sold_by(ring: &KeyRing, now: UnixSeconds) -> Macaroon {
-    let caveats = [caveat::service("weather", 0).unwrap()];
-    mint(ring, preimage().payment_hash(), &caveats, now, [7; 20]).unwrap()
+    let services = Services::new("weather", 0).unwrap();
+    mint(
+        ring,
+        preimage().payment_hash(),
+        &services,
+        &[],
+        now,
+        [7; 20],
+    )
+    .unwrap()
 }
 
-fn buys(keys: &impl RootKeys, revoked: &RevocationSet, token: &Macaroon) -> Result<Grant, Denial> {
+fn buys(
+    keys: &impl RootKeys,
+    revoked: &RevocationSet,
+    token: &Macaroon,
+) -> Result<Verified, Denial> {
     let request = RequestContext::new("weather", "GET", "/", NOW);
     let credential = Credential::new(token.clone(), preimage());
     verify(keys, revoked, &credential, &request)
@@ -38,10 +50,13 @@ fn none() -> RevocationSet {
 #[test]
 fn a_retired_key_is_honoured_until_it_is_left_out() {
     let before = KeyRing::new(master(1));
-    let rotated = KeyRing::new(master(2)).with_retired(master(1));
+    let rotated = KeyRing::new(master(2))
+        .with_retired(master(1), NOW)
+        .unwrap();
     let rotated_twice = KeyRing::new(master(3))
-        .with_retired(master(2))
-        .with_retired(master(1));
+        .with_retired(master(2), NOW)
+        .and_then(|ring| ring.with_retired(master(1), NOW))
+        .unwrap();
     let (old, new) = (sold_by(&before, NOW), sold_by(&rotated, NOW));
 
     for ring in [&rotated, &rotated_twice] {
@@ -56,8 +71,22 @@ fn a_retired_key_is_honoured_until_it_is_left_out() {
 }
 
 #[test]
+fn a_token_minted_under_a_retired_key_after_its_retirement_is_forged() {
+    let before = KeyRing::new(master(1));
+    let rotated = KeyRing::new(master(2))
+        .with_retired(master(1), NOW)
+        .unwrap();
+    let late = sold_by(&before, NOW.plus_secs(1));
+
+    assert_eq!(buys(&rotated, &none(), &late), Err(Denial::Forged));
+    assert!(buys(&rotated, &none(), &sold_by(&before, NOW)).is_ok());
+}
+
+#[test]
 fn a_token_that_names_another_key_of_the_ring_is_forged() {
-    let ring = KeyRing::new(master(2)).with_retired(master(1));
+    let ring = KeyRing::new(master(2))
+        .with_retired(master(1), NOW)
+        .unwrap();
     let old = sold_by(&KeyRing::new(master(1)), NOW);
     let new = sold_by(&ring, NOW);
     let mut bytes = old.as_bytes().to_vec();
@@ -148,7 +177,7 @@ fn an_identifier_in_hexadecimal_text_buys_as_well() {
         .unwrap();
 
     assert_eq!(
-        buys(&key, &none(), &token).unwrap().identifier(),
+        buys(&key, &none(), &token).unwrap().scope().identifier(),
         &identifier
     );
 }

@@ -41,12 +41,12 @@ fn token_for(payment: PaymentHash) -> Token {
         token_id: TokenId::new([2; 32]),
     };
     let token = Macaroon::mint(&RootKey::new([5; 32]), "lsat", &identifier.to_bytes());
-    Token::from_bytes(token.unwrap().as_bytes().to_vec())
+    Token::from(&token.unwrap())
 }
 
 fn challenge(currency: Currency, msat: Option<u64>) -> Challenge {
     Challenge {
-        scheme: SchemeName::L402,
+        name: SchemeName::L402,
         token: token_for(hash(1)),
         invoice: invoice::invoice(currency, msat, &[1; 32]),
     }
@@ -58,7 +58,7 @@ fn regtest() -> Challenge {
 
 fn quote(byte: u8) -> Quote {
     let challenge = Challenge {
-        scheme: SchemeName::L402,
+        name: SchemeName::L402,
         token: token_for(hash(byte)),
         invoice: invoice::invoice(Currency::Regtest, Some(10_000), &[byte; 32]),
     };

@@ -145,7 +145,7 @@ impl Inner {
     /// What the machine makes of the news about a purchase it takes up again.
     fn decide(&self, order: &Order, event: PurchaseEvent) -> Result<PurchaseAction, String> {
         let challenge = Challenge {
-            scheme: order.scheme,
+            name: order.scheme,
             token: order.token.clone(),
             invoice: order.invoice.clone(),
         };

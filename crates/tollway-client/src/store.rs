@@ -114,7 +114,7 @@ impl StoredToken {
         let text = format!(
             "{} {}:{}",
             self.scheme,
-            self.token.to_base64(),
+            self.token.as_str(),
             self.preimage.expose_hex()
         );
         let value = HeaderValue::try_from(text);

@@ -16,7 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use l402::{
-    Challenge, Credential, Grant, Invoice, KeyRing, LegacyLsat, METADATA_HEADERS, Msat, UnixSeconds,
+    Challenge, CountedUse, Credential, Grant, Invoice, KeyRing, LegacyLsat, METADATA_HEADERS, Msat,
+    UnixSeconds, Verified,
 };
 use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
@@ -106,8 +107,8 @@ impl<'a> RequestInfo<'a> {
 pub enum Verdict {
     /// A credential buys this request.
     Granted {
-        /// The proof.
-        grant: Grant,
+        /// The proof, good at once or once its use is counted.
+        verified: Verified,
         /// What the token cost; `None` when its issuer did not write it down.
         paid: Option<Msat>,
     },
@@ -170,7 +171,7 @@ impl Gate {
     pub async fn admit(&self, offer: &Offer, info: &RequestInfo<'_>) -> Result<Grant, Rejection> {
         let now = (self.settings.clock)();
         let verdict = match self.peek_at(offer, info, now) {
-            Verdict::Granted { grant, paid } => self.redeem(offer, grant, paid, now).await,
+            Verdict::Granted { verified, paid } => self.redeem(offer, verified, paid, now).await,
             Verdict::Refused(reason) => Err(Unredeemed::Reason(reason)),
         };
         let rejection = match verdict {
@@ -204,9 +205,9 @@ impl Gate {
         let mut reason = None;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
             match l402::verify(&self.keys, &revoked, credential, &request) {
-                Ok(grant) => {
+                Ok(verified) => {
                     let paid = price_in(credential);
-                    return Verdict::Granted { grant, paid };
+                    return Verdict::Granted { verified, paid };
                 }
                 Err(denial) => reason = reason.or(Some(Reason::Denied(denial))),
             }
@@ -273,10 +274,10 @@ impl Gate {
 
     fn mint(&self, offer: &Offer, invoice: &Invoice) -> Result<Vec<HeaderValue>, Outage> {
         let now = (self.settings.clock)();
+        let services = offer.services()?;
         let caveats = offer.caveats(now)?;
         let entropy = (self.settings.entropy)()?;
-        let token = l402::mint(&self.keys, invoice.payment_hash(), &caveats, now, entropy)?;
-        Challenge::new(&token, invoice)
+        Challenge::issue(&self.keys, invoice, &services, &caveats, now, entropy)?
             .header_values(self.settings.lsat)
             .into_iter()
             .map(|line| {
@@ -291,18 +292,22 @@ impl Gate {
     async fn redeem(
         &self,
         offer: &Offer,
-        grant: Grant,
+        verified: Verified,
         paid: Option<Msat>,
         at: UnixSeconds,
     ) -> Result<Grant, Unredeemed> {
-        let identifier = *grant.identifier();
-        if let Some(uses_max) = grant.uses_max() {
-            match self.ledger.consume(identifier.token_id, uses_max).await {
-                Ok(Use::Taken { .. }) => {}
-                Ok(Use::Exhausted) => return Err(Unredeemed::Reason(Reason::Exhausted)),
-                Err(error) => return Err(Unredeemed::Outage(Outage::Ledger(error))),
+        let identifier = *verified.scope().identifier();
+        let grant = match verified {
+            Verified::Unlimited(grant) => grant,
+            Verified::Counted(uncounted) => {
+                let uses_max = uncounted.uses_max();
+                match self.ledger.consume(identifier.token_id, uses_max).await {
+                    Ok(Use::Taken { left }) => uncounted.counted(CountedUse::new(left)),
+                    Ok(Use::Exhausted) => return Err(Unredeemed::Reason(Reason::Exhausted)),
+                    Err(error) => return Err(Unredeemed::Outage(Outage::Ledger(error))),
+                }
             }
-        }
+        };
         self.ledger.record(Event::Granted(GrantedEvent {
             token: identifier.token_id,
             payment_hash: identifier.payment_hash,
@@ -330,6 +335,7 @@ fn request<'a>(
     let origin = info.headers.get(header::ORIGIN);
     let service = offer.service().as_str();
     l402::RequestContext::new(service, info.method.as_str(), info.path, now)
+        .with_tier(offer.tier())
         .with_capability(offer.capability().map(|capability| capability.as_str()))
         .with_client_ip(info.peer.address)
         .with_origin(origin.and_then(|origin| origin.to_str().ok()))

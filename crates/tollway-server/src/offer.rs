@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use l402::{Caveat, CaveatError, Msat, UnixSeconds, caveat};
+use l402::{Caveat, CaveatError, Msat, Services, UnixSeconds, caveat};
 
 /// One thing a request can buy. Holding an `Offer` means it can be sold.
 #[derive(Clone, Debug)]
@@ -191,16 +191,18 @@ impl Offer {
         &self.constraints
     }
 
-    /// What a token sold at `now` says about itself, in the order it is signed.
+    /// The first caveat of a token: the service and its tier.
+    pub(crate) fn services(&self) -> Result<Services, CaveatError> {
+        Services::new(self.service.as_str(), self.tier)
+    }
+
+    /// What a token sold at `now` says about itself after its service, in the order it is signed.
     ///
     /// The price comes second, where nobody but the issuer can have written it: that is how
     /// the ledger knows what was paid without having stored the challenge.
     pub(crate) fn caveats(&self, now: UnixSeconds) -> Result<Vec<Caveat>, CaveatError> {
         let service = self.service.as_str();
-        let mut caveats = vec![
-            caveat::service(service, self.tier)?,
-            Caveat::new(PRICE_MSAT, &self.price.as_msat().to_string())?,
-        ];
+        let mut caveats = vec![Caveat::new(PRICE_MSAT, &self.price.as_msat().to_string())?];
         let sold = self.capability.iter().chain(&self.more_capabilities);
         let sold: Vec<&str> = sold.map(Capability::as_str).collect();
         if !sold.is_empty() {
@@ -390,9 +392,12 @@ mod tests {
             .collect();
 
         assert_eq!(
+            offer.services().unwrap().caveat().as_str(),
+            "services=weather:2"
+        );
+        assert_eq!(
             written,
             [
-                "services=weather:2",
                 "price_msat=2500",
                 "weather_capabilities=read,list",
                 "weather_valid_until=1060",

@@ -54,10 +54,14 @@ pub enum ReasonCode {
     Revoked,
     /// `third_party`
     ThirdParty,
+    /// `tier_too_low`
+    TierTooLow,
     /// `too_many_challenges`
     TooManyChallenges,
     /// `unavailable`
     Unavailable,
+    /// `unmet_caveat`
+    UnmetCaveat,
     /// `unpaid`
     Unpaid,
     /// `unreadable_caveat`
@@ -87,8 +91,10 @@ impl ReasonCode {
             Self::NoCredential => "no_credential",
             Self::Revoked => "revoked",
             Self::ThirdParty => "third_party",
+            Self::TierTooLow => "tier_too_low",
             Self::TooManyChallenges => "too_many_challenges",
             Self::Unavailable => "unavailable",
+            Self::UnmetCaveat => "unmet_caveat",
             Self::Unpaid => "unpaid",
             Self::UnreadableCaveat => "unreadable_caveat",
             Self::WidenedCaveat => "widened_caveat",
@@ -107,6 +113,8 @@ const fn code_of_denial(denial: &Denial) -> ReasonCode {
         Denial::MissingCapability { .. } => ReasonCode::MissingCapability,
         Denial::Revoked => ReasonCode::Revoked,
         Denial::ThirdParty => ReasonCode::ThirdParty,
+        Denial::TierTooLow { .. } => ReasonCode::TierTooLow,
+        Denial::Unmet { .. } => ReasonCode::UnmetCaveat,
         Denial::Unpaid => ReasonCode::Unpaid,
         Denial::Unreadable { .. } => ReasonCode::UnreadableCaveat,
         Denial::Widened { .. } => ReasonCode::WidenedCaveat,

@@ -162,6 +162,8 @@ fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
         | ReasonCode::MissingCapability
         | ReasonCode::Revoked
         | ReasonCode::ThirdParty
+        | ReasonCode::TierTooLow
+        | ReasonCode::UnmetCaveat
         | ReasonCode::Unpaid
         | ReasonCode::UnreadableCaveat
         | ReasonCode::WrongClient

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use l402::{
-    Caveat, KeyRing, Macaroon, MasterKey, PaymentHash, RootKey, RootKeys, UnixSeconds, caveat, mint,
+    Caveat, KeyRing, Macaroon, MasterKey, PaymentHash, RootKey, RootKeys, Services, UnixSeconds,
+    caveat, mint,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,16 +114,23 @@ impl Sample {
 /// Tokens as our gateway mints them: bare, and with every kind of caveat it writes.
 fn ours() -> Result<Vec<Sample>> {
     let ring = KeyRing::new(MasterKey::new([7; 32]));
-    let services = [
-        caveat::services(&[("weather", 0), ("maps", 1)])?,
+    let services = Services::new("weather", 0)?.and("maps", 1)?;
+    let narrowed = [
         caveat::valid_until("weather", UnixSeconds::new(4_000_000_000))?,
         caveat::capabilities("weather", &["read", "write"])?,
     ];
-    let lists: [(&str, &[Caveat]); 2] = [("ours, bare", &[]), ("ours, with caveats", &services)];
+    let lists: [(&str, &[Caveat]); 2] = [("ours, bare", &[]), ("ours, with caveats", &narrowed)];
     let mut samples = Vec::new();
     for (form, caveats) in lists {
         let now = UnixSeconds::new(1_700_000_000);
-        let token = mint(&ring, PaymentHash::new([9; 32]), caveats, now, [3; 20])?;
+        let token = mint(
+            &ring,
+            PaymentHash::new([9; 32]),
+            &services,
+            caveats,
+            now,
+            [3; 20],
+        )?;
         let root = ring
             .root_key(token.identifier())
             .context("the ring does not know its own token")?;

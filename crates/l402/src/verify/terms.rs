@@ -1,24 +1,33 @@
-//! What do a token's caveats, read in order, leave of what was bought?
+//! The terms that a token's caveats, read in order, leave of what was bought.
 //!
 //! Each known condition keeps its last value. A later value must be contained in the one
 //! before it, or whoever added it tried to widen the token; then it must hold for the
-//! request. Values are compared in place: nothing is copied unless the answer is no.
+//! request. Values are compared in place: nothing is copied unless the credential is denied,
+//! and the number of comparisons is bounded by the limits on list items.
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 
+use super::value::{
+    count_items, decimal, is_subset, items, service_and_tier, split, split_list, tier_of,
+};
 use super::{Denial, RequestContext};
 use crate::caveat;
 use crate::encoding;
 use crate::hash::Preimage;
+use crate::keys::Dialect;
+use crate::path;
 use crate::time::UnixSeconds;
 
 /// The caveats read so far. Borrows the token's own text.
 pub(super) struct Terms<'a> {
     request: &'a RequestContext<'a>,
     preimage: &'a Preimage,
+    dialect: Dialect,
+    is_first: bool,
+    list_items: usize,
     services: Option<&'a str>,
-    tier: Option<u8>,
+    held: Option<Held>,
     capabilities: Option<Capabilities<'a>>,
     service_valid_until: Option<u64>,
     valid_until: Option<u64>,
@@ -31,13 +40,35 @@ pub(super) struct Terms<'a> {
     uses_max: Option<NonZeroU64>,
 }
 
+/// What a token buys once all of its caveats are in.
+pub(super) struct Bought {
+    /// Which item of the last `services` caveat was asked for.
+    pub(super) item: usize,
+    pub(super) tier: u8,
+    pub(super) expires_at: Option<UnixSeconds>,
+    pub(super) uses_max: Option<NonZeroU64>,
+}
+
+/// Whether this crate knows the condition of a caveat.
+pub(super) enum Judged {
+    Known,
+    Unknown,
+}
+
 impl<'a> Terms<'a> {
-    pub(super) const fn new(request: &'a RequestContext<'a>, preimage: &'a Preimage) -> Self {
+    pub(super) const fn new(
+        request: &'a RequestContext<'a>,
+        preimage: &'a Preimage,
+        dialect: Dialect,
+    ) -> Self {
         Self {
             request,
             preimage,
+            dialect,
+            is_first: true,
+            list_items: 0,
             services: None,
-            tier: None,
+            held: None,
             capabilities: None,
             service_valid_until: None,
             valid_until: None,
@@ -51,13 +82,31 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Takes one caveat in, or says why the token does not buy the request.
-    pub(super) fn narrow(&mut self, caveat: &'a [u8]) -> Result<(), Denial> {
+    /// Takes one caveat in, or returns why the token does not buy the request.
+    pub(super) fn narrow(&mut self, caveat: &'a [u8]) -> Result<Judged, Denial> {
+        let is_first = std::mem::replace(&mut self.is_first, false);
         let Some((condition, value)) = split(caveat) else {
-            return Ok(());
+            return Ok(Judged::Unknown);
         };
+        if condition == caveat::SERVICES {
+            return self.services(is_first, value).map(|()| Judged::Known);
+        }
+        match condition.strip_prefix(self.request.service) {
+            Some(caveat::CAPABILITIES) => self.capabilities(condition, value),
+            Some(caveat::VALID_UNTIL_SUFFIX) => {
+                self.deadline(condition, value, |terms| &mut terms.service_valid_until)
+            }
+            Some(_) | None => return self.common(condition, value),
+        }?;
+        Ok(Judged::Known)
+    }
+
+    /// Takes in a condition that is about no particular service.
+    fn common(&mut self, condition: &str, value: &'a str) -> Result<Judged, Denial> {
+        if self.dialect == Dialect::Aperture {
+            return Ok(Judged::Unknown);
+        }
         match condition {
-            caveat::SERVICES => self.services(value),
             caveat::VALID_UNTIL => self.deadline(condition, value, |terms| &mut terms.valid_until),
             caveat::EXPIRATION_MS => self.expiration(value),
             caveat::IP => self.ip(value),
@@ -67,23 +116,31 @@ impl<'a> Terms<'a> {
             caveat::PATH_PREFIX => self.path_prefix(value),
             caveat::MAX_USES => self.uses(value),
             caveat::PREIMAGE => self.paid_preimage(value),
-            _ => match condition.strip_prefix(self.request.service) {
-                Some(caveat::CAPABILITIES) => self.capabilities(condition, value),
-                Some(caveat::VALID_UNTIL_SUFFIX) => {
-                    self.deadline(condition, value, |terms| &mut terms.service_valid_until)
-                }
-                Some(_) | None => Ok(()),
-            },
-        }
+            _ => return Ok(Judged::Unknown),
+        }?;
+        Ok(Judged::Known)
     }
 
-    /// The tier bought, once all caveats are in. A token that names no service buys none.
-    pub(super) fn tier(&self) -> Result<u8, Denial> {
+    /// Returns what was bought, once all caveats are in.
+    pub(super) fn finish(&self) -> Result<Bought, Denial> {
         self.capability_held()?;
-        self.tier.ok_or_else(|| self.wrong_service())
+        let held = self.held.ok_or_else(|| self.wrong_service())?;
+        let needed = self.request.tier;
+        if held.tier < needed {
+            return Err(Denial::TierTooLow {
+                held: held.tier,
+                needed,
+            });
+        }
+        Ok(Bought {
+            item: held.item,
+            tier: held.tier,
+            expires_at: self.expires_at(),
+            uses_max: self.uses_max,
+        })
     }
 
-    pub(super) fn expires_at(&self) -> Option<UnixSeconds> {
+    fn expires_at(&self) -> Option<UnixSeconds> {
         let expiration = self.expiration_ms.map(|ms| ms.div_ceil(1_000));
         [self.service_valid_until, self.valid_until, expiration]
             .into_iter()
@@ -92,15 +149,17 @@ impl<'a> Terms<'a> {
             .map(UnixSeconds::new)
     }
 
-    pub(super) const fn uses_max(&self) -> Option<NonZeroU64> {
-        self.uses_max
-    }
-
-    fn services(&mut self, value: &'a str) -> Result<(), Denial> {
-        let mut bought = None;
-        for item in split_list(value) {
+    /// An issuer names the services first. A holder can append caveats only, so a list that
+    /// comes later adds services to a token that was sold for none.
+    fn services(&mut self, is_first: bool, value: &'a str) -> Result<(), Denial> {
+        self.count_list(caveat::SERVICES, value)?;
+        if self.services.is_none() && !is_first {
+            return Err(widened(caveat::SERVICES));
+        }
+        let mut held = None;
+        for (item, text) in split_list(value).enumerate() {
             let (name, tier) =
-                service_and_tier(item).ok_or_else(|| unreadable(caveat::SERVICES))?;
+                service_and_tier(text).ok_or_else(|| unreadable(caveat::SERVICES))?;
             let allowed = match self.services {
                 None => true,
                 Some(before) => tier_of(before, name).is_some_and(|held| tier <= held),
@@ -108,21 +167,42 @@ impl<'a> Terms<'a> {
             if !allowed {
                 return Err(widened(caveat::SERVICES));
             }
-            if name == self.request.service.as_bytes() {
-                bought = bought.or(Some(tier));
+            if self.is_requested(name) {
+                held = held.or(Some(Held { item, tier }));
             }
         }
         self.services = Some(value);
-        self.tier = bought;
-        match bought {
+        self.held = held;
+        match held {
             Some(_) => Ok(()),
             None => Err(self.wrong_service()),
         }
     }
 
+    /// True for the name of the requested service, with the escaped path when one is demanded.
+    fn is_requested(&self, name: &[u8]) -> bool {
+        match self.request.resource {
+            None => name == self.request.service.as_bytes(),
+            Some(path) => name
+                .strip_prefix(self.request.service.as_bytes())
+                .is_some_and(|rest| caveat::escape(path).eq(rest.iter().copied())),
+        }
+    }
+
+    /// Bounds the work that a paying client can cause by lists.
+    fn count_list(&mut self, condition: &str, value: &str) -> Result<(), Denial> {
+        let items = count_items(value);
+        self.list_items = self.list_items.saturating_add(items);
+        if items > caveat::MAX_ITEMS || self.list_items > MAX_ITEMS_OF_TOKEN {
+            return Err(unreadable(condition));
+        }
+        Ok(())
+    }
+
     /// Deployed issuers write an empty list when a service has no capabilities to name, so a
     /// first empty list restricts nothing. A later one leaves nothing.
     fn capabilities(&mut self, condition: &str, value: &'a str) -> Result<(), Denial> {
+        self.count_list(condition, value)?;
         self.capabilities = Some(match self.capabilities {
             None if value.is_empty() => Capabilities::All,
             None | Some(Capabilities::All) => Capabilities::Only(value),
@@ -230,6 +310,7 @@ impl<'a> Terms<'a> {
     }
 
     fn methods(&mut self, value: &'a str) -> Result<(), Denial> {
+        self.count_list(caveat::METHOD, value)?;
         if self.methods.is_some_and(|before| !is_subset(value, before)) {
             return Err(widened(caveat::METHOD));
         }
@@ -248,12 +329,12 @@ impl<'a> Terms<'a> {
         }
         if self
             .path_prefix
-            .is_some_and(|before| !is_below(value, before))
+            .is_some_and(|before| !path::is_below(value, before))
         {
             return Err(widened(caveat::PATH_PREFIX));
         }
         self.path_prefix = Some(value);
-        if is_unambiguous(self.request.path) && is_below(self.request.path, value) {
+        if path::is_unambiguous(self.request.path) && path::is_below(self.request.path, value) {
             return Ok(());
         }
         Err(Denial::WrongPath {
@@ -284,9 +365,20 @@ impl<'a> Terms<'a> {
     fn wrong_service(&self) -> Denial {
         Denial::WrongService {
             granted: self.services.unwrap_or_default().to_owned(),
-            requested: self.request.service.to_owned(),
+            requested: format!(
+                "{}{}",
+                self.request.service,
+                self.request.resource.unwrap_or_default()
+            ),
         }
     }
+}
+
+/// The tier of the requested service, and which item of the list it is.
+#[derive(Clone, Copy)]
+struct Held {
+    item: usize,
+    tier: u8,
 }
 
 /// The capabilities a token leaves. An empty list is none at all.
@@ -294,101 +386,6 @@ impl<'a> Terms<'a> {
 enum Capabilities<'a> {
     All,
     Only(&'a str),
-}
-
-/// Splits at the first `=`. Spaces around either side are ignored for matching only; what is
-/// signed is the raw text. Anything else is somebody else's condition.
-fn split(caveat: &[u8]) -> Option<(&str, &str)> {
-    let at = caveat.iter().position(|byte| *byte == b'=')?;
-    let (condition, value) = std::str::from_utf8(caveat).ok()?.split_at_checked(at)?;
-    Some((condition.trim_ascii(), value.get(1..)?.trim_ascii()))
-}
-
-fn service_and_tier(item: &[u8]) -> Option<(&[u8], u8)> {
-    let item = item.trim_ascii();
-    let at = item.iter().position(|byte| *byte == b':')?;
-    let (name, tier) = item.split_at_checked(at)?;
-    let tier = u8::try_from(decimal(tier.get(1..)?)?).ok()?;
-    (!name.is_empty()).then_some((name, tier))
-}
-
-fn tier_of(services: &str, wanted: &[u8]) -> Option<u8> {
-    split_list(services)
-        .filter_map(service_and_tier)
-        .find(|(name, _)| *name == wanted)
-        .map(|(_, tier)| tier)
-}
-
-/// Digits only, no sign, no leading zero: a number has one spelling.
-fn decimal(text: &[u8]) -> Option<u64> {
-    let (first, others) = text.split_first()?;
-    if *first == b'0' && !others.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |number, digit| {
-        let digit = char::from(*digit).to_digit(10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    })
-}
-
-fn items(list: &str) -> impl Iterator<Item = &[u8]> {
-    split_list(list)
-        .map(<[u8]>::trim_ascii)
-        .filter(|item| !item.is_empty())
-}
-
-/// Splits bytes and not text: a search of its own for every comma costs more than the text.
-fn split_list(list: &str) -> impl Iterator<Item = &[u8]> {
-    list.as_bytes().split(|byte| *byte == b',')
-}
-
-fn is_subset(list: &str, before: &str) -> bool {
-    items(list).all(|item| items(before).any(|held| held == item))
-}
-
-/// True when `path` is `prefix` or lies below it, by whole segments.
-fn is_below(path: &str, prefix: &str) -> bool {
-    match path.strip_prefix(prefix) {
-        Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
-        None => false,
-    }
-}
-
-/// False for a path that an upstream might resolve to another one: dot segments, empty
-/// segments, backslashes, and encodings of dots, slashes or backslashes.
-fn is_unambiguous(path: &str) -> bool {
-    let mut rest = path.as_bytes();
-    let mut in_segment = false;
-    while let Some((byte, after)) = rest.split_first() {
-        let ambiguous = match byte {
-            b'/' => after.first() == Some(&b'/'),
-            b'\\' => true,
-            b'.' => !in_segment && is_dot_segment(rest),
-            b'%' => is_encoded_separator(after),
-            _ => false,
-        };
-        if ambiguous {
-            return false;
-        }
-        in_segment = *byte != b'/';
-        rest = after;
-    }
-    true
-}
-
-const fn is_dot_segment(text: &[u8]) -> bool {
-    matches!(
-        text,
-        b"." | b".." | [b'.', b'/', ..] | [b'.', b'.', b'/', ..]
-    )
-}
-
-/// True for the digits behind the `%` of an encoded `.`, `/`, `\` or `%`.
-const fn is_encoded_separator(digits: &[u8]) -> bool {
-    matches!(
-        digits,
-        [b'2', b'5' | b'e' | b'E' | b'f' | b'F', ..] | [b'5', b'c' | b'C', ..]
-    )
 }
 
 fn widened(condition: &str) -> Denial {
@@ -402,3 +399,6 @@ fn unreadable(condition: &str) -> Denial {
         condition: condition.to_owned(),
     }
 }
+
+/// Items in all lists of a token together.
+const MAX_ITEMS_OF_TOKEN: usize = 256;

@@ -36,8 +36,8 @@ proptest! {
 
     #[test]
     fn emitted_challenges_are_read_back(token: Vec<u8>, invoice in "[a-z0-9]{0,300}") {
-        let of = |scheme| Challenge {
-            scheme,
+        let of = |name| Challenge {
+            name,
             token: Token::from_bytes(token.clone()),
             invoice: invoice.clone(),
         };

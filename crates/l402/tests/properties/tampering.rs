@@ -2,7 +2,7 @@
 
 use l402::{
     Caveat, Credential, Denial, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
-    RevocationSet, UnixSeconds, caveat, mint, verify,
+    RevocationSet, Services, UnixSeconds, caveat, mint, verify,
 };
 use proptest::prelude::*;
 
@@ -13,7 +13,9 @@ fn request() -> RequestContext<'static> {
 }
 
 fn ring() -> KeyRing {
-    KeyRing::new(MasterKey::new([1; 32])).with_retired(MasterKey::new([2; 32]))
+    KeyRing::new(MasterKey::new([1; 32]))
+        .with_retired(MasterKey::new([2; 32]), NOW)
+        .unwrap()
 }
 
 fn preimage() -> Preimage {
@@ -22,7 +24,6 @@ fn preimage() -> Preimage {
 
 fn caveats() -> Vec<Caveat> {
     [
-        caveat::service("weather", 3),
         caveat::capabilities("weather", &["read"]),
         caveat::valid_until("weather", NOW.plus_secs(60)),
         caveat::methods(&["GET"]),
@@ -35,7 +36,13 @@ fn caveats() -> Vec<Caveat> {
 }
 
 fn token() -> Macaroon {
-    mint(&ring(), preimage().payment_hash(), &caveats(), NOW, [7; 20]).unwrap()
+    minted(&caveats())
+}
+
+fn minted(caveats: &[Caveat]) -> Macaroon {
+    let services = Services::new("weather", 3).unwrap();
+    let hash = preimage().payment_hash();
+    mint(&ring(), hash, &services, caveats, NOW, [7; 20]).unwrap()
 }
 
 fn buys(token: Macaroon, preimage: Preimage) -> Result<(), Denial> {
@@ -103,7 +110,7 @@ fn no_caveat_can_be_left_out_or_moved() {
 
 /// A token with these caveats and a signature from elsewhere.
 fn signed(caveats: &[Caveat], signature: &[u8; 32]) -> Macaroon {
-    let token = mint(&ring(), preimage().payment_hash(), caveats, NOW, [7; 20]).unwrap();
+    let token = minted(caveats);
     let mut bytes = token.as_bytes().to_vec();
     let signature_at = bytes.len() - 32;
     bytes[signature_at..].copy_from_slice(signature);

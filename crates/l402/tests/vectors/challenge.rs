@@ -58,7 +58,7 @@ fn every_deployed_form_is_read_and_nothing_is_made_up() {
             .unwrap_or_else(|error| panic!("{}: {error}", vector.name))
             .iter()
             .map(|challenge| ChallengeView {
-                scheme: challenge.scheme.to_string(),
+                scheme: challenge.name.to_string(),
                 token_hex: hex::encode(challenge.token.as_bytes()),
                 invoice: challenge.invoice.clone(),
             })

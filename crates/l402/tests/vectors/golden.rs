@@ -3,8 +3,8 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use l402::{
-    Credential, Denial, Grant, Identifier, Macaroon, Preimage, RequestContext, RevocationSet,
-    RootKey, SchemeName, UnixSeconds, read_credentials, verify,
+    Credential, Denial, Identifier, Macaroon, Preimage, RequestContext, RevocationSet, RootKey,
+    SchemeName, UnixSeconds, Verified, read_credentials, verify,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -142,7 +142,7 @@ fn paid() -> (Vector, Paid) {
     (vector.unwrap(), paid.unwrap())
 }
 
-fn buys_weather(root: &RootKey, credential: &Credential) -> Result<Grant, Denial> {
+fn buys_weather(root: &RootKey, credential: &Credential) -> Result<Verified, Denial> {
     let now = UnixSeconds::new(4_102_444_799);
     let request = RequestContext::new("weather", "GET", "/", now);
     verify(root, &RevocationSet::default(), credential, &request)
@@ -167,7 +167,10 @@ fn the_paid_token_buys_in_an_authorization_line() {
     assert_eq!(read[0].preimage().expose_hex(), paid.preimage);
     assert_eq!(read[0].authorization(SchemeName::L402), paid.authorization);
     let grant = buys_weather(&vector.root(), &read[0]).unwrap();
-    assert_eq!(grant.expires_at(), Some(UnixSeconds::new(4_102_444_800)));
+    assert_eq!(
+        grant.scope().expires_at(),
+        Some(UnixSeconds::new(4_102_444_800))
+    );
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 
 use l402::{
-    Credential, Denial, Grant, Identifier, Macaroon, Preimage, RequestContext, RevocationSet,
-    RootKey, UnixSeconds, verify,
+    ApertureKey, Credential, Denial, Identifier, Macaroon, Preimage, RequestContext, RevocationSet,
+    RootKey, UnixSeconds, Verified, verify,
 };
 use serde::Deserialize;
 
@@ -35,6 +35,8 @@ struct Case {
     #[serde(default)]
     revoked: bool,
     #[serde(default)]
+    dialect: DialectView,
+    #[serde(default)]
     request: RequestView,
     granted: Option<GrantView>,
     denied: Option<String>,
@@ -48,10 +50,20 @@ enum CaveatView {
     Binary { hex: String },
 }
 
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DialectView {
+    Aperture,
+    #[default]
+    Tollway,
+}
+
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RequestView {
     service: Option<String>,
+    resource: Option<String>,
+    tier: Option<u8>,
     capability: Option<String>,
     method: Option<String>,
     path: Option<String>,
@@ -65,6 +77,8 @@ struct RequestView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GrantView {
+    service: Option<String>,
+    resource: Option<String>,
     tier: Option<u8>,
     #[serde(default, deserialize_with = "present")]
     expires_at: Option<Option<u64>>,
@@ -77,7 +91,7 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u6
 }
 
 impl Vectors {
-    fn verify(&self, case: &Case) -> Result<Grant, Denial> {
+    fn verify(&self, case: &Case) -> Result<Verified, Denial> {
         let preimage = case.preimage_hex.as_ref().unwrap_or(&self.preimage_hex);
         let token = Macaroon::parse_v2(bytes(&case.token_hex)).unwrap();
         let identifier = Identifier::parse(token.identifier()).unwrap();
@@ -95,22 +109,25 @@ impl Vectors {
         let path = asked.path.as_ref().or(default.path.as_ref());
         let now = UnixSeconds::new(asked.now.or(default.now).unwrap());
         let request = RequestContext::new(service.unwrap(), method.unwrap(), path.unwrap(), now)
+            .with_resource(asked.resource.as_deref())
+            .with_tier(asked.tier.unwrap_or(0))
             .with_capability(asked.capability.as_deref())
             .with_client_ip(asked.client_ip)
             .with_origin(asked.origin.as_deref())
             .with_tls_certificate(fingerprint.as_ref());
         let credential = Credential::new(token, Preimage::from_hex(preimage).unwrap());
-        verify(
-            &RootKey::new(array(&self.root_key_hex)),
-            &revoked,
-            &credential,
-            &request,
-        )
+        let root = RootKey::new(array(&self.root_key_hex));
+        match case.dialect {
+            DialectView::Aperture => {
+                verify(&ApertureKey::new(root), &revoked, &credential, &request)
+            }
+            DialectView::Tollway => verify(&root, &revoked, &credential, &request),
+        }
     }
 }
 
 impl Case {
-    fn check(&self, verdict: &Result<Grant, Denial>) {
+    fn check(&self, verdict: &Result<Verified, Denial>) {
         let name = &self.name;
         match (verdict, &self.granted, &self.denied) {
             (Ok(grant), Some(expected), None) => expected.check(name, grant),
@@ -125,7 +142,14 @@ impl Case {
 }
 
 impl GrantView {
-    fn check(&self, name: &str, grant: &Grant) {
+    fn check(&self, name: &str, verified: &Verified) {
+        let grant = verified.scope();
+        if let Some(service) = &self.service {
+            assert_eq!(grant.service(), service, "{name}");
+        }
+        if self.resource.is_some() {
+            assert_eq!(grant.resource(), self.resource.as_deref(), "{name}");
+        }
         if let Some(tier) = self.tier {
             assert_eq!(grant.tier(), tier, "{name}");
         }

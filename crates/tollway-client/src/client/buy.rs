@@ -125,7 +125,7 @@ impl Inner {
             price: quote.price(),
             network: quote.invoice().network(),
             expires_at: quote.invoice().expires_at(),
-            scheme: quote.challenge().scheme,
+            scheme: quote.challenge().name,
         });
         let quote = self.approved(wallet, call, quote).await?;
         let mut known = self.flights.held_back();

@@ -84,7 +84,7 @@ impl Inner {
             fee_max: self.policy.limits.fee_max,
             invoice: quote.invoice().as_str().to_owned(),
             invoice_expires_at: quote.invoice().expires_at(),
-            scheme: quote.challenge().scheme,
+            scheme: quote.challenge().name,
             token: quote.challenge().token.clone(),
             begun_at: now,
             pay_until: now.plus_secs(patience.as_secs()),

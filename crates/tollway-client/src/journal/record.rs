@@ -111,7 +111,7 @@ impl Begun {
             invoice: order.invoice.clone(),
             invoice_expires_at: order.invoice_expires_at.as_secs(),
             scheme: order.scheme.as_str().to_owned(),
-            token: order.token.to_base64(),
+            token: order.token.as_str().to_owned(),
             begun_at: order.begun_at.as_secs(),
             pay_until: order.pay_until.as_secs(),
             session: session.as_str().to_owned(),

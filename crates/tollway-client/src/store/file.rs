@@ -35,7 +35,7 @@ pub(super) fn encode(token: &StoredToken) -> io::Result<String> {
         origin: token.origin.to_string(),
         path: token.path.clone(),
         scheme: token.scheme.as_str().to_owned(),
-        token: token.token.to_base64(),
+        token: token.token.as_str().to_owned(),
         preimage: token.preimage.expose_hex(),
         payment_hash: token.payment_hash().to_string(),
         price_msat: token.price.as_msat(),

@@ -339,7 +339,7 @@ impl World {
             fee_max: sat(2),
             invoice: quote.invoice().as_str().to_owned(),
             invoice_expires_at: quote.invoice().expires_at(),
-            scheme: quote.challenge().scheme,
+            scheme: quote.challenge().name,
             token: quote.challenge().token.clone(),
             begun_at: NOON,
             pay_until: NOON.plus_secs(90),

@@ -14,7 +14,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use l402::{Challenge, KeyRing, LegacyLsat, MasterKey, Msat, PaymentHash, Preimage, UnixSeconds};
+use l402::{
+    Challenge, KeyRing, LegacyLsat, MasterKey, Msat, PaymentHash, Preimage, SchemeName, Services,
+    Token, UnixSeconds,
+};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -301,9 +304,14 @@ fn challenge_lines(terms: &Terms, hash: PaymentHash) -> Vec<String> {
         hash
     };
     let ring = KeyRing::new(MasterKey::new([5; 32]));
-    let token = l402::mint(&ring, token_hash, &[], NOON, [0; 20]).unwrap();
-    let invoice = l402::Invoice::parse(&invoice(terms, hash)).unwrap();
-    let mut lines = Challenge::new(&token, &invoice).header_values(LegacyLsat::Emit);
+    let services = Services::new("shop", 0).unwrap();
+    let token = l402::mint(&ring, token_hash, &services, &[], NOON, [0; 20]).unwrap();
+    let challenge = Challenge {
+        name: SchemeName::L402,
+        token: Token::from(&token),
+        invoice: invoice(terms, hash),
+    };
+    let mut lines = challenge.header_values(LegacyLsat::Emit);
     match terms.lines {
         Lines::Both | Lines::Mismatched | Lines::Grpc => lines,
         Lines::LsatOnly => {

@@ -98,6 +98,21 @@ async fn a_token_of_another_service_is_no_good() {
 }
 
 #[tokio::test]
+async fn a_cheap_tier_does_not_buy_a_dear_one() {
+    let shop = Shop::open().await;
+    let cheap = shop.buy_offer(&weather()).await;
+    let dear = Shop {
+        offer: weather().with_tier(2),
+        ..shop
+    };
+
+    let reason = dear.reason(&paid_get(&cheap)).await;
+
+    assert_eq!(reason.code(), ReasonCode::TierTooLow);
+    assert!(dear.admit(&paid_get(&dear.buy().await)).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_cheap_capability_does_not_buy_a_dear_one() {
     let shop = Shop::open().await;
     let read = weather().with_capability("read".parse().unwrap());

@@ -18,14 +18,15 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> Result<(), Failure> {
     match &presented {
         Presented::Credential { credential, .. } => {
             let request = request(args)?;
-            let grant = l402::verify(&*keys, &RevocationSet::default(), credential, &request)
+            let verified = l402::verify(&*keys, &RevocationSet::default(), credential, &request)
                 .map_err(Failure::general)?;
-            let expires = grant.expires_at().map_or_else(
+            let expires_at = verified.scope().expires_at();
+            let expires = expires_at.map_or_else(
                 || "never".to_owned(),
                 |moment| format!("at {moment} (Unix seconds)"),
             );
             let text = format!("valid: buys service `{}`, expires {expires}", args.service);
-            let expires_at = grant.expires_at().map(UnixSeconds::as_secs);
+            let expires_at = expires_at.map(UnixSeconds::as_secs);
             output.line(&text, &json!({ "valid": true, "paid": true, "service": args.service, "expires_at": expires_at }));
         }
         Presented::Challenge { macaroon, .. } | Presented::Token(macaroon) => {

@@ -1,0 +1,98 @@
+//! The request a credential is judged for.
+
+use std::net::IpAddr;
+
+use crate::time::UnixSeconds;
+
+/// What a request's route demands of a token, and what caveats can bind a request by.
+///
+/// ```
+/// use l402::{RequestContext, UnixSeconds};
+///
+/// let request = RequestContext::new("weather", "GET", "/v1/today", UnixSeconds::new(1_800_000_000))
+///     .with_tier(2)
+///     .with_capability("forecast")
+///     .with_origin("https://app.example");
+/// # let _ = request;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    pub(super) service: &'a str,
+    pub(super) resource: Option<&'a str>,
+    pub(super) tier: u8,
+    pub(super) capability: Option<&'a str>,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) now: UnixSeconds,
+    pub(super) client_ip: Option<IpAddr>,
+    pub(super) origin: Option<&'a str>,
+    pub(super) tls_certificate: Option<&'a [u8; 32]>,
+}
+
+impl<'a> RequestContext<'a> {
+    /// Creates the context of a request for the base tier, without a capability, from an
+    /// unknown client.
+    ///
+    /// `service` is the one its route belongs to, `path` the path as it stands in the
+    /// request line, without the query, and `now` the time of its arrival.
+    #[must_use]
+    pub const fn new(service: &'a str, method: &'a str, path: &'a str, now: UnixSeconds) -> Self {
+        Self {
+            service,
+            resource: None,
+            tier: 0,
+            capability: None,
+            method,
+            path,
+            now,
+            client_ip: None,
+            origin: None,
+            tls_certificate: None,
+        }
+    }
+
+    /// Demands a token for the service and this path together, as
+    /// [`Services::resource`](crate::Services::resource) writes it.
+    ///
+    /// A token for the service alone is then refused, and so is one for another path.
+    #[must_use]
+    pub fn with_resource(mut self, path: impl Into<Option<&'a str>>) -> Self {
+        self.resource = path.into();
+        self
+    }
+
+    /// Demands this tier of the service or a higher one. The base tier is 0.
+    #[must_use]
+    pub const fn with_tier(mut self, tier: u8) -> Self {
+        self.tier = tier;
+        self
+    }
+
+    /// Demands a capability of the service.
+    #[must_use]
+    pub fn with_capability(mut self, capability: impl Into<Option<&'a str>>) -> Self {
+        self.capability = capability.into();
+        self
+    }
+
+    /// Sets the client's address. It must be one that the client cannot choose freely.
+    #[must_use]
+    pub fn with_client_ip(mut self, address: impl Into<Option<IpAddr>>) -> Self {
+        self.client_ip = address.into();
+        self
+    }
+
+    /// Sets the `Origin` header.
+    #[must_use]
+    pub fn with_origin(mut self, origin: impl Into<Option<&'a str>>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// Sets the SHA-256 of the client's TLS certificate, taken from the verified connection.
+    #[must_use]
+    pub fn with_tls_certificate(mut self, sha256: impl Into<Option<&'a [u8; 32]>>) -> Self {
+        self.tls_certificate = sha256.into();
+        self
+    }
+}
