@@ -10,7 +10,7 @@ mod exit;
 mod key_file;
 mod log;
 mod output;
-mod places;
+mod paths;
 mod shutdown;
 mod wallet;
 
@@ -24,7 +24,7 @@ use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::places::Places;
+use crate::paths::Dirs;
 
 /// A paid request makes about ten short-lived allocations; see `docs/adr/0006-allocator.md`.
 #[global_allocator]
@@ -46,26 +46,23 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     if let Command::Token(command) = &cli.command {
         return commands::token::run(command, output);
     }
-    let places = Places::from_env()?;
-    let config = Config::read(cli.config.as_deref(), &places.config_file())?;
+    let dirs = Dirs::from_env()?;
+    let config = Config::read(cli.config.as_deref(), &dirs.config_file())?;
     let usual = usual_log(&cli.command);
     log::start(cli.verbose, usual, output);
     match &cli.command {
-        Command::Demo(args) => wait(
-            several_threads()?,
-            commands::demo::run(args, &places, output),
-        ),
+        Command::Demo(args) => wait(several_threads()?, commands::demo::run(args, &dirs, output)),
         Command::Get(args) => wait(
             one_thread()?,
-            commands::get::run(args, &config, &places, output),
+            commands::get::run(args, &config, &dirs, output),
         ),
         Command::Sandbox(args) => wait(
             several_threads()?,
-            commands::sandbox::run(args, &places, output),
+            commands::sandbox::run(args, &dirs, output),
         ),
         Command::Serve(args) => wait(
             several_threads()?,
-            commands::serve::run(args, &config, &places, output),
+            commands::serve::run(args, &config, &dirs, output),
         ),
         Command::Token(command) => commands::token::run(command, output),
     }

@@ -29,15 +29,15 @@ use crate::commands::sandbox::{Network, Ports};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::places::Places;
+use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
 
 /// Starts everything, buys once, and keeps serving unless told to do it once.
-pub(crate) async fn run(args: &DemoArgs, places: &Places, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<(), Failure> {
     let steps = Steps::new(output);
     let folder = tempfile::tempdir().map_err(Failure::general)?;
-    let sandbox_dir = places.sandbox();
+    let sandbox_dir = dirs.sandbox();
     let network = open_network(&sandbox_dir, &steps).await?;
     let config = Config::default();
     let wallets = Wallets {
@@ -99,7 +99,7 @@ async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<Network>, Fail
             .await?
         }
     };
-    let places: Vec<String> = network
+    let addresses: Vec<String> = network
         .fronts()
         .iter()
         .map(|front| format!("{} {}", front.name(), front.access().address))
@@ -108,7 +108,7 @@ async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<Network>, Fail
         "sandbox",
         &format!(
             "a private Lightning network, its coins are worthless: {}",
-            places.join(", ")
+            addresses.join(", ")
         ),
     );
     Ok(Some(network))

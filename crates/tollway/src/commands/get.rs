@@ -18,18 +18,18 @@ use crate::cli::GetArgs;
 use crate::config::Config;
 use crate::exit::{Failure, FailureKind};
 use crate::output::Output;
-use crate::places::Places;
+use crate::paths::Dirs;
 use crate::wallet::Wallets;
 
 /// Sends the request and prints or saves the body.
 pub(crate) async fn run(
     args: &GetArgs,
     config: &Config,
-    places: &Places,
+    dirs: &Dirs,
     output: Output,
 ) -> Result<(), Failure> {
     let spent = Spent::default();
-    let client = client(args, config, places, output, &spent)?;
+    let client = client(args, config, dirs, output, &spent)?;
     let request = request(args).await?;
     let response = client.send(request).await.map_err(failure::of)?;
     let (parts, incoming) = response.into_parts();
@@ -61,11 +61,11 @@ pub(crate) async fn run(
 fn client(
     args: &GetArgs,
     config: &Config,
-    places: &Places,
+    dirs: &Dirs,
     output: Output,
     spent: &Spent,
 ) -> Result<Client, Failure> {
-    let sandbox = places.sandbox();
+    let sandbox = dirs.sandbox();
     let wallets = Wallets {
         config,
         sandbox: &sandbox,
@@ -83,7 +83,7 @@ fn client(
             note(event, output);
         }
     };
-    Client::builder(places.client(), policy(args, config))
+    Client::builder(dirs.client(), policy(args, config))
         .wallet(payer, WalletName::new(&name))
         .connections(Connections {
             extra_certificates: args.ca_cert.clone(),

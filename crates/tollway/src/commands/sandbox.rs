@@ -10,18 +10,14 @@ use tollway_sandbox::{History, Sandbox, SandboxConfig};
 use crate::cli::SandboxArgs;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::places::Places;
+use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
 
 /// Starts the network, says where it is, and stops it when asked.
-pub(crate) async fn run(
-    args: &SandboxArgs,
-    places: &Places,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Result<(), Failure> {
     let shutdown = Shutdown::catch();
     let started = Instant::now();
-    let dir = args.data_dir.clone().unwrap_or_else(|| places.sandbox());
+    let dir = args.data_dir.clone().unwrap_or_else(|| dirs.sandbox());
     let network = Network::start(
         &dir,
         Ports {

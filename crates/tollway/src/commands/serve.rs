@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::key_file;
 use crate::output::Output;
-use crate::places::Places;
+use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
 
@@ -27,15 +27,15 @@ use crate::wallet::Wallets;
 pub(crate) async fn run(
     args: &ServeArgs,
     config: &Config,
-    places: &Places,
+    dirs: &Dirs,
     output: Output,
 ) -> Result<(), Failure> {
     let sale = match args.price {
-        Some(price) => Some(Sale::open(args, price, config, places).await?),
+        Some(price) => Some(Sale::open(args, price, config, dirs).await?),
         None => None,
     };
     let network = sale.as_ref().map(|sale| sale.network);
-    let running = start(args, sale, places).await?;
+    let running = start(args, sale, dirs).await?;
     let shutdown = Shutdown::catch();
     announce(args, network, running.addresses(), output);
     shutdown.requested().await;
@@ -61,9 +61,9 @@ impl Sale {
         args: &ServeArgs,
         price: Msat,
         config: &Config,
-        places: &Places,
+        dirs: &Dirs,
     ) -> Result<Self, Failure> {
-        let sandbox = places.sandbox();
+        let sandbox = dirs.sandbox();
         let wallets = Wallets {
             config,
             sandbox: &sandbox,
@@ -86,8 +86,8 @@ impl Sale {
     }
 
     /// Opens the books and the gate.
-    async fn price(self, args: &ServeArgs, places: &Places) -> Result<Price, Failure> {
-        let data_dir = args.data_dir.clone().unwrap_or_else(|| places.gateway());
+    async fn price(self, args: &ServeArgs, dirs: &Dirs) -> Result<Price, Failure> {
+        let data_dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
         let key = key_file::open_or_make(&data_dir.join("master.key"))?;
         let ledger_file = data_dir.join("ledger.sqlite");
         let ledger = SqliteLedger::open(&ledger_file)
@@ -108,9 +108,9 @@ impl Sale {
 }
 
 /// Starts the gateway in front of the upstream.
-async fn start(args: &ServeArgs, sale: Option<Sale>, places: &Places) -> Result<Running, Failure> {
+async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Running, Failure> {
     let price = match sale {
-        Some(sale) => sale.price(args, places).await?,
+        Some(sale) => sale.price(args, dirs).await?,
         None => Price::Free,
     };
     let config = GatewayConfig {
