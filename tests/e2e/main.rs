@@ -12,5 +12,7 @@
 mod buy;
 mod crash;
 mod demo;
+mod failures;
+mod output;
 mod support;
 mod token;

@@ -1,4 +1,4 @@
-//! What can be typed. Each command's work is in its file in `commands/`.
+//! Commands and arguments. Each command's work is in its file in `commands/`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,9 +8,11 @@ use http::Uri;
 use l402::Msat;
 use tollway_gateway::Upstream;
 
+use crate::exit;
+
 /// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
 #[derive(Debug, Parser)]
-#[command(name = "tollway", version, propagate_version = true)]
+#[command(name = "tollway", version, propagate_version = true, after_long_help = exit::help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     /// Show a whole paid request on a private Lightning network, then keep serving.
     Demo(DemoArgs),
     /// Fetch a URL, paying for it when asked and allowed.
+    #[command(after_help = exit::help())]
     Get(GetArgs),
     /// Run a private Lightning network with two funded wallets. Its coins are worthless.
     Sandbox(SandboxArgs),
@@ -96,7 +99,7 @@ pub(crate) struct ServeArgs {
     /// Log a line for each request: method, path, status, latency, verdict.
     #[arg(long)]
     pub(crate) access_log: bool,
-    /// Where /metrics and /healthz answer; off by default.
+    /// Where /metrics and /healthz are served; off by default.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,
     /// Name of the service in tokens, metrics and the ledger.
@@ -108,7 +111,7 @@ pub(crate) struct ServeArgs {
     /// Requests one payment buys; default: as many as wanted.
     #[arg(long, value_name = "N")]
     pub(crate) max_uses: Option<std::num::NonZeroU64>,
-    /// Worker threads, each with its own upstream connections; default: one a core.
+    /// Worker threads, each with its own upstream connections; default: one per core.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<std::num::NonZeroUsize>,
     /// Challenges one client network may ask for in a minute.
@@ -117,7 +120,7 @@ pub(crate) struct ServeArgs {
     /// Do not count challenges to clients on this machine: for a proxy that limits in front.
     #[arg(long)]
     pub(crate) exempt_loopback: bool,
-    /// Answer a failing credential with 401 instead of 402.
+    /// Respond to a failing credential with 401 instead of 402.
     #[arg(long)]
     pub(crate) strict_status: bool,
     /// Leave out the LSAT challenge line that older clients need.
@@ -132,7 +135,8 @@ pub(crate) struct ServeArgs {
 pub(crate) struct GetArgs {
     /// What to fetch.
     pub(crate) url: Uri,
-    /// Write the body to a file instead of standard output; `-` is standard output.
+    /// Write the body to a file instead of standard output; `-` is standard output. Opened
+    /// before the request is sent; pipes, devices and links are written through.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// The method; default GET, or POST with -d.
@@ -148,12 +152,15 @@ pub(crate) struct GetArgs {
     /// Default: the buyer of the running sandbox.
     #[arg(long, value_name = "URI")]
     pub(crate) wallet: Option<String>,
-    /// The highest price to pay; default 1000sat.
+    /// The highest price to pay for one response; default 1000sat.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) max_cost: Option<Msat>,
     /// The highest routing fee to pay on top; default 10sat.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) max_fee: Option<Msat>,
+    /// The most to spend in one UTC day, fees included; default 10000sat.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) max_per_day: Option<Msat>,
     /// Never pay: show what is asked instead.
     #[arg(long)]
     pub(crate) no_pay: bool,
@@ -166,7 +173,7 @@ pub(crate) struct GetArgs {
     /// Trust this certificate authority as well, PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
-    /// Say nothing but the body.
+    /// Print nothing but the body, warnings and errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -175,7 +182,7 @@ pub(crate) struct GetArgs {
 pub(crate) enum TokenCommand {
     /// Add caveats: the result can do less, never more.
     Attenuate(AttenuateArgs),
-    /// Say what a token, credential or challenge contains.
+    /// Show what a token, credential or challenge contains.
     Inspect(InspectArgs),
     /// Check a token or credential against a key.
     Verify(Box<VerifyArgs>),

@@ -11,6 +11,7 @@ mod key_file;
 mod log;
 mod output;
 mod paths;
+mod payment;
 mod shutdown;
 mod wallet;
 
@@ -78,7 +79,7 @@ const fn usual_log(command: &Command) -> &'static str {
 }
 
 /// Runs a command to its end. What it leaves running may not keep the process from ending:
-/// a read of standard input, say, that nobody will answer.
+/// a read of standard input, say, that never returns.
 fn wait(
     runtime: Runtime,
     command: impl Future<Output = Result<(), Failure>>,
@@ -88,7 +89,7 @@ fn wait(
     outcome
 }
 
-/// For a command that makes one request and is gone.
+/// The runtime of a command that makes one request.
 fn one_thread() -> Result<Runtime, Failure> {
     Builder::new_current_thread()
         .enable_all()
@@ -96,7 +97,7 @@ fn one_thread() -> Result<Runtime, Failure> {
         .map_err(Failure::general)
 }
 
-/// For a command that stays.
+/// The runtime of a command that serves.
 fn several_threads() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .enable_all()

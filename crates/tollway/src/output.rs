@@ -1,15 +1,16 @@
-//! What is printed, and for whom: lines for people, JSON for programs.
+//! Output of a command: lines for people, JSON for programs.
 //!
-//! Results go to standard output, everything about how they came to be goes to standard
-//! error, so that a body can be piped.
+//! Results go to standard output, everything else goes to standard error, so that a body
+//! can be piped.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
+use crate::payment;
 
-/// Whom the output is for.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Output {
     Human,
@@ -17,7 +18,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// JSON when asked for, lines otherwise.
+    /// Returns JSON when asked for, lines otherwise.
     pub(crate) const fn json_if(json: bool) -> Self {
         if json { Self::Json } else { Self::Human }
     }
@@ -41,31 +42,39 @@ impl Output {
         }
     }
 
-    /// Says on standard error what happens meanwhile.
+    /// Prints progress on standard error.
     pub(crate) fn note(self, text: &str) {
         if self == Self::Human {
             eprint(text);
         }
     }
 
-    /// Says on standard error why the command failed.
+    /// Prints on standard error why the command failed and what was paid before.
     pub(crate) fn failure(self, failure: &Failure) {
-        match self {
-            Self::Human => eprint(&format!("tollway: {failure}")),
-            Self::Json => eprint(
-                &json!({
-                    "error": true,
-                    "code": failure.kind().word(),
-                    "exit_code": failure.kind().code(),
-                    "message": failure.to_string(),
-                })
-                .to_string(),
-            ),
+        if self == Self::Json {
+            return eprint(&failure_json(failure).to_string());
+        }
+        eprint(&format!("tollway: {failure}"));
+        for payment in failure.payments() {
+            eprint(&format!("tollway: {}", payment.to_line()));
         }
     }
 }
 
-/// True when somebody sits in front of standard error.
+/// Warnings are printed as they arise for people, and are part of the result for programs.
+fn failure_json(failure: &Failure) -> Value {
+    let mut result = json!({
+        "error": true,
+        "code": failure.kind().name(),
+        "exit_code": failure.kind().code(),
+        "message": failure.to_string(),
+        "warnings": failure.warnings(),
+    });
+    payment::insert_into(&mut result, failure.payments());
+    result
+}
+
+/// Returns true when standard error is a terminal.
 pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }

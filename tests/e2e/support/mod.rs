@@ -2,6 +2,8 @@
 //! real `tollway` binary as gateway and as client. Every port is any free one, every file
 //! in a folder of the test's own.
 
+pub mod wallet;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,12 +17,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tollway_lightning::Payer;
 use tollway_lightning::lnd::{Lnd, LndConnect};
 use tollway_sandbox::lnd::files::manifest::Manifest;
 use tollway_sandbox::lnd::server::LndServer;
-use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus};
+use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus, Wallet};
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
 /// Two funded wallets behind LND's API, where the binary looks for `sandbox:…`.
@@ -78,14 +81,21 @@ impl Market {
         }
     }
 
+    /// The URI of the buyer's wallet.
+    pub fn buyer_uri(&self) -> String {
+        let mut apis = self.fronts.iter();
+        let buyer = apis.find(|api| api.name() == "buyer").unwrap();
+        buyer.access().uri.expose().to_owned()
+    }
+
+    /// The wallet of the buyer.
+    pub fn buyer(&self) -> Wallet {
+        self.sandbox.buyer().clone()
+    }
+
     /// The buyer's wallet, as the binary reaches it.
     pub fn payer(&self) -> Arc<dyn Payer> {
-        let buyer = self
-            .fronts
-            .iter()
-            .find(|front| front.name() == "buyer")
-            .unwrap();
-        let connect = LndConnect::parse(buyer.access().uri.expose()).unwrap();
+        let connect = LndConnect::parse(&self.buyer_uri()).unwrap();
         Arc::new(Lnd::new(&connect).unwrap().payer())
     }
 
@@ -215,10 +225,43 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper
     Ok(Response::new(Full::from(seen.to_string())))
 }
 
+/// An API that sends the same bytes to every request and closes the connection.
+pub async fn raw_api(response: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let response = Arc::new(response);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let response = Arc::clone(&response);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_closed) => return,
+                    }
+                }
+                // A client that has read enough closes first.
+                let _closed = stream.write_all(&response).await;
+                let _closed = stream.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
 /// Standard output of a command that succeeded.
 pub fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The error of a command that failed under `--json`.
+pub fn failure(output: &Output) -> serde_json::Value {
+    assert!(!output.status.success(), "it succeeded");
+    let text = stderr(output);
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 pub fn stderr(output: &Output) -> String {

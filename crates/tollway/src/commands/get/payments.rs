@@ -1,0 +1,198 @@
+//! Payments of one run, gathered from the client's events.
+//!
+//! What a run paid, or may have paid, is reported however the run ends.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use l402::{Msat, PaymentHash};
+use tollway_client::{Event, Resumption};
+
+use crate::output::Output;
+use crate::payment::{Payment, PaymentState};
+
+/// Records events, and prints those that a person wants to see as they happen.
+#[derive(Clone, Debug)]
+pub(super) struct Payments {
+    output: Output,
+    quiet: bool,
+    record: Arc<Mutex<Record>>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// The origin of the latest request: the seller of what is bought next.
+    origin: Option<String>,
+    /// The latest price that was reserved, and the purchase it belongs to.
+    reserved: Option<(PaymentHash, Msat)>,
+    made: Vec<Payment>,
+    warnings: Vec<String>,
+}
+
+impl Payments {
+    pub(super) fn new(output: Output, quiet: bool) -> Self {
+        Self {
+            output,
+            quiet,
+            record: Arc::default(),
+        }
+    }
+
+    /// Returns what was paid or may have been, oldest first.
+    pub(super) fn made(&self) -> Vec<Payment> {
+        self.record().made.clone()
+    }
+
+    /// Returns what went wrong without ending the run.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.record().warnings.clone()
+    }
+
+    /// Takes in one step of the client.
+    pub(super) fn observe(&self, event: &Event) {
+        self.record().take(event);
+        match event {
+            Event::NotKept { reason, .. } => self.warn(format!(
+                "the paid credential could not be saved ({reason}); it can be recovered"
+            )),
+            Event::Resumed {
+                payment_hash,
+                outcome: Resumption::Open { reason },
+            } => self.warn(format!(
+                "the earlier payment {payment_hash} is not settled yet: {reason}"
+            )),
+            Event::Quoted { price, network, .. } => {
+                self.note(&format!("asked to pay {price} on {network}"));
+            }
+            Event::Paid { price, fee, .. } => self.note(&format!("paid {price}, fee {fee}")),
+            Event::Redirected { origin, path } => {
+                self.note(&format!("redirected to {origin}{path}"));
+            }
+            Event::Challenged { .. }
+            | Event::Kept { .. }
+            | Event::Paying { .. }
+            | Event::Refused { .. }
+            | Event::Reserved { .. }
+            | Event::Responded { .. }
+            | Event::Resumed { .. }
+            | Event::Sending { .. } => {}
+        }
+    }
+
+    /// Progress, which `-q` hides.
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            self.output.note(text);
+        }
+    }
+
+    /// A warning, which nothing hides.
+    fn warn(&self, text: String) {
+        self.output.note(&format!("tollway: warning: {text}"));
+        self.record().warnings.push(text);
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Sending { origin, .. } => self.origin = Some(origin.to_string()),
+            Event::Reserved {
+                payment_hash,
+                price,
+                ..
+            } => self.reserved = Some((*payment_hash, *price)),
+            Event::Paying { payment_hash } => self.begin(*payment_hash),
+            Event::Paid {
+                payment_hash,
+                price,
+                fee,
+                ..
+            } => self.settle(*payment_hash, *price, *fee),
+            Event::Challenged { .. }
+            | Event::Kept { .. }
+            | Event::NotKept { .. }
+            | Event::Quoted { .. }
+            | Event::Redirected { .. }
+            | Event::Refused { .. }
+            | Event::Responded { .. }
+            | Event::Resumed { .. } => {}
+        }
+    }
+
+    /// From here on money may move.
+    fn begin(&mut self, payment_hash: PaymentHash) {
+        let price = match self.reserved {
+            Some((reserved, price)) if reserved == payment_hash => price,
+            Some(_) | None => Msat::ZERO,
+        };
+        self.made.push(Payment {
+            state: PaymentState::Unknown,
+            price,
+            fee: None,
+            payment_hash,
+            origin: self.origin.clone(),
+        });
+    }
+
+    fn settle(&mut self, payment_hash: PaymentHash, price: Msat, fee: Msat) {
+        self.made
+            .retain(|payment| payment.payment_hash != payment_hash);
+        self.made.push(Payment {
+            state: PaymentState::Settled,
+            price,
+            fee: Some(fee),
+            payment_hash,
+            origin: self.origin.clone(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: PaymentHash = PaymentHash::new([7; 32]);
+
+    #[test]
+    fn a_credential_that_was_not_saved_is_a_warning_even_when_quiet_or_json() {
+        for output in [Output::Human, Output::Json] {
+            let payments = Payments::new(output, true);
+
+            payments.observe(&Event::NotKept {
+                payment_hash: HASH,
+                reason: "no space left".to_owned(),
+            });
+
+            let warnings = payments.warnings();
+            assert!(warnings[0].contains("no space left"), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_payment_is_unknown_from_the_moment_it_is_sent_until_it_settles() {
+        let payments = Payments::new(Output::Json, true);
+        payments.observe(&Event::Reserved {
+            payment_hash: HASH,
+            price: Msat::from_msat(5),
+            fee_max: Msat::ZERO,
+        });
+        assert!(payments.made().is_empty());
+
+        payments.observe(&Event::Paying { payment_hash: HASH });
+        assert_eq!(payments.made()[0].state, PaymentState::Unknown);
+        assert_eq!(payments.made()[0].price, Msat::from_msat(5));
+
+        payments.observe(&Event::Paid {
+            payment_hash: HASH,
+            price: Msat::from_msat(5),
+            fee: Msat::from_msat(1),
+            fee_max: Msat::from_msat(1),
+        });
+        assert_eq!(payments.made()[0].state, PaymentState::Settled);
+        assert_eq!(payments.made().len(), 1);
+    }
+}

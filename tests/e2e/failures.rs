@@ -1,0 +1,194 @@
+//! Failures of `tollway get`: exit codes, what was paid, and no secret.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::support::wallet::SilentWallet;
+use crate::support::{Market, echo_api, failure, raw_api, stderr, stdout};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_body_that_does_not_arrive_whole_has_its_own_code_and_names_the_payment() {
+    let market = Market::open().await;
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
+    let mut large = b"HTTP/1.1 200 OK\r\ncontent-length: 17825792\r\n\r\n".to_vec();
+    large.resize(large.len() + 17_825_792, b'x');
+    for response in [half, large] {
+        let gateway = market.serve(raw_api(response).await, &[]).await;
+
+        let failed = market.run(&["get", &gateway.url("/a"), "--json"]).await;
+        let again = market.run(&["get", &gateway.url("/a"), "--json"]).await;
+
+        let failed = failure(&failed);
+        assert_eq!(
+            (failed["exit_code"].as_u64(), failed["code"].as_str()),
+            (Some(9), Some("paid_but_undelivered")),
+            "{failed}"
+        );
+        assert_eq!(failed["paid"]["state"], "settled");
+        assert_eq!(failed["paid"]["price_msat"], 10_000);
+        assert!(failed["paid"]["fee_msat"].is_u64(), "{failed}");
+        assert!(
+            gateway
+                .url("/a")
+                .starts_with(failed["paid"]["origin"].as_str().unwrap()),
+            "{failed}"
+        );
+        let hash = failed["paid"]["payment_hash"].as_str().unwrap();
+        let known =
+            |payment: &tollway_sandbox::wallet::PaymentRecord| payment.hash.to_string() == hash;
+        assert!(market.settled_payments().iter().any(known), "{failed}");
+        assert_eq!(
+            failure(&again)["paid"],
+            serde_json::Value::Null,
+            "the token is kept"
+        );
+    }
+    assert_eq!(market.settled_payments().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_a_payment_names_it_in_text_as_well() {
+    let market = Market::open().await;
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
+    let gateway = market.serve(raw_api(response).await, &[]).await;
+
+    let failed = market.run(&["get", &gateway.url("/a"), "-q"]).await;
+
+    let hash = market.settled_payments()[0].hash.to_string();
+    let text = stderr(&failed);
+    assert!(
+        text.contains("paid 10 sat") && text.contains(&hash),
+        "{text}"
+    );
+}
+
+/// A full disk is `/dev/full`, which every write to fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_body_that_cannot_be_written_has_the_same_code() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    if fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .is_err()
+    {
+        println!("skipped: there is no /dev/full");
+        return;
+    }
+    let failed = market
+        .run(&["get", &gateway.url("/a"), "-o", "/dev/full", "--json"])
+        .await;
+
+    let failed = failure(&failed);
+    assert_eq!(failed["exit_code"], 9, "{failed}");
+    assert_eq!(failed["paid"]["price_msat"], 10_000, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_status_after_a_payment_names_the_payment() {
+    let market = Market::open().await;
+    let response = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nlost";
+    let gateway = market.serve(raw_api(response.to_vec()).await, &[]).await;
+
+    let failed = failure(&market.run(&["get", &gateway.url("/a"), "--json"]).await);
+
+    assert_eq!(failed["exit_code"], 8, "{failed}");
+    assert_eq!(failed["paid"]["price_msat"], 10_000, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_argument_that_cannot_be_read_is_found_before_anything_is_sent() {
+    let market = Market::open().await;
+    for data in ["@/nowhere/at/all", "@/"] {
+        // Nothing listens at the discard port: a request would fail with another code.
+        let failed = market
+            .run(&["get", "http://127.0.0.1:9/", "-d", data, "--json"])
+            .await;
+        let failed = failure(&failed);
+        assert_eq!(
+            (failed["exit_code"].as_u64(), failed["code"].as_str()),
+            (Some(2), Some("invalid_args")),
+            "{failed}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_payment_is_reported_and_looked_up_by_the_next_run() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let wallet = SilentWallet::open(&market).await;
+    let (url, uri) = (gateway.url("/a"), wallet.uri());
+    let get = ["get", &url, "--json", "--wallet", &uri];
+    let mut command = market.command(&get);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+
+    let process = command.spawn().unwrap();
+    wallet.withheld().await;
+    signal(process.id(), "INT");
+    let interrupted = tokio::task::spawn_blocking(move || process.wait_with_output().unwrap());
+    let interrupted = failure(&interrupted.await.unwrap());
+    wallet.speak();
+    let next = market.run(&get).await;
+
+    assert_eq!(interrupted["exit_code"], 7, "{interrupted}");
+    assert_eq!(interrupted["paid"]["state"], "unknown", "{interrupted}");
+    assert_eq!(interrupted["paid"]["price_msat"], 10_000, "{interrupted}");
+    stdout(&next);
+    assert_eq!(market.settled_payments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_failure_shows_a_secret() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a");
+    let secret_query = gateway.url("/a?key=MARKED");
+    let token = "L402 MARKED:MARKED";
+    let commands: Vec<Vec<&str>> = vec![
+        vec!["get", &url, "-H", "Authorization Bearer MARKED"],
+        vec!["get", &url, "-H", "Authorization Bearer MARKED:x"],
+        vec!["get", &url, "-H", "Authorization: MARKED\u{1}"],
+        vec!["get", "http://127.0.0.1:9/", "-H", "Authorization: MARKED"],
+        vec!["get", &url, "--no-pay", "-H", "Authorization: L402 MARKED"],
+        vec!["get", &secret_query, "--no-pay"],
+        vec!["get", &secret_query, "--max-cost", "1sat"],
+        vec![
+            "get",
+            &url,
+            "--wallet",
+            "lndconnect://127.0.0.1:9?macaroon=MARKED",
+        ],
+        vec!["token", "verify", token, "--key", "MARKED"],
+        vec!["token", "inspect", token],
+        vec!["token", "attenuate", token, "path_prefix=/"],
+    ];
+    for arguments in commands {
+        for json in [&[][..], &["--json"]] {
+            let failed = market.run(&[&arguments[..], json].concat()).await;
+            assert!(!failed.status.success(), "{arguments:?}");
+            let shown = format!(
+                "{}{}",
+                stderr(&failed),
+                String::from_utf8_lossy(&failed.stdout)
+            );
+            assert!(!shown.contains("MARKED"), "{arguments:?}: {shown}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_help_lists_the_exit_codes() {
+    let market = Market::open().await;
+    let help = stdout(&market.run(&["get", "--help"]).await);
+    for code in ["paid_but_undelivered", "payment_unknown", "not_allowed"] {
+        assert!(help.contains(code), "{help}");
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}

@@ -1,0 +1,261 @@
+//! Destinations of a body: `tollway get -o`.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{Market, echo_api, raw_api, stderr, stdout};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_cannot_be_opened_is_found_before_anything_is_paid() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    for target in ["/nowhere/at/all", market.home().to_str().unwrap()] {
+        let refused = market.run(&["get", &gateway.url("/a"), "-o", target]).await;
+
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(target), "{}", stderr(&refused));
+    }
+    assert!(market.settled_payments().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_and_a_link_are_written_through_and_stay_what_they_are() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let (fifo, link, target) = (
+        market.home().join("fifo"),
+        market.home().join("link"),
+        market.home().join("target"),
+    );
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::write(&target, "old ".repeat(1_000)).unwrap();
+    std::os::unix::fs::symlink("target", &link).unwrap();
+
+    let reader = {
+        let fifo = fifo.clone();
+        tokio::task::spawn_blocking(move || fs::read_to_string(fifo).unwrap())
+    };
+    stdout(&get(&market, &gateway.url("/fifo"), &fifo).await);
+    stdout(&get(&market, &gateway.url("/link"), &link).await);
+
+    assert!(reader.await.unwrap().contains("/fifo"));
+    assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    let seen: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&target).unwrap()).unwrap();
+    assert_eq!(seen["path"], "/link");
+}
+
+/// Needs the right to make a device; where that is missing, the system's own is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_written_through_and_stays_a_device() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let null = market.home().join("null");
+    let made = Command::new("mknod")
+        .args([null.to_str().unwrap(), "c", "1", "3"])
+        .stderr(Stdio::null())
+        .status();
+    let is_usable = made.is_ok_and(|status| status.success())
+        && fs::OpenOptions::new().write(true).open(&null).is_ok();
+    if !is_usable {
+        println!("skipped: no device can be made and opened here, and the system's is not risked");
+        return;
+    }
+
+    stdout(&get(&market, &gateway.url("/a"), &null).await);
+
+    assert!(fs::metadata(&null).unwrap().file_type().is_char_device());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_output_by_another_name_is_standard_output() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    for name in ["/dev/stdout", "/dev/fd/1", "-"] {
+        let piped = market.run(&["get", &gateway.url("/a"), "-o", name]).await;
+        assert!(stdout(&piped).contains("\"/a\""), "{name}");
+    }
+
+    let log = market.home().join("log");
+    fs::write(&log, "before\n").unwrap();
+    let appended = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    let mut command = market.command(&["get", &gateway.url("/a"), "-o", "/dev/stdout"]);
+    command.stdout(appended);
+    assert!(command.status().unwrap().success());
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(log.starts_with("before\n{"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_substitutes_processes_for_output_and_input() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let saved = market.home().join("saved");
+    if Command::new("bash").arg("-c").arg("true").status().is_err() {
+        println!("skipped: bash is not installed");
+        return;
+    }
+    let script = format!(
+        "\"$0\" get '{}' -d @<(echo from a pipe) -o >(cat > '{}'); status=$?; wait $!; exit $status",
+        gateway.url("/a"),
+        saved.display()
+    );
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_tollway")])
+        .env("TOLLWAY_HOME", market.home());
+
+    stdout(&run(command).await);
+
+    // The shell does not wait for the process it substituted.
+    let seen = until_json(&saved).await;
+    assert_eq!(seen["body"], "from a pipe\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_has_the_mode_of_the_umask_and_a_replaced_one_keeps_its_own() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let (new, old) = (market.home().join("new"), market.home().join("old"));
+    fs::write(&old, "old").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o664)).unwrap();
+    for file in [&new, &old] {
+        let script = format!(
+            "umask 027; exec \"$0\" get '{}' -o '{}'",
+            gateway.url("/a"),
+            file.display()
+        );
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_tollway")])
+            .env("TOLLWAY_HOME", market.home());
+        stdout(&run(command).await);
+    }
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&new), mode(&old)), (0o640, 0o664));
+    assert!(fs::read_to_string(&old).unwrap().contains("\"/a\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_of_an_error_is_printed_and_never_replaces_a_file() {
+    let market = Market::open().await;
+    let response = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nlost";
+    let gateway = market.serve(raw_api(response.to_vec()).await, &[]).await;
+    let file = market.home().join("good");
+    fs::write(&file, "good").unwrap();
+
+    let printed = market.run(&["get", &gateway.url("/a"), "-o", "-"]).await;
+    let saved = get(&market, &gateway.url("/a"), &file).await;
+    let as_json = market
+        .run(&[
+            "get",
+            &gateway.url("/a"),
+            "--json",
+            "-o",
+            file.to_str().unwrap(),
+        ])
+        .await;
+
+    assert_eq!(
+        (printed.status.code(), printed.stdout.as_slice()),
+        (Some(8), b"lost".as_slice())
+    );
+    assert_eq!((saved.status.code(), saved.stdout.len()), (Some(8), 0));
+    let result: serde_json::Value = serde_json::from_slice(&as_json.stdout).unwrap();
+    assert_eq!(
+        (result["body"].as_str(), result["output"].is_null()),
+        (Some("lost"), true)
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_leaves_the_old_file_as_it_was() {
+    let market = Market::open().await;
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
+    let gateway = market.serve(raw_api(response.to_vec()).await, &[]).await;
+    let file = market.home().join("good");
+    fs::write(&file, "good").unwrap();
+
+    let broken = get(&market, &gateway.url("/a"), &file).await;
+
+    assert_eq!(broken.status.code(), Some(9), "{}", stderr(&broken));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "good");
+    let left: Vec<_> = fs::read_dir(market.home())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().starts_with(".tmp"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_body_is_read_whole_from_a_pipe_and_from_a_file_without_length() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let fifo = market.home().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let writer = {
+        let fifo = fifo.clone();
+        tokio::task::spawn_blocking(move || fs::write(fifo, "hello").unwrap())
+    };
+    let from_fifo = format!("@{}", fifo.display());
+
+    let piped = stdout(
+        &market
+            .run(&["get", &gateway.url("/a"), "-d", &from_fifo])
+            .await,
+    );
+    writer.await.unwrap();
+    assert!(piped.contains(r#""body":"hello""#), "{piped}");
+
+    let mut version = String::new();
+    if let Ok(mut file) = File::open("/proc/version") {
+        file.read_to_string(&mut version).unwrap();
+        let sent = stdout(
+            &market
+                .run(&["get", &gateway.url("/a"), "-d", "@/proc/version"])
+                .await,
+        );
+        let seen: serde_json::Value = serde_json::from_str(&sent).unwrap();
+        assert_eq!(seen["body"], version);
+    }
+}
+
+async fn get(market: &Market, url: &str, target: &Path) -> Output {
+    market
+        .run(&["get", url, "-o", target.to_str().unwrap()])
+        .await
+}
+
+async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+async fn until_json(path: &Path) -> serde_json::Value {
+    loop {
+        if let Ok(seen) = serde_json::from_slice(&fs::read(path).unwrap_or_default()) {
+            return seen;
+        }
+        tokio::task::yield_now().await;
+    }
+}
