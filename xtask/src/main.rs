@@ -10,8 +10,11 @@
 mod bench;
 mod codegen;
 mod crash;
+mod deny;
 mod fuzz;
 mod interop;
+mod msrv;
+mod workspace;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -29,10 +32,14 @@ enum Chore {
     Codegen(codegen::Args),
     /// Kills a paying client at random moments and counts the money.
     Crash(crash::Args),
+    /// Checks licences, sources and bans of the dependencies.
+    Deny(deny::Args),
     /// Runs the fuzz targets.
     Fuzz(fuzz::Args),
     /// Runs other people's clients and servers against ours.
     Interop(interop::Args),
+    /// Checks each library with the oldest Rust it declares.
+    Msrv(msrv::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,8 +47,10 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench::run(&bench).map_err(Box::<dyn Error>::from),
         Chore::Codegen(args) => codegen::run(&args).map_err(Box::<dyn Error>::from),
         Chore::Crash(args) => crash::run(&args).map_err(Box::<dyn Error>::from),
+        Chore::Deny(args) => deny::run(&args).map_err(Box::<dyn Error>::from),
         Chore::Fuzz(args) => fuzz::run(&args).map_err(Box::<dyn Error>::from),
         Chore::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),
+        Chore::Msrv(args) => msrv::run(&args).map_err(Box::<dyn Error>::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
