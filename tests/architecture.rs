@@ -1,6 +1,6 @@
-//! Do the crates still know only what they may know?
+//! Dependency rules between the crates.
 //!
-//! The map is in `ARCHITECTURE.md`. A new edge is a change of design: change it there too.
+//! The map is in `ARCHITECTURE.md`. A new edge is a change of design: edit the map too.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -35,10 +35,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tollway-server", &["l402", "tollway-lightning"]),
 ];
 
-/// Programs for developers, which may know everything and which nothing depends on.
+/// Programs for developers: they may depend on every crate, and no crate depends on them.
 const TOOLS: &[&str] = &["tollway-bench", "xtask"];
 
-/// What the protocol may be built from. A new entry is argued in `docs/adr/`.
+/// The dependencies allowed to `l402`. A new entry is argued in `docs/adr/`.
 const L402_MAY_USE: &[&str] = &[
     "base64",
     "lightning-invoice",
@@ -80,7 +80,7 @@ fn the_protocol_depends_on_nothing_that_could_do_io() {
     assert_eq!(*l402, allowed);
 }
 
-/// The dependencies of each workspace crate, those of its tests left out.
+/// Returns the dependencies of each workspace crate, without dev-dependencies.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let output = Command::new(env!("CARGO"))

@@ -1,4 +1,4 @@
-//! Buyers: each request is answered 402, paid, and answered with the page.
+//! Buyers: each sends a request, pays the invoice of the 402, and sends the request again.
 #![expect(clippy::print_stdout, reason = "the answers are the output")]
 
 use std::num::NonZeroUsize;
@@ -20,7 +20,7 @@ use tollway_lightning::lnd::{Lnd, LndConnect};
 
 use crate::latency::{Latencies, Percentiles};
 
-/// What is bought, and who pays.
+/// The page to buy and the wallet to pay with.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Shop {
     /// The page.
@@ -30,15 +30,15 @@ pub(crate) struct Shop {
     wallet: String,
 }
 
-/// How often it is bought.
+/// Number and concurrency of the purchases.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Purchases {
     #[command(flatten)]
     shop: Shop,
-    /// Purchases under way at any time.
+    /// Concurrent purchases.
     #[arg(long)]
     at_once: NonZeroUsize,
-    /// Purchases in all.
+    /// Total purchases.
     #[arg(long)]
     count: NonZeroUsize,
 }
@@ -51,7 +51,7 @@ struct Outcome {
     latency: Percentiles,
 }
 
-/// Buys and prints how long it took.
+/// Buys, and prints the latencies.
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ pub(crate) fn purchases(args: &Purchases) -> Result<()> {
     Ok(())
 }
 
-/// Buys once and prints what was paid for.
+/// Buys once, and prints the credential.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub(crate) fn credential(shop: &Shop) -> Result<()> {
 
 async fn buy_all(args: &Purchases) -> Result<Outcome> {
     let payer = payer(&args.shop)?;
-    // The first purchase connects to the wallet; the next ones find it connected.
+    // The first purchase connects to the wallet; the next ones reuse the connection.
     Buyer::new(Arc::clone(&payer))?.buy(&args.shop.url).await?;
 
     let left = Arc::new(AtomicUsize::new(args.count.get()));
@@ -116,8 +116,8 @@ async fn keep_buying(payer: Arc<dyn Payer>, url: Uri, left: Arc<AtomicUsize>) ->
     Ok(latencies)
 }
 
-/// Somebody who has bought nothing yet: with a journal and a store of their own on disk, and
-/// a wallet shared with the others.
+/// A client that has bought nothing yet: it has its own storage on disk and shares its wallet
+/// with the others.
 struct Buyer {
     client: Client,
     _home: TempDir,

@@ -1,14 +1,14 @@
-//! How long did it take, half of the time and at worst?
+//! Latency percentiles.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Every time taken, in microseconds.
+/// All latencies, in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies(Vec<u32>);
 
-/// What is told of them.
+/// The reported percentiles, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50_us: u32,

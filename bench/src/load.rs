@@ -1,12 +1,12 @@
-//! Upstream and clients of an HTTP/1.1 proxy, in one event loop on one thread.
+//! Load generator: upstream and clients of an HTTP/1.1 proxy, in one event loop on one thread.
 //!
 //! Both ends share a core that the proxy under test does not run on. A general-purpose load
-//! generator beside a general-purpose server would saturate it before a fast proxy saturates
-//! its own, and the figures would be theirs.
+//! generator with a general-purpose server would saturate it before a fast proxy saturates its
+//! own, and would limit the figures.
 //!
-//! Runs are ordered on standard input, one JSON object a line, and answered the same way; the
-//! upstream answers at any time. A run ends when every request sent has been answered, and
-//! fails on the first answer with another status than the one expected.
+//! Runs are requested on standard input, one JSON object per line, and reported the same way on
+//! standard output; the upstream serves at any time. A run ends when every request sent has its
+//! response, and fails on the first response with an unexpected status.
 #![expect(clippy::print_stdout, reason = "the answers are the output")]
 
 mod clients;
@@ -39,11 +39,11 @@ struct Order {
     requests_max: Option<NonZeroU64>,
     /// The status every reply must have.
     status: u16,
-    /// The value of the `Authorization` line; none without.
+    /// The value of the `Authorization` line, if one is sent.
     authorization: Option<String>,
 }
 
-/// What became of it.
+/// The outcome of a run.
 #[derive(Debug, Serialize)]
 struct Outcome {
     requests: usize,
@@ -62,7 +62,7 @@ struct Announcement {
 ///
 /// # Errors
 ///
-/// When a run fails, an order is unreadable or the system refuses.
+/// When a run fails, a line cannot be read, or a system call fails.
 pub(crate) fn run() -> Result<()> {
     let mut events = Events::new()?;
     println!(
@@ -84,7 +84,7 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-/// Whose turn it is.
+/// The owner of a polled socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Token {
     Listener,
@@ -94,7 +94,7 @@ enum Token {
 }
 
 impl Token {
-    /// Peers and clients are told apart by parity.
+    /// Parity distinguishes upstream connections from clients.
     fn pack(self) -> epoll::EventData {
         epoll::EventData::new_u64(match self {
             Self::Listener => 0,
@@ -149,7 +149,7 @@ impl Events {
         })
     }
 
-    /// Answers upstream requests until something is up with `wanted`.
+    /// Serves upstream requests until a socket in `wanted` is ready.
     fn serve_until(&mut self, wanted: Token) -> Result<()> {
         loop {
             for token in self.wait()? {

@@ -1,6 +1,6 @@
-//! The other ends of a measured gateway: the load, the upstream, and those who buy.
+//! Load, upstream and buyers for a measured gateway.
 //!
-//! A program of its own, so that it can be pinned to a core the gateway does not have.
+//! A separate program, so that it can be pinned to another core than the gateway.
 //! Started by `cargo xtask bench`, which reads the JSON it prints.
 #![forbid(unsafe_code)]
 
@@ -13,11 +13,11 @@ use clap::Parser;
 
 #[derive(Debug, Parser)]
 enum Command {
-    /// Serves an upstream, and sends HTTP/1.1 load when told to on standard input.
+    /// Serves an upstream, and sends the HTTP/1.1 load requested on standard input.
     Load,
     /// Buys the same page over and over, each time with a new token.
     Purchases(buyers::Purchases),
-    /// Buys once and prints the `Authorization` line that was paid for.
+    /// Buys once and prints the `Authorization` line.
     Credential(buyers::Shop),
 }
 

@@ -1,4 +1,4 @@
-//! Measurements that print ratios: against others, on this machine, in the same run.
+//! Benchmarks that print ratios: ours and other programs, measured in one run on one machine.
 
 mod figures;
 mod gateway;
@@ -16,19 +16,19 @@ use crate::interop::process;
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Bench {
-    /// Requests per second, CPU and memory of the gateway, beside nginx and haproxy.
+    /// Requests per second, CPU and memory of the gateway, nginx and haproxy.
     Proxy(proxy::Args),
-    /// Challenges and purchases per second, beside LND where it is built.
+    /// Challenges and purchases per second, on the sandbox and on LND where it is built.
     Sandbox(sandbox::Args),
-    /// Nanoseconds per verification, beside the `macaroon` crate.
+    /// Nanoseconds per verification, ours and the `macaroon` crate's.
     Verify,
 }
 
-/// Runs a measurement and prints it.
+/// Runs a benchmark and prints its result.
 ///
 /// # Errors
 ///
-/// When it could not be run or its output not be read.
+/// When it cannot run, or its output cannot be read.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     process::end_in_good_order()?;
     match bench {

@@ -1,4 +1,4 @@
-//! Which Rust code does `proto/` stand for?
+//! Code generation: Rust from the `.proto` files in `proto/`.
 //!
 //! The generated code is committed, so that building tollway needs neither `protoc` nor a build
 //! script. `--check` generates it again and compares, so that it cannot drift from the `.proto`
@@ -14,15 +14,15 @@ use std::process::Command;
 
 use protox::prost::Message as _;
 
-/// What to do with the generated code.
+/// Arguments of `cargo xtask codegen`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Write nothing; fail when the committed code is not what the .proto files stand for.
+    /// Write nothing; fail when the committed code differs from what proto/ generates.
     #[arg(long)]
     check: bool,
 }
 
-/// Why the code was not generated, or not as committed.
+/// Why code generation, or the comparison with the committed code, failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodegenError {
     #[error("cannot compile the .proto files")]
@@ -35,11 +35,11 @@ pub(crate) enum CodegenError {
     Format,
     #[error("cannot generate code")]
     Generate(#[source] io::Error),
-    #[error("{} not what proto/ stands for: run `cargo xtask codegen`", .paths.join(" and "))]
+    #[error("{} not what proto/ generates: run `cargo xtask codegen`", .paths.join(" and "))]
     Stale { paths: Vec<String> },
 }
 
-/// Generates the code, and writes it or compares it with what is committed.
+/// Generates the code, and writes it or compares it with the committed code.
 pub(crate) fn run(args: &Args) -> Result<(), CodegenError> {
     let root = repository();
     let scratch = tempfile::tempdir().map_err(at(Path::new("a temporary folder")))?;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CodegenError> {
     }
 }
 
-/// One set of `.proto` files and what is generated from it.
+/// One set of `.proto` files and the code generated from it.
 struct Bundle {
     name: &'static str,
     /// Folder of the `.proto` files, from the root of the repository.
@@ -67,7 +67,7 @@ struct Bundle {
     side: Side,
     /// Generated file name → committed path.
     outputs: &'static [(&'static str, &'static str)],
-    /// Where the compiled descriptors go, for who needs reflection.
+    /// Where the compiled descriptors go, for reflection.
     descriptors: Option<&'static str>,
 }
 
@@ -134,7 +134,7 @@ impl Bundle {
     }
 }
 
-/// The files that are missing or differ from what was generated.
+/// Returns the files that are missing or differ from the generated ones.
 fn stale_files<'a>(root: &Path, generated: &'a [Output]) -> Result<Vec<&'a Output>, CodegenError> {
     let mut stale = Vec::new();
     for file in generated {
@@ -249,7 +249,7 @@ const EXTERN_PACKAGES: [(&str, &str); 3] = [
     (".verrpc", "::tollway_lightning::lnd::proto::verrpc"),
 ];
 
-/// Messages that carry a secret; their `Debug` is written by hand, beside the generated module.
+/// Messages that carry a secret; their `Debug` is written by hand, next to the generated module.
 const SECRETIVE: [&str; 6] = [
     ".lnrpc.AMP",
     ".lnrpc.AMPRecord",

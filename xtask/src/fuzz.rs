@@ -1,8 +1,8 @@
-//! Runs the fuzz targets and says how far they came.
+//! Fuzzing: runs the fuzz targets and reports executions and coverage.
 //!
 //! libFuzzer needs a sanitizer, which is not a stable feature; `RUSTC_BOOTSTRAP` lets the
 //! installed stable compiler offer it, so that nothing but cargo-fuzz has to be installed.
-//! What is found goes to `target/fuzz-corpus`; the committed corpus is read, never written.
+//! New inputs go to `target/fuzz-corpus`; the committed corpus is read, never written.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// How long, and what.
+/// Arguments of `cargo xtask fuzz`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Seconds for each target.
@@ -116,7 +116,7 @@ impl Target<'_> {
     }
 }
 
-/// What libFuzzer has said so far.
+/// The output of libFuzzer so far.
 #[derive(Default)]
 struct Progress {
     coverage: String,
@@ -155,5 +155,5 @@ fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     command
 }
 
-/// Of a failure: the panic, the stack and where the input was saved.
+/// Enough of a failure for the panic, the stack and the path of the saved input.
 const SHOWN_LINES: usize = 60;

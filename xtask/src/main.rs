@@ -1,10 +1,10 @@
-//! Chores of this repository that need more than `cargo build` and `cargo test`.
+//! Developer tasks that need more than `cargo build` and `cargo test`.
 //!
 //! One subcommand per module. Run one with `cargo xtask <name>`.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stderr,
-    reason = "a program for developers: what it has to say goes to the terminal"
+    reason = "a program for developers: errors go to the terminal"
 )]
 
 mod bench;
@@ -21,36 +21,36 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Chores of this repository.
+/// Developer tasks of this repository.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
-enum Chore {
-    /// Measures, and prints ratios.
+enum Task {
+    /// Runs benchmarks, and prints ratios.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Writes the Rust code generated from proto/.
+    /// Generates Rust code from proto/.
     Codegen(codegen::Args),
-    /// Kills a paying client at random moments and counts the money.
+    /// Kills a paying client at random moments, and checks that nothing is paid twice or lost.
     Crash(crash::Args),
     /// Checks licences, sources and bans of the dependencies.
     Deny(deny::Args),
     /// Runs the fuzz targets.
     Fuzz(fuzz::Args),
-    /// Runs other people's clients and servers against ours.
+    /// Runs other projects' clients and servers against ours.
     Interop(interop::Args),
     /// Checks each library with the oldest Rust it declares.
     Msrv(msrv::Args),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Chore::parse() {
-        Chore::Bench(bench) => bench::run(&bench).map_err(Box::<dyn Error>::from),
-        Chore::Codegen(args) => codegen::run(&args).map_err(Box::<dyn Error>::from),
-        Chore::Crash(args) => crash::run(&args).map_err(Box::<dyn Error>::from),
-        Chore::Deny(args) => deny::run(&args).map_err(Box::<dyn Error>::from),
-        Chore::Fuzz(args) => fuzz::run(&args).map_err(Box::<dyn Error>::from),
-        Chore::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),
-        Chore::Msrv(args) => msrv::run(&args).map_err(Box::<dyn Error>::from),
+    let outcome = match Task::parse() {
+        Task::Bench(bench) => bench::run(&bench).map_err(Box::<dyn Error>::from),
+        Task::Codegen(args) => codegen::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Crash(args) => crash::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Deny(args) => deny::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Fuzz(args) => fuzz::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Msrv(args) => msrv::run(&args).map_err(Box::<dyn Error>::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error and what caused it, on one line.
+/// Returns an error and its causes as one line.
 fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

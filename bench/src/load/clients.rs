@@ -1,4 +1,4 @@
-//! The clients of the proxy: each sends its next request when the last was answered.
+//! Clients of the proxy: each sends its next request after the last response.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -63,7 +63,7 @@ impl Clients {
         (0..self.clients.len()).try_for_each(|index| self.send(index, now))
     }
 
-    /// Reads what has arrived for a client, and goes on when its reply is whole.
+    /// Reads from a client's socket, and sends the next request when its response is complete.
     pub(super) fn advance(&mut self, index: usize) -> Result<()> {
         let Some(client) = self.clients.get_mut(index) else {
             return Ok(());
@@ -101,7 +101,7 @@ impl Clients {
 }
 
 impl Client {
-    /// True when a reply is whole.
+    /// Returns whether the response is complete.
     fn receive(&mut self, status: u16) -> Result<bool> {
         let mut chunk = [0; CHUNK];
         let read = match self.stream.read(&mut chunk) {

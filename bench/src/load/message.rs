@@ -1,6 +1,5 @@
-//! Where does an HTTP/1.1 message end?
-//!
-//! Reads what the programs under test write and no more: a length in the head, or no body.
+//! HTTP/1.1 message framing, as far as the measured programs use it: a length in the head, or
+//! no body.
 
 use anyhow::{Context, Result, bail};
 
@@ -11,7 +10,7 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// `None` while its end has not arrived.
+    /// Reads a head; `None` until its end has arrived.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let end = bytes
             .windows(END.len())
@@ -26,17 +25,17 @@ impl<'a> Head<'a> {
 
     /// # Errors
     ///
-    /// When this is no response.
+    /// When this is not a response.
     pub(super) fn status(self) -> Result<u16> {
         let digits = self.text.get(9..12).context("a head without a status")?;
         Ok(std::str::from_utf8(digits)?.parse()?)
     }
 
-    /// The length of the body.
+    /// Returns the length of the body.
     ///
     /// # Errors
     ///
-    /// When the head does not say.
+    /// When the head does not state it.
     pub(super) fn content_length(self) -> Result<usize> {
         for line in self.text.split(|byte| *byte == b'\n') {
             let Some((name, value)) = line.split_at_checked(LENGTH.len()) else {

@@ -1,4 +1,4 @@
-//! The service behind the proxy: 128 bytes for every request.
+//! Upstream of the proxy: 128 bytes for every request.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use super::message::Head;
 #[derive(Debug)]
 pub(super) struct Peer {
     stream: TcpStream,
-    /// What has arrived of a request, while it is incomplete.
+    /// The part of a request that has arrived, while it is incomplete.
     begun: Vec<u8>,
 }
 
@@ -21,7 +21,7 @@ impl Peer {
         }
     }
 
-    /// Answers what has arrived; false once the connection is of no more use.
+    /// Serves the requests that have arrived; returns false when the connection is closed.
     pub(super) fn answer(&mut self) -> bool {
         let mut chunk = [0; CHUNK];
         let read = match self.stream.read(&mut chunk) {

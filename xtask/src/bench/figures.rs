@@ -1,6 +1,6 @@
-//! What do several rounds say together?
+//! Statistics over several rounds.
 
-/// The middle one; the mean of the middle two when their number is even.
+/// Returns the median: the mean of the middle two when their number is even.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let upper = values.len().div_euclid(2);
@@ -9,7 +9,7 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     f64::midpoint(at(lower), at(upper))
 }
 
-/// The median of the ratios of what was measured in the same round.
+/// Returns the median ratio of figures measured in the same round.
 pub(super) fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(
         ours.iter()
@@ -19,7 +19,7 @@ pub(super) fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     )
 }
 
-/// How a target is reported.
+/// Returns the line that reports a target as reached or missed.
 pub(super) fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "MISSED" }
 }
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_a_round() {
-        // The second round was twice as slow for everybody.
+        // The second round was twice as slow for both.
         assert_eq!(median_ratio(&[50.0, 25.0], &[100.0, 50.0]), 0.5);
     }
 }

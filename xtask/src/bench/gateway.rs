@@ -1,4 +1,4 @@
-//! Our gateway, as it is measured: `tollway serve` with its defaults.
+//! The measured gateway: `tollway serve` with its defaults.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::interop::process::{self, Service};
 /// What a request costs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Terms<'a> {
-    /// Nothing: no token is looked at.
+    /// Nothing: no token is read.
     Free,
     /// Ten satoshis, paid into this wallet, an lndconnect URI.
     Paid(&'a str),
 }
 
-/// A running gateway. Dropping it ends it.
+/// A running gateway, stopped when dropped.
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) address: SocketAddr,
@@ -28,10 +28,10 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one in front of `upstream`, with its master key and its books in `home`.
+    /// Starts a gateway in front of `upstream`, with its master key and ledger in `home`.
     ///
-    /// On one core it has one worker. Challenges to this machine are not limited: all of them
-    /// are to this machine.
+    /// It has one worker when it has one core. The challenge limit excepts this machine, where
+    /// all requests come from.
     ///
     /// # Errors
     ///
@@ -75,11 +75,11 @@ impl Gateway {
     }
 }
 
-/// Buys what `url` sells with the client library; the `Authorization` line paid for.
+/// Buys from `url` with the client library and returns the `Authorization` line.
 ///
 /// # Errors
 ///
-/// When it is not bought.
+/// When the purchase fails.
 pub(super) fn buy(bench: &Path, url: &str, wallet: &str) -> Result<String> {
     let mut command = Cores::All.command(bench);
     command.args(["credential", url]).env("WALLET", wallet);

@@ -1,4 +1,4 @@
-//! The load, as a program on its own core: `tollway-bench load` for HTTP/1.1, h2load for gRPC.
+//! Load generators, each on its own core: `tollway-bench load` for HTTP/1.1, h2load for gRPC.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -24,7 +24,7 @@ pub(super) struct Order<'a> {
     pub(super) authorization: Option<&'a str>,
 }
 
-/// What became of it.
+/// The outcome of a run.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Outcome {
     pub(super) requests: u32,
@@ -39,7 +39,7 @@ impl Outcome {
     }
 }
 
-/// The running load program, which is an upstream, too. Dropping it ends it.
+/// The running load program, which is the upstream too. Stopped when dropped.
 #[derive(Debug)]
 pub(super) struct Load {
     child: Child,
@@ -54,11 +54,11 @@ struct Announcement {
 }
 
 impl Load {
-    /// Starts it on one core, or on all.
+    /// Starts the program on one core, or on all.
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// When the program does not start.
     pub(super) fn start(program: &Path, cores: Cores) -> Result<Self> {
         let mut child = cores
             .command(program)
@@ -78,7 +78,7 @@ impl Load {
         })
     }
 
-    /// Where its upstream listens.
+    /// Returns the address of its upstream.
     pub(super) const fn upstream(&self) -> SocketAddr {
         self.upstream
     }
@@ -87,7 +87,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// When a reply was not as ordered, and ever after.
+    /// When a reply has another status than `run` expects; every later run then fails too.
     pub(super) fn run(&mut self, order: &Order<'_>) -> Result<Outcome> {
         process::go_on()?;
         writeln!(self.orders, "{}", serde_json::to_string(order)?)?;
@@ -97,7 +97,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // It has nothing to save.
+        // It has no state to save.
         let _already_gone = self.child.kill();
         let _ended = self.child.wait();
     }
@@ -113,7 +113,7 @@ fn line(from: &mut impl BufRead) -> Result<String> {
     Ok(line)
 }
 
-/// Calls of gRPC from h2load: 16 connections, 10 streams on each.
+/// Makes gRPC calls with h2load: 16 connections, 10 streams on each.
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub(super) fn grpc(
     dir: &Path,
 ) -> Result<Outcome> {
     let log = dir.join("h2load.log");
-    // h2load would append to what the last run has left.
+    // h2load would append to the last run's file.
     fs::write(&log, "")?;
     let mut h2load = Cores::Only(LOAD_CORE).command(Path::new("h2load"));
     h2load
@@ -141,11 +141,11 @@ pub(super) fn grpc(
     read_log(&fs::read_to_string(&log)?, seconds)
 }
 
-/// Makes one call and looks for the trailers.
+/// Makes one call and checks that its trailers arrive.
 ///
 /// # Errors
 ///
-/// When they did not arrive.
+/// When they do not arrive.
 pub(super) fn check_trailers(
     target: SocketAddr,
     authorization: Option<&str>,
@@ -164,7 +164,7 @@ pub(super) fn check_trailers(
     Ok(())
 }
 
-/// What both programs take as the request.
+/// Returns the arguments for the request, which both programs take.
 fn grpc_request(authorization: Option<&str>, dir: &Path) -> Result<Vec<String>> {
     let body = dir.join("message");
     fs::write(&body, MESSAGE)?;
@@ -177,7 +177,7 @@ fn grpc_request(authorization: Option<&str>, dir: &Path) -> Result<Vec<String>> 
     Ok(arguments)
 }
 
-/// One line a call: when it began, its status, and microseconds until its end.
+/// Reads one line per call: its start, its status, and the microseconds that it took.
 fn read_log(log: &str, seconds: f64) -> Result<Outcome> {
     let mut micros = Vec::new();
     for line in log.lines() {
@@ -210,7 +210,7 @@ pub(super) enum Cores {
 }
 
 impl Cores {
-    /// A command that starts `program` there. The process becomes the program.
+    /// Returns a command that starts `program` there, in the process itself.
     pub(super) fn command(self, program: &Path) -> Command {
         match self {
             Self::All => Command::new(program),
@@ -223,13 +223,13 @@ impl Cores {
     }
 }
 
-/// The core of what is measured.
+/// The core of the measured program.
 pub(super) const PROXY_CORE: usize = 0;
 /// The core of load and upstream.
 pub(super) const LOAD_CORE: usize = 1;
-/// The path of the calls, and of the file nghttpd answers them with.
+/// The path of the calls, and of the file that nghttpd returns for them.
 pub(super) const METHOD: &str = "/item";
-/// A frame of gRPC with 64 bytes in it.
+/// A gRPC frame of 64 bytes.
 pub(super) const MESSAGE: &[u8; 69] =
     b"\0\0\0\0\x40tollwaytollwaytollwaytollwaytollwaytollwaytollwaytollwaytollwayt";
 const GRACE: Duration = Duration::from_secs(20);

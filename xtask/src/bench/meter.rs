@@ -1,25 +1,25 @@
-//! What does the kernel say a process has used?
+//! CPU time and memory of processes and cores, from `/proc`.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// CPU time of all threads of a process since it started, to a hundredth of a second.
+/// Returns the CPU time of all threads of a process since it started, to 10 ms.
 ///
 /// # Errors
 ///
 /// When there is no such process.
 pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in parentheses, may hold anything; what follows is numbers.
+    // The name, in parentheses, may hold anything; numbers follow.
     let (_, numbers) = stat.rsplit_once(')').context("no name in stat")?;
     let mut fields = numbers.split_whitespace().skip(UTIME);
     let mut ticks = || -> Result<u64> { Ok(fields.next().context("stat is short")?.parse()?) };
     Ok(of_ticks(ticks()?.saturating_add(ticks()?)))
 }
 
-/// Time a core was busy since the machine started, with whatever.
+/// Returns the time a core was busy since the machine started.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub(super) fn core_time(core: usize) -> Result<Duration> {
     Ok(of_ticks(ticks.iter().sum::<u64>().saturating_sub(idle)))
 }
 
-/// The most memory a process ever held, in KiB.
+/// Returns the peak memory of a process, in KiB.
 ///
 /// # Errors
 ///
@@ -48,7 +48,7 @@ pub(super) fn peak_memory_kib(pid: u32) -> Result<u64> {
     memory(pid, "VmHWM:")
 }
 
-/// The memory a process holds, in KiB.
+/// Returns the resident memory of a process, in KiB.
 ///
 /// # Errors
 ///
@@ -68,12 +68,12 @@ const fn of_ticks(ticks: u64) -> Duration {
     Duration::from_millis(ticks.saturating_mul(MS_PER_TICK))
 }
 
-/// After the name: the state is field 0.
+/// Counted after the name: the state is field 0.
 const UTIME: usize = 11;
 /// user, nice, system, idle, iowait, irq, softirq, steal.
 const CORE_FIELDS: usize = 8;
 const IDLE: usize = 3;
-/// Linux counts for `/proc` in hundredths of a second, whatever its own clock.
+/// `/proc` counts in hundredths of a second, independent of the kernel's tick.
 const MS_PER_TICK: u64 = 10;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The proxies measured side by side: nginx, haproxy, and ours with and without the check.
+//! Measured proxies: nginx, haproxy, and ours with and without verification.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::interop::ports::Ports;
 use crate::interop::process::{Service, flag};
 use crate::interop::workspace::Workspace;
 
-/// What the others are run from, and what measures gRPC.
+/// The other proxies, and the tools that measure gRPC.
 pub(super) const TOOLS: &[Tool] = &[
     Tool {
         program: "nginx",
@@ -35,7 +35,7 @@ pub(super) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// What is spoken on both sides of a proxy.
+/// The protocol on both sides of a proxy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Protocol {
     Http1,
@@ -58,23 +58,23 @@ impl Peer {
     }
 }
 
-/// Where the peers find what they need.
+/// Folders, upstream and wallet of the measured proxies.
 #[derive(Debug)]
 pub(super) struct Setup<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) tollway: &'a Path,
     /// Files of the other proxies.
     pub(super) dir: &'a Path,
-    /// Files of our gateway with the check: a token bought once is good at the next start.
+    /// Files of our gateway with verification: a token bought once is valid at the next start.
     pub(super) home: &'a TempDir,
-    /// Files of our gateway without.
+    /// Files of our gateway without verification.
     pub(super) free_home: &'a TempDir,
     /// The wallet that is paid.
     pub(super) seller: &'a str,
 }
 
 impl Setup<'_> {
-    /// Starts all of them in front of `upstream`; nginx is the first.
+    /// Starts all proxies in front of `upstream` and returns them, nginx first.
     ///
     /// # Errors
     ///
@@ -146,13 +146,13 @@ impl Setup<'_> {
     }
 }
 
-/// Buys a token from the gateway that checks, and gives it to those who shall present it.
+/// Buys a token from the gateway that verifies, and adds it to the requests to every proxy.
 ///
-/// All present it, so that all have the same bytes to read; only ours looks at it.
+/// All requests carry it, so that all proxies read the same bytes; only ours verifies it.
 ///
 /// # Errors
 ///
-/// When it is not bought.
+/// When the purchase fails.
 pub(super) fn buy_for(peers: &mut [Peer], bench: &Path, buyer: &str) -> Result<String> {
     let ours = peers
         .iter()
@@ -164,18 +164,18 @@ pub(super) fn buy_for(peers: &mut [Peer], bench: &Path, buyer: &str) -> Result<S
     Ok(token)
 }
 
-/// Lets all present `token`.
+/// Adds `token` to the requests to every proxy.
 pub(super) fn give(peers: &mut [Peer], token: &str) {
     for peer in peers {
         peer.authorization = Some(token.to_owned());
     }
 }
 
-/// The service behind the proxies for gRPC: nghttpd, which ends every reply with trailers.
+/// Starts the gRPC upstream: nghttpd, which ends every response with trailers.
 ///
 /// # Errors
 ///
-/// When it does not start.
+/// When nghttpd does not start.
 pub(super) fn grpc_upstream(dir: &Path) -> Result<(Service, SocketAddr)> {
     let [ports] = Ports::free::<1>()?;
     let address = SocketAddr::from(([127, 0, 0, 1], ports.rpc));

@@ -1,4 +1,4 @@
-//! Which programs are measured?
+//! Our programs to measure: built as shipped, or given by the caller.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::interop::workspace::Workspace;
 
-/// Where our own programs come from.
+/// Arguments that choose our programs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
     /// Measure `tollway` and `tollway-bench` in this folder, instead of building them.
@@ -17,18 +17,18 @@ pub(super) struct Source {
 /// Our own programs.
 #[derive(Debug)]
 pub(super) struct Programs {
-    /// What is measured.
+    /// The measured program.
     pub(super) tollway: PathBuf,
-    /// What measures it.
+    /// The load and the buyers.
     pub(super) bench: PathBuf,
 }
 
 impl Source {
-    /// Builds them as they are shipped, unless they are given.
+    /// Builds the programs as they are shipped, unless they are given.
     ///
     /// # Errors
     ///
-    /// When they do not build.
+    /// When a program does not build.
     pub(super) fn programs(&self, workspace: &Workspace) -> Result<Programs> {
         match &self.programs {
             Some(folder) => Ok(Programs {
@@ -43,5 +43,5 @@ impl Source {
     }
 }
 
-/// The profile of what is shipped.
+/// The profile that is shipped.
 pub(super) const PROFILE: &str = "dist";

@@ -1,9 +1,9 @@
-//! How much of nginx's speed is left when every request is checked for payment?
+//! Gateway throughput relative to nginx and haproxy, with every request verified.
 //!
-//! Each proxy has core 0 to itself while it is measured and is given more than it can serve;
+//! Each proxy has core 0 to itself while it is measured and gets more load than it can serve;
 //! load and upstream have core 1. Rounds go over all proxies, every other one backwards, and
-//! ratios are taken within a round, so that what disturbs the machine for longer than a round
-//! cancels out. What else ran on core 0 is measured, and a disturbed window is repeated.
+//! ratios are taken within a round, so that a disturbance longer than a round cancels out. The
+//! time that other programs took on core 0 is measured, and a disturbed window is repeated.
 //!
 //! All requests carry the same token. nginx and haproxy forward it; ours verifies it.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
@@ -22,7 +22,7 @@ use super::{meter, tools};
 use crate::interop::sandbox::Sandbox;
 use crate::interop::workspace::Workspace;
 
-/// How long is measured.
+/// Arguments of `cargo xtask bench proxy`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// When something does not build, start, or answer every request as it should.
+/// When a program does not build or start, or a response has an unexpected status.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::install(peers::TOOLS)?;
     let workspace = Workspace::new(PROFILE);
@@ -93,7 +93,7 @@ fn http1(load: &mut Load, peer: &Peer, seconds: f64) -> Result<Outcome> {
     })
 }
 
-/// What was measured of one proxy, one entry a round.
+/// Figures of one proxy, one entry per round.
 #[derive(Debug)]
 struct Record {
     name: &'static str,
@@ -101,7 +101,7 @@ struct Record {
     cpu_us: Vec<f64>,
     p50_us: Vec<f64>,
     p99_us: Vec<f64>,
-    /// Shares of a core.
+    /// CPU use, as shares of a core.
     disturbed: Vec<f64>,
     saturated: Vec<f64>,
     memory_kib: f64,
@@ -162,13 +162,13 @@ impl Window {
         })
     }
 
-    /// The share of the proxy's core that others had.
+    /// The share of the proxy's core that other programs used.
     fn disturbed(&self) -> f64 {
         let others = self.proxy_core.saturating_sub(self.proxy);
         others.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 
-    /// The share of its core that the proxy used; far from 1, something else is the limit.
+    /// The share of its core that the proxy used; well below 1, the proxy was not the limit.
     fn saturated(&self) -> f64 {
         self.proxy.as_secs_f64() / self.elapsed.as_secs_f64()
     }
@@ -198,7 +198,7 @@ fn measure(
     Ok(records)
 }
 
-/// Measures until the proxy had its core to itself, or patience ends.
+/// Measures until the proxy had its core to itself, for a limited number of attempts.
 fn quietest(peer: &Peer, mut run: impl FnMut() -> Result<Outcome>) -> Result<Window> {
     let mut best = Window::measure(peer, &mut run)?;
     for _ in 1..TRIES {
@@ -256,6 +256,6 @@ fn print_goal(records: &[Record]) {
 const CONNECTIONS: usize = 64;
 const GOAL: f64 = 0.85;
 const WARM_UP_SECS: f64 = 0.5;
-/// The share of the proxy's core that others may have.
+/// The share of the proxy's core that other programs may use.
 const QUIET: f64 = 0.07;
 const TRIES: usize = 4;

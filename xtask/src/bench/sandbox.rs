@@ -1,7 +1,7 @@
-//! How fast is a purchase on the sandbox, and what is left of one nobody made?
+//! Purchases and challenges per second on the sandbox, and memory per unpaid challenge.
 //!
 //! Nothing is pinned: sandbox, gateway and buyers share the machine as they would on a
-//! developer's desk. LND is measured the same way where an interop run has built it.
+//! developer's. LND is measured the same way where an interop run has built it.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::fs::File;
@@ -25,18 +25,18 @@ use crate::interop::process;
 use crate::interop::sandbox::Sandbox;
 use crate::interop::workspace::Workspace;
 
-/// How much is measured.
+/// Arguments of `cargo xtask bench sandbox`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Purchases at each number at once.
+    /// Purchases per level of concurrency.
     #[arg(long, default_value_t = 300)]
     purchases: u32,
-    /// Seconds of challenges at each number at once.
+    /// Seconds of challenges per level of concurrency.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Challenges nobody pays, between two looks at the gateway's memory.
+    /// Unpaid challenges between two readings of the gateway's memory.
     #[arg(long, default_value_t = 100_000)]
     unpaid: u32,
     /// Leave LND out even where it is built.
@@ -44,11 +44,11 @@ pub(crate) struct Args {
     without_lnd: bool,
 }
 
-/// Measures and prints tables, and which targets are reached.
+/// Measures, and prints tables and the targets that are reached.
 ///
 /// # Errors
 ///
-/// When something does not build, start or answer as it should.
+/// When a program does not build or start, or a response has an unexpected status.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let programs = args.source.programs(&Workspace::new(PROFILE))?;
     let ready_ms = start_times(&programs.tollway)?;
@@ -94,7 +94,7 @@ fn measure_lnd(programs: &Programs, args: &Args) -> Result<()> {
     shop.measure_challenges("LND", args).map(drop)
 }
 
-/// Milliseconds from the start of a sandbox to the file that says it answers.
+/// Measures the milliseconds from the start of a sandbox to its `sandbox.json`.
 fn start_times(tollway: &Path) -> Result<Vec<f64>> {
     (0..STARTS).map(|_| start_time(tollway)).collect()
 }
@@ -118,7 +118,7 @@ fn start_time(tollway: &Path) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
-/// A gateway that sells, and somebody who buys.
+/// A gateway and a wallet to buy with.
 #[derive(Debug)]
 struct Shop<'a> {
     programs: &'a Programs,
@@ -147,7 +147,7 @@ impl<'a> Shop<'a> {
         format!("http://{}/item", self.gateway.address)
     }
 
-    /// What was measured of one purchase at a time.
+    /// Figures of purchases made one at a time.
     fn measure_purchases(&self, wallets: &str, args: &Args) -> Result<Outcome> {
         let measure = |at_once| -> Result<Outcome> {
             let mut command = Command::new(&self.programs.bench);
@@ -183,7 +183,7 @@ impl<'a> Shop<'a> {
         })
     }
 
-    /// Milliseconds of each `tollway get` after the first, from its start to its end.
+    /// Measures the milliseconds of each `tollway get` after the first.
     fn get_again(&self) -> Result<Vec<f64>> {
         let home = TempDir::new()?;
         let log = home.path().join("get.log");
@@ -205,7 +205,7 @@ impl<'a> Shop<'a> {
     }
 
     fn measure_memory(&mut self, args: &Args) -> Result<()> {
-        // Whatever is allocated once has been allocated after the first few.
+        // One-time allocations happen during the first few.
         self.challenges(CHALLENGERS, PATIENCE.as_secs_f64(), Some(WARM_UP))?;
         let before = meter::memory_kib(self.gateway.pid())?;
         let asked = self.challenges(CHALLENGERS, PATIENCE.as_secs_f64(), Some(args.unpaid))?;
@@ -249,7 +249,7 @@ const PURCHASE_MS: f64 = 15.0;
 const AGAIN_MS: f64 = 10.0;
 const CHALLENGERS: usize = 32;
 const WARM_UP: u32 = 2_000;
-/// Less than three bytes a challenge: nothing is kept, and an allocator breathes.
+/// Less than three bytes per challenge: nothing is stored, and allocator noise is allowed for.
 const GROWTH_MAX_KIB: u64 = 256;
 const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_micros(500);

@@ -1,4 +1,4 @@
-//! The programs measured beside ours, and those that measure: from Debian's packages.
+//! Other proxies and measuring tools, installed from Debian's packages.
 #![expect(clippy::print_stdout, reason = "says what is installed")]
 
 use std::env;
@@ -9,11 +9,11 @@ use anyhow::{Result, bail};
 
 use crate::interop::process;
 
-/// Makes sure the programs of these packages are here; installs what is missing, given root.
+/// Installs the packages whose programs are missing. Takes root.
 ///
 /// # Errors
 ///
-/// When something is missing and cannot be installed; names the packages.
+/// When a program is missing and cannot be installed; names the packages.
 pub(super) fn install(wanted: &[Tool]) -> Result<()> {
     let missing: Vec<&str> = wanted
         .iter()
@@ -37,7 +37,7 @@ pub(super) fn install(wanted: &[Tool]) -> Result<()> {
     process::output(&mut install, PATIENCE).map(drop)
 }
 
-/// A program, and the package it comes in.
+/// A program and its package.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tool {
     pub(super) program: &'static str,

@@ -1,7 +1,7 @@
-//! What does a verification cost, beside the `macaroon` crate?
+//! Cost of a verification, relative to the `macaroon` crate.
 //!
-//! The measuring is `bench/oracle/benches/verify.rs`; this runs it, built as what is
-//! shipped, and puts the figures side by side.
+//! `bench/oracle/benches/verify.rs` measures; this runs it with the shipped profile and prints
+//! the figures side by side.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 ///
 /// # Errors
 ///
-/// When it could not be built or run, or prints something unexpected.
+/// When the benchmark does not build or run, or prints something unexpected.
 pub(crate) fn run() -> anyhow::Result<()> {
     let output = Command::new(env!("CARGO"))
         .args(["bench", "--quiet", "--bench", "verify", "--manifest-path"])
@@ -31,7 +31,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     print_table(&read(&text)?)
 }
 
-/// Nanoseconds by number of caveats and name.
+/// Nanoseconds, by number of caveats and name.
 type Figures = BTreeMap<u32, BTreeMap<String, f64>>;
 
 fn read(text: &str) -> anyhow::Result<Figures> {
