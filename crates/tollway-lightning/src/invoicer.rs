@@ -1,29 +1,36 @@
-//! Asking to be paid.
+//! The receiving half of a wallet.
 
 use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
 use l402::{Invoice, Msat, Network, PaymentHash};
 
-/// A wallet that can ask to be paid. It cannot spend: see [`Payer`](crate::Payer).
+/// A wallet that can make invoices. It cannot spend: see [`Payer`](crate::Payer).
 pub trait Invoicer: Debug + Send + Sync {
-    /// The network the wallet's invoices are payable on.
+    /// Returns the network the wallet's invoices are payable on.
+    ///
+    /// A wallet whose credential allows invoices only may make one, of one millisatoshi and
+    /// soon expired, to learn its own network.
+    ///
+    /// # Errors
+    ///
+    /// [`InvoicerError`]: always our failure, never the client's.
     fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>>;
 
     /// Creates an invoice.
     ///
-    /// Dropping the future is safe: an invoice nobody has seen is never paid.
+    /// Dropping the future is safe: an invoice that was shown to no payer is never paid.
     ///
     /// # Errors
     ///
     /// [`InvoicerError`]: always our failure, never the client's.
     fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>>;
 
-    /// What became of an invoice of this wallet; `None` when the wallet never issued it.
+    /// Returns the state of an invoice; `None` when this wallet never issued it.
     ///
     /// # Errors
     ///
-    /// [`InvoicerError`] when the wallet cannot be asked; this says nothing about the invoice.
+    /// [`InvoicerError`] when the wallet does not tell; this says nothing about the invoice.
     fn lookup(
         &self,
         hash: PaymentHash,
@@ -41,7 +48,7 @@ pub struct InvoiceTerms {
     pub expiry_secs: u32,
 }
 
-/// What became of an invoice.
+/// Whether an invoice was paid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InvoiceState {
     /// Not paid, and no longer payable.
@@ -55,20 +62,37 @@ pub enum InvoiceState {
     },
 }
 
-/// Why a wallet did not answer. Retrying later is always safe.
+/// Why a receiving wallet did not do what was asked. Trying again later is always safe.
+///
+/// Reasons are for the log, not for clients, and contain no secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvoicerError {
-    /// The wallet answered and refused; the same request will be refused again.
-    #[error("the wallet refused: {reason}")]
-    Refused {
-        /// What the wallet said. For the log, not for clients.
+    /// The wallet's credential does not allow the call: the configuration has to change.
+    #[error("the wallet's credential lacks the permission {permission}: {remedy}")]
+    Denied {
+        /// The permission, as the wallet calls it.
+        permission: String,
+        /// Where to get a credential that has it.
+        remedy: String,
+    },
+    /// The wallet cannot be opened as configured.
+    #[error("the wallet cannot be opened: {reason}")]
+    Misconfigured {
+        /// What is wrong and what to write instead.
         reason: String,
     },
-    /// The wallet did not answer, or not in time.
+    /// The wallet responded with a refusal or with something unreadable; the same call will
+    /// end the same way.
+    #[error("the wallet refused: {reason}")]
+    Refused {
+        /// The wallet's reason.
+        reason: String,
+    },
+    /// The wallet did not respond, or not in time.
     #[error("the wallet cannot be reached: {reason}")]
-    Unavailable {
-        /// What happened. For the log, not for clients.
+    Unreachable {
+        /// What happened.
         reason: String,
     },
 }

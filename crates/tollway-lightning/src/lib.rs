@@ -1,6 +1,6 @@
-//! Two small traits for Lightning wallets, and one adapter per wallet behind a feature.
+//! Lightning wallets behind two small traits, one adapter per wallet behind a feature.
 //!
-//! [`Invoicer`] asks to be paid, [`Payer`] pays. They are separate so that a gateway,
+//! [`Invoicer`] makes invoices, [`Payer`] pays them. They are separate so that a gateway,
 //! which holds only an `Invoicer`, provably cannot spend.
 #![forbid(unsafe_code)]
 
@@ -9,8 +9,13 @@ pub mod contract;
 #[cfg(feature = "lnd")]
 pub mod lnd;
 
+mod identity;
 mod invoicer;
 mod payer;
 
+pub use identity::{WalletIdentity, WalletIdentityError, WalletKey};
 pub use invoicer::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
-pub use payer::{Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
+pub use payer::{
+    FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
+    PaymentTerms, Repeat,
+};

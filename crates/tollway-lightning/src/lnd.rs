@@ -3,13 +3,18 @@
 //! [`LndConnect`] says where a node is and how to speak to it; [`Lnd`] is the connection. From
 //! it come [`LndInvoicer`], which cannot spend, and [`LndPayer`].
 //!
-//! What the macaroon must allow: `info:read` for both; `invoices:read` and `invoices:write` to
-//! be paid; `offchain:read` and `offchain:write` to pay.
+//! LND's own files are enough: `invoice.macaroon` to be paid, `router.macaroon` to pay. With
+//! one baked for the purpose, [`LndInvoicer`] needs `invoices:read` and `invoices:write`,
+//! [`LndPayer`] `offchain:read` and `offchain:write`. `info:read` besides makes the wallet's
+//! identity its node key; without it the identity is that of the macaroon, so that another
+//! macaroon of the same node counts as another wallet.
 
 mod connect;
 mod invoicer;
 mod link;
+mod network;
 mod payer;
+mod permission;
 pub mod proto;
 mod status;
 mod tls;

@@ -1,4 +1,7 @@
-//! Paying.
+//! The paying half of a wallet.
+//!
+//! Wallets differ in what they guarantee about a payment. A [`Payer`] declares it in
+//! [`PayerPromises`], so that a caller decides before it pays and not after it lost an answer.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -6,33 +9,88 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use l402::{Invoice, Msat, Network, PaymentHash, Preimage};
 
+use crate::WalletIdentity;
+
 /// A wallet that can pay.
 pub trait Payer: Debug + Send + Sync {
-    /// The network the wallet pays on.
+    /// Returns the network the wallet pays on.
     ///
     /// # Errors
     ///
-    /// [`PayerError`] when the wallet cannot be asked.
+    /// [`PayerError`]; nothing was paid.
     fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>>;
 
-    /// Pays an invoice, and answers when the payment has settled or failed.
-    ///
-    /// Paying the same payment hash twice moves money at most once: a wallet that has
-    /// already paid it answers the same [`Paid`]. Dropping the future does not stop the
-    /// payment; ask [`lookup`](Self::lookup) what became of it.
+    /// Returns which wallet this is, whatever its address.
     ///
     /// # Errors
     ///
-    /// [`PayError::Failed`] when no money moved or ever will for this attempt;
-    /// [`PayError::Unknown`] when it may have.
+    /// [`PayerError`]; nothing was paid.
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>>;
+
+    /// Returns what the wallet guarantees about payments.
+    ///
+    /// # Errors
+    ///
+    /// [`PayerError`] when the wallet cannot be opened or has to be asked and is not reached.
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>>;
+
+    /// Pays an invoice, and returns when the payment has settled or failed.
+    ///
+    /// Where [`promises`](Self::promises) says [`Repeat::PaysOnce`], paying one payment hash
+    /// twice moves money at most once: a hash paid already returns the same [`Paid`], and one
+    /// that is being paid is waited for. Dropping the future does not stop the payment; use
+    /// [`lookup`](Self::lookup) to learn its outcome.
+    ///
+    /// # Errors
+    ///
+    /// [`PayError`], by whether money may move for this payment hash.
     fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>>;
 
-    /// What became of a payment; `None` when this wallet never began it.
+    /// Returns the state of a payment; `None` when this wallet never began it.
     ///
     /// # Errors
     ///
-    /// [`PayerError`] when the wallet cannot be asked; this says nothing about the payment.
+    /// [`PayerError`] when the wallet does not tell; this says nothing about the payment.
     fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>>;
+}
+
+/// What a wallet guarantees about payments. A new guarantee is a decision of every adapter,
+/// therefore every field is written out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PayerPromises {
+    /// Whether [`PaymentTerms::fee_max`] binds.
+    pub fee_cap: FeeCap,
+    /// Whether [`Payer::lookup`] finds payments.
+    pub lookup: LookupByHash,
+    /// What paying one payment hash again does.
+    pub repeat: Repeat,
+}
+
+/// Whether a wallet keeps to the fee ceiling it is given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FeeCap {
+    /// It never spends more on routing.
+    Enforced,
+    /// It may spend more: the ceiling cannot be handed to it.
+    NotEnforced,
+}
+
+/// Whether a wallet finds a payment by its hash.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LookupByHash {
+    /// It does, also after a restart of the wallet and of the caller.
+    Supported,
+    /// It does not: a lost answer stays lost, and [`Payer::lookup`] is always an error.
+    Unsupported,
+}
+
+/// What a wallet does when it is asked to pay one payment hash again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Repeat {
+    /// It may move money again.
+    MayPayAgain,
+    /// Money moves at most once, however often and however many callers ask.
+    PaysOnce,
 }
 
 /// What to pay and how much more it may cost.
@@ -40,7 +98,7 @@ pub trait Payer: Debug + Send + Sync {
 pub struct PaymentTerms {
     /// The invoice; it names its own amount.
     pub invoice: Invoice,
-    /// The most that may be spent on routing fees beyond the amount.
+    /// The most that may be spent on routing fees beyond the amount, in millisatoshis.
     pub fee_max: Msat,
     /// How long the wallet may keep trying before it reports failure.
     pub timeout: Duration,
@@ -55,12 +113,12 @@ pub struct Paid {
     pub fee: Msat,
 }
 
-/// What became of a payment.
+/// How far a payment has come.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PaymentState {
     /// It failed for good: no money moved.
     Failed {
-        /// What the wallet said.
+        /// The wallet's reason.
         reason: String,
     },
     /// Still on its way; it may yet settle or fail.
@@ -69,16 +127,24 @@ pub enum PaymentState {
     Settled(Paid),
 }
 
-/// Why a payment did not settle, by whether money may have moved.
+/// Why a payment did not settle, by whether money may move for its payment hash.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
-    /// No money moved and none will for this attempt. Paying again is safe.
+    /// The wallet has no payment of this hash that settled or can still settle.
     #[error("payment failed: {reason}")]
     Failed {
-        /// What the wallet said.
+        /// The wallet's reason.
         reason: String,
     },
-    /// Money may have moved. Only [`Payer::lookup`] is safe; paying again is not.
+    /// The request did not reach the wallet: this call began nothing and will begin nothing.
+    /// An earlier call with the same payment hash is as it was, settled or on its way perhaps.
+    #[error("payment not sent: {reason}")]
+    NotSent {
+        /// What happened.
+        reason: String,
+    },
+    /// Money may have moved. Only [`Payer::lookup`] is safe, and paying the same hash again
+    /// where the wallet promises [`Repeat::PaysOnce`].
     #[error("payment outcome unknown: {reason}")]
     Unknown {
         /// What happened.
@@ -86,10 +152,43 @@ pub enum PayError {
     },
 }
 
-/// The wallet cannot be asked. Says nothing about any payment.
+/// Why a paying wallet did not tell what was asked. Says nothing about any payment.
+///
+/// Reasons are for the log and the person who configured the wallet, and contain no secret.
 #[derive(Debug, thiserror::Error)]
-#[error("the wallet cannot be reached: {reason}")]
-pub struct PayerError {
-    /// What happened. For the log and the person who configured the wallet.
-    pub reason: String,
+#[non_exhaustive]
+pub enum PayerError {
+    /// The wallet's credential does not allow the call: the configuration has to change.
+    #[error("the wallet's credential lacks the permission {permission}: {remedy}")]
+    Denied {
+        /// The permission, as the wallet calls it.
+        permission: String,
+        /// Where to get a credential that has it.
+        remedy: String,
+    },
+    /// The wallet cannot be opened as configured.
+    #[error("the wallet cannot be opened: {reason}")]
+    Misconfigured {
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+    /// The wallet responded with a refusal or with something unreadable; the same call will
+    /// end the same way.
+    #[error("the wallet refused: {reason}")]
+    Refused {
+        /// The wallet's reason.
+        reason: String,
+    },
+    /// The wallet did not respond, or not in time. The same call may work later.
+    #[error("the wallet cannot be reached: {reason}")]
+    Unreachable {
+        /// What happened.
+        reason: String,
+    },
+    /// The wallet has no such call.
+    #[error("the wallet does not support {call}")]
+    Unsupported {
+        /// What was asked.
+        call: &'static str,
+    },
 }

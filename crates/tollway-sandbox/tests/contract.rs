@@ -15,14 +15,24 @@ use tollway_sandbox::{Sandbox, SandboxConfig};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandbox_keeps_the_contract_that_lnd_keeps() {
+    keeps_the_contract("admin", "admin").await;
+}
+
+/// What README.md says: `invoice.macaroon` sells and `router.macaroon` buys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stock_macaroons_that_allow_no_more_than_needed_keep_the_contract() {
+    keeps_the_contract("invoice", "router").await;
+}
+
+async fn keeps_the_contract(seller_macaroon: &str, buyer_macaroon: &str) {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(SandboxConfig::new(folder.path().to_owned()))
         .await
         .unwrap();
     let seller_front = front(sandbox.seller(), folder.path()).await;
     let buyer_front = front(sandbox.buyer(), folder.path()).await;
-    let seller = connect(&seller_front).invoicer();
-    let buyer = connect(&buyer_front).payer();
+    let seller = connect(&seller_front, seller_macaroon).invoicer();
+    let buyer = connect(&buyer_front, buyer_macaroon).payer();
     // The buyer begins with four channels of 5 BTC and 4 BTC to spend in each.
     let fixture = Fixture {
         seller: &seller,
@@ -47,7 +57,11 @@ async fn front(wallet: &Wallet, data_dir: &Path) -> LndServer {
     LndServer::start(wallet, data_dir, 0).await.unwrap()
 }
 
-fn connect(front: &LndServer) -> Lnd {
-    let connect = LndConnect::parse(front.access().uri.expose()).unwrap();
+/// Connects with the files LND keeps, as a configuration names them.
+fn connect(front: &LndServer, macaroon: &str) -> Lnd {
+    let access = front.access();
+    let macaroon = &access.macaroons[macaroon];
+    let address = access.address.to_string();
+    let connect = LndConnect::from_files(&address, Some(&access.tls_cert), macaroon).unwrap();
     Lnd::new(&connect).unwrap()
 }

@@ -15,7 +15,10 @@ use futures_util::future::BoxFuture;
 use l402::{Network, PaymentHash};
 use tokio::sync::OnceCell;
 use tollway_lightning::lnd::{Lnd, LndConnect, LndPayer};
-use tollway_lightning::{Invoicer, Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
+use tollway_lightning::{
+    Invoicer, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms,
+    WalletIdentity,
+};
 use tollway_sandbox::lnd::files::manifest::Manifest;
 
 use crate::config::{Config, LndFiles, WalletEntry};
@@ -134,9 +137,10 @@ impl LazyPayer {
     async fn opened(&self) -> Result<&LndPayer, PayerError> {
         let open = || async {
             let lnd = self.wallet.open().await;
-            lnd.map(|lnd| lnd.payer()).map_err(|failure| PayerError {
-                reason: failure.to_string(),
-            })
+            lnd.map(|lnd| lnd.payer())
+                .map_err(|failure| PayerError::Misconfigured {
+                    reason: failure.to_string(),
+                })
         };
         self.opened.get_or_try_init(open).await
     }
@@ -147,12 +151,22 @@ impl Payer for LazyPayer {
         async { self.opened().await?.network().await }.boxed()
     }
 
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+        async { self.opened().await?.identity().await }.boxed()
+    }
+
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+        async { self.opened().await?.promises().await }.boxed()
+    }
+
     fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
         async {
             match self.opened().await {
                 Ok(payer) => payer.pay(payment).await,
                 // Nothing was sent anywhere.
-                Err(PayerError { reason }) => Err(PayError::Failed { reason }),
+                Err(error) => Err(PayError::NotSent {
+                    reason: error.to_string(),
+                }),
             }
         }
         .boxed()

@@ -68,7 +68,9 @@ impl Wallet {
         let patience = timeout.saturating_add(ANSWER_MARGIN);
         match tokio::time::timeout(patience, payment).await {
             Ok(Ok(paid)) => News::settled(paid),
-            Ok(Err(PayError::Failed { reason })) => News::failed(reason),
+            Ok(Err(PayError::Failed { reason } | PayError::NotSent { reason })) => {
+                News::failed(reason)
+            }
             Ok(Err(PayError::Unknown { reason })) => News::lost(reason),
             Err(_elapsed) => News::lost("the wallet did not answer in time"),
         }

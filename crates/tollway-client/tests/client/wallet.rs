@@ -7,7 +7,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{Msat, Network, PaymentHash, Preimage};
 use tokio::sync::{Semaphore, watch};
-use tollway_lightning::{Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
+use tollway_lightning::{
+    FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
+    PaymentTerms, Repeat, WalletIdentity, WalletKey,
+};
 
 /// What the wallet does with the next payment. Without orders it pays, for a fee of 1 msat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -148,6 +151,20 @@ impl Payer for FakeWallet {
         async { Ok(Network::Regtest) }.boxed()
     }
 
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+        let identity = WalletIdentity::new(WalletKey::Node([2; 33]), Network::Regtest);
+        async move { Ok(identity) }.boxed()
+    }
+
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+        let promises = PayerPromises {
+            fee_cap: FeeCap::Enforced,
+            lookup: LookupByHash::Supported,
+            repeat: Repeat::PaysOnce,
+        };
+        async move { Ok(promises) }.boxed()
+    }
+
     fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
         self.pay_now(payment).boxed()
     }
@@ -156,7 +173,7 @@ impl Payer for FakeWallet {
         async move {
             if !*self.reachable.lock().unwrap() {
                 let reason = "the wallet is away".to_owned();
-                return Err(PayerError { reason });
+                return Err(PayerError::Unreachable { reason });
             }
             Ok(self.payments.lock().unwrap().get(&hash).cloned())
         }

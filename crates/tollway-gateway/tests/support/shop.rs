@@ -134,7 +134,7 @@ impl Invoicer for FakeWallet {
 
     fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
         let answer = if self.down.load(Ordering::Relaxed) {
-            Err(InvoicerError::Unavailable {
+            Err(InvoicerError::Unreachable {
                 reason: BACKEND_SECRET.to_owned(),
             })
         } else {

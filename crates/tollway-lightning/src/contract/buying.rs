@@ -52,10 +52,8 @@ pub(super) async fn paying_twice_at_once_moves_money_once(fixture: &Fixture<'_>)
                 format!("answered {paid:?}, settled {settled:?}, or another preimage")
             })?,
             Err(PayError::Unknown { .. }) => {}
-            Err(PayError::Failed { reason }) => {
-                return Err(Violation(format!(
-                    "`failed` of a settled payment: {reason}"
-                )));
+            Err(error @ (PayError::Failed { .. } | PayError::NotSent { .. })) => {
+                return Err(Violation(format!("of a settled payment: {error}")));
             }
         }
     }
@@ -162,11 +160,11 @@ pub(super) async fn a_payment_settles_though_nobody_waits_for_it(fixture: &Fixtu
     received_once(fixture, hash).await
 }
 
-/// Holds the buyer to `Failed`, and to having moved nothing.
+/// Holds the buyer to `Failed` or `NotSent`, and to having moved nothing.
 async fn is_not_paid(fixture: &Fixture<'_>, invoice: Invoice) -> Verdict {
     let hash = invoice.payment_hash();
     match fixture.buyer.pay(payment(invoice)).await {
-        Err(PayError::Failed { .. }) => {}
+        Err(PayError::Failed { .. } | PayError::NotSent { .. }) => {}
         Err(PayError::Unknown { reason }) => {
             return Err(Violation(format!("answered `unknown`: {reason}")));
         }

@@ -48,7 +48,7 @@ pub(super) async fn an_invoice_says_what_was_asked(fixture: &Fixture<'_>) -> Ver
 pub(super) async fn no_invoice_is_open_to_any_amount(fixture: &Fixture<'_>) -> Verdict {
     match fixture.seller.invoice(terms(Msat::ZERO, 600)).await {
         Err(InvoicerError::Refused { .. }) => Ok(()),
-        Err(InvoicerError::Unavailable { reason }) => Err(Violation(reason)),
+        Err(error) => Err(error.into()),
         Ok(invoice) => Err(Violation(format!("issued one over {:?}", invoice.amount()))),
     }
 }

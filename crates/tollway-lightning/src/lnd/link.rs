@@ -10,18 +10,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use l402::Network;
+use sha2::{Digest as _, Sha256};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status};
 
-use super::proto::lnrpc::GetInfoRequest;
+use super::permission::Permission;
 use super::proto::lnrpc::lightning_client::LightningClient;
+use super::proto::lnrpc::{GetInfoRequest, GetInfoResponse};
 use super::proto::routerrpc::router_client::RouterClient;
-use super::status::{CallError, Fate};
+use super::status::CallError;
 use super::tls::OnlyCertificate;
 use super::{LndConnect, LndInvoicer, LndPayer};
+use crate::{WalletIdentity, WalletKey};
 
 /// A node reached over gRPC. Cheap to clone: clones share one connection.
 ///
@@ -42,8 +45,10 @@ impl Lnd {
         let link = Link {
             address: connect.address(),
             endpoint: endpoint(connect).map_err(LndError)?,
+            account: account(connect),
             macaroon: MacaroonHeader::new(connect),
             channel: OnceLock::new(),
+            identity: OnceLock::new(),
             network: OnceLock::new(),
         };
         Ok(Self {
@@ -79,9 +84,13 @@ pub struct LndError(#[source] tonic::transport::Error);
 pub(super) struct Link {
     pub(super) address: String,
     endpoint: Endpoint,
+    account: WalletKey,
     macaroon: MacaroonHeader,
     channel: OnceLock<Channel>,
-    network: OnceLock<Network>,
+    /// What the payer found out about the node, which does not change while it runs.
+    pub(super) identity: OnceLock<WalletIdentity>,
+    /// What the invoicer found out.
+    pub(super) network: OnceLock<Network>,
 }
 
 pub(super) type Transport = InterceptedService<Channel, MacaroonHeader>;
@@ -95,19 +104,16 @@ impl Link {
         RouterClient::with_interceptor(self.channel(), self.macaroon.clone())
     }
 
-    /// The node's network. Asked once: a node does not change it while it runs.
-    pub(super) async fn network(&self) -> Result<Network, CallError> {
-        if let Some(network) = self.network.get() {
-            return Ok(*network);
-        }
+    /// What the node tells about itself to a macaroon that allows `info:read`.
+    pub(super) async fn info(&self) -> Result<WalletIdentity, CallError> {
         let mut lightning = self.lightning();
-        let info = answer(lightning.get_info(GetInfoRequest {})).await?;
-        let name = info.chains.first().map_or("", |chain| &chain.network);
-        let network = name.parse().map_err(|unknown| CallError {
-            fate: Fate::Refused,
-            reason: format!("the node names no network tollway knows: {unknown}"),
-        })?;
-        Ok(*self.network.get_or_init(|| network))
+        let asked = lightning.get_info(GetInfoRequest {});
+        read_info(&answer(asked, Permission::InfoRead).await?)
+    }
+
+    /// What identifies the wallet for a macaroon that does not allow `info:read`.
+    pub(super) const fn account(&self) -> WalletKey {
+        self.account
     }
 
     /// Made by the first call, because the connection needs the runtime that call runs on.
@@ -121,14 +127,35 @@ impl Link {
 /// Waits for an answer, for as long as any answer but a payment's may take.
 pub(super) async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
+    permission: Permission,
 ) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answered) => Ok(answered?.into_inner()),
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(CallError::new(&status, permission)),
         Err(_elapsed) => Err(CallError::lost(format!(
             "no answer within {} s",
             CALL_DEADLINE.as_secs()
         ))),
     }
+}
+
+fn read_info(info: &GetInfoResponse) -> Result<WalletIdentity, CallError> {
+    let name = info.chains.first().map_or("", |chain| &chain.network);
+    let network = name.parse().map_err(|unknown| {
+        CallError::refused(format!(
+            "the node names no network tollway knows: {unknown}"
+        ))
+    })?;
+    let mut key = [0; 33];
+    hex::decode_to_slice(&info.identity_pubkey, &mut key)
+        .map_err(|_not_a_key| CallError::refused("the node names no public key of its own"))?;
+    Ok(WalletIdentity::new(WalletKey::Node(key), network))
+}
+
+/// The identifier of a macaroon contains a random number that one node drew, and no other node
+/// accepts the macaroon. It is not secret: the signature is.
+fn account(connect: &LndConnect) -> WalletKey {
+    WalletKey::Account(Sha256::digest(connect.macaroon().identifier()).into())
 }
 
 fn endpoint(connect: &LndConnect) -> Result<Endpoint, tonic::transport::Error> {

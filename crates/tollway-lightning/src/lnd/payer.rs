@@ -15,12 +15,17 @@ use tokio::time::{Instant, timeout};
 use tonic::{Response, Status, Streaming};
 
 use super::link::{CALL_DEADLINE, Link};
+use super::network;
+use super::permission::Permission;
 use super::proto::lnrpc;
 use super::proto::lnrpc::PaymentFailureReason;
 use super::proto::lnrpc::payment::PaymentStatus;
 use super::proto::routerrpc::{SendPaymentRequest, TrackPaymentRequest};
 use super::status::{CallError, Fate};
-use crate::{Paid, PayError, Payer, PayerError, PaymentState, PaymentTerms};
+use crate::{
+    FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
+    PaymentTerms, Repeat, WalletIdentity,
+};
 
 /// The half of an LND wallet that can pay. Made by [`Lnd::payer`](super::Lnd::payer).
 ///
@@ -44,7 +49,7 @@ impl LndPayer {
 
         match self.send(request, hash, patience).await {
             Ok(end) => outcome(end),
-            Err(error) if error.fate == Fate::Unsent => Err(failed(error.reason)),
+            Err(error) if error.fate == Fate::Unsent => Err(not_sent(error.reason)),
             Err(error) => {
                 let left = patience.saturating_sub(begun.elapsed());
                 outcome_in_doubt(error, self.track_for(hash, left).await)
@@ -55,18 +60,32 @@ impl LndPayer {
     /// Coins of one network do not pay an invoice of another, and a node asked to would say so
     /// in a way that cannot be told from a payment in doubt.
     async fn refuse_foreign(&self, invoice: &Invoice) -> Result<(), PayError> {
-        let network = self
-            .link
-            .network()
-            .await
-            .map_err(|error| failed(error.reason))?;
+        let identity = self.learn_identity().await;
+        let network = identity.map_err(|error| not_sent(error.reason))?.network();
         if invoice.network() == network {
             return Ok(());
         }
-        Err(failed(format!(
+        Err(not_sent(format!(
             "the invoice is for {}, the wallet is on {network}",
             invoice.network()
         )))
+    }
+
+    /// Asks the node for its key and network. Where the macaroon does not allow that, the
+    /// macaroon's own identity stands for the key.
+    async fn learn_identity(&self) -> Result<WalletIdentity, CallError> {
+        if let Some(identity) = self.link.identity.get() {
+            return Ok(*identity);
+        }
+        let identity = match self.link.info().await {
+            Ok(identity) => identity,
+            Err(error) if error.is_denied() => {
+                let network = network::of_samples(&self.link).await?;
+                WalletIdentity::new(self.link.account(), network)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(*self.link.identity.get_or_init(|| identity))
     }
 
     async fn send(
@@ -77,7 +96,12 @@ impl LndPayer {
     ) -> Result<PaymentState, CallError> {
         let mut router = self.link.router();
         let sent = router.send_payment_v2(request);
-        within(patience, last_state(sent, hash, Wait::UntilItEnds)).await
+        let wait = Wait::UntilItEnds;
+        within(
+            patience,
+            last_state(sent, hash, wait, Permission::OffchainWrite),
+        )
+        .await
     }
 
     /// Waits for a payment in doubt to end, or, when no time is left, asks how it stands.
@@ -106,7 +130,12 @@ impl LndPayer {
             payment_hash: hash.as_bytes().to_vec(),
             no_inflight_updates: wait == Wait::UntilItEnds,
         });
-        match within(patience, last_state(tracked, hash, wait)).await {
+        match within(
+            patience,
+            last_state(tracked, hash, wait, Permission::OffchainRead),
+        )
+        .await
+        {
             Ok(state) => Ok(Some(state)),
             Err(error) if error.fate == Fate::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -116,7 +145,15 @@ impl LndPayer {
 
 impl Payer for LndPayer {
     fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
-        Box::pin(async { Ok(self.link.network().await?) })
+        Box::pin(async { Ok(self.learn_identity().await?.network()) })
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+        Box::pin(async { Ok(self.learn_identity().await?) })
+    }
+
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+        Box::pin(std::future::ready(Ok(PROMISES)))
     }
 
     fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
@@ -146,7 +183,7 @@ enum Wait {
 
 fn request(payment: &PaymentTerms) -> Result<SendPaymentRequest, PayError> {
     if payment.invoice.amount().is_none_or(Msat::is_zero) {
-        return Err(failed("the invoice names no amount"));
+        return Err(not_sent("the invoice names no amount"));
     }
     let tries_until = payment.timeout.as_secs().max(1);
     Ok(SendPaymentRequest {
@@ -177,9 +214,11 @@ async fn last_state(
     opened: impl Future<Output = Result<Response<Streaming<lnrpc::Payment>>, Status>>,
     hash: PaymentHash,
     wait: Wait,
+    permission: Permission,
 ) -> Result<PaymentState, CallError> {
-    let mut payments = opened.await?.into_inner();
-    while let Some(payment) = payments.message().await? {
+    let lost = |status: Status| CallError::new(&status, permission);
+    let mut payments = opened.await.map_err(lost)?.into_inner();
+    while let Some(payment) = payments.message().await.map_err(lost)? {
         let state = read_state(&payment, hash)?;
         let ended = state != PaymentState::InFlight;
         if ended || wait == Wait::ForTheFirstAnswer {
@@ -242,7 +281,7 @@ fn outcome_in_doubt(
     tracked: Result<Option<PaymentState>, CallError>,
 ) -> Result<Paid, PayError> {
     let answered = match error.fate {
-        Fate::AlreadyExists | Fate::NotFound | Fate::Refused => true,
+        Fate::AlreadyExists | Fate::Denied(_) | Fate::NotFound | Fate::Refused => true,
         Fate::Lost | Fate::Unsent => false,
     };
     match tracked {
@@ -258,6 +297,12 @@ fn outcome_in_doubt(
 
 fn failed(reason: impl Into<String>) -> PayError {
     PayError::Failed {
+        reason: reason.into(),
+    }
+}
+
+fn not_sent(reason: impl Into<String>) -> PayError {
+    PayError::NotSent {
         reason: reason.into(),
     }
 }
@@ -282,6 +327,12 @@ const fn describe(reason: PaymentFailureReason) -> &'static str {
     }
 }
 
+/// LND reserves fee ceilings, keeps its payments, and pays one payment hash once.
+const PROMISES: PayerPromises = PayerPromises {
+    fee_cap: FeeCap::Enforced,
+    lookup: LookupByHash::Supported,
+    repeat: Repeat::PaysOnce,
+};
 /// LND's own command line splits into as many; left unset, LND would not split at all.
 const PARTS_MAX: u32 = 16;
 /// An attempt made in the last allowed second still needs time to settle.
@@ -393,7 +444,7 @@ mod tests {
     #[test]
     fn an_invoice_without_an_amount_is_not_sent() {
         let refused = request(&terms(DONATION, Msat::ZERO, 1)).unwrap_err();
-        assert!(matches!(refused, PayError::Failed { .. }), "{refused}");
+        assert!(matches!(refused, PayError::NotSent { .. }), "{refused}");
     }
 
     // BOLT 11, "Examples": 2500 µBTC for a cup of coffee; a donation of any amount.
@@ -456,6 +507,7 @@ mod tests {
     #[derive(Debug, Eq, PartialEq)]
     enum Outcome {
         Failed,
+        NotSent,
         Paid,
         Unknown,
     }
@@ -465,6 +517,7 @@ mod tests {
             match result {
                 Ok(_) => Self::Paid,
                 Err(PayError::Failed { .. }) => Self::Failed,
+                Err(PayError::NotSent { .. }) => Self::NotSent,
                 Err(PayError::Unknown { .. }) => Self::Unknown,
             }
         }

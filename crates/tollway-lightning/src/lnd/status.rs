@@ -7,6 +7,7 @@ use std::error::Error;
 
 use tonic::{Code, ConnectError, Status};
 
+use super::permission::Permission;
 use super::tls;
 use crate::{InvoicerError, PayerError};
 
@@ -23,6 +24,8 @@ pub(super) struct CallError {
 pub(super) enum Fate {
     /// LND knows the thing asked for, or is doing it already.
     AlreadyExists,
+    /// LND refused before it looked at the request: the macaroon does not allow the call.
+    Denied(Permission),
     /// Nobody knows: the answer, or the request, got lost on the way.
     Lost,
     /// LND does not know the thing asked about.
@@ -40,18 +43,36 @@ impl CallError {
             reason: reason.into(),
         }
     }
-}
 
-impl From<Status> for CallError {
-    fn from(status: Status) -> Self {
-        match connect_error(&status) {
+    pub(super) fn refused(reason: impl Into<String>) -> Self {
+        Self {
+            fate: Fate::Refused,
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) const fn is_denied(&self) -> bool {
+        matches!(self.fate, Fate::Denied(_))
+    }
+
+    /// Reads the status of a call that needs `permission`.
+    pub(super) fn new(status: &Status, permission: Permission) -> Self {
+        match connect_error(status) {
             Some(connect) => Self {
                 fate: Fate::Unsent,
                 reason: why_not_connected(connect),
             },
+            None if is_denial(status) => Self {
+                fate: Fate::Denied(permission),
+                reason: format!(
+                    "the macaroon lacks {}: {}",
+                    permission.name(),
+                    permission.remedy()
+                ),
+            },
             None => Self {
-                fate: fate(&status),
-                reason: reason(&status),
+                fate: fate(status),
+                reason: reason(status),
             },
         }
     }
@@ -62,17 +83,34 @@ impl From<CallError> for InvoicerError {
         let reason = error.reason;
         match error.fate {
             Fate::AlreadyExists | Fate::NotFound | Fate::Refused => Self::Refused { reason },
-            Fate::Lost | Fate::Unsent => Self::Unavailable { reason },
+            Fate::Denied(permission) => Self::Denied {
+                permission: permission.name().to_owned(),
+                remedy: permission.remedy().to_owned(),
+            },
+            Fate::Lost | Fate::Unsent => Self::Unreachable { reason },
         }
     }
 }
 
 impl From<CallError> for PayerError {
     fn from(error: CallError) -> Self {
-        Self {
-            reason: error.reason,
+        let reason = error.reason;
+        match error.fate {
+            Fate::AlreadyExists | Fate::NotFound | Fate::Refused => Self::Refused { reason },
+            Fate::Denied(permission) => Self::Denied {
+                permission: permission.name().to_owned(),
+                remedy: permission.remedy().to_owned(),
+            },
+            Fate::Lost | Fate::Unsent => Self::Unreachable { reason },
         }
     }
+}
+
+/// LND checks the macaroon before it looks at the request, and words a lack of permission as
+/// its macaroon library does, with the code UNKNOWN.
+fn is_denial(status: &Status) -> bool {
+    status.source().is_none()
+        && (status.code() == Code::PermissionDenied || status.message() == PERMISSION_DENIED)
 }
 
 /// LND answers most refusals with the code UNKNOWN, so that one must count as an answer. A
@@ -125,6 +163,8 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
+const PERMISSION_DENIED: &str = "permission denied";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +176,10 @@ mod tests {
             (Code::NotFound, Fate::NotFound),
             (Code::Unknown, Fate::Refused),
             (Code::InvalidArgument, Fate::Refused),
-            (Code::PermissionDenied, Fate::Refused),
+            (
+                Code::PermissionDenied,
+                Fate::Denied(Permission::OffchainWrite),
+            ),
             (Code::Unauthenticated, Fate::Refused),
             (Code::Unimplemented, Fate::Refused),
             (Code::FailedPrecondition, Fate::Refused),
@@ -150,8 +193,8 @@ mod tests {
             (Code::ResourceExhausted, Fate::Lost),
             (Code::Ok, Fate::Lost),
         ] {
-            let error = CallError::from(Status::new(code, "why"));
-            assert_eq!((error.fate, error.reason.as_str()), (expected, "why"));
+            let error = read(&Status::new(code, "why"));
+            assert_eq!(error.fate, expected);
         }
     }
 
@@ -164,7 +207,7 @@ mod tests {
             "the code that LND refuses with"
         );
 
-        assert_eq!(CallError::from(local).fate, Fate::Lost);
+        assert_eq!(read(&local).fate, Fate::Lost);
     }
 
     #[test]
@@ -172,7 +215,7 @@ mod tests {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let status = Status::from_error(Box::new(ConnectError(refused.into())));
 
-        let error = CallError::from(status);
+        let error = read(&status);
 
         assert_eq!(error.fate, Fate::Unsent);
         assert_eq!(error.reason, "connection refused");
@@ -180,12 +223,23 @@ mod tests {
 
     #[test]
     fn an_empty_message_is_replaced_by_what_the_code_means() {
-        let error = CallError::from(Status::new(Code::PermissionDenied, ""));
-        assert_eq!(error.reason, Code::PermissionDenied.description());
+        let error = read(&Status::new(Code::OutOfRange, ""));
+        assert_eq!(error.reason, Code::OutOfRange.description());
     }
 
     #[test]
-    fn an_invoicer_is_refused_by_answers_and_unavailable_without() {
+    fn a_denial_names_the_missing_permission_and_the_macaroon_that_has_it() {
+        let denied = read(&Status::unknown("permission denied"));
+
+        assert_eq!(denied.fate, Fate::Denied(Permission::OffchainWrite));
+        for error in [denied.reason.clone(), PayerError::from(denied).to_string()] {
+            assert!(error.contains("offchain:write"), "{error}");
+            assert!(error.contains("router.macaroon"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_invoicer_is_refused_by_answers_and_unreachable_without() {
         for (fate, refused) in [
             (Fate::AlreadyExists, true),
             (Fate::NotFound, true),
@@ -203,5 +257,9 @@ mod tests {
                 "{fate:?}"
             );
         }
+    }
+
+    fn read(status: &Status) -> CallError {
+        CallError::new(status, Permission::OffchainWrite)
     }
 }

@@ -14,12 +14,14 @@ use l402::{Invoice, Msat, Network, Preimage};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::lnd::Lnd;
 use tollway_lightning::lnd::proto::lnrpc::payment::PaymentStatus;
+use tollway_lightning::lnd::proto::lnrpc::{AddInvoiceResponse, PayReq};
 use tollway_lightning::{
-    Invoicer as _, InvoicerError, Paid, PayError, Payer as _, PaymentState, PaymentTerms,
+    Invoicer as _, InvoicerError, Paid, PayError, Payer as _, PayerError, PaymentState,
+    PaymentTerms, Repeat, WalletKey,
 };
 use tonic::Code;
 
-use node::{Identity, Node, Reply, Script, macaroon, payment};
+use node::{Identity, NODE_KEY, Node, Reply, Script, macaroon, payment};
 
 #[tokio::test]
 async fn the_pinned_certificate_is_trusted_and_the_macaroon_sent() {
@@ -39,7 +41,7 @@ async fn another_certificate_is_refused_before_the_macaroon_is_sent() {
 
     let refused = wallet.invoicer().network().await.unwrap_err();
 
-    assert!(matches!(refused, InvoicerError::Unavailable { .. }));
+    assert!(matches!(refused, InvoicerError::Unreachable { .. }));
     assert!(
         refused.to_string().contains("take its new tls.cert"),
         "{refused}"
@@ -74,7 +76,7 @@ async fn a_self_signed_certificate_must_be_given() {
         .await
         .unwrap_err();
 
-    assert!(matches!(refused, InvoicerError::Unavailable { .. }));
+    assert!(matches!(refused, InvoicerError::Unreachable { .. }));
     assert!(
         refused.to_string().contains("give its tls.cert"),
         "{refused}"
@@ -118,6 +120,112 @@ async fn a_node_of_an_unknown_network_is_refused() {
 }
 
 #[tokio::test]
+async fn a_wallet_is_identified_by_its_node_key_and_network() {
+    let (node, wallet) = start(Script::idle()).await;
+    let payer = wallet.payer();
+
+    let identity = payer.identity().await.unwrap();
+
+    assert_eq!(identity.key(), WalletKey::Node(NODE_KEY));
+    assert_eq!(identity.network(), Network::Regtest);
+    assert_eq!(payer.identity().await.unwrap(), identity);
+    assert_eq!(node.methods(), ["GetInfo"], "asked once");
+}
+
+#[tokio::test]
+async fn a_payer_learns_its_network_and_identity_without_info_read() {
+    let script = Script {
+        decode: Reply::message(&PayReq::default()),
+        ..Script::without_info()
+    };
+    let (node, wallet) = start(script).await;
+    let payer = wallet.payer();
+
+    let identity = payer.identity().await.unwrap();
+
+    // The node reads the first sample, which is for the main network.
+    assert_eq!(payer.network().await.unwrap(), Network::Mainnet);
+    assert_eq!(identity.network(), Network::Mainnet);
+    assert!(
+        matches!(identity.key(), WalletKey::Account(_)),
+        "{identity}"
+    );
+    assert_eq!(node.methods(), ["GetInfo", "DecodePayReq"]);
+    assert!(!identity.to_string().contains(&macaroon().to_hex()));
+}
+
+#[tokio::test]
+async fn a_payer_that_reads_no_sample_has_no_network() {
+    let script = Script {
+        decode: Reply::Refuse(Code::Unknown, "invoice not for current active network 'x'"),
+        ..Script::without_info()
+    };
+    let (node, wallet) = start(script).await;
+
+    let refused = wallet.payer().network().await.unwrap_err();
+
+    assert!(matches!(refused, PayerError::Refused { .. }), "{refused}");
+    assert_eq!(node.methods().len(), 6, "one sample for each network");
+}
+
+#[tokio::test]
+async fn an_invoicer_learns_its_network_from_an_invoice_without_info_read() {
+    let script = Script {
+        add_invoice: Reply::message(&AddInvoiceResponse {
+            payment_request: invoice(1).as_str().to_owned(),
+            ..Default::default()
+        }),
+        ..Script::without_info()
+    };
+    let (node, wallet) = start(script).await;
+    let invoicer = wallet.invoicer();
+
+    assert_eq!(invoicer.network().await.unwrap(), Network::Regtest);
+    assert_eq!(invoicer.network().await.unwrap(), Network::Regtest);
+
+    assert_eq!(node.methods(), ["GetInfo", "AddInvoice"], "asked once");
+}
+
+#[tokio::test]
+async fn a_denied_call_names_the_permission_and_the_macaroon_that_has_it() {
+    let (_node, wallet) = start(Script::without_info()).await;
+    let (payer, invoicer) = (wallet.payer(), wallet.invoicer());
+
+    let to_pay = payer.network().await.unwrap_err();
+    let to_be_paid = invoicer.network().await.unwrap_err();
+
+    assert!(matches!(to_pay, PayerError::Denied { .. }), "{to_pay}");
+    for (error, permission, file) in [
+        (to_pay.to_string(), "offchain:read", "router.macaroon"),
+        (to_be_paid.to_string(), "invoices:write", "invoice.macaroon"),
+    ] {
+        assert!(error.contains(permission), "{error}");
+        assert!(error.contains(file), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_macaroon_that_may_not_pay_pays_nothing_and_says_what_it_lacks() {
+    let (_node, wallet) = start(Script::paying(Reply::denied(), not_found())).await;
+
+    let answer = wallet.payer().pay(terms()).await;
+
+    let shown = format!("{answer:?}");
+    assert_failed(answer);
+    assert!(shown.contains("offchain:write"), "{shown}");
+}
+
+#[tokio::test]
+async fn lnd_promises_to_pay_a_hash_once() {
+    let (node, wallet) = start(Script::idle()).await;
+
+    let promises = wallet.payer().promises().await.unwrap();
+
+    assert_eq!(promises.repeat, Repeat::PaysOnce);
+    assert!(node.methods().is_empty(), "known without asking");
+}
+
+#[tokio::test]
 async fn a_settled_payment_is_paid() {
     let (node, wallet) = start(Script::paying(settled(), not_found())).await;
 
@@ -142,7 +250,7 @@ async fn a_payment_of_another_network_is_never_sent() {
     };
     let (node, wallet) = start(script).await;
 
-    assert_failed(wallet.payer().pay(terms()).await);
+    assert_not_sent(wallet.payer().pay(terms()).await);
 
     assert_eq!(node.methods(), ["GetInfo"]);
 }
@@ -156,7 +264,7 @@ async fn a_wallet_that_cannot_be_asked_pays_nothing() {
     };
     let (node, wallet) = start(script).await;
 
-    assert_failed(wallet.payer().pay(terms()).await);
+    assert_not_sent(wallet.payer().pay(terms()).await);
 
     assert_eq!(node.methods(), ["GetInfo"]);
 }
@@ -234,7 +342,7 @@ async fn a_preimage_of_another_payment_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_payment_that_could_not_be_sent_is_failed() {
+async fn a_payment_that_could_not_be_sent_is_not_sent() {
     let (node, wallet) = start(Script::paying(settled(), settled())).await;
     let payer = wallet.payer();
     assert_eq!(payer.network().await.unwrap(), Network::Regtest);
@@ -244,7 +352,7 @@ async fn a_payment_that_could_not_be_sent_is_failed() {
     // The first request may still find the dying connection, and then nobody knows; after that
     // there is none, and then it is certain.
     drop(payer.lookup(preimage().payment_hash()).await);
-    assert_failed(payer.pay(terms()).await);
+    assert_not_sent(payer.pay(terms()).await);
 }
 
 #[tokio::test]
@@ -311,6 +419,13 @@ fn assert_failed(answer: Result<Paid, PayError>) {
     assert!(matches!(answer, Err(PayError::Failed { .. })), "{answer:?}");
 }
 
+fn assert_not_sent(answer: Result<Paid, PayError>) {
+    assert!(
+        matches!(answer, Err(PayError::NotSent { .. })),
+        "{answer:?}"
+    );
+}
+
 fn assert_unknown(answer: Result<Paid, PayError>) {
     assert!(
         matches!(answer, Err(PayError::Unknown { .. })),
@@ -338,12 +453,20 @@ fn preimage() -> Preimage {
 }
 
 fn terms() -> PaymentTerms {
+    PaymentTerms {
+        invoice: invoice(10_000),
+        fee_max: Msat::ZERO,
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn invoice(amount_msat: u64) -> Invoice {
     let hash = sha256::Hash::from_byte_array(*preimage().payment_hash().as_bytes());
     let invoice = InvoiceBuilder::new(Currency::Regtest)
         .description("a test".to_owned())
         .payment_hash(hash)
         .payment_secret(PaymentSecret([1; 32]))
-        .amount_milli_satoshis(10_000)
+        .amount_milli_satoshis(amount_msat)
         .duration_since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
         .min_final_cltv_expiry_delta(80)
         .build_signed(|message| {
@@ -351,9 +474,5 @@ fn terms() -> PaymentTerms {
             Secp256k1::new().sign_ecdsa_recoverable(message, &key)
         })
         .unwrap();
-    PaymentTerms {
-        invoice: Invoice::parse(&invoice.to_string()).unwrap(),
-        fee_max: Msat::ZERO,
-        timeout: Duration::from_secs(5),
-    }
+    Invoice::parse(&invoice.to_string()).unwrap()
 }

@@ -47,8 +47,14 @@ impl Reply {
         Self::Message(message.encode_to_vec().into())
     }
 
+    /// How LND refuses a macaroon that does not allow the call.
+    pub(crate) fn denied() -> Self {
+        Self::Refuse(Code::Unknown, "permission denied")
+    }
+
     pub(crate) fn network(name: &str) -> Self {
         Self::message(&GetInfoResponse {
+            identity_pubkey: hex::encode(NODE_KEY),
             chains: vec![Chain {
                 chain: "bitcoin".to_owned(),
                 network: name.to_owned(),
@@ -61,6 +67,8 @@ impl Reply {
 /// What the node answers: the reply to each method.
 #[derive(Clone)]
 pub(crate) struct Script {
+    pub(crate) add_invoice: Reply,
+    pub(crate) decode: Reply,
     pub(crate) get_info: Reply,
     pub(crate) send: Reply,
     pub(crate) track: Reply,
@@ -70,9 +78,19 @@ impl Script {
     /// A healthy node on regtest that has never heard of any payment.
     pub(crate) fn idle() -> Self {
         Self {
+            add_invoice: Reply::denied(),
+            decode: Reply::denied(),
             get_info: Reply::network("regtest"),
             send: Reply::Refuse(Code::Unimplemented, "not in this test"),
             track: Reply::Refuse(Code::NotFound, "payment isn't initiated"),
+        }
+    }
+
+    /// A node asked with a macaroon that does not allow `GetInfo`.
+    pub(crate) fn without_info() -> Self {
+        Self {
+            get_info: Reply::denied(),
+            ..Self::idle()
         }
     }
 
@@ -86,6 +104,8 @@ impl Script {
 
     fn reply(&self, method: &str) -> Reply {
         match method {
+            "/lnrpc.Lightning/AddInvoice" => self.add_invoice.clone(),
+            "/lnrpc.Lightning/DecodePayReq" => self.decode.clone(),
             "/lnrpc.Lightning/GetInfo" => self.get_info.clone(),
             "/routerrpc.Router/SendPaymentV2" => self.send.clone(),
             "/routerrpc.Router/TrackPaymentV2" => self.track.clone(),
@@ -215,6 +235,8 @@ impl Drop for Node {
         self.hang_up();
     }
 }
+
+pub(crate) const NODE_KEY: [u8; 33] = [2; 33];
 
 pub(crate) fn macaroon() -> Macaroon {
     Macaroon::mint(&RootKey::new([7; 32]), "lnd", b"id").unwrap()

@@ -230,7 +230,7 @@ impl Invoicer for FakeWallet {
                 terms.amount = Msat::from_msat(terms.amount.as_msat() + 1);
                 Box::pin(future::ready(Ok(self.sign(&terms))))
             }
-            Mood::Down => Box::pin(future::ready(Err(InvoicerError::Unavailable {
+            Mood::Down => Box::pin(future::ready(Err(InvoicerError::Unreachable {
                 reason: BACKEND_SECRET.to_owned(),
             }))),
             Mood::Silent => Box::pin(future::pending()),
