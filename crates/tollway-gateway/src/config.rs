@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollway_server::{Gate, Offer};
+use tollway_server::{Gate, Pricer, Requirement};
 
 use crate::upstream::target::Upstream;
 
@@ -64,12 +64,14 @@ pub struct ServiceConfig {
 pub enum Price {
     /// Every request is served.
     Free,
-    /// Requests are served when `gate` admits them for `offer`.
+    /// Requests are served when `gate` admits them for `requirement`.
     Paid {
         /// Who decides.
         gate: Arc<Gate>,
-        /// What is sold.
-        offer: Box<Offer>,
+        /// What a token must be for.
+        requirement: Box<Requirement>,
+        /// What decides the price of a token.
+        pricer: Arc<dyn Pricer>,
     },
 }
 

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tollway_lightning::lnd::{Lnd, LndConnect};
 use tollway_server::ledger::SqliteLedger;
 use tollway_server::paywall::PaywallLayer;
-use tollway_server::{Gate, GateSettings, Offer, Peer};
+use tollway_server::{Gate, GateSettings, Peer, Requirement, Terms};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -41,8 +41,9 @@ async fn paywall() -> Result<PaywallLayer, Box<dyn Error>> {
     let wallet = Arc::new(wallet.invoicer());
     let ledger = Arc::new(SqliteLedger::open(Path::new("ledger.db"))?);
     let gate = Gate::open(keys, wallet, ledger, GateSettings::default()).await?;
-    let offer = Offer::new("weather".parse()?, "10 sat".parse()?)?;
-    let paywall = PaywallLayer::new(Arc::new(gate), offer);
+    let requirement = Requirement::new("weather".parse()?);
+    let terms = Terms::new("10 sat".parse()?)?;
+    let paywall = PaywallLayer::new(Arc::new(gate), requirement, terms);
     Ok(paywall.with_peer_of(|request| {
         let peer = request.get::<ConnectInfo<SocketAddr>>();
         peer.map_or_else(Peer::default, |peer| Peer::at(peer.0.ip()))

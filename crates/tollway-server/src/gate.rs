@@ -13,23 +13,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use l402::{
     Challenge, CountedUse, Credential, Grant, Invoice, KeyRing, LegacyLsat, METADATA_HEADERS, Msat,
-    UnixSeconds, Verified,
+    Services, UnixSeconds, Verified,
 };
 use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
 
 use crate::ledger::{Event, GrantedEvent, Ledger, LedgerError, RefusedEvent, Use};
 use crate::limit::{ChallengeLimit, ChallengeLimiter};
-use crate::offer::{Offer, price_of};
-use crate::peer::{Peer, PeerNetwork};
+use crate::pricer::Pricer;
 use crate::reason::{Reason, ReasonCode};
 use crate::rejection::{EntropyError, Outage, PaymentRequired, Rejection};
+use crate::request::RequestInfo;
+use crate::requirement::Requirement;
 use crate::respond::StatusStyle;
 use crate::revocations::Revocations;
+use crate::terms::{Terms, price_of};
 
 /// Decides which requests are paid for. Share it in an [`Arc`].
 pub struct Gate {
@@ -52,6 +53,8 @@ pub struct GateSettings {
     pub invoice_timeout: Duration,
     /// How many invoices may be waited for at once; one more is answered 503. Default 256.
     pub invoices_in_flight_max: usize,
+    /// How long a pricer may take. Default 5 s.
+    pub pricer_timeout: Duration,
     /// Whether challenges are sent under the older scheme name as well. Default: they are.
     pub lsat: LegacyLsat,
     /// How a credential that fails is answered. Default 402.
@@ -68,36 +71,11 @@ impl Default for GateSettings {
             challenge_limit: ChallengeLimit::default(),
             invoice_timeout: INVOICE_TIMEOUT,
             invoices_in_flight_max: INVOICES_IN_FLIGHT_MAX,
+            pricer_timeout: PRICER_TIMEOUT,
             lsat: LegacyLsat::Emit,
             status: StatusStyle::Lenient402,
             clock: system_clock,
             entropy: system_entropy,
-        }
-    }
-}
-
-/// What the gate looks at in a request.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestInfo<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The path as it stands in the request line, without the query.
-    pub path: &'a str,
-    /// All headers.
-    pub headers: &'a HeaderMap,
-    /// Who is asking.
-    pub peer: Peer,
-}
-
-impl<'a> RequestInfo<'a> {
-    /// The info of a request whose body is held elsewhere.
-    #[must_use]
-    pub fn of(parts: &'a Parts, peer: Peer) -> Self {
-        Self {
-            method: &parts.method,
-            path: parts.uri.path(),
-            headers: &parts.headers,
-            peer,
         }
     }
 }
@@ -168,22 +146,40 @@ impl Gate {
     /// # Errors
     ///
     /// [`Rejection`]; turn it into a response with [`respond`](crate::respond).
-    pub async fn admit(&self, offer: &Offer, info: &RequestInfo<'_>) -> Result<Grant, Rejection> {
+    pub async fn admit(
+        &self,
+        requirement: &Requirement,
+        pricer: &dyn Pricer,
+        info: &RequestInfo<'_>,
+    ) -> Result<Grant, Rejection> {
+        let admitted = self.decide(requirement, pricer, info).await;
+        if let Err(rejection) = &admitted {
+            self.record_rejection(requirement, rejection.code());
+            log(requirement, rejection);
+        }
+        admitted
+    }
+
+    async fn decide(
+        &self,
+        requirement: &Requirement,
+        pricer: &dyn Pricer,
+        info: &RequestInfo<'_>,
+    ) -> Result<Grant, Rejection> {
         let now = (self.settings.clock)();
-        let verdict = match self.peek_at(offer, info, now) {
-            Verdict::Granted { verified, paid } => self.redeem(offer, verified, paid, now).await,
+        let verdict = match self.peek_at(requirement, info, now) {
+            Verdict::Granted { verified, paid } => {
+                self.redeem(requirement, verified, paid, now).await
+            }
             Verdict::Refused(reason) => Err(Unredeemed::Reason(reason)),
         };
-        let rejection = match verdict {
-            Ok(grant) => return Ok(grant),
-            Err(Unredeemed::Outage(outage)) => Rejection::Unavailable(outage),
+        match verdict {
+            Ok(grant) => Ok(grant),
+            Err(Unredeemed::Outage(outage)) => Err(Rejection::Unavailable(outage)),
             Err(Unredeemed::Reason(reason)) => {
-                self.challenge(offer, info.peer.network(), reason).await
+                Err(self.challenge(requirement, pricer, info, reason).await)
             }
-        };
-        self.record_rejection(offer, rejection.code());
-        log(offer, &rejection);
-        Err(rejection)
+        }
     }
 
     /// Decides whether a credential in the headers buys this request.
@@ -191,20 +187,25 @@ impl Gate {
     /// Of several differing credentials the first two are tried, and when neither will do the
     /// reason is the first one's. Takes no use of a counted token.
     #[must_use]
-    pub fn peek(&self, offer: &Offer, info: &RequestInfo<'_>) -> Verdict {
-        self.peek_at(offer, info, (self.settings.clock)())
+    pub fn peek(&self, requirement: &Requirement, info: &RequestInfo<'_>) -> Verdict {
+        self.peek_at(requirement, info, (self.settings.clock)())
     }
 
-    fn peek_at(&self, offer: &Offer, info: &RequestInfo<'_>, now: UnixSeconds) -> Verdict {
+    fn peek_at(
+        &self,
+        requirement: &Requirement,
+        info: &RequestInfo<'_>,
+        now: UnixSeconds,
+    ) -> Verdict {
         let credentials = match read_credentials(info.headers) {
             Ok(credentials) => credentials,
             Err(malformed) => return Verdict::Refused(Reason::Malformed(malformed)),
         };
-        let request = request(offer, info, now);
+        let context = context(requirement, info, now);
         let revoked = self.revocations.load();
         let mut reason = None;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
-            match l402::verify(&self.keys, &revoked, credential, &request) {
+            match l402::verify(&self.keys, &revoked, credential, &context) {
                 Ok(verified) => {
                     let paid = price_in(credential);
                     return Verdict::Granted { verified, paid };
@@ -215,20 +216,21 @@ impl Gate {
         Verdict::Refused(reason.unwrap_or(Reason::NoCredential))
     }
 
-    /// Asks for payment because of `reason`, or says why that is not possible.
+    /// Asks for payment because of `reason`, or returns why that is not possible.
     ///
     /// Nothing is kept of a challenge, so giving out any number of them costs no memory.
     pub async fn challenge(
         &self,
-        offer: &Offer,
-        network: PeerNetwork,
+        requirement: &Requirement,
+        pricer: &dyn Pricer,
+        info: &RequestInfo<'_>,
         reason: Reason,
     ) -> Rejection {
-        match self.quote(offer, network).await {
-            Ok(challenge) => Rejection::PaymentRequired(Box::new(PaymentRequired {
+        match self.quote(requirement, pricer, info).await {
+            Ok((price, challenge)) => Rejection::PaymentRequired(Box::new(PaymentRequired {
                 reason,
-                service: offer.service().clone(),
-                price: offer.price(),
+                service: requirement.service().clone(),
+                price,
                 challenge,
             })),
             Err(rejection) => rejection,
@@ -237,47 +239,66 @@ impl Gate {
 
     async fn quote(
         &self,
-        offer: &Offer,
-        network: PeerNetwork,
-    ) -> Result<Vec<HeaderValue>, Rejection> {
-        self.limiter.take(network, (self.settings.clock)())?;
-        let invoice = self.invoice(offer).await?;
-        Ok(self.mint(offer, &invoice)?)
+        requirement: &Requirement,
+        pricer: &dyn Pricer,
+        info: &RequestInfo<'_>,
+    ) -> Result<(Msat, Vec<HeaderValue>), Rejection> {
+        let services = requirement.services(info.path)?;
+        self.limiter
+            .take(info.peer.network(), (self.settings.clock)())?;
+        let _room = self.invoices.try_acquire().map_err(|_none_left| {
+            let in_flight_max = self.settings.invoices_in_flight_max;
+            Outage::WalletBusy { in_flight_max }
+        })?;
+        let terms = self.terms(pricer, info).await?;
+        let invoice = self.invoice(requirement, &terms).await?;
+        let challenge = self.mint(requirement, &services, &terms, &invoice)?;
+        Ok((terms.price(), challenge))
     }
 
-    async fn invoice(&self, offer: &Offer) -> Result<Invoice, Outage> {
+    async fn terms(&self, pricer: &dyn Pricer, info: &RequestInfo<'_>) -> Result<Terms, Outage> {
+        let timeout = self.settings.pricer_timeout;
+        let terms = tokio::time::timeout(timeout, pricer.terms(info))
+            .await
+            .map_err(|_elapsed| Outage::PricerSlow {
+                timeout_ms: timeout.as_millis(),
+            })??;
+        Ok(terms)
+    }
+
+    async fn invoice(&self, requirement: &Requirement, terms: &Terms) -> Result<Invoice, Outage> {
         let settings = &self.settings;
-        let _room = self
-            .invoices
-            .try_acquire()
-            .map_err(|_none_left| Outage::WalletBusy {
-                in_flight_max: settings.invoices_in_flight_max,
-            })?;
-        let terms = InvoiceTerms {
-            amount: offer.price(),
-            memo: offer.memo().to_owned(),
-            expiry_secs: offer.invoice_expiry_secs().get(),
+        let memo = terms.memo().unwrap_or(requirement.service().as_str());
+        let wanted = InvoiceTerms {
+            amount: terms.price(),
+            memo: memo.to_owned(),
+            expiry_secs: terms.invoice_expiry_secs().get(),
         };
-        let invoice = tokio::time::timeout(settings.invoice_timeout, self.invoicer.invoice(terms))
+        let invoice = tokio::time::timeout(settings.invoice_timeout, self.invoicer.invoice(wanted))
             .await
             .map_err(|_elapsed| Outage::WalletSlow {
                 timeout_ms: settings.invoice_timeout.as_millis(),
             })??;
-        if invoice.amount() != Some(offer.price()) {
+        if invoice.amount() != Some(terms.price()) {
             return Err(Outage::WrongInvoice {
-                asked: offer.price(),
+                asked: terms.price(),
                 got: invoice.amount(),
             });
         }
         Ok(invoice)
     }
 
-    fn mint(&self, offer: &Offer, invoice: &Invoice) -> Result<Vec<HeaderValue>, Outage> {
+    fn mint(
+        &self,
+        requirement: &Requirement,
+        services: &Services,
+        terms: &Terms,
+        invoice: &Invoice,
+    ) -> Result<Vec<HeaderValue>, Outage> {
         let now = (self.settings.clock)();
-        let services = offer.services()?;
-        let caveats = offer.caveats(now)?;
+        let caveats = terms.token_caveats(requirement, now)?;
         let entropy = (self.settings.entropy)()?;
-        Challenge::issue(&self.keys, invoice, &services, &caveats, now, entropy)?
+        Challenge::issue(&self.keys, invoice, services, &caveats, now, entropy)?
             .header_values(self.settings.lsat)
             .into_iter()
             .map(|line| {
@@ -291,7 +312,7 @@ impl Gate {
     /// Takes a use of a counted token, and notes the request that was granted.
     async fn redeem(
         &self,
-        offer: &Offer,
+        requirement: &Requirement,
         verified: Verified,
         paid: Option<Msat>,
         at: UnixSeconds,
@@ -311,34 +332,37 @@ impl Gate {
         self.ledger.record(Event::Granted(GrantedEvent {
             token: identifier.token_id,
             payment_hash: identifier.payment_hash,
-            service: offer.service().clone(),
+            service: requirement.service().clone(),
             paid,
             at,
         }));
         Ok(grant)
     }
 
-    fn record_rejection(&self, offer: &Offer, reason: ReasonCode) {
+    fn record_rejection(&self, requirement: &Requirement, reason: ReasonCode) {
         self.ledger.record(Event::Refused(RefusedEvent {
-            service: offer.service().clone(),
+            service: requirement.service().clone(),
             reason,
             at: (self.settings.clock)(),
         }));
     }
 }
 
-fn request<'a>(
-    offer: &'a Offer,
+fn context<'a>(
+    requirement: &'a Requirement,
     info: &'a RequestInfo<'a>,
     now: UnixSeconds,
 ) -> l402::RequestContext<'a> {
     let origin = info.headers.get(header::ORIGIN);
-    let service = offer.service().as_str();
+    let origin = origin.and_then(|origin| origin.to_str().ok());
+    let capability = requirement.capability();
+    let service = requirement.service().as_str();
     l402::RequestContext::new(service, info.method.as_str(), info.path, now)
-        .with_tier(offer.tier())
-        .with_capability(offer.capability().map(|capability| capability.as_str()))
+        .with_resource(requirement.bound_path(info.path))
+        .with_tier(requirement.tier())
+        .with_capability(capability.map(|capability| capability.as_str()))
         .with_client_ip(info.peer.address)
-        .with_origin(origin.and_then(|origin| origin.to_str().ok()))
+        .with_origin(origin)
         .with_tls_certificate(info.peer.tls_fingerprint.as_ref())
 }
 
@@ -353,14 +377,16 @@ impl fmt::Debug for Gate {
 }
 
 /// Tells the log what the client is not told: why payments cannot be taken.
-fn log(offer: &Offer, rejection: &Rejection) {
-    let service = offer.service().as_str();
+fn log(requirement: &Requirement, rejection: &Rejection) {
+    let service = requirement.service().as_str();
     match rejection {
         Rejection::Unavailable(outage) => {
             let error: &(dyn Error + 'static) = outage;
             tracing::warn!(service, error, "no payment can be taken");
         }
-        Rejection::PaymentRequired(_) | Rejection::TooManyChallenges(_) => {
+        Rejection::UnsellablePath(_)
+        | Rejection::PaymentRequired(_)
+        | Rejection::TooManyChallenges(_) => {
             tracing::debug!(service, reason = rejection.code().as_str(), "refused");
         }
     }
@@ -408,4 +434,5 @@ fn system_entropy() -> Result<[u8; 20], EntropyError> {
 /// A client may hold an old token beside a new one; more is a search at our expense.
 const CREDENTIALS_TRIED_MAX: usize = 2;
 const INVOICE_TIMEOUT: Duration = Duration::from_secs(10);
+const PRICER_TIMEOUT: Duration = Duration::from_secs(5);
 const INVOICES_IN_FLIGHT_MAX: usize = 256;

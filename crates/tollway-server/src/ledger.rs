@@ -22,7 +22,7 @@ use l402::{Msat, PaymentHash, TokenId, UnixSeconds};
 pub use self::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{OpenError, SqliteLedger};
-use crate::offer::ServiceName;
+use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
 /// The seller's books.

@@ -2,7 +2,8 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | What is for sale, and for how much? | [`Offer`] |
+//! | What must a token be for? | [`Requirement`] |
+//! | What does it cost? | [`Terms`], [`Pricer`], [`check_prices`] |
 //! | May this request pass? | [`Gate`] |
 //! | If not, why, and what does the client read? | [`Rejection`], [`respond`] |
 //! | How much may strangers cost us? | [`ChallengeLimit`] |
@@ -15,19 +16,29 @@ mod forward;
 mod gate;
 pub mod ledger;
 mod limit;
-mod offer;
+mod name;
 pub mod paywall;
 mod peer;
+mod price_check;
+mod pricer;
 mod reason;
 mod rejection;
+mod request;
+mod requirement;
 pub mod respond;
 mod revocations;
+mod terms;
 
 pub use forward::strip_credentials;
-pub use gate::{Gate, GateSettings, RequestInfo, Verdict};
+pub use gate::{Gate, GateSettings, Verdict};
 pub use limit::{ChallengeLimit, Loopback, OverLimit};
-pub use offer::{Capability, NameError, Offer, OfferError, ServiceName};
+pub use name::{Capability, NameError, ServiceName};
 pub use peer::{Peer, PeerNetwork};
+pub use price_check::{PriceConflict, PricedRoute, check_prices};
+pub use pricer::{PriceTable, Pricer, PricerError};
 pub use reason::{Reason, ReasonCode};
 pub use rejection::{EntropyError, Outage, PaymentRequired, Rejection};
+pub use request::RequestInfo;
+pub use requirement::{Requirement, Resource, UnsellablePath};
 pub use revocations::Revocations;
+pub use terms::{Terms, TermsError};

@@ -2,7 +2,12 @@
 //!
 //! The layer holds no policy: [`Gate`] decides and [`respond`] words it. A request that was
 //! paid for reaches the service without its credential and with the [`Grant`]
-//! among its extensions. One layer is one price; give each route its own.
+//! among its extensions.
+//!
+//! One layer is one price; give each route its own. Tokens are told apart by service, tier,
+//! capability and path, not by price: two routes of one service that differ in price must
+//! differ in tier or capability, or the token of the cheaper one opens the dearer one.
+//! [`PaywallLayer::check`] finds such pairs.
 //!
 //! `examples/axum.rs` is a whole program.
 
@@ -19,10 +24,14 @@ use l402::Grant;
 use tower::{Layer, Service};
 
 use crate::forward::strip_credentials;
-use crate::gate::{Gate, RequestInfo};
-use crate::offer::Offer;
+use crate::gate::Gate;
 use crate::peer::Peer;
+use crate::price_check::{PriceConflict, PricedRoute, check_prices};
+use crate::pricer::Pricer;
+use crate::request::RequestInfo;
+use crate::requirement::Requirement;
 use crate::respond::{self, Form};
+use crate::terms::Terms;
 
 /// The body of a response that came from the gate or from the service behind it.
 pub type PaywallBody<B> = Either<Full<Bytes>, B>;
@@ -31,26 +40,60 @@ pub type PaywallBody<B> = Either<Full<Bytes>, B>;
 #[derive(Clone, Debug)]
 pub struct PaywallLayer {
     gate: Arc<Gate>,
-    offer: Arc<Offer>,
+    requirement: Arc<Requirement>,
+    pricer: Arc<dyn Pricer>,
     peer_of: fn(&Extensions) -> Peer,
 }
 
 impl PaywallLayer {
-    /// A layer that sells `offer` at `gate`.
+    /// Creates a layer that demands `requirement` and sells it on fixed `terms`.
     ///
     /// The client is taken from a [`Peer`] among the request's extensions. Without one, all
     /// clients share one network's challenges and no token can be bound to an address; see
     /// [`with_peer_of`](Self::with_peer_of).
     #[must_use]
-    pub fn new(gate: Arc<Gate>, offer: Offer) -> Self {
+    pub fn new(gate: Arc<Gate>, requirement: Requirement, terms: Terms) -> Self {
+        Self::of(gate, requirement, Arc::new(terms))
+    }
+
+    /// Creates a layer whose price is asked for with every challenge.
+    ///
+    /// Tokens are bound to the path they were sold for, whatever `requirement` says, because
+    /// the price may depend on it.
+    #[must_use]
+    pub fn with_pricer(gate: Arc<Gate>, requirement: Requirement, pricer: Arc<dyn Pricer>) -> Self {
+        Self::of(gate, requirement.bound_to_path(), pricer)
+    }
+
+    fn of(gate: Arc<Gate>, requirement: Requirement, pricer: Arc<dyn Pricer>) -> Self {
         Self {
             gate,
-            offer: Arc::new(offer),
+            requirement: Arc::new(requirement),
+            pricer,
             peer_of: |extensions| extensions.get().copied().unwrap_or_default(),
         }
     }
 
-    /// Learns who is asking from what the server puts among the request's extensions.
+    /// Checks that no token sold by one of these layers buys what costs more at another.
+    ///
+    /// Call it with all layers of one gate, each with a name of your choice.
+    ///
+    /// # Errors
+    ///
+    /// [`PriceConflict`], naming the layers and what to change.
+    pub fn check(layers: &[(&str, &Self)]) -> Result<(), PriceConflict> {
+        let routes: Vec<PricedRoute<'_>> = layers
+            .iter()
+            .map(|(name, layer)| PricedRoute {
+                name,
+                requirement: &layer.requirement,
+                pricer: layer.pricer.as_ref(),
+            })
+            .collect();
+        check_prices(&routes)
+    }
+
+    /// Takes the client from what the server puts among the request's extensions.
     #[must_use]
     pub fn with_peer_of(mut self, peer_of: fn(&Extensions) -> Peer) -> Self {
         self.peer_of = peer_of;
@@ -116,9 +159,11 @@ impl PaywallLayer {
         if let Some(free) = respond::preflight(&parts.method) {
             return Err(free);
         }
-        let client = (self.peer_of)(&parts.extensions);
-        let info = RequestInfo::of(parts, client);
-        match self.gate.admit(&self.offer, &info).await {
+        let info = RequestInfo::of(parts, (self.peer_of)(&parts.extensions));
+        let admitted = self
+            .gate
+            .admit(&self.requirement, self.pricer.as_ref(), &info);
+        match admitted.await {
             Ok(grant) => {
                 strip_credentials(&mut parts.headers);
                 Ok(grant)

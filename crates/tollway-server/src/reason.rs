@@ -50,6 +50,8 @@ pub enum ReasonCode {
     MissingCapability,
     /// `no_credential`
     NoCredential,
+    /// `unsellable_path`
+    UnsellablePath,
     /// `revoked`
     Revoked,
     /// `third_party`
@@ -89,6 +91,7 @@ impl ReasonCode {
             Self::Malformed => "malformed",
             Self::MissingCapability => "missing_capability",
             Self::NoCredential => "no_credential",
+            Self::UnsellablePath => "unsellable_path",
             Self::Revoked => "revoked",
             Self::ThirdParty => "third_party",
             Self::TierTooLow => "tier_too_low",

@@ -11,12 +11,17 @@ use tollway_lightning::InvoicerError;
 
 use crate::ledger::LedgerError;
 use crate::limit::OverLimit;
-use crate::offer::ServiceName;
+use crate::name::ServiceName;
+use crate::pricer::PricerError;
 use crate::reason::{Reason, ReasonCode};
+use crate::requirement::UnsellablePath;
 
 /// Why a request is not let through, by who has to do something about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
+    /// The client: ask for another path; this one cannot be sold.
+    #[error(transparent)]
+    UnsellablePath(#[from] UnsellablePath),
     /// The client: pay the invoice enclosed, and come back with the token.
     #[error("payment required: {}", .0.reason)]
     PaymentRequired(Box<PaymentRequired>),
@@ -33,6 +38,7 @@ impl Rejection {
     #[must_use]
     pub fn code(&self) -> ReasonCode {
         match self {
+            Self::UnsellablePath(_) => ReasonCode::UnsellablePath,
             Self::PaymentRequired(demand) => demand.reason.code(),
             Self::TooManyChallenges(_) => ReasonCode::TooManyChallenges,
             Self::Unavailable(_) => ReasonCode::Unavailable,
@@ -57,8 +63,8 @@ pub struct PaymentRequired {
 /// What is wrong on our side. For the log: no client ever reads it.
 #[derive(Debug, thiserror::Error)]
 pub enum Outage {
-    /// The offer cannot be written into a token. Wants another configuration.
-    #[error("the offer does not fit into a token")]
+    /// The terms cannot be written into a token. Wants another configuration.
+    #[error("the terms do not fit into a token")]
     Caveat(#[from] CaveatError),
     /// The operating system has no randomness.
     #[error(transparent)]
@@ -75,6 +81,15 @@ pub enum Outage {
     /// The token does not fit a header.
     #[error("the token cannot be minted")]
     Mint(#[from] MacaroonError),
+    /// The pricer names no price.
+    #[error("a price could not be determined")]
+    Pricer(#[from] PricerError),
+    /// The pricer took too long.
+    #[error("the pricer named no price within {timeout_ms} ms")]
+    PricerSlow {
+        /// How long was waited.
+        timeout_ms: u128,
+    },
     /// As many invoices as allowed are being waited for.
     #[error("{in_flight_max} invoices are being waited for; the wallet is too slow")]
     WalletBusy {

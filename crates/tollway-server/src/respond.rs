@@ -6,6 +6,7 @@
 //! | `malformed` | 402, strict 401 | 13 | `the credential cannot be read: …` |
 //! | `exhausted` | 402, strict 401 | 13 | `every use of the token has been taken` |
 //! | any other of a token | 402, strict 401 | 13 | the text of the [`Denial`](l402::Denial) |
+//! | `unsellable_path` | 400 | 3 | `no token can be bound to this path: it must start with … ` |
 //! | `too_many_challenges` | 429 | 8 | `too many challenges for one network: the next is due in … s` |
 //! | `unavailable` | 503 | 14 | `payments cannot be taken at the moment` |
 //!
@@ -138,7 +139,7 @@ pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response
         Rejection::TooManyChallenges(over) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(over.retry_after_secs));
         }
-        Rejection::Unavailable(_) => {}
+        Rejection::UnsellablePath(_) | Rejection::Unavailable(_) => {}
     }
     response
 }
@@ -176,6 +177,11 @@ fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
                 ..PAYMENT_REQUIRED
             },
         },
+        ReasonCode::UnsellablePath => Answer {
+            status: StatusCode::BAD_REQUEST,
+            grpc_status: "3",
+            grpc_message: "path cannot be sold",
+        },
         ReasonCode::TooManyChallenges => Answer {
             status: StatusCode::TOO_MANY_REQUESTS,
             grpc_status: "8",
@@ -206,6 +212,7 @@ struct Problem<'a> {
 fn problem(answer: &Answer, rejection: &Rejection) -> Response<Full<Bytes>> {
     let (detail, demand) = match rejection {
         Rejection::PaymentRequired(demand) => (demand.reason.to_string(), Some(demand)),
+        Rejection::UnsellablePath(unsellable) => (unsellable.to_string(), None),
         Rejection::TooManyChallenges(over) => (over.to_string(), None),
         Rejection::Unavailable(_for_the_log) => (UNAVAILABLE.to_owned(), None),
     };

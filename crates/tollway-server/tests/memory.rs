@@ -17,7 +17,7 @@ use http::Request;
 use l402::{Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::ledger::MemoryLedger;
-use tollway_server::{Gate, GateSettings, Offer, Peer, Rejection, RequestInfo};
+use tollway_server::{Gate, GateSettings, Peer, Rejection, RequestInfo, Requirement, Terms};
 
 #[tokio::test]
 async fn a_hundred_thousand_unpaid_challenges_leave_nothing_behind() {
@@ -36,7 +36,8 @@ async fn a_hundred_thousand_unpaid_challenges_leave_nothing_behind() {
 /// A gate whose wallet hands out one and the same invoice.
 struct Shop {
     gate: Gate,
-    offer: Offer,
+    requirement: Requirement,
+    terms: Terms,
 }
 
 impl Shop {
@@ -48,7 +49,8 @@ impl Shop {
         let price = Msat::from_msat(250_000_000);
         Self {
             gate: gate.unwrap(),
-            offer: Offer::new("coffee".parse().unwrap(), price).unwrap(),
+            requirement: Requirement::new("coffee".parse().unwrap()),
+            terms: Terms::new(price).unwrap(),
         }
     }
 
@@ -59,9 +61,10 @@ impl Shop {
         for network in networks {
             let address = IpAddr::V4(Ipv4Addr::from(network << 8 | 1));
             let info = RequestInfo::of(&parts, Peer::at(address));
-            match self.gate.admit(&self.offer, &info).await.unwrap_err() {
+            let admitted = self.gate.admit(&self.requirement, &self.terms, &info);
+            match admitted.await.unwrap_err() {
                 Rejection::PaymentRequired(_) => asked_to_pay = asked_to_pay.saturating_add(1),
-                Rejection::TooManyChallenges(_) => {}
+                Rejection::UnsellablePath(_) | Rejection::TooManyChallenges(_) => {}
                 Rejection::Unavailable(outage) => panic!("{outage}"),
             }
         }

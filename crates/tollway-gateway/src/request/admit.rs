@@ -52,14 +52,19 @@ pub(crate) enum Declined {
 ///
 /// [`Declined`], which the gate has logged already.
 pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Admission, Declined> {
-    let (gate, offer) = match price {
+    let (gate, requirement, pricer) = match price {
         Price::Free => return Ok(Admission(Basis::Free)),
-        Price::Paid { gate, offer } => (gate, offer),
+        Price::Paid {
+            gate,
+            requirement,
+            pricer,
+        } => (gate, requirement, pricer),
     };
     if let Some(response) = respond::preflight(&head.method) {
         return Err(Declined::Preflight(response));
     }
-    match gate.admit(offer, &RequestInfo::of(head, peer)).await {
+    let info = RequestInfo::of(head, peer);
+    match gate.admit(requirement, pricer.as_ref(), &info).await {
         Ok(grant) => Ok(Admission(Basis::Paid(grant))),
         Err(rejection) => {
             let style = gate.settings().status;

@@ -15,7 +15,7 @@ use tollway_gateway::{Limits, Price, Running, ServiceConfig};
 use crate::support::client::{
     Answer, Body, Client, empty, full, get, read_to_close, read_until, shout,
 };
-use crate::support::shop::{NOON, Shop, weather};
+use crate::support::shop::{NOON, Shop, ten_sat, weather};
 use crate::support::upstream::Upstream;
 use crate::support::{self, dead_port, upstream};
 
@@ -259,8 +259,8 @@ async fn an_idempotent_request_is_sent_once_more_when_a_kept_connection_fails() 
 #[tokio::test]
 async fn a_request_that_is_sent_once_more_is_charged_once() {
     let (address, requests) = closes_on_second_request().await;
-    let two_uses = weather().with_uses_max(2.try_into().unwrap());
-    let shop = Shop::with(two_uses, 1, || NOON).await;
+    let two_uses = ten_sat().with_uses_max(2.try_into().unwrap());
+    let shop = Shop::with(weather(), two_uses, 1, || NOON).await;
     let running = distrustful(shop.price(), address);
     let mut client = Client::http1(support::http(&running)).await;
     let line = shop.authorization().await;

@@ -4,10 +4,10 @@ use std::num::NonZeroU64;
 
 use http::Request;
 use l402::{Credential, Preimage, SchemeName, UnixSeconds};
-use tollway_server::Offer;
+use tollway_server::Requirement;
 
 use crate::support::client::{Answer, Body, Client, empty, get};
-use crate::support::shop::{BACKEND_SECRET, NOON, Shop, weather};
+use crate::support::shop::{BACKEND_SECRET, NOON, Shop, ten_sat, weather};
 use crate::support::upstream::Upstream;
 use crate::support::{self, dead_port};
 
@@ -42,7 +42,10 @@ async fn a_wrong_preimage_gets_a_fresh_challenge() {
 #[tokio::test]
 async fn a_forged_token_gets_a_fresh_challenge() {
     let site = Site::open().await;
-    let forged = Shop::with(weather(), 2, || NOON).await.buy().await;
+    let forged = Shop::with(weather(), ten_sat(), 2, || NOON)
+        .await
+        .buy()
+        .await;
 
     site.refuses_credential(&forged, "forged", "token was not issued here")
         .await;
@@ -52,7 +55,8 @@ async fn a_forged_token_gets_a_fresh_challenge() {
 async fn an_expired_token_gets_a_fresh_challenge() {
     let site = Site::open().await;
     let minute = NonZeroU64::new(60).unwrap();
-    let yesterday = Shop::with(weather().with_validity_secs(minute), 1, a_day_before_noon).await;
+    let short = ten_sat().with_validity_secs(minute);
+    let yesterday = Shop::with(weather(), short, 1, a_day_before_noon).await;
 
     let expired = yesterday.buy().await;
 
@@ -63,8 +67,8 @@ async fn an_expired_token_gets_a_fresh_challenge() {
 #[tokio::test]
 async fn a_token_for_another_service_gets_a_fresh_challenge() {
     let site = Site::open().await;
-    let tides = Offer::new("tides".parse().unwrap(), weather().price()).unwrap();
-    let other = Shop::with(tides, 1, || NOON).await.buy().await;
+    let tides = Requirement::new("tides".parse().unwrap());
+    let other = Shop::with(tides, ten_sat(), 1, || NOON).await.buy().await;
 
     let detail = "token is for service `tides:0`, request is for `weather`";
     site.refuses_credential(&other, "wrong_service", detail)

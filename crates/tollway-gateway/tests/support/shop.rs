@@ -23,23 +23,29 @@ use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_gateway::Price;
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::ledger::MemoryLedger;
-use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Offer};
+use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, Terms};
 
 /// A gate and the wallet behind it.
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) gate: Arc<Gate>,
     pub(crate) wallet: Arc<FakeWallet>,
-    pub(crate) offer: Offer,
+    pub(crate) requirement: Requirement,
+    pub(crate) terms: Terms,
 }
 
 impl Shop {
     /// Sells `weather` for ten satoshis, at noon.
     pub(crate) async fn open() -> Self {
-        Self::with(weather(), 1, || NOON).await
+        Self::with(weather(), ten_sat(), 1, || NOON).await
     }
 
-    pub(crate) async fn with(offer: Offer, key: u8, clock: fn() -> UnixSeconds) -> Self {
+    pub(crate) async fn with(
+        requirement: Requirement,
+        terms: Terms,
+        key: u8,
+        clock: fn() -> UnixSeconds,
+    ) -> Self {
         let wallet = Arc::new(FakeWallet::default());
         let ring = KeyRing::new(MasterKey::new([key; 32]));
         let settings = GateSettings {
@@ -56,14 +62,16 @@ impl Shop {
         Self {
             gate: Arc::new(gate.await.unwrap()),
             wallet,
-            offer,
+            requirement,
+            terms,
         }
     }
 
     pub(crate) fn price(&self) -> Price {
         Price::Paid {
             gate: Arc::clone(&self.gate),
-            offer: Box::new(self.offer.clone()),
+            requirement: Box::new(self.requirement.clone()),
+            pricer: Arc::new(self.terms.clone()),
         }
     }
 
@@ -71,7 +79,8 @@ impl Shop {
     pub(crate) async fn buy(&self) -> Credential {
         let (head, ()) = http::Request::new(()).into_parts();
         let info = tollway_server::RequestInfo::of(&head, tollway_server::Peer::default());
-        let rejection = self.gate.admit(&self.offer, &info).await.unwrap_err();
+        let admitted = self.gate.admit(&self.requirement, &self.terms, &info).await;
+        let rejection = admitted.unwrap_err();
         let tollway_server::Rejection::PaymentRequired(demand) = rejection else {
             panic!("not a demand: {rejection:?}");
         };
@@ -99,8 +108,12 @@ impl Shop {
     }
 }
 
-pub(crate) fn weather() -> Offer {
-    Offer::new("weather".parse().unwrap(), Msat::from_msat(10_000)).unwrap()
+pub(crate) fn weather() -> Requirement {
+    Requirement::new("weather".parse().unwrap())
+}
+
+pub(crate) fn ten_sat() -> Terms {
+    Terms::new(Msat::from_msat(10_000)).unwrap()
 }
 
 pub(crate) const NOON: UnixSeconds = UnixSeconds::new(1_800_000_000);

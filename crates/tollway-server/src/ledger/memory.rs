@@ -20,7 +20,7 @@ use l402::{Msat, TokenId};
 use super::{
     Event, GrantedEvent, Ledger, LedgerError, Refusals, Revocation, Sales, TokenRecord, Use,
 };
-use crate::offer::ServiceName;
+use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
 /// A [`Ledger`] in memory.

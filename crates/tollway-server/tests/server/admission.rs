@@ -3,17 +3,20 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
+use futures_util::future::{self, BoxFuture};
 use l402::{Credential, Denial, Msat, SchemeName};
 use tollway_server::ledger::{Ledger, MemoryLedger, SqliteLedger};
 use tollway_server::{
-    ChallengeLimit, Gate, GateSettings, Loopback, Outage, Peer, Reason, ReasonCode, Rejection,
-    RequestInfo, Verdict,
+    ChallengeLimit, Gate, GateSettings, Loopback, Outage, Peer, PriceTable, Pricer, PricerError,
+    Reason, ReasonCode, Rejection, RequestInfo, Requirement, Terms, Verdict,
 };
 
 use crate::support::{
     BrokenLedger, Mood, NOON, Shop, TEN_SAT, advance_secs, get, get_with, name, narrowed, paid_get,
-    ring, settings, token_id, uses, weather,
+    ring, settings, ten_sat, token_id, uses, weather,
 };
+
+const ONE_SAT: Msat = Msat::from_msat(1_000);
 
 #[tokio::test]
 async fn a_paid_token_opens_the_gate_as_often_as_wanted() {
@@ -89,8 +92,8 @@ async fn each_way_of_not_having_paid_has_its_reason() {
 #[tokio::test]
 async fn a_token_of_another_service_is_no_good() {
     let shop = Shop::open().await;
-    let maps = tollway_server::Offer::new(name("maps"), TEN_SAT).unwrap();
-    let credential = shop.buy_offer(&maps).await;
+    let maps = Requirement::new(name("maps"));
+    let credential = shop.buy_for(&maps, &ten_sat()).await;
 
     let reason = shop.reason(&paid_get(&credential)).await;
 
@@ -100,9 +103,9 @@ async fn a_token_of_another_service_is_no_good() {
 #[tokio::test]
 async fn a_cheap_tier_does_not_buy_a_dear_one() {
     let shop = Shop::open().await;
-    let cheap = shop.buy_offer(&weather()).await;
+    let cheap = shop.buy().await;
     let dear = Shop {
-        offer: weather().with_tier(2),
+        requirement: weather().with_tier(2),
         ..shop
     };
 
@@ -117,10 +120,10 @@ async fn a_cheap_capability_does_not_buy_a_dear_one() {
     let shop = Shop::open().await;
     let read = weather().with_capability("read".parse().unwrap());
     let dear = Shop {
-        offer: weather().with_capability("write".parse().unwrap()),
+        requirement: weather().with_capability("write".parse().unwrap()),
         ..shop
     };
-    let credential = dear.buy_offer(&read).await;
+    let credential = dear.buy_for(&read, &ten_sat()).await;
 
     let reason = dear.reason(&paid_get(&credential)).await;
 
@@ -129,9 +132,90 @@ async fn a_cheap_capability_does_not_buy_a_dear_one() {
 }
 
 #[tokio::test]
-async fn a_token_ends_when_the_offer_said() {
+async fn a_token_of_a_path_buys_that_path_and_no_other() {
+    let shop = Shop::open().await;
+    let by_path = weather().bound_to_path();
+    let table = PriceTable::new(ten_sat()).with_path("/cheap", Terms::new(ONE_SAT).unwrap());
+    let credential = shop.buy_at(&by_path, &table, "/cheap").await;
+    let peek = |path| {
+        let mut parts = paid_get(&credential);
+        parts.uri = path;
+        let info = RequestInfo::of(&parts, Peer::default());
+        shop.gate.peek(&by_path, &info)
+    };
+
+    let Verdict::Granted { paid, .. } = peek("/cheap?q=1".parse().unwrap()) else {
+        panic!("not granted");
+    };
+    assert_eq!(paid, Some(ONE_SAT));
+    for path in ["/dear", "/", "/cheap/", "/cheap:0", "//cheap"] {
+        let verdict = peek(path.parse().unwrap());
+        let Verdict::Refused(reason) = verdict else {
+            panic!("{path}: {verdict:?}");
+        };
+        assert_eq!(reason.code(), ReasonCode::WrongService, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_the_whole_service_does_not_buy_what_is_sold_by_path() {
     let mut shop = Shop::open().await;
-    shop.offer = shop.offer.with_validity_secs(uses(60));
+    let credential = shop.buy().await;
+    shop.requirement = weather().bound_to_path();
+
+    let reason = shop.reason(&paid_get(&credential)).await;
+
+    assert_eq!(reason.code(), ReasonCode::WrongService);
+}
+
+#[tokio::test]
+async fn a_unsellable_path_to_be_sold_costs_no_invoice() {
+    let mut shop = Shop::open().await;
+    shop.requirement = weather().bound_to_path();
+    let path = format!("/{}", "a".repeat(512));
+
+    let rejection = shop.admit(&get(&path)).await.unwrap_err();
+
+    assert!(
+        matches!(rejection, Rejection::UnsellablePath(_)),
+        "{rejection:?}"
+    );
+    assert_eq!(shop.wallet.invoices(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pricer_that_fails_or_hangs_is_our_failure() {
+    let shop = Shop::open().await;
+    let parts = get("/");
+    let info = RequestInfo::of(&parts, Peer::default());
+
+    for hangs in [false, true] {
+        let pricer = BrokenPricer { hangs };
+        let admitted = shop.gate.admit(&shop.requirement, &pricer, &info);
+        let rejection = admitted.await.unwrap_err();
+        assert_eq!(rejection.code(), ReasonCode::Unavailable, "{rejection:?}");
+    }
+    assert_eq!(shop.wallet.invoices(), 0);
+}
+
+#[derive(Debug)]
+struct BrokenPricer {
+    hangs: bool,
+}
+
+impl Pricer for BrokenPricer {
+    fn terms<'a>(&'a self, _: &'a RequestInfo<'a>) -> BoxFuture<'a, Result<Terms, PricerError>> {
+        if self.hangs {
+            return Box::pin(future::pending());
+        }
+        Box::pin(future::ready(Err(PricerError::new("no such table"))))
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_when_the_terms_said() {
+    let mut shop = Shop::open().await;
+    shop.terms = shop.terms.with_validity_secs(uses(60));
     let credential = shop.buy().await;
     advance_secs(59);
     assert!(shop.admit(&paid_get(&credential)).await.is_ok());
@@ -174,12 +258,12 @@ async fn the_reason_is_that_of_the_first_credential() {
 #[tokio::test]
 async fn looking_at_a_counted_token_takes_no_use() {
     let mut shop = Shop::open().await;
-    shop.offer = shop.offer.with_uses_max(uses(1));
+    shop.terms = shop.terms.with_uses_max(uses(1));
     let parts = paid_get(&shop.buy().await);
     let info = RequestInfo::of(&parts, Peer::default());
 
     for _ in 0..3 {
-        let verdict = shop.gate.peek(&shop.offer, &info);
+        let verdict = shop.gate.peek(&shop.requirement, &info);
         assert!(matches!(verdict, Verdict::Granted { .. }), "{verdict:?}");
     }
     assert!(shop.admit(&parts).await.is_ok());
@@ -189,7 +273,7 @@ async fn looking_at_a_counted_token_takes_no_use() {
 #[tokio::test]
 async fn narrowing_a_counted_token_does_not_multiply_its_uses() {
     let mut shop = Shop::open().await;
-    shop.offer = shop.offer.with_uses_max(uses(2));
+    shop.terms = shop.terms.with_uses_max(uses(2));
     let credential = shop.buy().await;
     let mut admitted = 0;
 
@@ -209,7 +293,7 @@ async fn a_counted_token_is_never_used_more_often_than_it_says() {
 
     for ledger in ledgers {
         let mut shop = Shop::with(ledger, settings()).await;
-        shop.offer = shop.offer.with_uses_max(uses(10));
+        shop.terms = shop.terms.with_uses_max(uses(10));
         let parts = paid_get(&shop.buy().await);
         let shop = Arc::new(shop);
         let requests: Vec<_> = (0..64)
@@ -365,7 +449,11 @@ async fn an_invoice_over_another_amount_is_never_passed_on() {
 async fn without_a_ledger_plain_tokens_go_on_and_counted_ones_wait() {
     let shop = Shop::with(Arc::new(BrokenLedger::default()), settings()).await;
     let plain = paid_get(&shop.buy().await);
-    let counted = paid_get(&shop.buy_offer(&weather().with_uses_max(uses(5))).await);
+    let counted = paid_get(
+        &shop
+            .buy_for(&weather(), &ten_sat().with_uses_max(uses(5)))
+            .await,
+    );
 
     assert!(shop.admit(&plain).await.is_ok());
     let rejection = shop.admit(&counted).await.unwrap_err();
@@ -390,7 +478,8 @@ async fn a_network_that_asks_too_often_waits_and_no_invoice_is_made_for_it() {
     let (unpaid, paid) = (get("/"), paid_get(&credential));
     let ask = async |parts, address: &str| {
         let info = RequestInfo::of(parts, Peer::at(address.parse().unwrap()));
-        shop.gate.admit(&shop.offer, &info).await
+        let admitted = shop.gate.admit(&shop.requirement, &shop.terms, &info);
+        admitted.await
     };
     for _ in 0..3 {
         ask(&unpaid, "192.0.2.1").await.unwrap_err();
@@ -416,7 +505,7 @@ async fn a_network_that_asks_too_often_waits_and_no_invoice_is_made_for_it() {
 async fn the_books_say_what_was_paid_and_not_what_it_would_cost_today() {
     let mut shop = Shop::open().await;
     let credential = shop.buy().await;
-    shop.offer = tollway_server::Offer::new(name("weather"), Msat::from_msat(99_000)).unwrap();
+    shop.terms = Terms::new(Msat::from_msat(99_000)).unwrap();
 
     for _ in 0..3 {
         shop.admit(&paid_get(&credential)).await.unwrap();
@@ -463,7 +552,7 @@ async fn absurd_numbers_in_a_token_hurt_only_its_owner() {
     let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
     let shop = Shop::with(Arc::new(ledger), settings()).await;
     let credential = shop
-        .buy_offer(&weather().with_uses_max(NonZeroU64::MAX))
+        .buy_for(&weather(), &ten_sat().with_uses_max(NonZeroU64::MAX))
         .await;
 
     shop.admit(&paid_get(&credential)).await.unwrap();

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{self, Ready};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -10,7 +9,6 @@ use http::uri::PathAndQuery;
 use http::{Request, Response};
 use l402::SchemeName;
 use tokio::net::TcpListener;
-use tollway_server::paywall::PaywallLayer;
 use tonic::body::Body;
 use tonic::server::{NamedService, UnaryService};
 use tonic::transport::server::TcpIncoming;
@@ -90,7 +88,7 @@ async fn a_wallet_that_is_down_is_status_14() {
 async fn serve(shop: &Shop) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
+    let paywall = shop.paywall();
     let server = Server::builder().layer(paywall).add_service(Weather);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();

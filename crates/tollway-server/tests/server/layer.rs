@@ -12,7 +12,6 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use l402::{Credential, Grant, SchemeName};
 use tollway_server::ledger::MemoryLedger;
-use tollway_server::paywall::PaywallLayer;
 use tollway_server::{ChallengeLimit, GateSettings, Loopback, Peer};
 use tower::ServiceExt;
 
@@ -113,7 +112,7 @@ async fn clients_are_told_apart_when_the_server_knows_them() {
         ..settings()
     };
     let shop = Shop::with(Arc::new(MemoryLedger::new()), settings).await;
-    let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
+    let paywall = shop.paywall();
     let paywall = paywall.with_peer_of(|extensions| {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         peer.map_or_else(Peer::default, |peer| Peer::at(peer.0.ip()))
@@ -152,7 +151,7 @@ async fn a_client_among_the_extensions_is_found_by_itself() {
 }
 
 fn priced(shop: &Shop, route: axum::routing::MethodRouter) -> Router {
-    let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
+    let paywall = shop.paywall();
     Router::new().route("/weather", route.layer(paywall))
 }
 

@@ -10,7 +10,6 @@ use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use l402::SchemeName;
 use proptest::prelude::*;
-use tollway_server::paywall::PaywallLayer;
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -57,7 +56,7 @@ async fn exchange(damage: &Damage, mood: Mood) -> (String, String) {
     let credential = narrowed(&shop.buy().await, "secret-note=only-the-holder-knows");
     let sent = damage.done_to(credential.authorization(SchemeName::L402));
     shop.wallet.set_mood(mood);
-    let paywall = PaywallLayer::new(Arc::clone(&shop.gate), shop.offer.clone());
+    let paywall = shop.paywall();
     let app = Router::new().route("/", get(|| async { "the weather" }).layer(paywall));
     let request = Request::get("/")
         .header(header::AUTHORIZATION, &sent)

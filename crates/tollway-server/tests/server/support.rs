@@ -20,9 +20,10 @@ use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::ledger::{
     Event, Ledger, LedgerError, MemoryLedger, Refusals, Revocation, Sales, TokenRecord, Use,
 };
+use tollway_server::paywall::PaywallLayer;
 use tollway_server::{
-    ChallengeLimit, Gate, GateSettings, Loopback, Offer, Peer, Reason, Rejection, RequestInfo,
-    ServiceName,
+    ChallengeLimit, Gate, GateSettings, Loopback, Peer, Pricer, Reason, Rejection, RequestInfo,
+    Requirement, ServiceName, Terms,
 };
 
 pub(crate) const NOON: UnixSeconds = UnixSeconds::new(1_800_000_000);
@@ -41,12 +42,13 @@ pub(crate) fn advance_secs(secs: u64) {
     NOW.set(NOW.get().plus_secs(secs));
 }
 
-/// A gate, what it is made of, and the offer most tests buy.
+/// A gate, what it is made of, and what most tests buy.
 pub(crate) struct Shop {
     pub(crate) gate: Arc<Gate>,
     pub(crate) wallet: Arc<FakeWallet>,
     pub(crate) ledger: Arc<dyn Ledger>,
-    pub(crate) offer: Offer,
+    pub(crate) requirement: Requirement,
+    pub(crate) terms: Terms,
 }
 
 impl Shop {
@@ -64,14 +66,21 @@ impl Shop {
             gate: Arc::new(gate),
             wallet,
             ledger,
-            offer: weather(),
+            requirement: weather(),
+            terms: ten_sat(),
         }
     }
 
-    /// What the gate says to a request for the usual offer.
+    /// A layer that sells what this shop sells.
+    pub(crate) fn paywall(&self) -> PaywallLayer {
+        let gate = Arc::clone(&self.gate);
+        PaywallLayer::new(gate, self.requirement.clone(), self.terms.clone())
+    }
+
+    /// What the gate says to a request for what this shop sells.
     pub(crate) async fn admit(&self, parts: &Parts) -> Result<Grant, Rejection> {
         let info = RequestInfo::of(parts, Peer::default());
-        self.gate.admit(&self.offer, &info).await
+        self.gate.admit(&self.requirement, &self.terms, &info).await
     }
 
     /// Why the gate wants to be paid for a request.
@@ -84,13 +93,23 @@ impl Shop {
 
     /// Asks, pays, and comes away with a credential.
     pub(crate) async fn buy(&self) -> Credential {
-        self.buy_offer(&self.offer).await
+        self.buy_for(&self.requirement, &self.terms).await
     }
 
-    pub(crate) async fn buy_offer(&self, offer: &Offer) -> Credential {
-        let parts = get("/");
+    pub(crate) async fn buy_for(&self, requirement: &Requirement, terms: &Terms) -> Credential {
+        self.buy_at(requirement, terms, "/").await
+    }
+
+    pub(crate) async fn buy_at(
+        &self,
+        requirement: &Requirement,
+        pricer: &dyn Pricer,
+        path: &str,
+    ) -> Credential {
+        let parts = get(path);
         let info = RequestInfo::of(&parts, Peer::default());
-        let rejection = self.gate.admit(offer, &info).await.unwrap_err();
+        let admitted = self.gate.admit(requirement, pricer, &info).await;
+        let rejection = admitted.unwrap_err();
         let Rejection::PaymentRequired(demand) = rejection else {
             panic!("not a demand: {rejection:?}");
         };
@@ -117,9 +136,12 @@ pub(crate) fn settings() -> GateSettings {
     }
 }
 
-/// Ten satoshis.
-pub(crate) fn weather() -> Offer {
-    Offer::new(name("weather"), TEN_SAT).unwrap()
+pub(crate) fn weather() -> Requirement {
+    Requirement::new(name("weather"))
+}
+
+pub(crate) fn ten_sat() -> Terms {
+    Terms::new(TEN_SAT).unwrap()
 }
 
 pub(crate) const TEN_SAT: Msat = Msat::from_msat(10_000);

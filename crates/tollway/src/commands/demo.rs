@@ -19,7 +19,7 @@ use tollway_gateway::{Gateway, GatewayConfig, Price, Running, ServiceConfig};
 use tollway_lightning::Invoicer;
 use tollway_sandbox::lnd::files::manifest::Manifest;
 use tollway_server::ledger::MemoryLedger;
-use tollway_server::{Gate, GateSettings, Offer};
+use tollway_server::{Gate, GateSettings, Requirement, Terms};
 
 use self::sample_api::SampleApi;
 use self::steps::Steps;
@@ -131,7 +131,7 @@ async fn open_gateway(
     .await
     .map_err(Failure::general)?;
     let service = "demo".parse().map_err(Failure::general)?;
-    let offer = Offer::new(service, args.price).map_err(Failure::usage)?;
+    let terms = Terms::new(args.price).map_err(Failure::usage)?;
     let config = GatewayConfig {
         http: Some(args.listen),
         https: None,
@@ -148,7 +148,8 @@ async fn open_gateway(
             upstream_authorities: None,
             price: Price::Paid {
                 gate: Arc::new(gate),
-                offer: Box::new(offer),
+                requirement: Box::new(Requirement::new(service)),
+                pricer: Arc::new(terms),
             },
         }],
     };

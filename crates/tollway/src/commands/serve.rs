@@ -12,7 +12,7 @@ use tollway_gateway::{
 use tollway_lightning::Invoicer;
 use tollway_server::ledger::SqliteLedger;
 use tollway_server::respond::StatusStyle;
-use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Offer, ServiceName};
+use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, Terms};
 
 use crate::cli::ServeArgs;
 use crate::config::Config;
@@ -51,7 +51,8 @@ pub(crate) async fn run(
 
 /// What is sold, and who is paid.
 struct Sale {
-    offer: Offer,
+    requirement: Requirement,
+    terms: Terms,
     invoicer: Arc<dyn Invoicer>,
     network: Network,
 }
@@ -79,7 +80,8 @@ impl Sale {
             .await
             .map_err(|error| Failure::general(format!("wallet `{wallet}`: {error}")))?;
         Ok(Self {
-            offer: offer(args, price)?,
+            requirement: Requirement::new(args.service.parse().map_err(Failure::usage)?),
+            terms: terms(args, price)?,
             invoicer,
             network,
         })
@@ -102,7 +104,8 @@ impl Sale {
         .map_err(Failure::general)?;
         Ok(Price::Paid {
             gate: Arc::new(gate),
-            offer: Box::new(self.offer),
+            requirement: Box::new(self.requirement),
+            pricer: Arc::new(self.terms),
         })
     }
 }
@@ -149,16 +152,15 @@ fn announce(args: &ServeArgs, network: Option<Network>, addresses: Addresses, ou
     );
 }
 
-fn offer(args: &ServeArgs, price: Msat) -> Result<Offer, Failure> {
-    let service: ServiceName = args.service.parse().map_err(Failure::usage)?;
-    let mut offer = Offer::new(service, price).map_err(Failure::usage)?;
+fn terms(args: &ServeArgs, price: Msat) -> Result<Terms, Failure> {
+    let mut terms = Terms::new(price).map_err(Failure::usage)?;
     if let Some(secs) = args.valid_for {
-        offer = offer.with_validity_secs(secs);
+        terms = terms.with_validity_secs(secs);
     }
     if let Some(uses) = args.max_uses {
-        offer = offer.with_uses_max(uses);
+        terms = terms.with_uses_max(uses);
     }
-    Ok(offer)
+    Ok(terms)
 }
 
 fn settings(args: &ServeArgs) -> GateSettings {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use l402::{PaymentHash, TokenId, UnixSeconds};
 
 use crate::ledger::{GrantedEvent, RefusedEvent};
-use crate::offer::ServiceName;
+use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
 #[derive(Debug, Default)]

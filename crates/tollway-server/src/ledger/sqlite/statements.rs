@@ -6,7 +6,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction};
 
 use super::pending::{Pending, TokenUpdate, day, saturated};
 use crate::ledger::{Refusals, Revocation, Sales, TokenRecord, Use};
-use crate::offer::ServiceName;
+use crate::name::ServiceName;
 
 /// Takes one use, unless `uses_max` have been taken.
 pub(super) fn consume(
