@@ -1,11 +1,11 @@
 //! The gateway's master key on disk: 64 hexadecimal digits, readable by its owner only.
 //!
 //! Made on first use. A key that cannot be read is an error and never a reason to make
-//! another: that would void every token sold.
+//! another: that would make every token sold invalid.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use l402::MasterKey;
@@ -14,15 +14,17 @@ use crate::exit::Failure;
 
 /// Reads the key, or makes one if there is no file.
 pub(crate) fn open_or_make(path: &Path) -> Result<MasterKey, Failure> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            owner_only(path)?;
-            MasterKey::from_hex(text.trim())
-                .map_err(|error| failure(path, &format!("the key is {error}")))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
+    match path.try_exists() {
+        Ok(true) => read(path),
+        Ok(false) => make(path),
         Err(error) => Err(failure(path, &error.to_string())),
     }
+}
+
+fn read(path: &Path) -> Result<MasterKey, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| failure(path, &error.to_string()))?;
+    owner_only(path)?;
+    MasterKey::from_hex(text.trim()).map_err(|error| failure(path, &format!("the key is {error}")))
 }
 
 fn make(path: &Path) -> Result<MasterKey, Failure> {
@@ -30,28 +32,26 @@ fn make(path: &Path) -> Result<MasterKey, Failure> {
     getrandom::fill(&mut bytes)
         .map_err(|error| failure(path, &format!("no randomness for a key: {error}")))?;
     let key = MasterKey::new(bytes);
-    write(path, &key.expose_hex()).map_err(|error| failure(path, &error.to_string()))?;
-    Ok(key)
+    match write(path, &key.expose_hex()) {
+        Ok(()) => Ok(key),
+        // Another gateway that starts at the same moment was first.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path),
+        Err(error) => Err(failure(path, &error.to_string())),
+    }
 }
 
-/// Written beside and linked into place: two gateways that start at once agree on one key,
-/// and a crash leaves none rather than half of one.
+/// Written to another file and linked into place: two gateways that start at once agree on
+/// one key, and a crash leaves none rather than half of one.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let linked = file
-        .write_all(format!("{text}\n").as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&draft, path));
-    fs::remove_file(&draft)?;
-    linked?;
-    File::open(folder)?.sync_all()
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let mut draft = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(directory)?;
+    draft.write_all(format!("{text}\n").as_bytes())?;
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
 }
 
 fn owner_only(path: &Path) -> Result<(), Failure> {
@@ -97,6 +97,21 @@ mod tests {
     }
 
     #[test]
+    fn gateways_that_start_at_once_agree_on_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+
+        let keys: Vec<String> = std::thread::scope(|scope| {
+            let open = || open_or_make(&path).unwrap().expose_hex();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+            joined.collect()
+        });
+
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
     fn a_damaged_or_exposed_key_is_an_error_and_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
@@ -108,7 +123,7 @@ mod tests {
                 .contains("chmod 600")
         );
 
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert!(
             open_or_make(&path)
                 .unwrap_err()
