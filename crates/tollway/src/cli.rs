@@ -114,6 +114,9 @@ pub(crate) struct ServeArgs {
     /// Worker threads, each with its own upstream connections; default: one per core.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<std::num::NonZeroUsize>,
+    /// Seconds an upstream may take to begin its response; default 60.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) upstream_timeout: Option<std::num::NonZeroU64>,
     /// Challenges one client network may ask for in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) challenges_per_minute: Option<std::num::NonZeroU32>,

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use l402::{KeyRing, LegacyLsat, Msat, Network};
 use tollway_gateway::{
@@ -121,7 +122,7 @@ async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Runn
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
-        limits: Limits::default(),
+        limits: limits(args),
         services: vec![ServiceConfig {
             name: args.service.clone(),
             host: None,
@@ -193,6 +194,17 @@ fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
         } else {
             Loopback::Limited
         },
+    }
+}
+
+fn limits(args: &ServeArgs) -> Limits {
+    let usual = Limits::default();
+    let timeout = args.upstream_timeout;
+    Limits {
+        response_timeout: timeout.map_or(usual.response_timeout, |secs| {
+            Duration::from_secs(secs.get())
+        }),
+        ..usual
     }
 }
 
