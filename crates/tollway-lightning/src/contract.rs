@@ -148,6 +148,18 @@ pub const CASES: &[Case] = &[
         check: |fixture| Box::pin(buying::paying_twice_at_once_moves_money_once(fixture)),
     },
     Case {
+        name: "paying_again_after_the_caller_left_moves_money_once",
+        check: |fixture| {
+            Box::pin(buying::paying_again_after_the_caller_left_moves_money_once(
+                fixture,
+            ))
+        },
+    },
+    Case {
+        name: "the_buyer_has_one_identity",
+        check: |fixture| Box::pin(buying::the_buyer_has_one_identity(fixture)),
+    },
+    Case {
         name: "a_direct_channel_needs_no_fee",
         check: |fixture| Box::pin(buying::a_direct_channel_needs_no_fee(fixture)),
     },

@@ -16,6 +16,7 @@ mod network;
 mod payer;
 mod permission;
 pub mod proto;
+mod require_status;
 mod status;
 mod tls;
 

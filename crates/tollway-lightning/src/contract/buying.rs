@@ -8,7 +8,7 @@ use l402::{Invoice, Msat, Network, PaymentHash};
 
 use super::invoices::{SMALL, fresh_hash, now, payment, small, terms, unroutable};
 use super::{Fixture, Verdict, Violation};
-use crate::{InvoiceState, Paid, PayError, PaymentState, PaymentTerms};
+use crate::{InvoiceState, Paid, PayError, PaymentState, PaymentTerms, Repeat, WalletIdentity};
 
 pub(super) async fn paying_buys_the_preimage_of_the_hash(fixture: &Fixture<'_>) -> Verdict {
     let invoice = small(fixture).await?;
@@ -24,6 +24,9 @@ pub(super) async fn paying_buys_the_preimage_of_the_hash(fixture: &Fixture<'_>) 
 pub(super) async fn paying_twice_moves_money_once_and_answers_the_same(
     fixture: &Fixture<'_>,
 ) -> Verdict {
+    if fixture.buyer.promises().await?.repeat != Repeat::PaysOnce {
+        return Ok(());
+    }
     let invoice = small(fixture).await?;
 
     let first = fixture.buyer.pay(payment(invoice.clone())).await?;
@@ -36,6 +39,9 @@ pub(super) async fn paying_twice_moves_money_once_and_answers_the_same(
 }
 
 pub(super) async fn paying_twice_at_once_moves_money_once(fixture: &Fixture<'_>) -> Verdict {
+    if fixture.buyer.promises().await?.repeat != Repeat::PaysOnce {
+        return Ok(());
+    }
     let invoice = small(fixture).await?;
     let hash = invoice.payment_hash();
 
@@ -119,6 +125,22 @@ pub(super) async fn an_invoice_without_an_amount_is_not_paid(fixture: &Fixture<'
     is_not_paid(fixture, unroutable(network, None)?).await
 }
 
+pub(super) async fn the_buyer_has_one_identity(fixture: &Fixture<'_>) -> Verdict {
+    let [one, two] = [
+        fixture.buyer.identity().await?,
+        fixture.buyer.identity().await?,
+    ];
+    let network = fixture.buyer.network().await?;
+    Violation::unless(one == two, || format!("first {one}, then {two}"))?;
+    Violation::unless(one.network() == network, || {
+        format!("{one} of a wallet on {network}")
+    })?;
+    let read: Option<WalletIdentity> = one.to_string().parse().ok();
+    Violation::unless(read == Some(one), || {
+        format!("{one} reads back as {read:?}")
+    })
+}
+
 pub(super) async fn a_payment_never_begun_is_unknown(fixture: &Fixture<'_>) -> Verdict {
     let unpaid = small(fixture).await?;
     for hash in [fresh_hash(), unpaid.payment_hash()] {
@@ -157,6 +179,28 @@ pub(super) async fn a_payment_settles_though_nobody_waits_for_it(fixture: &Fixtu
 
     until_settled(fixture, hash).await?;
 
+    received_once(fixture, hash).await
+}
+
+pub(super) async fn paying_again_after_the_caller_left_moves_money_once(
+    fixture: &Fixture<'_>,
+) -> Verdict {
+    if fixture.buyer.promises().await?.repeat != Repeat::PaysOnce {
+        return Ok(());
+    }
+    let invoice = small(fixture).await?;
+    let hash = invoice.payment_hash();
+    {
+        let paying = pin!(fixture.buyer.pay(payment(invoice.clone())));
+        let begun = pin!(until_begun(fixture, hash));
+        drop(select(paying, begun).await);
+    }
+
+    let paid = fixture.buyer.pay(payment(invoice)).await?;
+
+    Violation::unless(paid.preimage.matches(&hash), || {
+        "the preimage pays another hash".to_owned()
+    })?;
     received_once(fixture, hash).await
 }
 

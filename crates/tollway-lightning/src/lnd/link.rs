@@ -21,6 +21,7 @@ use super::permission::Permission;
 use super::proto::lnrpc::lightning_client::LightningClient;
 use super::proto::lnrpc::{GetInfoRequest, GetInfoResponse};
 use super::proto::routerrpc::router_client::RouterClient;
+use super::require_status::RequireStatus;
 use super::status::CallError;
 use super::tls::OnlyCertificate;
 use super::{LndConnect, LndInvoicer, LndPayer};
@@ -93,7 +94,7 @@ pub(super) struct Link {
     pub(super) network: OnceLock<Network>,
 }
 
-pub(super) type Transport = InterceptedService<Channel, MacaroonHeader>;
+pub(super) type Transport = InterceptedService<RequireStatus<Channel>, MacaroonHeader>;
 
 impl Link {
     pub(super) fn lightning(&self) -> LightningClient<Transport> {
@@ -117,10 +118,9 @@ impl Link {
     }
 
     /// Made by the first call, because the connection needs the runtime that call runs on.
-    fn channel(&self) -> Channel {
-        self.channel
-            .get_or_init(|| self.endpoint.connect_lazy())
-            .clone()
+    fn channel(&self) -> RequireStatus<Channel> {
+        let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy());
+        RequireStatus(channel.clone())
     }
 }
 

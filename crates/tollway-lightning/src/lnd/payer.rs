@@ -192,6 +192,7 @@ fn request(payment: &PaymentTerms) -> Result<SendPaymentRequest, PayError> {
         // A limit beyond what the field holds is no limit; the largest it holds is none either.
         fee_limit_msat: i64::try_from(payment.fee_max.as_msat()).unwrap_or(i64::MAX),
         max_parts: PARTS_MAX,
+        cltv_limit: CLTV_LIMIT_BLOCKS,
         no_inflight_updates: true,
         ..Default::default()
     })
@@ -333,6 +334,10 @@ const PROMISES: PayerPromises = PayerPromises {
     lookup: LookupByHash::Supported,
     repeat: Repeat::PaysOnce,
 };
+/// The longest that a payee who neither takes nor refuses a payment can hold its coins: a week,
+/// LDK's default. Unset, LND allows twice that. An invoice and a route of usual delays need 40
+/// to 80 blocks each hop.
+const CLTV_LIMIT_BLOCKS: i32 = 1_008;
 /// LND's own command line splits into as many; left unset, LND would not split at all.
 const PARTS_MAX: u32 = 16;
 /// An attempt made in the last allowed second still needs time to settle.
@@ -427,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fee_limit_and_the_time_are_always_set() {
+    fn the_limits_of_fee_time_and_lock_are_always_set() {
         for (fee_max, timeout_ms, fee_limit_msat, timeout_seconds) in [
             (Msat::ZERO, 0, 0, 1),
             (Msat::from_msat(1), 999, 1, 1),
@@ -437,6 +442,7 @@ mod tests {
             let sent = request(&terms(COFFEE, fee_max, timeout_ms)).unwrap();
             assert_eq!(sent.fee_limit_msat, fee_limit_msat);
             assert_eq!(sent.timeout_seconds, timeout_seconds);
+            assert_eq!(sent.cltv_limit, 1_008);
             assert!(!sent.cancelable, "a dropped stream must not stop a payment");
         }
     }

@@ -113,8 +113,21 @@ fn is_denial(status: &Status) -> bool {
         && (status.code() == Code::PermissionDenied || status.message() == PERMISSION_DENIED)
 }
 
-/// LND answers most refusals with the code UNKNOWN, so that one must count as an answer. A
-/// status with a source was made on this side, whatever its code.
+/// Which status of the node proves that the request it ends began nothing.
+///
+/// | code | sent by LND for | read as |
+/// |---|---|---|
+/// | UNKNOWN | every error of a handler that names no code: expired, foreign, to itself; locked, starting | refused |
+/// | INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION | a request it does not take | refused |
+/// | UNAUTHENTICATED, UNIMPLEMENTED | nothing looked at the request: a proxy's lock, a node built without the call | refused |
+/// | ALREADY_EXISTS | a payment of this hash that settled or is on its way | its own kind |
+/// | NOT_FOUND | no payment or invoice of this hash | its own kind |
+/// | CANCELLED, DEADLINE_EXCEEDED, ABORTED | a call that ended while its work goes on | lost |
+/// | UNAVAILABLE, RESOURCE_EXHAUSTED, INTERNAL, DATA_LOSS, OK without a message | a connection or a proxy that broke | lost |
+///
+/// LND also ends a payment's stream with UNKNOWN when it shuts down after the payment began,
+/// therefore a refusal of a payment is followed by a look-up. A status with a source was made on this
+/// side, whatever its code.
 fn fate(status: &Status) -> Fate {
     if status.source().is_some() {
         return Fate::Lost;

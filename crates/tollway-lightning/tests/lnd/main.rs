@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
+use bytes::Bytes;
 use l402::{Invoice, Msat, Network, Preimage};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::lnd::Lnd;
@@ -319,6 +320,60 @@ async fn a_connection_lost_while_paying_is_never_called_a_failure() {
 
         assert_unknown(wallet.payer().pay(terms()).await);
     }
+}
+
+#[tokio::test]
+async fn an_http_error_in_front_of_the_node_leaves_the_payment_in_doubt() {
+    for http in [302, 400, 401, 403, 404, 408, 429, 500, 502, 503, 504] {
+        let (_node, wallet) = start(Script::paying(Reply::Http(http), not_found())).await;
+
+        assert_unknown(wallet.payer().pay(terms()).await);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_cut_short_by_a_proxy_leaves_the_payment_in_doubt() {
+    for send in [Reply::Truncated(Bytes::new()), Reply::Http(200)] {
+        let (_node, wallet) = start(Script::paying(send, not_found())).await;
+
+        assert_unknown(wallet.payer().pay(terms()).await);
+    }
+}
+
+#[tokio::test]
+async fn an_http_error_is_neither_a_denial_nor_an_absence() {
+    for http in [401, 403, 404, 500] {
+        let script = Script {
+            get_info: Reply::Http(http),
+            ..Script::paying(settled(), Reply::Http(http))
+        };
+        let (node, wallet) = start(script).await;
+
+        let network = wallet.payer().network().await.unwrap_err();
+        let state = wallet.payer().lookup(preimage().payment_hash()).await;
+
+        assert!(
+            matches!(network, PayerError::Unreachable { .. }),
+            "{network}"
+        );
+        assert!(state.is_err(), "{http}: {state:?}");
+        assert_eq!(node.methods(), ["GetInfo", "TrackPaymentV2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_in_transition_is_followed_to_its_end() {
+    let in_transition = || Reply::Refuse(Code::AlreadyExists, "payment is in transition");
+    let failed = payment(PaymentStatus::Failed.into(), String::new());
+    let (_node, wallet) = start(Script::paying(in_transition(), settled())).await;
+    assert_eq!(wallet.payer().pay(terms()).await.unwrap(), paid());
+
+    let (_node, wallet) = start(Script::paying(in_transition(), failed)).await;
+    assert_failed(wallet.payer().pay(terms()).await);
+
+    let in_flight = payment(PaymentStatus::InFlight.into(), String::new());
+    let (_node, wallet) = start(Script::paying(in_transition(), in_flight)).await;
+    assert_unknown(wallet.payer().pay(terms()).await);
 }
 
 #[tokio::test]

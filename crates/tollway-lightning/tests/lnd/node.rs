@@ -34,6 +34,10 @@ pub(crate) enum Reply {
     Message(Bytes),
     /// No message, then OK.
     Nothing,
+    /// An HTTP response of a proxy, with no gRPC status.
+    Http(u16),
+    /// One message, and then the end of the stream without a gRPC status.
+    Truncated(Bytes),
     /// A refusal.
     Refuse(Code, &'static str),
     /// Closes the connection without a word.
@@ -279,6 +283,11 @@ async fn answer(
     let response = Response::builder().header("content-type", "application/grpc");
     Ok(match reply {
         Reply::Message(message) => response.body(with_status(frame(&message))).unwrap(),
+        Reply::Http(status) => Response::builder()
+            .status(status)
+            .body(Full::new(Bytes::from_static(b"<html>")).boxed())
+            .unwrap(),
+        Reply::Truncated(message) => response.body(Full::new(frame(&message)).boxed()).unwrap(),
         Reply::Nothing => response.body(with_status(Bytes::new())).unwrap(),
         Reply::Refuse(code, message) => response
             .header("grpc-status", i32::from(code))
