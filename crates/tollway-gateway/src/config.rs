@@ -24,10 +24,10 @@ pub struct GatewayConfig {
     pub admin: Option<SocketAddr>,
     /// Threads that serve requests, each with its own listener sockets and upstream pools.
     pub workers: NonZeroUsize,
-    /// Timeouts and bounds.
+    /// Timeouts and bounds towards clients.
     pub limits: Limits,
-    /// What is served, in order: the first service that matches a request gets it.
-    pub services: Vec<ServiceConfig>,
+    /// What is served, where it comes from and what it costs.
+    pub routing: RoutingConfig,
 }
 
 /// A port served with TLS.
@@ -41,32 +41,87 @@ pub struct TlsListener {
     pub key: PathBuf,
 }
 
-/// One service: which requests are its, where they go, and what they cost.
+/// Services, and the routes that lead to them.
+#[derive(Clone, Debug, Default)]
+pub struct RoutingConfig {
+    /// Where requests go. Each name is used once.
+    pub services: Vec<ServiceConfig>,
+    /// Which requests go there and what they cost, in order: the first that matches applies.
+    pub routes: Vec<RouteConfig>,
+}
+
+impl RoutingConfig {
+    /// Creates the configuration of one service that receives all requests at one price.
+    #[must_use]
+    pub fn single(service: ServiceConfig, price: Price) -> Self {
+        Self {
+            routes: vec![RouteConfig::new(&service.name, price)],
+            services: vec![service],
+        }
+    }
+}
+
+/// One service: an upstream and how it is called.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
-    /// Names the service in metrics and in the access log.
+    /// Names the service in routes, metrics and the access log.
     pub name: String,
-    /// The host asked for, without a port; `None` matches every host.
-    pub host: Option<String>,
-    /// The path asked for, up to a `/`: `/api` matches `/api` and `/api/x`, not `/apis`.
-    pub path_prefix: String,
     /// Where admitted requests go.
     pub upstream: Upstream,
     /// A PEM file of authorities to trust for an `https://` upstream, in place of the system's.
     pub upstream_authorities: Option<PathBuf>,
+    /// Timeouts and bounds of calls to the upstream.
+    pub limits: UpstreamLimits,
+}
+
+impl ServiceConfig {
+    /// Creates a service with default limits that trusts the system's authorities.
+    #[must_use]
+    pub fn new(name: impl Into<String>, upstream: Upstream) -> Self {
+        Self {
+            name: name.into(),
+            upstream,
+            upstream_authorities: None,
+            limits: UpstreamLimits::default(),
+        }
+    }
+}
+
+/// One route: which requests go to a service, and what they cost.
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    /// The host asked for, without a port; `None` matches every host.
+    pub host: Option<String>,
+    /// The path asked for, up to a `/`: `/api` matches `/api` and `/api/x`, not `/apis`.
+    pub path_prefix: String,
+    /// The name of the service.
+    pub service: String,
     /// What a request costs.
     pub price: Price,
 }
 
-/// What a service charges. A priced one brings the gate that decides, so that there is
-/// no priced service without one.
+impl RouteConfig {
+    /// Creates a route that sends all requests to a service.
+    #[must_use]
+    pub fn new(service: impl Into<String>, price: Price) -> Self {
+        Self {
+            host: None,
+            path_prefix: "/".to_owned(),
+            service: service.into(),
+            price,
+        }
+    }
+}
+
+/// What a route charges. A priced one brings the gate that decides, so that no priced route
+/// is without one.
 #[derive(Clone, Debug)]
 pub enum Price {
     /// Every request is served.
     Free,
     /// Requests are served when `gate` admits them for `requirement`.
     Paid {
-        /// Who decides.
+        /// Decides which requests are paid for.
         gate: Arc<Gate>,
         /// What a token must be for.
         requirement: Box<Requirement>,
@@ -75,14 +130,9 @@ pub enum Price {
     },
 }
 
-/// Timeouts and bounds. The defaults suit an API behind one machine's gateway.
+/// Timeouts and bounds towards clients. The defaults suit the API of one machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// How long a connection to an upstream may take to open, TLS included. Default 5 s.
-    pub connect_timeout: Duration,
-    /// How long an upstream may take to begin its response once the request stopped
-    /// moving. Default 60 s. gRPC calls carry their own deadline and are exempt.
-    pub response_timeout: Duration,
     /// How long a client may take to complete a request head, first or later, in whole
     /// seconds. Default 60 s.
     pub idle_timeout: Duration,
@@ -94,33 +144,50 @@ pub struct Limits {
     pub head_max_bytes: usize,
     /// Client connections open at once, over all workers. Default 20,000.
     pub connections_max: NonZeroUsize,
-    /// Idle HTTP/1.1 connections kept to one upstream by one worker. Default 256.
-    pub upstream_idle_max: usize,
-    /// How long an idle upstream connection is kept. Default 30 s.
-    pub upstream_idle_timeout: Duration,
+}
+
+/// Timeouts and bounds of calls to one upstream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamLimits {
+    /// How long a connection may take to open, TLS included. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long the upstream may take to begin its response once the request stopped
+    /// moving. Default 60 s. gRPC calls carry their own deadline and are exempt.
+    pub response_timeout: Duration,
+    /// Idle HTTP/1.1 connections kept by one worker. Default 256.
+    pub idle_max: usize,
+    /// How long an idle connection is kept. Default 30 s.
+    pub idle_timeout: Duration,
     /// How long after its last use an idle connection is considered fresh. Default 1 s.
     ///
     /// A request without a body that fails on an older one, and may be repeated without
     /// harm, is sent once more: the upstream has most likely closed it while idle.
-    pub upstream_fresh_for: Duration,
-    /// HTTP/2 connections to one upstream by one worker. Default 4.
-    pub upstream_h2_max: NonZeroUsize,
+    pub fresh_for: Duration,
+    /// HTTP/2 connections of one worker. Default 4.
+    pub h2_max: NonZeroUsize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             tunnel_drain_timeout: Duration::from_secs(5),
             head_max_bytes: 32 * 1024,
             connections_max: CONNECTIONS_MAX,
-            upstream_idle_max: 256,
-            upstream_idle_timeout: Duration::from_secs(30),
-            upstream_fresh_for: Duration::from_secs(1),
-            upstream_h2_max: UPSTREAM_H2_MAX,
+        }
+    }
+}
+
+impl Default for UpstreamLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+            idle_max: 256,
+            idle_timeout: Duration::from_secs(30),
+            fresh_for: Duration::from_secs(1),
+            h2_max: UPSTREAM_H2_MAX,
         }
     }
 }

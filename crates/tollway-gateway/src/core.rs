@@ -11,15 +11,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::admin::telemetry::{CoreStats, Telemetry};
-use crate::config::Limits;
-use crate::request::route::{Routes, Service};
-use crate::upstream::pool::{Pool, PoolLimits};
+use crate::request::route::{Route, Routes};
+use crate::upstream::pool::Pool;
 
 /// What the requests of one worker share.
 #[derive(Debug)]
 pub(crate) struct Core {
     index: usize,
-    limits: Limits,
     routes: Arc<ArcSwap<Routes>>,
     local: RefCell<Rc<LocalRoutes>>,
     /// The counters of requests no service matches.
@@ -30,13 +28,11 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(
         index: usize,
-        limits: Limits,
         routes: Arc<ArcSwap<Routes>>,
         telemetry: &Telemetry,
     ) -> Rc<Self> {
         Rc::new(Self {
             index,
-            limits,
             routes,
             local: RefCell::default(),
             unrouted: telemetry.unrouted().core(index),
@@ -44,13 +40,12 @@ impl Core {
         })
     }
 
-    /// Returns the service a request is for, with this worker's connections to its upstream.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Rc<LocalService>> {
-        let routes = self.local_routes();
+    /// Returns the route of a request, with this worker's connections to its upstream.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Rc<LocalRoute>> {
+        let local = self.local_routes();
+        let mut routes = local.routes.iter();
         routes
-            .services
-            .iter()
-            .find(|local| local.service.matches(host, path))
+            .find(|local| local.route.matches(host, path))
             .cloned()
     }
 
@@ -64,7 +59,7 @@ impl Core {
         let current = self.routes.load();
         let mut local = self.local.borrow_mut();
         if !Arc::ptr_eq(&current, &local.snapshot) {
-            *local = Rc::new(LocalRoutes::of(&current, self.index, &self.limits));
+            *local = Rc::new(local.replaced_by(&current, self.index));
         }
         Rc::clone(&local)
     }
@@ -76,8 +71,8 @@ impl Core {
 
     /// Closes upstream connections that were idle for too long.
     pub(crate) fn prune_pools(&self) {
-        for local in &self.local_routes().services {
-            local.pool.prune();
+        for pool in &self.local_routes().pools {
+            pool.prune();
         }
     }
 }
@@ -86,43 +81,43 @@ impl Core {
 #[derive(Debug, Default)]
 struct LocalRoutes {
     snapshot: Arc<Routes>,
-    services: Vec<Rc<LocalService>>,
+    routes: Vec<Rc<LocalRoute>>,
+    /// One for each target.
+    pools: Vec<Rc<Pool>>,
 }
 
-/// A service, with this worker's counters and connections for it.
+/// A route, with this worker's counters and connections for its service.
 #[derive(Debug)]
-pub(crate) struct LocalService {
-    pub(crate) service: Arc<Service>,
+pub(crate) struct LocalRoute {
+    pub(crate) route: Arc<Route>,
     pub(crate) stats: Arc<CoreStats>,
     pub(crate) pool: Rc<Pool>,
 }
 
 impl LocalRoutes {
-    /// Creates the view of a snapshot.
-    fn of(snapshot: &Arc<Routes>, worker: usize, limits: &Limits) -> Self {
-        let services = snapshot.services.iter().map(|service| {
-            Rc::new(LocalService {
-                service: Arc::clone(service),
+    /// Creates the view of a new snapshot. Pools of targets in both are kept.
+    fn replaced_by(&self, snapshot: &Arc<Routes>, worker: usize) -> Self {
+        let mut pools: Vec<Rc<Pool>> = Vec::new();
+        let routes = snapshot.routes.iter().map(|route| {
+            let service = &route.service;
+            let mut known = pools.iter().chain(&self.pools);
+            let known = known.find(|pool| pool.serves(&service.target, &service.limits));
+            let pool = known
+                .cloned()
+                .unwrap_or_else(|| Pool::new(Arc::clone(&service.target), service.limits.clone()));
+            if !pools.iter().any(|listed| Rc::ptr_eq(listed, &pool)) {
+                pools.push(Rc::clone(&pool));
+            }
+            Rc::new(LocalRoute {
+                route: Arc::clone(route),
                 stats: service.stats.core(worker),
-                pool: Pool::new(Arc::clone(&service.target), PoolLimits::from(limits)),
+                pool,
             })
         });
         Self {
-            services: services.collect(),
+            routes: routes.collect(),
+            pools,
             snapshot: Arc::clone(snapshot),
-        }
-    }
-}
-
-impl From<&Limits> for PoolLimits {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            connect_timeout: limits.connect_timeout,
-            response_timeout: limits.response_timeout,
-            idle_max: limits.upstream_idle_max,
-            idle_timeout: limits.upstream_idle_timeout,
-            fresh_for: limits.upstream_fresh_for,
-            h2_max: limits.upstream_h2_max.get(),
         }
     }
 }

@@ -16,17 +16,17 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::server as admin;
 use crate::admin::telemetry::Telemetry;
-use crate::config::{GatewayConfig, ServiceConfig};
+use crate::config::{GatewayConfig, RoutingConfig};
 use crate::conn::listener;
 use crate::conn::tls::{self, TlsError};
-use crate::request::route::{Routes, Service};
+use crate::request::route::{Routes, RoutingError};
 use crate::worker::{self, Plan, Signal};
 
 /// The reverse proxy. [`Gateway::start`] returns it [`Running`].
 #[derive(Debug)]
 pub struct Gateway;
 
-/// Why a gateway did not start, or did not take new services.
+/// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -41,18 +41,13 @@ pub enum StartError {
     /// No port is configured.
     #[error("no address to listen on: name one for `http` or `https`")]
     NothingToListenOn,
-    /// A path that matches no request.
-    #[error("service `{service}` has the path `{path}`: write it from the root, as `/api`")]
-    RelativePath {
-        /// The service.
-        service: String,
-        /// Its path.
-        path: String,
-    },
+    /// Services or routes cannot be used.
+    #[error(transparent)]
+    Routing(#[from] RoutingError),
     /// A thread or its runtime did not start.
     #[error("a worker cannot start")]
     Thread(#[source] io::Error),
-    /// A certificate, a key or an authority cannot be used.
+    /// The certificate or the key of the gateway cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -105,7 +100,7 @@ impl Gateway {
             return Err(StartError::NothingToListenOn);
         }
         let telemetry = Telemetry::new(config.workers.get());
-        let routes = routes(config.services.clone(), &telemetry)?;
+        let routes = Routes::new(config.routing.clone(), &telemetry)?;
         let routes = Arc::new(ArcSwap::from_pointee(routes));
         let sockets = Sockets::bind(&config)?;
         let addresses = sockets.addresses;
@@ -138,14 +133,17 @@ impl Running {
         self.addresses
     }
 
-    /// Offers other services from the next request on. Requests in flight are not touched.
+    /// Replaces services and routes from the next request on.
+    ///
+    /// Requests in flight are not affected. Connections to targets that stay the same are
+    /// kept.
     ///
     /// # Errors
     ///
-    /// [`StartError`]; the services offered so far stay.
-    pub fn replace_services(&self, services: Vec<ServiceConfig>) -> Result<(), StartError> {
-        self.routes
-            .store(Arc::new(routes(services, &self.telemetry)?));
+    /// [`RoutingError`]; services and routes stay as they were.
+    pub fn replace_routing(&self, routing: RoutingConfig) -> Result<(), RoutingError> {
+        let routes = Routes::new(routing, &self.telemetry)?;
+        self.routes.store(Arc::new(routes));
         Ok(())
     }
 
@@ -233,21 +231,6 @@ fn start_admin(
         })
         .map_err(StartError::Thread)?;
     Ok((stop, handle))
-}
-
-fn routes(services: Vec<ServiceConfig>, telemetry: &Telemetry) -> Result<Routes, StartError> {
-    let service = |config: ServiceConfig| {
-        if !config.path_prefix.starts_with('/') {
-            let (service, path) = (config.name, config.path_prefix);
-            return Err(StartError::RelativePath { service, path });
-        }
-        let stats = telemetry.service(&config.name);
-        Ok(Arc::new(Service::new(config, stats)?))
-    };
-    let services: Result<Vec<_>, StartError> = services.into_iter().map(service).collect();
-    Ok(Routes {
-        services: services?,
-    })
 }
 
 /// The sockets of all threads, bound before the first of them starts.

@@ -34,7 +34,11 @@ mod request;
 mod upstream;
 mod worker;
 
-pub use config::{GatewayConfig, Limits, Price, ServiceConfig, TlsListener};
+pub use config::{
+    GatewayConfig, Limits, Price, RouteConfig, RoutingConfig, ServiceConfig, TlsListener,
+    UpstreamLimits,
+};
 pub use conn::tls::TlsError;
 pub use gateway::{Addresses, Gateway, Running, StartError, Stopped};
+pub use request::route::RoutingError;
 pub use upstream::target::{Upstream, UpstreamError};

@@ -125,7 +125,7 @@ impl Worker {
             connections: Connections::new(plan.limits.idle_timeout),
             connections_max: plan.connections_max,
             builders: HttpBuilders::new(&plan.limits),
-            core: Core::new(plan.index, plan.limits, plan.routes, &plan.telemetry),
+            core: Core::new(plan.index, plan.routes, &plan.telemetry),
             telemetry: plan.telemetry,
         });
         let mut acceptors = Vec::new();

@@ -113,11 +113,11 @@ impl AdminState {
     }
 }
 
-/// Returns each ledger once, however many services share it.
+/// Returns each ledger once, however many routes share it.
 fn ledgers(routes: &Routes) -> Vec<&dyn Ledger> {
     let mut ledgers: Vec<&dyn Ledger> = Vec::new();
-    for service in &routes.services {
-        let Price::Paid { gate, .. } = &service.price else {
+    for route in &routes.routes {
+        let Price::Paid { gate, .. } = &route.price else {
             continue;
         };
         let ledger = gate.ledger();

@@ -21,7 +21,7 @@ use tollway_server::respond::{self, Form};
 
 use crate::admin::access_log::AccessLine;
 use crate::conn::client::ClientConnection;
-use crate::core::{Core, LocalService};
+use crate::core::{Core, LocalRoute};
 use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
 use crate::request::headers;
@@ -45,7 +45,7 @@ pub(crate) fn handle_request(
     let core = Rc::clone(&client.core);
     let found = find(&core, &head);
     let (service, stats) = match &found {
-        Ok((local, _)) => (local.service.name.as_str(), &local.stats),
+        Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
         Err(_) => ("", &core.unrouted),
     };
     let line = AccessLine::begin(&head, service);
@@ -123,7 +123,7 @@ impl ResponseSource {
     }
 }
 
-fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue), Problem> {
+fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalRoute>, HeaderValue), Problem> {
     if head.method == Method::CONNECT {
         return Err(Unroutable::Tunnel.into());
     }
@@ -142,11 +142,11 @@ fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalService>, HeaderValue), Pr
 )]
 fn serve(
     client: Rc<ClientConnection>,
-    local: Rc<LocalService>,
+    local: Rc<LocalRoute>,
     routed: RoutedRequest,
 ) -> impl Future<Output = (ResponseSource, &'static str)> {
     async move {
-        let admission = match admit(&local.service.price, &routed.head, client.peer).await {
+        let admission = match admit(&local.route.price, &routed.head, client.peer).await {
             Ok(admission) => admission,
             Err(declined) => {
                 drain::drain(&routed.head, routed.body);
@@ -169,7 +169,7 @@ fn local_response(problem: Problem, form: Form) -> (ResponseSource, &'static str
 }
 
 /// Creates the response to a request that is not admitted.
-fn decline(local: &LocalService, form: Form, declined: Declined) -> (ResponseSource, &'static str) {
+fn decline(local: &LocalRoute, form: Form, declined: Declined) -> (ResponseSource, &'static str) {
     let (rejection, style) = match declined {
         Declined::Preflight(response) => return (ResponseSource::Local(response), "preflight"),
         Declined::Refused { rejection, style } => (rejection, style),
@@ -185,7 +185,7 @@ fn decline(local: &LocalService, form: Form, declined: Declined) -> (ResponseSou
 /// Sends an admitted request to the service's upstream.
 fn forward(
     client: &ClientConnection,
-    local: &LocalService,
+    local: &LocalRoute,
     admission: &Admission,
     routed: RoutedRequest,
 ) -> impl Future<Output = Result<ResponseSource, Problem>> {
@@ -210,7 +210,7 @@ fn forward(
     let exchange = local.pool.send(admission, request, kind);
     exchange.map(move |exchanged| {
         let response = exchanged.map_err(|error| {
-            let service = local.service.name.as_str();
+            let service = local.route.service.name.as_str();
             tracing::debug!(service, %error, "no response from upstream");
             Problem::from(&error)
         })?;

@@ -1,59 +1,162 @@
-//! Routing: the service a request is for.
+//! Routing: the route a request takes, which names its service and price.
 //!
-//! The first whose host and path match. Requests are matched by what an upstream may
+//! The first route whose host and path match. Requests are matched by what an upstream may
 //! decode their path to, not by its spelling: `//paid`, `/%70aid` and `/free/../paid` must
 //! not reach a paid resource by way of a free service. Paths with dot segments, which no
 //! honest client sends, are refused; the path itself is forwarded unchanged.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use tollway_server::{PriceConflict, PricedRoute, check_prices};
 
-use crate::admin::telemetry::ServiceStats;
-use crate::config::{Price, ServiceConfig};
+use crate::admin::telemetry::{ServiceStats, Telemetry};
+use crate::config::{Price, RouteConfig, RoutingConfig, ServiceConfig, UpstreamLimits};
 use crate::conn::tls::TlsError;
 use crate::upstream::target::Target;
 
-/// A service, checked.
+/// One service, checked.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) name: String,
-    host: Option<String>,
-    path_prefix: String,
-    pub(crate) price: Price,
     pub(crate) target: Arc<Target>,
+    pub(crate) limits: UpstreamLimits,
     pub(crate) stats: Arc<ServiceStats>,
 }
 
-impl Service {
-    pub(crate) fn new(config: ServiceConfig, stats: Arc<ServiceStats>) -> Result<Self, TlsError> {
-        let target = Target::new(config.upstream, config.upstream_authorities.as_deref())?;
-        Ok(Self {
-            name: config.name,
-            host: config.host,
-            path_prefix: config.path_prefix,
-            price: config.price,
-            target: Arc::new(target),
-            stats,
-        })
-    }
+/// One route, checked.
+#[derive(Debug)]
+pub(crate) struct Route {
+    host: Option<String>,
+    path_prefix: String,
+    pub(crate) service: Arc<Service>,
+    pub(crate) price: Price,
+}
 
-    /// `host` without port and `path` as [`canonical_path`] gives it.
+impl Route {
+    /// `host` without port and `path` in canonical form.
     pub(crate) fn matches(&self, host: &str, path: &str) -> bool {
-        let right_host = self
+        let host_matches = self
             .host
             .as_ref()
             .is_none_or(|wanted| wanted.eq_ignore_ascii_case(host));
-        right_host && is_under(path, &self.path_prefix)
+        host_matches && is_under(path, &self.path_prefix)
     }
 }
 
-/// The services, in order. Replaced as a whole.
+/// The routes, in order. Replaced as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) routes: Vec<Arc<Route>>,
+}
+
+/// Why services and routes cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoutingError {
+    /// Two services have one name.
+    #[error("two services are named `{service}`: rename one")]
+    DuplicateService {
+        /// The name.
+        service: String,
+    },
+    /// A token of one route would buy requests to one that costs more.
+    #[error(transparent)]
+    Price(#[from] PriceConflict),
+    /// A path that matches no request.
+    #[error(
+        "a route to service `{service}` has the path `{path}`: write it from the root, as `/api`"
+    )]
+    RelativePath {
+        /// The service.
+        service: String,
+        /// Its path.
+        path: String,
+    },
+    /// TLS towards an upstream cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A route names a service that does not exist.
+    #[error("the route `{path}` names the service `{service}`, which is not configured")]
+    UnknownService {
+        /// The path of the route.
+        path: String,
+        /// The name.
+        service: String,
+    },
+}
+
+impl Routes {
+    /// Checks services and routes.
+    ///
+    /// # Errors
+    ///
+    /// [`RoutingError`], naming the service or the route.
+    pub(crate) fn new(config: RoutingConfig, telemetry: &Telemetry) -> Result<Self, RoutingError> {
+        let mut services = BTreeMap::new();
+        for service in config.services {
+            let service = Arc::new(checked_service(service, telemetry)?);
+            let name = service.name.clone();
+            if let Some(first) = services.insert(name, service) {
+                let service = first.name.clone();
+                return Err(RoutingError::DuplicateService { service });
+            }
+        }
+        check_route_prices(&config.routes)?;
+        let routes = config.routes.into_iter();
+        let routes: Result<_, _> = routes
+            .map(|route| checked_route(route, &services).map(Arc::new))
+            .collect();
+        Ok(Self { routes: routes? })
+    }
+}
+
+fn checked_service(config: ServiceConfig, telemetry: &Telemetry) -> Result<Service, TlsError> {
+    let target = Target::new(config.upstream, config.upstream_authorities.as_deref())?;
+    Ok(Service {
+        stats: telemetry.service(&config.name),
+        name: config.name,
+        target: Arc::new(target),
+        limits: config.limits,
+    })
+}
+
+fn checked_route(
+    config: RouteConfig,
+    services: &BTreeMap<String, Arc<Service>>,
+) -> Result<Route, RoutingError> {
+    let (path, service) = (config.path_prefix, config.service);
+    if !path.starts_with('/') {
+        return Err(RoutingError::RelativePath { service, path });
+    }
+    match services.get(&service) {
+        Some(found) => Ok(Route {
+            host: config.host,
+            path_prefix: path,
+            service: Arc::clone(found),
+            price: config.price,
+        }),
+        None => Err(RoutingError::UnknownService { path, service }),
+    }
+}
+
+fn check_route_prices(routes: &[RouteConfig]) -> Result<(), PriceConflict> {
+    let priced = routes.iter().filter_map(|route| match &route.price {
+        Price::Free => None,
+        Price::Paid {
+            requirement,
+            pricer,
+            gate: _,
+        } => Some(PricedRoute {
+            name: &route.path_prefix,
+            requirement,
+            pricer: pricer.as_ref(),
+        }),
+    });
+    check_prices(&priced.collect::<Vec<_>>())
 }
 
 /// A request that cannot be routed, through the client's fault.

@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::future::ready;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::config::UpstreamLimits;
 use crate::request::kind::RequestKind;
 use crate::upstream::connect::{ConnectError, Connected, connect};
 use crate::upstream::h2::{Http2Sender, SharedConnection};
@@ -20,26 +20,15 @@ use crate::upstream::tls::Offered;
 #[derive(Debug)]
 pub(crate) struct Pool {
     target: Arc<Target>,
-    pub(crate) limits: PoolLimits,
+    pub(crate) limits: UpstreamLimits,
     pub(crate) idle: Rc<IdleConnections>,
     shared: RefCell<Vec<Rc<SharedConnection>>>,
     /// Whether a TLS upstream chose HTTP/2 on the last connection.
     pub(crate) chose_http2: Cell<bool>,
 }
 
-/// Limits of a pool; see [`Limits`](crate::Limits).
-#[derive(Clone, Debug)]
-pub(crate) struct PoolLimits {
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
-    pub(crate) idle_max: usize,
-    pub(crate) idle_timeout: Duration,
-    pub(crate) fresh_for: Duration,
-    pub(crate) h2_max: usize,
-}
-
 impl Pool {
-    pub(crate) fn new(target: Arc<Target>, limits: PoolLimits) -> Rc<Self> {
+    pub(crate) fn new(target: Arc<Target>, limits: UpstreamLimits) -> Rc<Self> {
         Rc::new(Self {
             target,
             idle: IdleConnections::new(limits.idle_max, limits.idle_timeout),
@@ -47,6 +36,11 @@ impl Pool {
             shared: RefCell::default(),
             chose_http2: Cell::new(false),
         })
+    }
+
+    /// Returns whether connections of this pool can be used for `target` within `limits`.
+    pub(crate) fn serves(&self, target: &Target, limits: &UpstreamLimits) -> bool {
+        *self.target == *target && self.limits == *limits
     }
 
     pub(crate) fn target(&self) -> &Arc<Target> {
@@ -77,7 +71,7 @@ impl Pool {
             .iter()
             .min_by_key(|connection| connection.streams())
             .cloned();
-        let is_full = shared.len() >= self.limits.h2_max;
+        let is_full = shared.len() >= self.limits.h2_max.get();
         match best {
             Some(best) if is_full || best.streams() < STREAMS_BEFORE_ANOTHER => best,
             _ => {
@@ -104,7 +98,7 @@ impl Pool {
     pub(crate) fn register(&self, sender: Http2Sender) -> Rc<SharedConnection> {
         let fresh = SharedConnection::new(ready(Ok(sender)));
         let mut shared = self.shared.borrow_mut();
-        if shared.len() < self.limits.h2_max {
+        if shared.len() < self.limits.h2_max.get() {
             shared.push(Rc::clone(&fresh));
         }
         fresh

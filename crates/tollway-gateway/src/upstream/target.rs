@@ -114,6 +114,13 @@ pub(crate) struct Target {
     pub(crate) tls: Option<ClientTls>,
 }
 
+/// Two targets are the same when connections to one can be used for the other.
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.upstream == other.upstream && self.tls == other.tls
+    }
+}
+
 impl Target {
     /// `authorities` is a PEM file to trust in place of the system's.
     pub(crate) fn new(upstream: Upstream, authorities: Option<&Path>) -> Result<Self, TlsError> {

@@ -26,9 +26,18 @@ pub(crate) enum Offered {
 #[derive(Clone, Debug)]
 pub(crate) struct ClientTls {
     name: ServerName<'static>,
+    /// The authorities named by the service; `None` for the system's.
+    authorities: Option<Vec<CertificateDer<'static>>>,
     either: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+}
+
+/// The same name, and the same authorities in the same order.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.authorities == other.authorities
+    }
 }
 
 impl ClientTls {
@@ -37,10 +46,9 @@ impl ClientTls {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::UnnameableHost {
             host: host.to_owned(),
         })?;
-        let roots = match file {
-            Some(path) => authorities_in(path)?,
-            None => system_authorities()?,
-        };
+        let authorities = file.map(certificates).transpose()?;
+        let trusted = authorities.clone().unwrap_or_else(system_authorities);
+        let roots = some_of(trusted, || place(file))?;
         let base = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Setup)?
@@ -53,6 +61,7 @@ impl ClientTls {
         };
         Ok(Self {
             name,
+            authorities,
             either: speaking(&[ALPN_HTTP2, ALPN_HTTP1]),
             http1: speaking(&[ALPN_HTTP1]),
             http2: speaking(&[ALPN_HTTP2]),
@@ -72,14 +81,14 @@ impl ClientTls {
     }
 }
 
-fn authorities_in(path: &Path) -> Result<RootCertStore, TlsError> {
-    some_of(certificates(path)?, || path.display().to_string())
+fn system_authorities() -> Vec<CertificateDer<'static>> {
+    // Unreadable entries are skipped: the store is unusable only when none is left.
+    rustls_native_certs::load_native_certs().certs
 }
 
-fn system_authorities() -> Result<RootCertStore, TlsError> {
-    // Unreadable entries are skipped: the store is unusable only when none is left.
-    some_of(rustls_native_certs::load_native_certs().certs, || {
-        "the system's store".to_owned()
+fn place(file: Option<&Path>) -> String {
+    file.map_or("the system's store".to_owned(), |path| {
+        path.display().to_string()
     })
 }
 

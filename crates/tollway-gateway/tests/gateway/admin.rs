@@ -1,7 +1,7 @@
 //! What the admin port says.
 
 use http::StatusCode;
-use tollway_gateway::{Gateway, Limits, StartError};
+use tollway_gateway::{Gateway, Limits, RoutingError, StartError};
 
 use crate::support::client::{Client, empty, get};
 use crate::support::shop::Shop;
@@ -57,7 +57,7 @@ async fn metrics_count_what_was_sold_and_what_was_refused() {
 
 #[tokio::test]
 async fn health_is_told_apart_from_everything_else() {
-    let running = support::start_with(vec![], Limits::default());
+    let running = support::start_with(support::nothing(), Limits::default());
     let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
     for (path, status) in [("/healthz", 200), ("/", 404), ("/metrics/x", 404)] {
         let answer = admin.ask(get(path).body(empty()).unwrap()).await;
@@ -67,22 +67,22 @@ async fn health_is_told_apart_from_everything_else() {
 
 #[tokio::test]
 async fn what_cannot_work_does_not_start() {
-    let mut nowhere = support::config(vec![], Limits::default());
+    let mut nowhere = support::config(support::nothing(), Limits::default());
     nowhere.http = None;
     assert!(matches!(
         Gateway::start(nowhere),
         Err(StartError::NothingToListenOn)
     ));
 
-    let running = support::start_with(vec![], Limits::default());
-    let mut taken = support::config(vec![], Limits::default());
+    let running = support::start_with(support::nothing(), Limits::default());
+    let mut taken = support::config(support::nothing(), Limits::default());
     taken.http = Some(support::http(&running));
     assert!(matches!(
         Gateway::start(taken),
         Err(StartError::Listen { .. })
     ));
 
-    let mut no_certificate = support::config(vec![], Limits::default());
+    let mut no_certificate = support::config(support::nothing(), Limits::default());
     let folder = tempfile::tempdir().unwrap();
     no_certificate.https = Some(tollway_gateway::TlsListener {
         address: support::any_port(),
@@ -94,11 +94,11 @@ async fn what_cannot_work_does_not_start() {
         Err(StartError::Tls(_))
     ));
 
-    let mut relative = support::service(tollway_gateway::Price::Free, support::any_port());
-    relative.path_prefix = "api".to_owned();
-    let relative = support::config(vec![relative], Limits::default());
+    let mut relative = support::single(tollway_gateway::Price::Free, support::any_port());
+    relative.routes[0].path_prefix = "api".to_owned();
+    let relative = support::config(relative, Limits::default());
     assert!(matches!(
         Gateway::start(relative),
-        Err(StartError::RelativePath { .. })
+        Err(StartError::Routing(RoutingError::RelativePath { .. }))
     ));
 }

@@ -94,7 +94,7 @@ async fn a_request_in_flight_is_answered_and_the_connection_closed() {
 
 #[tokio::test]
 async fn idle_connections_do_not_delay_a_stop() {
-    let running = support::start_with(vec![], Limits::default());
+    let running = support::start_with(support::nothing(), Limits::default());
     let mut used = TcpStream::connect(support::http(&running)).await.unwrap();
     used.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
@@ -113,8 +113,8 @@ async fn a_stream_without_end_is_cut_off_at_the_limit_and_counted() {
         drain_timeout: Duration::from_millis(1),
         ..Limits::default()
     };
-    let service = support::service(Price::Free, streaming(events).await);
-    let running = support::start_with(vec![service], limits);
+    let routing = support::single(Price::Free, streaming(events).await);
+    let running = support::start_with(routing, limits);
     let mut client = Client::http1(support::http(&running)).await;
     let body = client
         .send(get("/").body(empty()).unwrap())
@@ -146,7 +146,7 @@ async fn a_tunnel_is_closed_after_its_own_limit() {
         tunnel_drain_timeout: Duration::from_millis(1),
         ..Limits::default()
     };
-    let running = support::start_with(vec![support::service(Price::Free, upstream)], limits);
+    let running = support::start_with(support::single(Price::Free, upstream), limits);
     let mut stream = TcpStream::connect(support::http(&running)).await.unwrap();
     let opening = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     stream.write_all(opening).await.unwrap();

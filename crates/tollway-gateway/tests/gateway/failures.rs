@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tollway_gateway::{Limits, Price, Running, ServiceConfig};
+use tollway_gateway::{Limits, Price, RoutingConfig, Running, ServiceConfig};
 
 use crate::support::client::{
     Answer, Body, Client, empty, full, get, read_to_close, read_until, shout,
@@ -21,7 +21,7 @@ use crate::support::{self, dead_port, upstream};
 
 #[tokio::test]
 async fn a_path_nobody_serves_is_not_found() {
-    let running = support::start_with(vec![], Limits::default());
+    let running = support::start_with(support::nothing(), Limits::default());
 
     let answer = Client::http1(support::http(&running))
         .await
@@ -35,63 +35,6 @@ async fn a_path_nobody_serves_is_not_found() {
         "no service at this host and path",
         "no_service",
     );
-}
-
-#[tokio::test]
-async fn the_first_service_that_matches_gets_the_request() {
-    let mut upstreams = [
-        Upstream::sunny().await,
-        Upstream::sunny().await,
-        Upstream::sunny().await,
-    ];
-    let at = |host: Option<&str>, path: &str, upstream: &Upstream| ServiceConfig {
-        host: host.map(str::to_owned),
-        path_prefix: path.to_owned(),
-        ..support::service(Price::Free, upstream.address)
-    };
-    let services = vec![
-        at(Some("a.example"), "/", &upstreams[0]),
-        at(None, "/api", &upstreams[1]),
-        at(None, "/", &upstreams[2]),
-    ];
-    let running = support::start_with(services, Limits::default());
-
-    for (uri, expected) in [
-        ("http://a.example/api", 0),
-        ("http://A.Example:8402/api", 0),
-        ("http://b.example/api/x", 1),
-        ("http://b.example//%61pi/x", 1),
-        ("http://b.example/apis", 2),
-        ("http://a.example.evil/", 2),
-    ] {
-        for mut client in [
-            Client::http1(support::http(&running)).await,
-            Client::h2c(support::http(&running)).await,
-        ] {
-            client.ask(Request::get(uri).body(empty()).unwrap()).await;
-            let seen: Vec<usize> = upstreams
-                .iter_mut()
-                .map(|one| one.all_seen().len())
-                .collect();
-            let wanted: Vec<usize> = (0..3).map(|index| usize::from(index == expected)).collect();
-            assert_eq!(seen, wanted, "{uri}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn services_are_replaced_while_serving() {
-    let (old, mut new) = (Upstream::sunny().await, Upstream::sunny().await);
-    let running = support::start(Price::Free, old.address);
-    let mut client = Client::http1(support::http(&running)).await;
-    client.ask(plain_get("/")).await;
-
-    running
-        .replace_services(vec![support::service(Price::Free, new.address)])
-        .unwrap();
-    client.ask(plain_get("/")).await;
-
-    assert_eq!(new.all_seen().len(), 1);
 }
 
 #[tokio::test]
@@ -141,11 +84,9 @@ async fn an_upstream_that_is_down_is_a_bad_gateway() {
 #[tokio::test]
 async fn an_upstream_that_is_too_slow_is_a_gateway_timeout() {
     let address = upstream::serve(|_| std::future::pending()).await;
-    let limits = Limits {
-        response_timeout: Duration::from_millis(1),
-        ..Limits::default()
-    };
-    let running = support::start_with(vec![support::service(Price::Free, address)], limits);
+    let mut service = support::service(address);
+    service.limits.response_timeout = Duration::from_millis(1);
+    let running = start_single(service, Price::Free);
 
     let mut client = Client::http1(support::http(&running)).await;
     let answer = support::soon(client.ask(plain_get("/"))).await;
@@ -162,16 +103,13 @@ async fn an_upstream_that_never_completes_tls_is_a_gateway_timeout() {
     })
     .await;
     let identity = support::Identity::new();
-    let mut service = support::service(Price::Free, address);
+    let mut service = support::service(address);
     service.upstream = format!("https://localhost:{}", address.port())
         .parse()
         .unwrap();
     service.upstream_authorities = Some(identity.certificate());
-    let limits = Limits {
-        connect_timeout: Duration::from_millis(1),
-        ..Limits::default()
-    };
-    let running = support::start_with(vec![service], limits);
+    service.limits.connect_timeout = Duration::from_millis(1);
+    let running = start_single(service, Price::Free);
 
     let mut client = Client::http1(support::http(&running)).await;
     let answer = support::soon(client.ask(plain_get("/"))).await;
@@ -182,7 +120,7 @@ async fn an_upstream_that_never_completes_tls_is_a_gateway_timeout() {
 #[tokio::test]
 async fn a_grpc_client_is_told_in_its_own_terms() {
     let dead = support::start(Price::Free, dead_port());
-    let nothing = support::start_with(vec![], Limits::default());
+    let nothing = support::start_with(support::nothing(), Limits::default());
     for (running, status, message) in [
         (&dead, "14", "the upstream cannot be reached"),
         (&nothing, "12", "no service at this host and path"),
@@ -368,10 +306,7 @@ async fn one_connection_too_many_waits_for_another_to_end() {
         connections_max: 1.try_into().unwrap(),
         ..Limits::default()
     };
-    let running = support::start_with(
-        vec![support::service(Price::Free, upstream.address)],
-        limits,
-    );
+    let running = support::start_with(support::single(Price::Free, upstream.address), limits);
     let first = TcpStream::connect(support::http(&running)).await.unwrap();
     let mut second = TcpStream::connect(support::http(&running)).await.unwrap();
     second
@@ -384,13 +319,15 @@ async fn one_connection_too_many_waits_for_another_to_end() {
     support::soon(read_until(&mut second, "sunny")).await;
 }
 
-/// A gateway to which no kept connection is as good as new.
+/// A gateway that considers no idle connection fresh.
 fn distrustful(price: Price, upstream: SocketAddr) -> Running {
-    let limits = Limits {
-        upstream_fresh_for: Duration::ZERO,
-        ..Limits::default()
-    };
-    support::start_with(vec![support::service(price, upstream)], limits)
+    let mut service = support::service(upstream);
+    service.limits.fresh_for = Duration::ZERO;
+    start_single(service, price)
+}
+
+fn start_single(service: ServiceConfig, price: Price) -> Running {
+    support::start_with(RoutingConfig::single(service, price), Limits::default())
 }
 
 /// A gateway without services that waits one second for a request.
@@ -399,7 +336,7 @@ fn impatient() -> Running {
         idle_timeout: Duration::from_secs(1),
         ..Limits::default()
     };
-    support::start_with(vec![], limits)
+    support::start_with(support::nothing(), limits)
 }
 
 /// An upstream whose connections answer once and then fail the next request. After the

@@ -117,10 +117,7 @@ async fn a_head_longer_than_allowed_is_refused() {
         head_max_bytes: 10_000,
         ..Limits::default()
     };
-    let running = support::start_with(
-        vec![support::service(Price::Free, upstream.address)],
-        limits,
-    );
+    let running = support::start_with(support::single(Price::Free, upstream.address), limits);
     let request = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
         "y".repeat(20_000)

@@ -18,5 +18,6 @@ mod grpc;
 mod headers;
 mod protocols;
 mod refusals;
+mod routing;
 mod streams;
 mod websocket;

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use l402::SchemeName;
-use tollway_gateway::{Gateway, Limits, Price, Running};
+use tollway_gateway::{Gateway, Limits, Price, RoutingConfig, Running};
 
 use crate::support::client::{Client, empty, full, get, shout};
 use crate::support::shop::Shop;
@@ -50,11 +50,14 @@ async fn an_upstream_with_tls_is_spoken_to_in_either_version() {
     let mut upstream = Upstream::sunny().await;
     let identity = Identity::new();
     let inner = identity_gateway(&identity, upstream.address);
-    let mut service = support::service(Price::Free, support::any_port());
+    let mut service = support::service(support::any_port());
     let port = inner.addresses().https.unwrap().port();
     service.upstream = format!("https://localhost:{port}").parse().unwrap();
     service.upstream_authorities = Some(identity.certificate());
-    let outer = support::start_with(vec![service], Limits::default());
+    let outer = support::start_with(
+        RoutingConfig::single(service, Price::Free),
+        Limits::default(),
+    );
     let mut client = Client::http1(support::http(&outer)).await;
 
     for _ in 0..3 {
@@ -74,11 +77,14 @@ async fn an_upstream_whose_certificate_is_not_trusted_is_not_spoken_to() {
     let mut upstream = Upstream::sunny().await;
     let (shown, trusted) = (Identity::new(), Identity::new());
     let inner = identity_gateway(&shown, upstream.address);
-    let mut service = support::service(Price::Free, support::any_port());
+    let mut service = support::service(support::any_port());
     let port = inner.addresses().https.unwrap().port();
     service.upstream = format!("https://localhost:{port}").parse().unwrap();
     service.upstream_authorities = Some(trusted.certificate());
-    let outer = support::start_with(vec![service], Limits::default());
+    let outer = support::start_with(
+        RoutingConfig::single(service, Price::Free),
+        Limits::default(),
+    );
 
     let mut client = Client::http1(support::http(&outer)).await;
     let answer = client.ask(get("/").body(empty()).unwrap()).await;
@@ -178,7 +184,7 @@ async fn a_client_of_http_1_0_is_served() {
 async fn every_worker_serves() {
     let upstream = Upstream::sunny().await;
     let mut config = support::config(
-        vec![support::service(Price::Free, upstream.address)],
+        support::single(Price::Free, upstream.address),
         Limits::default(),
     );
     config.workers = 3.try_into().unwrap();
@@ -209,8 +215,8 @@ impl Site {
         let shop = Shop::open().await;
         let upstream = Upstream::sunny().await;
         let identity = Identity::new();
-        let service = support::service(shop.price(), upstream.address);
-        let mut config = support::config(vec![service], Limits::default());
+        let routing = support::single(shop.price(), upstream.address);
+        let mut config = support::config(routing, Limits::default());
         config.https = Some(identity.listener());
         let running = Gateway::start(config).unwrap();
         Self {
@@ -258,10 +264,7 @@ impl Site {
 }
 
 fn identity_gateway(identity: &Identity, upstream: std::net::SocketAddr) -> Running {
-    let mut config = support::config(
-        vec![support::service(Price::Free, upstream)],
-        Limits::default(),
-    );
+    let mut config = support::config(support::single(Price::Free, upstream), Limits::default());
     config.https = Some(identity.listener());
     Gateway::start(config).unwrap()
 }

@@ -19,38 +19,42 @@ use std::time::Duration;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 use tollway_gateway::{
-    Gateway, GatewayConfig, Limits, Price, Running, ServiceConfig, TlsListener, Upstream,
+    Gateway, GatewayConfig, Limits, Price, RoutingConfig, Running, ServiceConfig, TlsListener,
+    Upstream,
 };
 
 /// A gateway with one service for everything, on ports nobody else has.
 pub(crate) fn start(price: Price, upstream: SocketAddr) -> Running {
-    start_with(vec![service(price, upstream)], Limits::default())
+    start_with(single(price, upstream), Limits::default())
 }
 
-pub(crate) fn start_with(services: Vec<ServiceConfig>, limits: Limits) -> Running {
-    Gateway::start(config(services, limits)).unwrap()
+pub(crate) fn start_with(routing: RoutingConfig, limits: Limits) -> Running {
+    Gateway::start(config(routing, limits)).unwrap()
 }
 
-pub(crate) fn config(services: Vec<ServiceConfig>, limits: Limits) -> GatewayConfig {
+pub(crate) fn config(routing: RoutingConfig, limits: Limits) -> GatewayConfig {
     GatewayConfig {
         http: Some(any_port()),
         https: None,
         admin: Some(any_port()),
         workers: NonZeroUsize::MIN,
         limits,
-        services,
+        routing,
     }
 }
 
-pub(crate) fn service(price: Price, upstream: SocketAddr) -> ServiceConfig {
-    ServiceConfig {
-        name: "weather".to_owned(),
-        host: None,
-        path_prefix: "/".to_owned(),
-        upstream: origin(upstream),
-        upstream_authorities: None,
-        price,
-    }
+/// One service for everything.
+pub(crate) fn single(price: Price, upstream: SocketAddr) -> RoutingConfig {
+    RoutingConfig::single(service(upstream), price)
+}
+
+pub(crate) fn service(upstream: SocketAddr) -> ServiceConfig {
+    ServiceConfig::new("weather", origin(upstream))
+}
+
+/// No service at all.
+pub(crate) fn nothing() -> RoutingConfig {
+    RoutingConfig::default()
 }
 
 pub(crate) fn origin(address: SocketAddr) -> Upstream {

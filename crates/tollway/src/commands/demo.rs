@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use l402::{KeyRing, Limits, MasterKey, Msat};
 use tollway_client::journal::WalletName;
 use tollway_client::{Body, Client, Policy};
-use tollway_gateway::{Gateway, GatewayConfig, Price, Running, ServiceConfig};
+use tollway_gateway::{Gateway, GatewayConfig, Price, RoutingConfig, Running, ServiceConfig};
 use tollway_lightning::Invoicer;
 use tollway_sandbox::lnd::files::manifest::Manifest;
 use tollway_server::ledger::MemoryLedger;
@@ -132,26 +132,20 @@ async fn open_gateway(
     .map_err(Failure::general)?;
     let service = "demo".parse().map_err(Failure::general)?;
     let terms = Terms::new(args.price).map_err(Failure::usage)?;
+    let price = Price::Paid {
+        gate: Arc::new(gate),
+        requirement: Box::new(Requirement::new(service)),
+        pricer: Arc::new(terms),
+    };
+    let upstream = format!("http://{}", api.address());
+    let upstream = upstream.parse().map_err(Failure::general)?;
     let config = GatewayConfig {
         http: Some(args.listen),
         https: None,
         admin: None,
         workers: NonZeroUsize::MIN,
         limits: tollway_gateway::Limits::default(),
-        services: vec![ServiceConfig {
-            name: "demo".to_owned(),
-            host: None,
-            path_prefix: "/".to_owned(),
-            upstream: format!("http://{}", api.address())
-                .parse()
-                .map_err(Failure::general)?,
-            upstream_authorities: None,
-            price: Price::Paid {
-                gate: Arc::new(gate),
-                requirement: Box::new(Requirement::new(service)),
-                pricer: Arc::new(terms),
-            },
-        }],
+        routing: RoutingConfig::single(ServiceConfig::new("demo", upstream), price),
     };
     Gateway::start(config).map_err(|error| {
         Failure::general(format!("{error} (choose another address with --listen)"))

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use l402::{KeyRing, LegacyLsat, Msat, Network};
 use tollway_gateway::{
-    Addresses, Gateway, GatewayConfig, Limits, Price, Running, ServiceConfig, TlsListener,
+    Addresses, Gateway, GatewayConfig, Limits, Price, RoutingConfig, Running, ServiceConfig,
+    TlsListener,
 };
 use tollway_lightning::Invoicer;
 use tollway_server::ledger::SqliteLedger;
@@ -122,15 +123,8 @@ async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Runn
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
-        limits: limits(args),
-        services: vec![ServiceConfig {
-            name: args.service.clone(),
-            host: None,
-            path_prefix: "/".to_owned(),
-            upstream: args.upstream.clone(),
-            upstream_authorities: None,
-            price,
-        }],
+        limits: Limits::default(),
+        routing: RoutingConfig::single(service(args), price),
     };
     Gateway::start(config).map_err(Failure::general)
 }
@@ -197,15 +191,12 @@ fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
     }
 }
 
-fn limits(args: &ServeArgs) -> Limits {
-    let usual = Limits::default();
-    let timeout = args.upstream_timeout;
-    Limits {
-        response_timeout: timeout.map_or(usual.response_timeout, |secs| {
-            Duration::from_secs(secs.get())
-        }),
-        ..usual
+fn service(args: &ServeArgs) -> ServiceConfig {
+    let mut service = ServiceConfig::new(&args.service, args.upstream.clone());
+    if let Some(secs) = args.upstream_timeout {
+        service.limits.response_timeout = Duration::from_secs(secs.get());
     }
+    service
 }
 
 fn tls_listener(args: &ServeArgs) -> Result<Option<TlsListener>, Failure> {
