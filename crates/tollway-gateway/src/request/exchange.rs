@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use l402::path;
 use tollway_server::Rejection;
 use tollway_server::respond::{self, Form};
 
@@ -128,7 +129,7 @@ fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalRoute>, HeaderValue), Prob
         return Err(Unroutable::Tunnel.into());
     }
     let host = route::requested_host(head)?;
-    let path = route::canonical_path(head.uri.path())?;
+    let path = path::canonical(head.uri.path()).map_err(Unroutable::from)?;
     let name = route::without_port(host.to_str().unwrap_or_default());
     match core.find(name, &path) {
         Some(local) => Ok((local, host)),

@@ -5,12 +5,12 @@
 //! not reach a paid resource by way of a free service. Paths with dot segments, which no
 //! honest client sends, are refused; the path itself is forwarded unchanged.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use l402::path::{self, AmbiguousPath};
 use tollway_server::{PriceConflict, PricedRoute, check_prices};
 
 use crate::admin::telemetry::{ServiceStats, Telemetry};
@@ -43,7 +43,7 @@ impl Route {
             .host
             .as_ref()
             .is_none_or(|wanted| wanted.eq_ignore_ascii_case(host));
-        host_matches && is_under(path, &self.path_prefix)
+        host_matches && path::is_below(path, &self.path_prefix)
     }
 }
 
@@ -173,6 +173,12 @@ pub(crate) enum Unroutable {
     Tunnel,
 }
 
+impl From<AmbiguousPath> for Unroutable {
+    fn from(_: AmbiguousPath) -> Self {
+        Self::Path
+    }
+}
+
 /// Returns the host a client asked for, as it is sent to the upstream.
 ///
 /// The request target wins over the `Host` line, as RFC 9112 section 3.2.2 requires.
@@ -200,43 +206,6 @@ pub(crate) fn without_port(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Returns the path an upstream may decode this one to.
-pub(crate) fn canonical_path(path: &str) -> Result<Cow<'_, str>, Unroutable> {
-    if is_plain(path) {
-        return Ok(Cow::Borrowed(path));
-    }
-    let decoded = decode(path)?;
-    let mut canonical = String::with_capacity(decoded.len());
-    for character in decoded
-        .chars()
-        .map(|character| if character == '\\' { '/' } else { character })
-    {
-        if character != '/' || !canonical.ends_with('/') {
-            canonical.push(character);
-        }
-    }
-    let has_dots = canonical
-        .split('/')
-        .any(|segment| matches!(dotted(segment), "." | ".."));
-    if has_dots {
-        Err(Unroutable::Path)
-    } else {
-        Ok(Cow::Owned(canonical))
-    }
-}
-
-/// Some servers take `/..;x/` for `/../`.
-fn dotted(segment: &str) -> &str {
-    segment
-        .split_once(';')
-        .map_or(segment, |(before, _)| before)
-}
-
-fn is_under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
-}
-
 fn host_line(head: &Parts) -> Result<HeaderValue, Unroutable> {
     let mut lines = head.headers.get_all(header::HOST).iter();
     match (lines.next(), lines.next()) {
@@ -251,47 +220,6 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
 }
 
-/// Most paths need no decoding; the check takes one pass and does not allocate.
-fn is_plain(path: &str) -> bool {
-    let mut previous = 0;
-    path.bytes().all(|byte| {
-        let odd = matches!(byte, b'%' | b'\\') || (previous == b'/' && matches!(byte, b'/' | b'.'));
-        previous = byte;
-        !odd
-    })
-}
-
-/// Undoes percent escapes. What is not UTF-8 then matches no configured path, but its
-/// slashes and dots still count.
-fn decode(path: &str) -> Result<String, Unroutable> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2).ok_or(Unroutable::Path)?;
-        bytes.push(
-            hex_pair(digits)
-                .filter(|byte| *byte != 0)
-                .ok_or(Unroutable::Path)?,
-        );
-        rest = after;
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn hex_pair(digits: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(digits).ok()?;
-    // `from_str_radix` would take a sign.
-    text.bytes()
-        .all(|digit| digit.is_ascii_hexdigit())
-        .then_some(())?;
-    u8::from_str_radix(text, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,69 +232,6 @@ mod tests {
                 .append(header::HOST, HeaderValue::from_static(host));
         }
         head
-    }
-
-    #[test]
-    fn a_prefix_ends_at_a_slash() {
-        for (path, prefix, expected) in [
-            ("/api", "/api", true),
-            ("/api/", "/api", true),
-            ("/api/x", "/api", true),
-            ("/apis", "/api", false),
-            ("/ap", "/api", false),
-            ("/api/x", "/api/", true),
-            ("/api", "/api/", false),
-            ("/anything", "/", true),
-            ("*", "/", false),
-        ] {
-            assert_eq!(is_under(path, prefix), expected, "{path} under {prefix}");
-        }
-    }
-
-    #[test]
-    fn another_spelling_of_a_path_is_matched_as_the_same_path() {
-        for spelling in [
-            "/paid/x",
-            "//paid/x",
-            "/paid//x",
-            "/%70aid/x",
-            "/paid%2Fx",
-            "/paid%5cx",
-            "\\paid\\x",
-        ] {
-            assert_eq!(canonical_path(spelling).unwrap(), "/paid/x", "{spelling}");
-        }
-    }
-
-    #[test]
-    fn paths_that_climb_are_refused() {
-        for path in [
-            "/free/../paid",
-            "/free/./x",
-            "/free/%2e%2e/paid",
-            "/free/.%2E/paid",
-            "/free/..%2fpaid",
-            "/free/..;a/paid",
-            "/free/..",
-            "/.",
-            "/free\\..\\paid",
-        ] {
-            assert_eq!(canonical_path(path), Err(Unroutable::Path), "{path}");
-        }
-    }
-
-    #[test]
-    fn dots_inside_names_are_not_climbing() {
-        for path in ["/.well-known/x", "/a..b", "/v1.2/x", "/...", "/a/.b"] {
-            assert_eq!(canonical_path(path).unwrap(), path);
-        }
-    }
-
-    #[test]
-    fn escapes_that_cannot_be_read_are_refused() {
-        for path in ["/%", "/%2", "/%zz", "/%+1", "/a%00b"] {
-            assert_eq!(canonical_path(path), Err(Unroutable::Path), "{path}");
-        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ async fn requests_that_cannot_be_told_apart_are_refused() {
     for (request, status) in [
         ("GET /free/../paid HTTP/1.1\r\nHost: a\r\n", "400"),
         ("GET /free/%2e%2e/paid HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET /free/%252e%252e/paid HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET /free/..;/paid HTTP/1.1\r\nHost: a\r\n", "400"),
         ("GET /%zz HTTP/1.1\r\nHost: a\r\n", "400"),
         ("GET / HTTP/1.1\r\n", "400"),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400"),
