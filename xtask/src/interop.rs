@@ -1,4 +1,4 @@
-//! Do other people's programs get along with ours?
+//! Interoperability suite: other projects' programs against ours.
 //!
 //! Each part installs a peer by its package name (LND and btcd from the Go module proxy,
 //! clients from PyPI and npm) and puts it to work against our programs. Parts share nothing
@@ -119,7 +119,7 @@ pub(crate) fn lnd_if_built() -> Result<Option<PathBuf>> {
     })
 }
 
-/// Runs the parts named, or all, and prints what became of each.
+/// Runs the parts named, or all, and prints the result of each.
 ///
 /// # Errors
 ///

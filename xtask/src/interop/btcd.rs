@@ -1,4 +1,4 @@
-//! A private Bitcoin chain: one btcd, which mines when told to.
+//! A private Bitcoin chain: one btcd, which mines on request.
 
 use std::fs;
 use std::path::{Path, PathBuf};

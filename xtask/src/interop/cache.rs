@@ -1,4 +1,4 @@
-//! Where installed peers are kept between runs.
+//! Cache of installed peers, kept between runs.
 
 use std::env;
 use std::fs::{self, File};

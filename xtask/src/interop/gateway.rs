@@ -1,4 +1,4 @@
-//! `tollway serve`, running, and what is bought from it.
+//! A running `tollway serve`, and buyers with `tollway get`.
 
 use std::path::Path;
 use std::process::Command;
@@ -60,7 +60,7 @@ impl Gateway {
     }
 }
 
-/// Somebody with a wallet who uses `tollway get`, and keeps what was paid for.
+/// A buyer with a wallet and the files of `tollway get`.
 #[derive(Debug)]
 pub(super) struct Buyer<'a> {
     tollway: &'a Path,
@@ -69,7 +69,7 @@ pub(super) struct Buyer<'a> {
 }
 
 impl<'a> Buyer<'a> {
-    /// Somebody who has bought nothing yet.
+    /// Creates a buyer that has bought nothing yet.
     ///
     /// # Errors
     ///
@@ -94,14 +94,14 @@ impl<'a> Buyer<'a> {
     }
 }
 
-/// `tollway` with a folder of its own for all its files, whoever runs the suite.
+/// Returns `tollway` with all its files in a folder of its own.
 pub(crate) fn at_home(tollway: &Path, home: &Path) -> Command {
     let mut command = Command::new(tollway);
     command.env("TOLLWAY_HOME", home);
     command
 }
 
-/// The address the gateway says it serves on, once it does.
+/// Returns the address that the gateway prints once it serves.
 pub(crate) fn announced(log: &str) -> Result<String> {
     let address = log
         .lines()

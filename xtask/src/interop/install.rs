@@ -1,10 +1,10 @@
-//! Peers from the registries their users install them from: Go modules, PyPI, npm.
+//! Installation of peers from the registries their users use: Go modules, PyPI, npm.
 //!
 //! What cannot be fetched or has no toolchain here ends the part as "could not run". What was
 //! fetched and does not build is a failure.
 #![expect(
     clippy::print_stdout,
-    reason = "says what is installed while it takes its time"
+    reason = "progress of installations that take minutes"
 )]
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! LND's own command line against the sandbox.
 //!
-//! The people who operate wallets use `lncli`: whatever they type to look at an LND must work
-//! on the sandbox, and read the same.
+//! Operators use `lncli`: the commands that inspect an LND must work on the sandbox, and print
+//! the same.
 
 use anyhow::{Result, ensure};
 

@@ -15,7 +15,7 @@ use super::process::{self, shown};
 /// Longer than the payment timeout `lncli` asks for by itself is never needed here.
 const CALL: Duration = Duration::from_secs(60);
 
-/// One wallet, as `lncli` is told of it.
+/// The arguments that point `lncli` to one wallet.
 #[derive(Clone, Debug)]
 pub(super) struct Lncli {
     program: PathBuf,
@@ -89,7 +89,7 @@ impl Lncli {
     }
 }
 
-/// JSON somebody else wrote. Fields are named by JSON pointers without the first slash.
+/// JSON from another program. Fields are named by JSON pointers without the first slash.
 #[derive(Clone, Debug)]
 pub(super) struct Answer(Value);
 

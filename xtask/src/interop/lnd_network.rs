@@ -1,7 +1,7 @@
 //! Two real LND nodes on a private chain, with one channel funded both ways.
 //!
 //! btcd mines to the buyer's wallet; the buyer opens the channel and pushes part of it to the
-//! seller. Ports are whatever is free, files live in a folder that goes with the network.
+//! seller. Ports are any that are free; files are in a folder that is removed with the network.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ impl LndNetwork {
     ///
     /// # Errors
     ///
-    /// When a step does not succeed in time; with the end of the log that tells why.
+    /// When a step does not succeed in time; with the end of the log.
     pub(crate) fn start(programs: &Path) -> Result<Self> {
         let dir = TempDir::new()?;
         let [chain_ports, seller_ports, buyer_ports] = Ports::free()?;
@@ -134,7 +134,7 @@ impl Node {
         &self.lncli
     }
 
-    /// How a wallet adapter is told of this node, with one of its macaroons.
+    /// Returns the URI by which a wallet adapter reaches this node, with one of its macaroons.
     ///
     /// # Errors
     ///

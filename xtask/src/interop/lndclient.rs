@@ -1,4 +1,4 @@
-//! A Go program on `lndclient`, the library LND's own companion programs stand on, against
+//! A Go program on `lndclient`, the library of LND's own companion programs, against
 //! the sandbox and, with the same arguments, against LND.
 
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) fn run(setup: &Setup, checks: &mut Checks<'_>) -> Result<(), Halt> {
     let programs = install::lnd(setup)?;
     let client = install::lndclient(setup)?;
 
-    // LND first: a client that fails there says nothing about the sandbox.
+    // LND first: a client that fails there proves nothing about the sandbox.
     checks.check("on LND", || {
         let network = LndNetwork::start(&programs)?;
         buy(&client, network.seller.lncli(), network.buyer.lncli())

@@ -1,6 +1,6 @@
-//! The crate `macaroon` beside our macaroons, token by token.
+//! The crate `macaroon` compared with our macaroons, token by token.
 //!
-//! The comparing is `bench/oracle/tests`, a workspace of its own: that crate builds libsodium,
+//! The comparison is `bench/oracle/tests`, a workspace of its own: that crate builds libsodium,
 //! which takes `make` and minutes.
 
 use std::process::Command;

@@ -1,7 +1,7 @@
-//! Tokens, to and fro between our macaroons and other people's.
+//! Tokens exchanged both ways between our macaroons and other libraries'.
 //!
 //! A peer is a script with two verbs. `mint` prints tokens it minted, in every form its
-//! library writes; we read, verify and narrow them. `check` is given ours, and its own as we
+//! library writes; we read, verify and narrow them. `check` receives ours, and its own as we
 //! narrowed them; it reads, verifies and narrows them in turn, and we verify the result. Root
 //! keys travel along: what is compared is the derivation, the hash chain and the layout.
 
@@ -139,7 +139,7 @@ fn ours() -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// Reads a peer's token and holds it to what the peer says of it.
+/// Reads a peer's token and compares it with the peer's description.
 fn accept(sample: &Sample) -> Result<(Macaroon, RootKey)> {
     let form = &sample.form;
     let root: [u8; 32] = hex::decode(&sample.root)?

@@ -1,11 +1,11 @@
-//! Other programs, bounded in time and never left behind.
+//! Child processes, bounded in time and never left running.
 //!
-//! [`output`] is for a program that answers and ends, [`Service`] for one that serves until
-//! it is dropped. Both write to files: a program must not hang because nobody reads its pipe.
+//! [`output`] is for a program that prints and ends, [`Service`] for one that serves until
+//! it is dropped. Both write to files: a program must not hang because its pipe is not read.
 //!
-//! Each runs in a process group of its own, so that Ctrl-C reaches this process only. Whatever
-//! waits then gives up, and programs are ended in the order their owners drop them: LND, for
-//! one, does not end once its chain is gone.
+//! Each runs in a process group of its own, so that Ctrl-C reaches this process only. All
+//! waiting then fails, and programs are ended in the order their owners drop them: LND, for
+//! one, does not end after its chain has.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -154,11 +154,11 @@ impl Service {
         })
     }
 
-    /// Asks until the service answers, showing what it has printed so far.
+    /// Calls `ask` until it succeeds, with what the service has printed so far.
     ///
     /// # Errors
     ///
-    /// When it ended meanwhile, or did not answer in time; with the end of its log.
+    /// When it ended first, or was not ready in time; with the end of its log.
     pub(crate) fn ready<T>(
         &mut self,
         patience: Duration,

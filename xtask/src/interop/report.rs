@@ -1,6 +1,6 @@
-//! What ran, what held, and what could not run.
+//! Report of the suite: passed, failed, and could not run.
 //!
-//! A part is a row of checks. The first that fails ends its part, since the next ones build
+//! A part is a list of checks. The first that fails ends its part, since the next ones build
 //! on it; the other parts still run.
 #![expect(clippy::print_stdout, reason = "the report is what the command is for")]
 
@@ -34,7 +34,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Runs one part and prints what became of it.
+    /// Runs one part and prints its result.
     pub(super) fn part(
         &mut self,
         name: &str,

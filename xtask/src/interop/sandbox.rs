@@ -1,4 +1,4 @@
-//! `tollway sandbox`, running, as another program finds it.
+//! A running `tollway sandbox`, found through its files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ pub(crate) struct Wallet {
     pub(crate) tls_cert: PathBuf,
     /// Files, by what they permit.
     macaroons: BTreeMap<String, PathBuf>,
-    /// How a wallet adapter is told of it.
+    /// Returns the URI by which a wallet adapter reaches it.
     pub(crate) lndconnect: String,
 }
 
@@ -67,7 +67,7 @@ impl Sandbox {
             .arg("--data-dir")
             .arg(&data);
         let mut service = Service::start("sandbox", &mut command, dir.path())?;
-        // Written last, when everything it names answers.
+        // Written last, when everything it names is ready.
         let Wallets { seller, buyer } = service.ready(START, |_| describe(&data))?.wallets;
         Ok(Self {
             seller,

@@ -1,4 +1,4 @@
-//! Something worth paying for: a web server with one page.
+//! Upstream to sell: a web server with one page.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::Result;
 
-/// What the page says.
+/// The text of the page.
 pub(super) const GOODS: &str = "what was paid for";
 
 /// Serves [`GOODS`] at every path until this process ends.
@@ -19,7 +19,7 @@ pub(super) fn serve() -> Result<SocketAddr> {
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            // A client that hangs up early has cost nobody anything.
+            // A client that hangs up early does no harm.
             let _ = answer(&connection);
         }
     });

@@ -1,4 +1,4 @@
-//! Our own programs and files, as the suite finds them.
+//! Our own programs and files, built and located for the suite.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
