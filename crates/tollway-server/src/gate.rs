@@ -15,29 +15,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use l402::{
-    Challenge, CountedUse, Credential, Grant, Invoice, KeyRing, LegacyLsat, METADATA_HEADERS, Msat,
-    Services, UnixSeconds, Verified,
+    Challenge, CountedUse, Credential, Denial, Grant, Invoice, KeyRing, LegacyLsat,
+    METADATA_HEADERS, Msat, Services, UnixSeconds, Verified,
 };
 use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
 
-use crate::ledger::{Event, GrantedEvent, Ledger, LedgerError, RefusedEvent, Use};
+use crate::ledger::{Event, GrantedEvent, LedgerError, RefusedEvent, Reports, Reserved, Stores};
 use crate::limit::{ChallengeLimit, ChallengeLimiter};
 use crate::pricer::Pricer;
 use crate::reason::{Reason, ReasonCode};
-use crate::rejection::{EntropyError, Outage, PaymentRequired, Rejection};
+use crate::rejection::{EntropyError, Outage, PaymentRequired, Rejection, TokenInUse};
 use crate::request::RequestInfo;
 use crate::requirement::Requirement;
 use crate::respond::StatusStyle;
-use crate::revocations::Revocations;
+use crate::revocations::ActiveRevocations;
+use crate::settlement::{Admitted, Settlement};
 use crate::terms::{Terms, price_of};
 
 /// Decides which requests are paid for. Share it in an [`Arc`].
 pub struct Gate {
     keys: KeyRing,
     invoicer: Arc<dyn Invoicer>,
-    ledger: Arc<dyn Ledger>,
-    revocations: Revocations,
+    stores: Stores,
+    revocations: ActiveRevocations,
     limiter: ChallengeLimiter,
     /// One permit for each invoice that may be waited for.
     invoices: Semaphore,
@@ -104,44 +105,52 @@ impl Gate {
     pub async fn open(
         keys: KeyRing,
         invoicer: Arc<dyn Invoicer>,
-        ledger: Arc<dyn Ledger>,
+        stores: impl Into<Stores>,
         settings: GateSettings,
     ) -> Result<Self, LedgerError> {
+        let stores = stores.into();
         Ok(Self {
             keys,
             invoicer,
-            revocations: Revocations::open(Arc::clone(&ledger)).await?,
-            ledger,
+            revocations: ActiveRevocations::open(Arc::clone(&stores.revocations)).await?,
+            stores,
             limiter: ChallengeLimiter::new(settings.challenge_limit),
             invoices: Semaphore::new(settings.invoices_in_flight_max),
             settings,
         })
     }
 
-    /// What may no longer be used. Changes hold from the next request on.
+    /// Returns the revocations in force. Changes hold from the next request on.
     #[must_use]
-    pub const fn revocations(&self) -> &Revocations {
+    pub const fn revocations(&self) -> &ActiveRevocations {
         &self.revocations
     }
 
-    /// The books.
+    /// Returns the stores the gate was opened with.
     #[must_use]
-    pub fn ledger(&self) -> &dyn Ledger {
-        self.ledger.as_ref()
+    pub const fn stores(&self) -> &Stores {
+        &self.stores
     }
 
-    /// What was chosen when the gate was opened.
+    /// Returns the reports of what was sold; `None` when no store keeps any.
+    #[must_use]
+    pub fn reports(&self) -> Option<&dyn Reports> {
+        self.stores.reports.as_deref()
+    }
+
+    /// Returns the settings the gate was opened with.
     #[must_use]
     pub const fn settings(&self) -> &GateSettings {
         &self.settings
     }
 
-    /// Lets a request through or says why not, and notes either in the ledger.
+    /// Admits a request or returns why not, and records either.
     ///
-    /// A token good for any number of requests is admitted without waiting for anything. A
-    /// use of a counted token is taken, durably, before this returns.
+    /// A token good for any number of requests is admitted without waiting for anything. A use
+    /// of a counted token is reserved before this returns; the [`Settlement`] says what became
+    /// of it.
     ///
-    /// Dropping the future is safe: at most an invoice nobody saw, or one use, is lost.
+    /// Dropping the future is safe: a use that was reserved is released.
     ///
     /// # Errors
     ///
@@ -151,7 +160,7 @@ impl Gate {
         requirement: &Requirement,
         pricer: &dyn Pricer,
         info: &RequestInfo<'_>,
-    ) -> Result<Grant, Rejection> {
+    ) -> Result<Admitted, Rejection> {
         let admitted = self.decide(requirement, pricer, info).await;
         if let Err(rejection) = &admitted {
             self.record_rejection(requirement, rejection.code());
@@ -165,47 +174,72 @@ impl Gate {
         requirement: &Requirement,
         pricer: &dyn Pricer,
         info: &RequestInfo<'_>,
-    ) -> Result<Grant, Rejection> {
-        let now = (self.settings.clock)();
-        let verdict = match self.peek_at(requirement, info, now) {
-            Verdict::Granted { verified, paid } => {
-                self.redeem(requirement, verified, paid, now).await
-            }
-            Verdict::Refused(reason) => Err(Unredeemed::Reason(reason)),
-        };
-        match verdict {
-            Ok(grant) => Ok(grant),
-            Err(Unredeemed::Outage(outage)) => Err(Rejection::Unavailable(outage)),
-            Err(Unredeemed::Reason(reason)) => {
+    ) -> Result<Admitted, Rejection> {
+        match self.redeem(requirement, info).await? {
+            Redeemed::Admitted(admitted) => Ok(admitted),
+            Redeemed::Refused(reason) => {
                 Err(self.challenge(requirement, pricer, info, reason).await)
             }
         }
     }
 
-    /// Decides whether a credential in the headers buys this request.
-    ///
-    /// Of several differing credentials the first two are tried, and when neither will do the
-    /// reason is the first one's. Takes no use of a counted token.
-    #[must_use]
-    pub fn peek(&self, requirement: &Requirement, info: &RequestInfo<'_>) -> Verdict {
-        self.peek_at(requirement, info, (self.settings.clock)())
-    }
-
-    fn peek_at(
+    /// Takes the first credential that buys the request. Of several differing credentials the
+    /// first two are tried, and when neither will do the reason is the first one's.
+    async fn redeem(
         &self,
         requirement: &Requirement,
         info: &RequestInfo<'_>,
-        now: UnixSeconds,
-    ) -> Verdict {
+    ) -> Result<Redeemed, Rejection> {
+        let now = (self.settings.clock)();
+        let credentials = match read_credentials(info.headers) {
+            Ok(credentials) => credentials,
+            Err(malformed) => return Ok(Redeemed::Refused(Reason::Malformed(malformed))),
+        };
+        let context = context(requirement, info, now);
+        let mut first_reason = None;
+        let mut is_in_use = false;
+        for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
+            let reason = match self.verify(credential, &context) {
+                Ok(verified) => match self.reserve(verified).await? {
+                    Use::Taken(grant, settlement) => {
+                        self.record_grant(requirement, &grant, credential, now);
+                        return Ok(Redeemed::Admitted(Admitted {
+                            grant,
+                            response_headers: HeaderMap::new(),
+                            settlement,
+                        }));
+                    }
+                    Use::Exhausted => Reason::Exhausted,
+                    Use::InUse => {
+                        is_in_use = true;
+                        continue;
+                    }
+                },
+                Err(denial) => Reason::Denied(denial),
+            };
+            first_reason = first_reason.or(Some(reason));
+        }
+        if is_in_use {
+            return Err(Rejection::TokenInUse(TokenInUse));
+        }
+        let reason = first_reason.unwrap_or(Reason::NoCredential);
+        Ok(Redeemed::Refused(reason))
+    }
+
+    /// Decides whether a credential in the headers buys this request.
+    ///
+    /// Tries the credentials that [`admit`](Self::admit) would, reserves no use of a counted
+    /// token and does not know whether one is left.
+    #[must_use]
+    pub fn peek(&self, requirement: &Requirement, info: &RequestInfo<'_>) -> Verdict {
         let credentials = match read_credentials(info.headers) {
             Ok(credentials) => credentials,
             Err(malformed) => return Verdict::Refused(Reason::Malformed(malformed)),
         };
-        let context = context(requirement, info, now);
-        let revoked = self.revocations.load();
+        let context = context(requirement, info, (self.settings.clock)());
         let mut reason = None;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
-            match l402::verify(&self.keys, &revoked, credential, &context) {
+            match self.verify(credential, &context) {
                 Ok(verified) => {
                     let paid = price_in(credential);
                     return Verdict::Granted { verified, paid };
@@ -214,6 +248,14 @@ impl Gate {
             }
         }
         Verdict::Refused(reason.unwrap_or(Reason::NoCredential))
+    }
+
+    fn verify(
+        &self,
+        credential: &Credential,
+        context: &l402::RequestContext<'_>,
+    ) -> Result<Verified, Denial> {
+        l402::verify(&self.keys, &self.revocations.load(), credential, context)
     }
 
     /// Asks for payment because of `reason`, or returns why that is not possible.
@@ -309,38 +351,43 @@ impl Gate {
             .collect()
     }
 
-    /// Takes a use of a counted token, and notes the request that was granted.
-    async fn redeem(
+    /// Reserves a use of a counted token.
+    async fn reserve(&self, verified: Verified) -> Result<Use, Outage> {
+        let uncounted = match verified {
+            Verified::Unlimited(grant) => return Ok(Use::Taken(grant, Settlement::uncounted())),
+            Verified::Counted(uncounted) => uncounted,
+        };
+        let uses = &self.stores.uses;
+        let token = uncounted.scope().identifier().token_id;
+        Ok(match uses.reserve(token, uncounted.uses_max()).await? {
+            Reserved::Held { reservation, left } => Use::Taken(
+                uncounted.counted(CountedUse::new(left)),
+                Settlement::counted(Arc::clone(uses), reservation),
+            ),
+            Reserved::Exhausted => Use::Exhausted,
+            Reserved::InUse => Use::InUse,
+        })
+    }
+
+    fn record_grant(
         &self,
         requirement: &Requirement,
-        verified: Verified,
-        paid: Option<Msat>,
+        grant: &Grant,
+        credential: &Credential,
         at: UnixSeconds,
-    ) -> Result<Grant, Unredeemed> {
-        let identifier = *verified.scope().identifier();
-        let grant = match verified {
-            Verified::Unlimited(grant) => grant,
-            Verified::Counted(uncounted) => {
-                let uses_max = uncounted.uses_max();
-                match self.ledger.consume(identifier.token_id, uses_max).await {
-                    Ok(Use::Taken { left }) => uncounted.counted(CountedUse::new(left)),
-                    Ok(Use::Exhausted) => return Err(Unredeemed::Reason(Reason::Exhausted)),
-                    Err(error) => return Err(Unredeemed::Outage(Outage::Ledger(error))),
-                }
-            }
-        };
-        self.ledger.record(Event::Granted(GrantedEvent {
+    ) {
+        let identifier = grant.identifier();
+        self.stores.events.record(Event::Granted(GrantedEvent {
             token: identifier.token_id,
             payment_hash: identifier.payment_hash,
             service: requirement.service().clone(),
-            paid,
+            paid: price_in(credential),
             at,
         }));
-        Ok(grant)
     }
 
     fn record_rejection(&self, requirement: &Requirement, reason: ReasonCode) {
-        self.ledger.record(Event::Refused(RefusedEvent {
+        self.stores.events.record(Event::Refused(RefusedEvent {
             service: requirement.service().clone(),
             reason,
             at: (self.settings.clock)(),
@@ -370,7 +417,7 @@ impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
             .field("invoicer", &self.invoicer)
-            .field("ledger", &self.ledger)
+            .field("stores", &self.stores)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
@@ -386,16 +433,24 @@ fn log(requirement: &Requirement, rejection: &Rejection) {
         }
         Rejection::UnsellablePath(_)
         | Rejection::PaymentRequired(_)
+        | Rejection::TokenInUse(_)
         | Rejection::TooManyChallenges(_) => {
             tracing::debug!(service, reason = rejection.code().as_str(), "refused");
         }
     }
 }
 
-/// Why a genuine token did not get its request after all.
-enum Unredeemed {
-    Outage(Outage),
-    Reason(Reason),
+/// What the credentials of a request came to.
+enum Redeemed {
+    Admitted(Admitted),
+    Refused(Reason),
+}
+
+/// What asking for a use came to.
+enum Use {
+    Exhausted,
+    InUse,
+    Taken(Grant, Settlement),
 }
 
 fn read_credentials(headers: &HeaderMap) -> Result<Vec<Credential>, l402::CredentialError> {

@@ -1,11 +1,17 @@
-//! What was sold, what was refused, and what may no longer be used?
+//! What the gate keeps: counted uses, revocations, events and reports.
 //!
-//! A [`Ledger`] is written beside the road of a request, not on it: a [`Event`] is handed over
-//! without waiting, and a ledger that cannot keep up drops notes and counts them. Two things
-//! are different because somebody would lose by them: a counted use is durable before the
-//! request goes on, and a revocation before it is reported as done.
+//! Four traits, because not every store can do everything: [`Uses`], [`Revocations`],
+//! [`EventLog`] and [`Reports`]. [`Stores`] says which store does what for one gate; a store
+//! that does all of it is a [`Ledger`]. None of them sees a type that belongs to HTTP.
 //!
-//! Nothing is written for a challenge nobody paid.
+//! Committing, releasing and revoking take effect when called, not when polled: a future that is
+//! dropped has still committed the use or kept the revocation.
+//!
+//! Events are handed over without waiting, and a log that cannot keep up drops them and counts
+//! them. Two things are different because somebody would lose by them: a committed use is
+//! durable before the response goes out, and a revocation before it is reported as kept.
+//!
+//! Nothing is written for a challenge that was not paid.
 
 mod memory;
 #[cfg(feature = "sqlite")]
@@ -25,64 +31,165 @@ pub use self::sqlite::{OpenError, SqliteLedger};
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
-/// The seller's books.
-pub trait Ledger: Debug + Send + Sync {
-    /// Hands over a note. Never waits, never fails: see [`dropped`](Self::dropped).
-    fn record(&self, event: Event);
-
-    /// Grants lost since this ledger was opened, because they came faster than they could be
-    /// written down. A number worth an alarm when it moves.
-    fn dropped(&self) -> u64;
-
-    /// Takes one use of a token that is good for `uses_max` in all.
+/// Counted uses of tokens, taken in two steps.
+///
+/// A use is reserved before its request is forwarded and committed before the response goes
+/// out. Uses are counted per token id, so that narrowing a token does not multiply them:
+/// committed uses and reservations together never exceed what the token is good for.
+///
+/// A reservation ends with the process that made it: the uses it held are then free again.
+pub trait Uses: Debug + Send + Sync {
+    /// Sets aside one use of a token that is good for `uses_max` in all.
     ///
-    /// Counted per token id, so that narrowing a token does not multiply its uses. When this
-    /// returns, the use is gone, whatever becomes of the request. Dropping the future may
-    /// still take it.
+    /// A use whose future is dropped before it returned is not set aside.
     ///
     /// # Errors
     ///
-    /// [`LedgerError`]: whether the use was taken is unknown, and the request must not go on.
-    fn consume(
+    /// [`LedgerError`]: no use is set aside and the request must not go on.
+    fn reserve(
         &self,
         token: TokenId,
         uses_max: NonZeroU64,
-    ) -> BoxFuture<'_, Result<Use, LedgerError>>;
+    ) -> BoxFuture<'_, Result<Reserved, LedgerError>>;
 
-    /// Keeps a revocation for good. Revoking twice is revoking once.
+    /// Turns a reservation into a use, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]: whether the use was taken is unknown, and the response must not go out.
+    fn commit(&self, reservation: Reservation) -> BoxFuture<'_, Result<(), LedgerError>>;
+
+    /// Gives a reservation back. Never waits; a reservation that is gone is left alone.
+    fn release(&self, reservation: Reservation);
+}
+
+/// Revocations, kept for good and shared by every gate on the same store.
+pub trait Revocations: Debug + Send + Sync {
+    /// Keeps a revocation. Revoking twice is revoking once.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it is not known to be kept; repeating it is safe.
     fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<(), LedgerError>>;
 
-    /// Every revocation kept.
+    /// Returns every revocation kept.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when they cannot be read.
-    fn revocations(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>>;
+    fn all(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>>;
 
-    /// What each service earned, all notes so far included, by name.
+    /// Calls `observer` with every revocation kept from this moment on, within a second, no
+    /// matter which process revoked.
+    ///
+    /// The observer is called on a thread of the store's own and must not block. It may be
+    /// called more than once with the same revocation.
+    fn watch(&self, observer: RevocationObserver);
+}
+
+/// Is called with revocations; see [`Revocations::watch`].
+pub type RevocationObserver = Box<dyn Fn(Revocation) + Send + Sync>;
+
+/// What happened at the gate, written off the request path.
+pub trait EventLog: Debug + Send + Sync {
+    /// Hands over an event. Never waits, never fails: see [`dropped`](Self::dropped).
+    fn record(&self, event: Event);
+
+    /// Returns the events lost since the log was opened, because they came faster than they
+    /// could be written. Alert if this increases.
+    fn dropped(&self) -> u64;
+}
+
+/// What was sold and refused.
+pub trait Reports: Debug + Send + Sync {
+    /// Returns what each service earned, all events so far included, by name.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it cannot be read.
     fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>>;
 
-    /// What was refused and why, all notes so far included, by service and reason.
+    /// Returns what was refused and why, all events so far included, by service and reason.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it cannot be read.
     fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>>;
 
-    /// What is known about a token; `None` when it never bought anything.
+    /// Returns what is known about a token; `None` when it never bought anything.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it cannot be read.
     fn token(&self, token: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>>;
+}
+
+/// A store that keeps everything.
+pub trait Ledger: Uses + Revocations + EventLog + Reports {}
+
+impl<T: Uses + Revocations + EventLog + Reports + ?Sized> Ledger for T {}
+
+/// The stores of one gate, by what they keep.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Where uses are counted.
+    pub uses: Arc<dyn Uses>,
+    /// Where revocations are kept.
+    pub revocations: Arc<dyn Revocations>,
+    /// Where events are written.
+    pub events: Arc<dyn EventLog>,
+    /// Where reports are read; `None` when no store keeps any.
+    pub reports: Option<Arc<dyn Reports>>,
+}
+
+/// One ledger for everything.
+impl<T: Ledger + 'static> From<Arc<T>> for Stores {
+    fn from(ledger: Arc<T>) -> Self {
+        Self {
+            uses: Arc::clone(&ledger) as _,
+            revocations: Arc::clone(&ledger) as _,
+            events: Arc::clone(&ledger) as _,
+            reports: Some(ledger),
+        }
+    }
+}
+
+/// One ledger for everything.
+impl From<Arc<dyn Ledger>> for Stores {
+    fn from(ledger: Arc<dyn Ledger>) -> Self {
+        Self {
+            uses: Arc::clone(&ledger) as _,
+            revocations: Arc::clone(&ledger) as _,
+            events: Arc::clone(&ledger) as _,
+            reports: Some(ledger),
+        }
+    }
+}
+
+/// One use that is set aside. Of meaning to the store that made it only.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[must_use = "a reservation holds a paid use until it is committed or released"]
+pub struct Reservation {
+    /// The token.
+    pub token: TokenId,
+    /// The store's number for this reservation; never used twice.
+    pub id: i64,
+}
+
+/// The outcome of asking for a use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reserved {
+    /// Every use has been committed.
+    Exhausted,
+    /// One use is set aside.
+    Held {
+        /// The use.
+        reservation: Reservation,
+        /// Uses that are neither committed nor set aside after this one.
+        left: u64,
+    },
+    /// No use is free: those that are left are set aside for requests still being served.
+    InUse,
 }
 
 /// Something that happened at the gate.
@@ -105,7 +212,7 @@ pub struct GrantedEvent {
     pub service: ServiceName,
     /// What the token cost; `None` when its issuer did not say.
     pub paid: Option<Msat>,
-    /// When.
+    /// The time.
     pub at: UnixSeconds,
 }
 
@@ -116,23 +223,11 @@ pub struct RefusedEvent {
     pub service: ServiceName,
     /// Why.
     pub reason: ReasonCode,
-    /// When.
+    /// The time.
     pub at: UnixSeconds,
 }
 
-/// What asking for a use came to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Use {
-    /// None was left.
-    Exhausted,
-    /// One was taken.
-    Taken {
-        /// How many are left.
-        left: u64,
-    },
-}
-
-/// Something that may no longer be used.
+/// Tokens that are no longer honoured.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Revocation {
     /// Every token minted before this moment. The latest such moment counts.
@@ -163,7 +258,7 @@ pub struct Refusals {
     pub service: ServiceName,
     /// The reason, as clients see it.
     pub reason: String,
-    /// How often.
+    /// The number of refusals.
     pub count: u64,
 }
 
@@ -184,13 +279,17 @@ pub struct TokenRecord {
     pub requests: u64,
 }
 
-/// Why the ledger did not answer. Our failure, never the client's.
+/// Why a store failed. Our failure, never the client's.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LedgerError {
     /// More is waiting to be written than the ledger accepts.
-    #[error("the ledger has too much to write down")]
+    #[error("the ledger has too much to write")]
     Busy,
-    /// The ledger has stopped and will not answer again.
+    /// The reservation to commit no longer exists.
+    #[error("the reservation was taken away: was a lock file of the ledger deleted?")]
+    ReservationLost,
+    /// The ledger has stopped for good.
     #[error("the ledger has stopped")]
     Stopped,
     /// The store failed.

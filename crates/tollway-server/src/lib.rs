@@ -7,7 +7,8 @@
 //! | May this request pass? | [`Gate`] |
 //! | If not, why, and what does the client read? | [`Rejection`], [`respond`] |
 //! | How much may strangers cost us? | [`ChallengeLimit`] |
-//! | What may no longer be used? | [`Revocations`] |
+//! | What may no longer be used? | [`ActiveRevocations`] |
+//! | What does a granted request still owe? | [`Settlement`] |
 //! | What was sold? | [`ledger`] |
 //! | How does my own service use all this? | [`paywall`] |
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ mod request;
 mod requirement;
 pub mod respond;
 mod revocations;
+mod settlement;
 mod terms;
 
 pub use forward::strip_credentials;
@@ -37,8 +39,9 @@ pub use peer::{Peer, PeerNetwork};
 pub use price_check::{PriceConflict, PricedRoute, check_prices};
 pub use pricer::{PriceTable, Pricer, PricerError};
 pub use reason::{Reason, ReasonCode};
-pub use rejection::{EntropyError, Outage, PaymentRequired, Rejection};
+pub use rejection::{EntropyError, Outage, PaymentRequired, Rejection, TokenInUse};
 pub use request::RequestInfo;
 pub use requirement::{Requirement, Resource, UnsellablePath};
-pub use revocations::Revocations;
+pub use revocations::ActiveRevocations;
+pub use settlement::{Admitted, Ending, Settlement, Usage, is_undelivered};
 pub use terms::{Terms, TermsError};

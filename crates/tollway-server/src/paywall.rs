@@ -1,8 +1,10 @@
-//! A price on any tower service: axum, tonic, or your own.
+//! A tower layer that puts a price on any service: axum, tonic, or your own.
 //!
-//! The layer holds no policy: [`Gate`] decides and [`respond`] words it. A request that was
-//! paid for reaches the service without its credential and with the [`Grant`]
-//! among its extensions.
+//! The layer holds no policy: [`Gate`] decides and [`respond`] writes the response. A request
+//! that was paid for reaches the service without its credential and with the
+//! [`Grant`](l402::Grant) among its extensions. A use of a counted token is committed when the
+//! service has returned its response and before the layer returns it; when the service returns
+//! an error, 502, 503, 504 or gRPC status 14, the use is released.
 //!
 //! One layer is one price; give each route its own. Tokens are told apart by service, tier,
 //! capability and path, not by price: two routes of one service that differ in price must
@@ -10,6 +12,8 @@
 //! [`PaywallLayer::check`] finds such pairs.
 //!
 //! `examples/axum.rs` is a whole program.
+
+mod body;
 
 use std::mem;
 use std::sync::Arc;
@@ -19,22 +23,25 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{Extensions, Request, Response};
+use http_body::Body;
 use http_body_util::{Either, Full};
-use l402::Grant;
 use tower::{Layer, Service};
 
+pub use self::body::SettledBody;
 use crate::forward::strip_credentials;
 use crate::gate::Gate;
 use crate::peer::Peer;
 use crate::price_check::{PriceConflict, PricedRoute, check_prices};
 use crate::pricer::Pricer;
+use crate::rejection::{Outage, Rejection};
 use crate::request::RequestInfo;
 use crate::requirement::Requirement;
 use crate::respond::{self, Form};
+use crate::settlement::{Admitted, Settlement, is_undelivered};
 use crate::terms::Terms;
 
 /// The body of a response that came from the gate or from the service behind it.
-pub type PaywallBody<B> = Either<Full<Bytes>, B>;
+pub type PaywallBody<B> = Either<Full<Bytes>, SettledBody<B>>;
 
 /// Puts a price on every request to the service it wraps. See the [module](self).
 #[derive(Clone, Debug)]
@@ -124,6 +131,7 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
     ReqBody: Send + 'static,
+    ResBody: Body + Send,
 {
     type Response = Response<PaywallBody<ResBody>>;
     type Error = S::Error;
@@ -142,20 +150,33 @@ where
         Box::pin(async move {
             // Split first: holding `&Request` across the await would demand a `Sync` body.
             let (mut parts, body) = request.into_parts();
-            match layer.admit(&mut parts).await {
-                Ok(grant) => {
-                    parts.extensions.insert(grant);
-                    let response = inner.call(Request::from_parts(parts, body)).await?;
-                    Ok(response.map(Either::Right))
+            let form = Form::of(&parts);
+            let admitted = match layer.admit(&mut parts, form).await {
+                Ok(admitted) => admitted,
+                Err(response) => return Ok(response.map(Either::Left)),
+            };
+            let mut settlement = admitted.settlement;
+            parts.extensions.insert(admitted.grant);
+            settlement.forwarded();
+            let mut response = match inner.call(Request::from_parts(parts, body)).await {
+                Ok(response) => response,
+                Err(error) => {
+                    settlement.release();
+                    return Err(error);
                 }
-                Err(answer) => Ok(answer.map(Either::Left)),
-            }
+            };
+            response.headers_mut().extend(admitted.response_headers);
+            Ok(layer.settle(response, settlement, form).await)
         })
     }
 }
 
 impl PaywallLayer {
-    async fn admit(&self, parts: &mut Parts) -> Result<Grant, Response<Full<Bytes>>> {
+    async fn admit(
+        &self,
+        parts: &mut Parts,
+        form: Form,
+    ) -> Result<Admitted, Response<Full<Bytes>>> {
         if let Some(free) = respond::preflight(&parts.method) {
             return Err(free);
         }
@@ -164,14 +185,38 @@ impl PaywallLayer {
             .gate
             .admit(&self.requirement, self.pricer.as_ref(), &info);
         match admitted.await {
-            Ok(grant) => {
+            Ok(admitted) => {
                 strip_credentials(&mut parts.headers);
-                Ok(grant)
+                Ok(admitted)
             }
-            Err(rejection) => {
-                let style = self.gate.settings().status;
-                Err(respond::refuse(&rejection, Form::of(parts), style))
+            Err(rejection) => Err(self.reject(&rejection, form)),
+        }
+    }
+
+    /// Settles before the response is returned, and so before any of it reaches the client.
+    async fn settle<B: Body + Send>(
+        &self,
+        response: Response<B>,
+        mut settlement: Settlement,
+        form: Form,
+    ) -> Response<PaywallBody<B>> {
+        if is_undelivered(response.status(), response.headers()) {
+            settlement.release();
+            return response.map(|body| Either::Right(SettledBody::new(body, None)));
+        }
+        match settlement.commit().await {
+            Ok(()) => response.map(|body| Either::Right(SettledBody::new(body, Some(settlement)))),
+            Err(error) => {
+                settlement.release();
+                let service = self.requirement.service().as_str();
+                tracing::warn!(service, %error, "a use could not be committed");
+                let rejection = Rejection::Unavailable(Outage::Ledger(error));
+                self.reject(&rejection, form).map(Either::Left)
             }
         }
+    }
+
+    fn reject(&self, rejection: &Rejection, form: Form) -> Response<Full<Bytes>> {
+        respond::refuse(rejection, form, self.gate.settings().status)
     }
 }

@@ -58,6 +58,8 @@ pub enum ReasonCode {
     ThirdParty,
     /// `tier_too_low`
     TierTooLow,
+    /// `token_in_use`
+    TokenInUse,
     /// `too_many_challenges`
     TooManyChallenges,
     /// `unavailable`
@@ -95,6 +97,7 @@ impl ReasonCode {
             Self::Revoked => "revoked",
             Self::ThirdParty => "third_party",
             Self::TierTooLow => "tier_too_low",
+            Self::TokenInUse => "token_in_use",
             Self::TooManyChallenges => "too_many_challenges",
             Self::Unavailable => "unavailable",
             Self::UnmetCaveat => "unmet_caveat",

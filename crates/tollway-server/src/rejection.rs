@@ -1,8 +1,8 @@
-//! Why is a request not let through?
+//! Rejections: why a request is not admitted.
 //!
-//! Three answers, kept apart by type so that one cannot be mistaken for another: the client
-//! has to pay, the client has to wait, or we are at fault. What a client reads is a
-//! [`ReasonCode`] and a sentence; what the log reads is the [`Outage`] with its sources.
+//! Kept apart by type so that one cannot be mistaken for another: the client has to pay, the
+//! client has to change or wait, or we are at fault. A client reads a [`ReasonCode`] and a
+//! sentence; the log reads the [`Outage`] with its sources.
 
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
@@ -25,6 +25,9 @@ pub enum Rejection {
     /// The client: pay the invoice enclosed, and come back with the token.
     #[error("payment required: {}", .0.reason)]
     PaymentRequired(Box<PaymentRequired>),
+    /// The client: wait for its other requests with this token to end.
+    #[error(transparent)]
+    TokenInUse(#[from] TokenInUse),
     /// The client: wait.
     #[error(transparent)]
     TooManyChallenges(#[from] OverLimit),
@@ -40,6 +43,7 @@ impl Rejection {
         match self {
             Self::UnsellablePath(_) => ReasonCode::UnsellablePath,
             Self::PaymentRequired(demand) => demand.reason.code(),
+            Self::TokenInUse(_) => ReasonCode::TokenInUse,
             Self::TooManyChallenges(_) => ReasonCode::TooManyChallenges,
             Self::Unavailable(_) => ReasonCode::Unavailable,
         }
@@ -75,7 +79,7 @@ pub enum Outage {
     /// The wallet did not make an invoice.
     #[error("the wallet made no invoice")]
     Invoicer(#[from] InvoicerError),
-    /// A counted use could not be taken.
+    /// A counted use could not be reserved or committed.
     #[error("a counted use could not be taken")]
     Ledger(#[from] LedgerError),
     /// The token does not fit a header.
@@ -111,6 +115,14 @@ pub enum Outage {
         got: Option<Msat>,
     },
 }
+
+/// Every use of the token that is left is reserved for a request that is still being served.
+///
+/// Whether one becomes free depends on how those requests end, so this is not "unpaid": the
+/// token may be good for this request in a moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("every use left of the token is held by a request still being served")]
+pub struct TokenInUse;
 
 /// The source of randomness failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -7,6 +7,7 @@
 //! | `exhausted` | 402, strict 401 | 13 | `every use of the token has been taken` |
 //! | any other of a token | 402, strict 401 | 13 | the text of the [`Denial`](l402::Denial) |
 //! | `unsellable_path` | 400 | 3 | `no token can be bound to this path: it must start with … ` |
+//! | `token_in_use` | 503 | 14 | `every use left of the token is held by a request still being served` |
 //! | `too_many_challenges` | 429 | 8 | `too many challenges for one network: the next is due in … s` |
 //! | `unavailable` | 503 | 14 | `payments cannot be taken at the moment` |
 //!
@@ -23,8 +24,8 @@
 //! look for.
 //!
 //! Every answer has `Cache-Control: no-store`, `L402-Reason`, and the CORS headers a page of
-//! any origin needs to read it. 401, 402 and 13 carry the challenge, `WWW-Authenticate`; 429
-//! and 8 carry `Retry-After`. Nothing a backend said is in any of them.
+//! any origin needs to read it. 401, 402 and 13 carry the challenge, `WWW-Authenticate`; 429,
+//! 503, 8 and 14 carry `Retry-After`. Nothing a backend said is in any of them.
 
 use bytes::Bytes;
 use http::header::{
@@ -139,7 +140,13 @@ pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response
         Rejection::TooManyChallenges(over) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(over.retry_after_secs));
         }
-        Rejection::UnsellablePath(_) | Rejection::Unavailable(_) => {}
+        Rejection::TokenInUse(_) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_IN_USE_SECS));
+        }
+        Rejection::Unavailable(_) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_UNAVAILABLE_SECS));
+        }
+        Rejection::UnsellablePath(_) => {}
     }
     response
 }
@@ -182,6 +189,11 @@ fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
             grpc_status: "3",
             grpc_message: "path cannot be sold",
         },
+        ReasonCode::TokenInUse => Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            grpc_status: "14",
+            grpc_message: "token in use",
+        },
         ReasonCode::TooManyChallenges => Answer {
             status: StatusCode::TOO_MANY_REQUESTS,
             grpc_status: "8",
@@ -213,6 +225,7 @@ fn problem(answer: &Answer, rejection: &Rejection) -> Response<Full<Bytes>> {
     let (detail, demand) = match rejection {
         Rejection::PaymentRequired(demand) => (demand.reason.to_string(), Some(demand)),
         Rejection::UnsellablePath(unsellable) => (unsellable.to_string(), None),
+        Rejection::TokenInUse(in_use) => (in_use.to_string(), None),
         Rejection::TooManyChallenges(over) => (over.to_string(), None),
         Rejection::Unavailable(_for_the_log) => (UNAVAILABLE.to_owned(), None),
     };
@@ -268,6 +281,10 @@ const PAYMENT_REQUIRED: Answer = Answer {
     grpc_status: "13",
     grpc_message: "payment required",
 };
+/// Long enough for a request to end, short enough for its client to wait.
+const RETRY_IN_USE_SECS: u64 = 1;
+/// Restarting a wallet or freeing a disk takes longer; asking more often does not help.
+const RETRY_UNAVAILABLE_SECS: u64 = 5;
 const UNAVAILABLE: &str = "payments cannot be taken at the moment";
 const L402_REASON: HeaderName = HeaderName::from_static("l402-reason");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

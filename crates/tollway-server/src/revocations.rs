@@ -1,7 +1,8 @@
-//! Which tokens are void, as of this moment?
+//! The revocations in force at one gate.
 //!
-//! A request reads a snapshot: one atomic load. A revocation is kept in the ledger first and
-//! published second, so that what an operator was told is done survives a crash.
+//! A request reads a snapshot: one atomic load. A revocation is kept in the store first and
+//! published second, so that one that was reported survives a crash. Revocations kept by other
+//! processes are published when the store notices them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,39 +10,41 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use l402::{RevocationSet, TokenId, UnixSeconds};
 
-use crate::ledger::{Ledger, LedgerError, Revocation};
+use crate::ledger::{LedgerError, Revocation, Revocations};
 
-/// The revocations of one gate, kept in its ledger.
-pub struct Revocations {
-    ledger: Arc<dyn Ledger>,
-    current: ArcSwap<RevocationSet>,
+/// The revocations of one gate, kept in its store.
+pub struct ActiveRevocations {
+    store: Arc<dyn Revocations>,
+    current: Arc<ArcSwap<RevocationSet>>,
 }
 
-impl Revocations {
-    /// Reads what the ledger has kept.
-    pub(crate) async fn open(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
-        let mut set = RevocationSet::default();
-        for revocation in ledger.revocations().await? {
-            apply(&mut set, revocation);
-        }
-        Ok(Self {
-            ledger,
-            current: ArcSwap::from_pointee(set),
-        })
+impl ActiveRevocations {
+    /// Reads what the store has kept, and follows it from then on.
+    pub(crate) async fn open(store: Arc<dyn Revocations>) -> Result<Self, LedgerError> {
+        let current = Arc::new(ArcSwap::from_pointee(RevocationSet::default()));
+        // Watched before it is read, so that nothing falls between the two.
+        let watched = Arc::downgrade(&current);
+        store.watch(Box::new(move |revocation| {
+            if let Some(current) = watched.upgrade() {
+                publish(&current, &[revocation]);
+            }
+        }));
+        publish(&current, &store.all().await?);
+        Ok(Self { store, current })
     }
 
-    /// The set as it is.
+    /// Returns the set as it is.
     #[must_use]
     pub fn snapshot(&self) -> Arc<RevocationSet> {
         self.current.load_full()
     }
 
-    /// The set as it is, without touching a counter that all cores share.
+    /// Returns the set as it is, without touching a counter that all cores share.
     pub(crate) fn load(&self) -> Guard<Arc<RevocationSet>> {
         self.current.load()
     }
 
-    /// Voids one token, and all narrowed from it, from the next request on.
+    /// Revokes one token, and all narrowed from it, from the next request on.
     ///
     /// # Errors
     ///
@@ -51,7 +54,7 @@ impl Revocations {
         self.keep(Revocation::Token(token)).await
     }
 
-    /// Voids everything minted before `moment`, from the next request on.
+    /// Revokes everything minted before `moment`, from the next request on.
     ///
     /// # Errors
     ///
@@ -61,22 +64,28 @@ impl Revocations {
     }
 
     async fn keep(&self, revocation: Revocation) -> Result<(), LedgerError> {
-        self.ledger.revoke(revocation).await?;
-        self.current.rcu(|current| {
-            let mut next = RevocationSet::clone(current);
-            apply(&mut next, revocation);
-            next
-        });
+        self.store.revoke(revocation).await?;
+        publish(&self.current, &[revocation]);
         Ok(())
     }
 }
 
-impl fmt::Debug for Revocations {
+impl fmt::Debug for ActiveRevocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revocations")
+        f.debug_struct("ActiveRevocations")
             .field("current", &self.current)
             .finish_non_exhaustive()
     }
+}
+
+fn publish(current: &ArcSwap<RevocationSet>, revocations: &[Revocation]) {
+    current.rcu(|current| {
+        let mut next = RevocationSet::clone(current);
+        for revocation in revocations {
+            apply(&mut next, *revocation);
+        }
+        next
+    });
 }
 
 fn apply(set: &mut RevocationSet, revocation: Revocation) {

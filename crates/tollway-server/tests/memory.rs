@@ -64,7 +64,9 @@ impl Shop {
             let admitted = self.gate.admit(&self.requirement, &self.terms, &info);
             match admitted.await.unwrap_err() {
                 Rejection::PaymentRequired(_) => asked_to_pay = asked_to_pay.saturating_add(1),
-                Rejection::UnsellablePath(_) | Rejection::TooManyChallenges(_) => {}
+                Rejection::TokenInUse(_)
+                | Rejection::TooManyChallenges(_)
+                | Rejection::UnsellablePath(_) => {}
                 Rejection::Unavailable(outage) => panic!("{outage}"),
             }
         }

@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tollway_server::ledger::{Ledger, Sales};
+use tollway_server::ledger::{Sales, Stores};
 
 use crate::admin::telemetry::{MetricsText, Telemetry};
 use crate::config::Price;
@@ -92,9 +92,12 @@ impl AdminState {
         let mut sales = Vec::new();
         let mut events_lost = 0_u64;
         let routes = self.routes.load_full();
-        for ledger in ledgers(&routes) {
-            events_lost = events_lost.wrapping_add(ledger.dropped());
-            match ledger.sales().await {
+        for stores in stores(&routes) {
+            events_lost = events_lost.wrapping_add(stores.events.dropped());
+            let Some(reports) = &stores.reports else {
+                continue;
+            };
+            match reports.sales().await {
                 Ok(some) => sales.extend(some),
                 // Omitted: zero would be wrong.
                 Err(error) => {
@@ -113,22 +116,24 @@ impl AdminState {
     }
 }
 
-/// Returns each ledger once, however many routes share it.
-fn ledgers(routes: &Routes) -> Vec<&dyn Ledger> {
-    let mut ledgers: Vec<&dyn Ledger> = Vec::new();
+/// Returns the stores of each gate, those shared by several routes once.
+fn stores(routes: &Routes) -> Vec<&Stores> {
+    let mut stores: Vec<&Stores> = Vec::new();
     for route in &routes.routes {
         let Price::Paid { gate, .. } = &route.price else {
             continue;
         };
-        let ledger = gate.ledger();
-        if !ledgers
-            .iter()
-            .any(|known| std::ptr::addr_eq(*known, ledger))
-        {
-            ledgers.push(ledger);
+        let is_known = |known: &&Stores| {
+            std::ptr::addr_eq(
+                Arc::as_ptr(&known.events),
+                Arc::as_ptr(&gate.stores().events),
+            )
+        };
+        if !stores.iter().any(is_known) {
+            stores.push(gate.stores());
         }
     }
-    ledgers
+    stores
 }
 
 fn render_sales(page: &mut MetricsText, sales: &[Sales]) {

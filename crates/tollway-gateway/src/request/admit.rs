@@ -10,7 +10,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use l402::Grant;
 use tollway_server::respond::{self, StatusStyle};
-use tollway_server::{Peer, Rejection, RequestInfo};
+use tollway_server::{Peer, Rejection, RequestInfo, Settlement};
 
 use crate::config::Price;
 
@@ -46,14 +46,18 @@ pub(crate) enum Declined {
     },
 }
 
-/// Admits a request, or returns what it lacks.
+/// Admits a request, with the use it takes, or returns what it lacks.
 ///
 /// # Errors
 ///
 /// [`Declined`], which the gate has logged already.
-pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Admission, Declined> {
+pub(crate) async fn admit(
+    price: &Price,
+    head: &Parts,
+    peer: Peer,
+) -> Result<(Admission, Option<Settlement>), Declined> {
     let (gate, requirement, pricer) = match price {
-        Price::Free => return Ok(Admission(Basis::Free)),
+        Price::Free => return Ok((Admission(Basis::Free), None)),
         Price::Paid {
             gate,
             requirement,
@@ -65,7 +69,10 @@ pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Adm
     }
     let info = RequestInfo::of(head, peer);
     match gate.admit(requirement, pricer.as_ref(), &info).await {
-        Ok(grant) => Ok(Admission(Basis::Paid(grant))),
+        Ok(admitted) => Ok((
+            Admission(Basis::Paid(admitted.grant)),
+            Some(admitted.settlement),
+        )),
         Err(rejection) => {
             let style = gate.settings().status;
             Err(Declined::Refused { rejection, style })

@@ -17,8 +17,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use l402::path;
-use tollway_server::Rejection;
-use tollway_server::respond::{self, Form};
+use tollway_server::ledger::LedgerError;
+use tollway_server::respond::{self, Form, StatusStyle};
+use tollway_server::{Outage, Rejection, Settlement, is_undelivered};
 
 use crate::admin::access_log::AccessLine;
 use crate::conn::client::ClientConnection;
@@ -94,6 +95,15 @@ enum ResponseSource {
 }
 
 impl ResponseSource {
+    /// Returns whether the upstream failed to deliver, for which no use is taken.
+    fn is_undelivered(&self) -> bool {
+        match self {
+            Self::Local(response) => is_undelivered(response.status(), response.headers()),
+            Self::Tunnel { .. } => false,
+            Self::Upstream(response) => is_undelivered(response.status(), response.headers()),
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Local(response) => response.status(),
@@ -147,17 +157,25 @@ fn serve(
     routed: RoutedRequest,
 ) -> impl Future<Output = (ResponseSource, &'static str)> {
     async move {
-        let admission = match admit(&local.route.price, &routed.head, client.peer).await {
-            Ok(admission) => admission,
+        let admitted = admit(&local.route.price, &routed.head, client.peer);
+        let (admission, mut settlement) = match admitted.await {
+            Ok(admitted) => admitted,
             Err(declined) => {
                 drain::drain(&routed.head, routed.body);
                 return decline(&local, routed.form, declined);
             }
         };
         let form = routed.form;
+        settlement.as_mut().map(Settlement::forwarded);
         match forward(&client, &local, &admission, routed).await {
-            Ok(source) => (source, admission.verdict()),
-            Err(problem) => local_response(problem, form),
+            Ok(source) => match settle(settlement, &source).await {
+                Ok(()) => (source, admission.verdict()),
+                Err(error) => uncommitted(&local, form, error),
+            },
+            Err(problem) => {
+                settlement.map(Settlement::release);
+                local_response(problem, form)
+            }
         }
     }
 }
@@ -167,6 +185,39 @@ fn local_response(problem: Problem, form: Form) -> (ResponseSource, &'static str
         ResponseSource::Local(problem.into_response(form)),
         problem.verdict(),
     )
+}
+
+/// Settles the use of a request before any of its response goes to the client.
+async fn settle(
+    settlement: Option<Settlement>,
+    source: &ResponseSource,
+) -> Result<(), LedgerError> {
+    let Some(mut settlement) = settlement else {
+        return Ok(());
+    };
+    if source.is_undelivered() {
+        settlement.release();
+        return Ok(());
+    }
+    let committed = settlement.commit().await;
+    if committed.is_err() {
+        settlement.release();
+    }
+    committed
+}
+
+/// Creates the response to a request whose use could not be committed.
+fn uncommitted(
+    local: &LocalRoute,
+    form: Form,
+    error: LedgerError,
+) -> (ResponseSource, &'static str) {
+    let service = local.route.service.name.as_str();
+    tracing::warn!(service, %error, "a use could not be committed");
+    let rejection = Rejection::Unavailable(Outage::Ledger(error));
+    local.stats.refused(rejection.code());
+    let response = respond::refuse(&rejection, form, StatusStyle::default());
+    (ResponseSource::Local(response), rejection.code().as_str())
 }
 
 /// Creates the response to a request that is not admitted.

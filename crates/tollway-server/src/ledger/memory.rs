@@ -1,8 +1,7 @@
-//! Books that last as long as the process.
+//! A ledger that lasts as long as the process.
 //!
-//! For tests, demonstrations and services that count elsewhere. A revocation or a counted use
-//! is forgotten at the end of the process: whoever sells counted tokens for longer than that
-//! needs a ledger on disk.
+//! For tests, demonstrations and services that count elsewhere. Revocations and counted uses
+//! are lost at the end of the process: a seller of counted tokens needs a ledger on disk.
 //!
 //! Tokens are spread over shards so that two requests rarely want the same lock, and a lock is
 //! held for one look into a map. Memory grows with tokens that were paid for, never with
@@ -10,29 +9,34 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::future;
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use l402::{Msat, TokenId};
 
 use super::{
-    Event, GrantedEvent, Ledger, LedgerError, Refusals, Revocation, Sales, TokenRecord, Use,
+    Event, EventLog, GrantedEvent, LedgerError, Refusals, Reports, Reservation, Reserved,
+    Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
-/// A [`Ledger`] in memory.
-#[derive(Debug, Default)]
+/// A [`Ledger`](super::Ledger) in memory.
+#[derive(Default)]
 pub struct MemoryLedger {
     shards: [Mutex<Shard>; SHARDS],
     refusals: Mutex<BTreeMap<(ServiceName, ReasonCode), u64>>,
     revocations: Mutex<BTreeSet<Revocation>>,
+    observers: Mutex<Vec<RevocationObserver>>,
+    reservations: AtomicI64,
 }
 
 impl MemoryLedger {
-    /// Empty books.
+    /// Creates an empty ledger.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -45,7 +49,50 @@ impl MemoryLedger {
     }
 }
 
-impl Ledger for MemoryLedger {
+impl Uses for MemoryLedger {
+    fn reserve(
+        &self,
+        token: TokenId,
+        uses_max: NonZeroU64,
+    ) -> BoxFuture<'_, Result<Reserved, LedgerError>> {
+        // Made when polled: a future that is dropped before has reserved nothing.
+        Box::pin(async move {
+            let id = self.reservations.fetch_add(1, Ordering::Relaxed);
+            let reservation = Reservation { token, id };
+            Ok(self.shard(&token).reserve(reservation, uses_max))
+        })
+    }
+
+    fn commit(&self, reservation: Reservation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let committed = self.shard(&reservation.token).commit(reservation);
+        Box::pin(future::ready(committed))
+    }
+
+    fn release(&self, reservation: Reservation) {
+        let _was_held = self.shard(&reservation.token).release(reservation);
+    }
+}
+
+impl Revocations for MemoryLedger {
+    fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        lock(&self.revocations).insert(revocation);
+        for observer in lock(&self.observers).iter() {
+            observer(revocation);
+        }
+        Box::pin(future::ready(Ok(())))
+    }
+
+    fn all(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
+        let kept = lock(&self.revocations).iter().copied().collect();
+        Box::pin(future::ready(Ok(kept)))
+    }
+
+    fn watch(&self, observer: RevocationObserver) {
+        lock(&self.observers).push(observer);
+    }
+}
+
+impl EventLog for MemoryLedger {
     fn record(&self, event: Event) {
         match event {
             Event::Granted(granted) => self.shard(&granted.token).grant(granted),
@@ -63,26 +110,9 @@ impl Ledger for MemoryLedger {
     fn dropped(&self) -> u64 {
         0
     }
+}
 
-    fn consume(
-        &self,
-        token: TokenId,
-        uses_max: NonZeroU64,
-    ) -> BoxFuture<'_, Result<Use, LedgerError>> {
-        let taken = self.shard(&token).consume(token, uses_max);
-        Box::pin(future::ready(Ok(taken)))
-    }
-
-    fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<(), LedgerError>> {
-        lock(&self.revocations).insert(revocation);
-        Box::pin(future::ready(Ok(())))
-    }
-
-    fn revocations(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
-        let kept = lock(&self.revocations).iter().copied().collect();
-        Box::pin(future::ready(Ok(kept)))
-    }
-
+impl Reports for MemoryLedger {
     fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
         let mut sum: BTreeMap<ServiceName, Sales> = BTreeMap::new();
         for shard in &self.shards {
@@ -119,7 +149,14 @@ impl Ledger for MemoryLedger {
 struct Shard {
     records: HashMap<TokenId, TokenRecord>,
     sales: HashMap<ServiceName, Sales>,
-    used: HashMap<TokenId, u64>,
+    uses: HashMap<TokenId, UseCount>,
+}
+
+/// The uses of one token. Few are reserved at once: one per request being served.
+#[derive(Debug, Default)]
+struct UseCount {
+    committed: u64,
+    reserved: Vec<i64>,
 }
 
 impl Shard {
@@ -140,17 +177,39 @@ impl Shard {
         }
     }
 
-    fn consume(&mut self, token: TokenId, uses_max: NonZeroU64) -> Use {
-        let used = self.used.entry(token).or_default();
-        match uses_max.get().checked_sub(*used) {
-            None | Some(0) => Use::Exhausted,
-            Some(left) => {
-                add_one(used);
-                Use::Taken {
-                    left: left.saturating_sub(1),
-                }
+    fn reserve(&mut self, reservation: Reservation, uses_max: NonZeroU64) -> Reserved {
+        let count = self.uses.entry(reservation.token).or_default();
+        let reserved = u64::try_from(count.reserved.len()).unwrap_or(u64::MAX);
+        if count.committed >= uses_max.get() {
+            Reserved::Exhausted
+        } else if count.committed.saturating_add(reserved) >= uses_max.get() {
+            Reserved::InUse
+        } else {
+            count.reserved.push(reservation.id);
+            let taken = count.committed.saturating_add(reserved);
+            Reserved::Held {
+                reservation,
+                left: uses_max.get().saturating_sub(taken).saturating_sub(1),
             }
         }
+    }
+
+    fn commit(&mut self, reservation: Reservation) -> Result<(), LedgerError> {
+        if !self.release(reservation) {
+            return Err(LedgerError::ReservationLost);
+        }
+        add_one(&mut self.uses.entry(reservation.token).or_default().committed);
+        Ok(())
+    }
+
+    /// Returns whether the reservation was there.
+    fn release(&mut self, reservation: Reservation) -> bool {
+        let Some(count) = self.uses.get_mut(&reservation.token) else {
+            return false;
+        };
+        let held = count.reserved.len();
+        count.reserved.retain(|id| *id != reservation.id);
+        count.reserved.len() < held
     }
 }
 
@@ -193,6 +252,16 @@ fn add(sum: &mut Sales, sales: &Sales) {
 
 fn add_one(count: &mut u64) {
     *count = count.saturating_add(1);
+}
+
+impl fmt::Debug for MemoryLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLedger")
+            .field("shards", &self.shards)
+            .field("refusals", &self.refusals)
+            .field("revocations", &self.revocations)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Every change under these locks is a single step, so a poisoned one guards whole books.

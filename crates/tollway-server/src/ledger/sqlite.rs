@@ -1,46 +1,61 @@
-//! Books on disk, for one machine.
+//! A ledger on disk, shared by the processes of one machine.
 //!
 //! One thread owns the connection. Grants reach it over a bounded queue that senders never wait
 //! for and never wake it through, refusals as running counts; it fetches both ten times a
-//! second, adds them up and writes them in one transaction. What somebody waits for, a counted use or a revocation, goes over a
-//! second queue and is written at once, everything that is waiting in one transaction: the
+//! second, adds them up and writes them in one transaction. Uses and revocations go over a
+//! second queue and are written at once, everything that is waiting in one transaction: the
 //! more are waiting, the fewer commits each of them costs.
 //!
-//! A commit reaches the disk before it is reported (`synchronous=FULL`). A crash therefore
-//! loses at most the notes of the last tenth of a second, and no use and no revocation.
+//! A use and a revocation reach the disk before they are reported (`synchronous=FULL`).
+//! Reserving a use does not wait for the disk (`NORMAL`): a crash of the operating system that
+//! could lose it also ends the process that holds it, and a reservation ends with its process.
+//! A crash therefore loses at most the events of the last tenth of a second, and no use and no
+//! revocation.
 //!
-//! Notes are never allowed to stand in the way of commands: they are separate transactions.
+//! Several processes, and several ledgers of one process, may have the file open. Each is the
+//! [owner](owner) of its reservations; what an owner leaves behind when it ends is released by
+//! the next that opens the file or that needs the use. Revocations of other processes are
+//! looked for ten times a second.
+//!
+//! Events never stand in the way of commands: they are separate transactions.
 
+mod owner;
 mod pending;
+mod revocation_cursor;
 mod schema;
 mod statements;
 mod writer;
 
 use std::fmt;
+use std::future;
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use futures_util::TryFutureExt;
 use futures_util::future::BoxFuture;
 use l402::TokenId;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use self::owner::Owner;
 use self::pending::RefusedCounts;
 pub use self::schema::OpenError;
-use self::writer::{Command, Consume, Reply, Revoke, Writer};
+use self::writer::{Command, Reply, Write, Writer};
 use super::{
-    Event, GrantedEvent, Ledger, LedgerError, Refusals, Revocation, Sales, TokenRecord, Use,
+    Event, EventLog, GrantedEvent, LedgerError, Refusals, Reports, Reservation, Reserved,
+    Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 
-/// A [`Ledger`] in one SQLite file. Dropping it writes the last notes and waits for that.
+/// A [`Ledger`](super::Ledger) in one SQLite file. Dropping it writes the last events and
+/// waits for that.
 pub struct SqliteLedger {
     grants: SyncSender<GrantedEvent>,
     /// `None` only while dropping: closing this queue is what ends the writer.
-    commands: Option<SyncSender<Command>>,
+    commands: Option<Sender<Command>>,
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
 }
@@ -48,17 +63,28 @@ pub struct SqliteLedger {
 impl SqliteLedger {
     /// Opens the ledger at `path`, creating it for the owner's eyes only if it is not there.
     ///
-    /// Blocks on the disk: call it before serving.
+    /// Reservations of processes that have ended are released. Blocks on the disk: call it
+    /// before serving.
     ///
     /// # Errors
     ///
     /// [`OpenError`], naming the file and what to do about it. Nothing was changed then.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let connection = schema::open(path)?;
+        let mut connection = schema::open(path)?;
+        let owner = Owner::claim(path).map_err(|source| OpenError::Lock {
+            path: path.to_owned(),
+            source,
+        })?;
+        let store = |source| OpenError::Store {
+            path: path.to_owned(),
+            source,
+        };
+        release_abandoned(&mut connection, &owner).map_err(store)?;
         let shared = Arc::new(Shared::default());
         let (grants, granted) = mpsc::sync_channel(GRANTS_WAITING_MAX);
-        let (commands, commanded) = mpsc::sync_channel(COMMANDS_WAITING_MAX);
-        let writer = Writer::new(connection, granted, commanded, Arc::clone(&shared));
+        let (commands, commanded) = mpsc::channel();
+        let writer = Writer::new(connection, owner, granted, commanded, Arc::clone(&shared));
+        let writer = writer.map_err(store)?;
         let writer = thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
@@ -71,34 +97,45 @@ impl SqliteLedger {
         })
     }
 
-    /// Transactions committed since the ledger was opened.
+    /// Returns the transactions committed since the ledger was opened.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// Puts a command in the queue at once, and waits for its answer when polled.
+    /// Queues a command at once, and waits for its answer when polled.
+    ///
+    /// No more than [`ASKING_MAX`] wait at once. Commits do not count: there is no more than
+    /// one for each reservation, and it must not fail for lack of room.
     fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(Reply<T>) -> Command,
-    ) -> BoxFuture<'_, Result<T, LedgerError>> {
+    ) -> BoxFuture<'static, Result<T, LedgerError>> {
+        if self.shared.asking.fetch_add(1, Ordering::Relaxed) >= ASKING_MAX {
+            self.shared.asking.fetch_sub(1, Ordering::Relaxed);
+            return Box::pin(future::ready(Err(LedgerError::Busy)));
+        }
+        self.queue(command)
+    }
+
+    fn queue<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> BoxFuture<'static, Result<T, LedgerError>> {
         let (reply, answer) = oneshot::channel();
-        let queued = self.queue(command(reply));
+        let queued = self.send(command(reply));
         Box::pin(async move {
             queued?;
             answer.await.unwrap_or(Err(LedgerError::Stopped))
         })
     }
 
-    fn queue(&self, command: Command) -> Result<(), LedgerError> {
+    fn send(&self, command: Command) -> Result<(), LedgerError> {
         let commands = self.commands.as_ref().ok_or(LedgerError::Stopped)?;
-        commands.try_send(command).map_err(|refused| match refused {
-            TrySendError::Full(_) => LedgerError::Busy,
-            TrySendError::Disconnected(_) => LedgerError::Stopped,
-        })
+        commands.send(command).map_err(|_| LedgerError::Stopped)
     }
 
-    /// Reads with every note so far written down.
+    /// Reads with every event so far written.
     fn query<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -106,14 +143,62 @@ impl SqliteLedger {
         self.ask(|reply| {
             Command::Query(Box::new(move |connection| {
                 let answer = connection.and_then(|connection| Ok(read(connection)?));
-                // Whoever asked may have gone away.
+                // The asking side may have gone away.
                 let _unread = reply.send(answer);
             }))
         })
     }
 }
 
-impl Ledger for SqliteLedger {
+/// Nobody else has the number of this owner, so what is reserved under it is a predecessor's.
+fn release_abandoned(connection: &mut Connection, owner: &Owner) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    statements::release_all(&transaction, owner.number)?;
+    statements::release_dead(&transaction, owner, None)?;
+    transaction.commit()
+}
+
+impl Uses for SqliteLedger {
+    fn reserve(
+        &self,
+        token: TokenId,
+        uses_max: NonZeroU64,
+    ) -> BoxFuture<'_, Result<Reserved, LedgerError>> {
+        let reserved = self.ask(|reply| {
+            Command::Write(Write::Reserve {
+                token,
+                uses_max,
+                reply,
+            })
+        });
+        Box::pin(reserved.map_ok(Unclaimed::claim))
+    }
+
+    fn commit(&self, reservation: Reservation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.queue(|reply| Command::Write(Write::Commit { reservation, reply }))
+    }
+
+    fn release(&self, reservation: Reservation) {
+        // A writer that has stopped has ended its reservations, too.
+        let _stopped = self.send(Command::Write(Write::Release(reservation)));
+    }
+}
+
+impl Revocations for SqliteLedger {
+    fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.ask(|reply| Command::Write(Write::Revoke { revocation, reply }))
+    }
+
+    fn all(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
+        self.query(statements::revocations)
+    }
+
+    fn watch(&self, observer: RevocationObserver) {
+        self.shared.observers().push(observer);
+    }
+}
+
+impl EventLog for SqliteLedger {
     fn record(&self, event: Event) {
         match event {
             Event::Granted(granted) => {
@@ -128,29 +213,9 @@ impl Ledger for SqliteLedger {
     fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
+}
 
-    fn consume(
-        &self,
-        token: TokenId,
-        uses_max: NonZeroU64,
-    ) -> BoxFuture<'_, Result<Use, LedgerError>> {
-        self.ask(|reply| {
-            Command::Consume(Consume {
-                token,
-                uses_max,
-                reply,
-            })
-        })
-    }
-
-    fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.ask(|reply| Command::Revoke(Revoke { revocation, reply }))
-    }
-
-    fn revocations(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
-        self.query(statements::revocations)
-    }
-
+impl Reports for SqliteLedger {
     fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
         self.query(statements::sales)
     }
@@ -177,7 +242,8 @@ impl Drop for SqliteLedger {
 impl fmt::Debug for SqliteLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteLedger")
-            .field("shared", &self.shared)
+            .field("commits", &self.shared.commits)
+            .field("dropped", &self.shared.dropped)
             .finish_non_exhaustive()
     }
 }
@@ -189,20 +255,67 @@ impl From<rusqlite::Error> for LedgerError {
 }
 
 /// What the ledger's handle and its writer both touch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
+    abandoned: Mutex<Vec<Reservation>>,
+    asking: AtomicUsize,
     commits: AtomicU64,
     dropped: AtomicU64,
+    observers: Mutex<Vec<RevocationObserver>>,
     refused: Mutex<RefusedCounts>,
 }
 
 impl Shared {
+    /// Reservations whose requests went away before they were told of them.
+    fn abandoned(&self) -> MutexGuard<'_, Vec<Reservation>> {
+        lock(&self.abandoned)
+    }
+
+    fn observers(&self) -> MutexGuard<'_, Vec<RevocationObserver>> {
+        lock(&self.observers)
+    }
+
     /// Held for one look into a map of a few hundred entries at most.
     fn refused(&self) -> MutexGuard<'_, RefusedCounts> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.refused)
+    }
+}
+
+/// Every change under these locks is a single step, so a poisoned one guards whole values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An answer on its way to the request that asked for a use. If the request is gone by then,
+/// the use is released.
+struct Unclaimed {
+    reserved: Reserved,
+    shared: Option<Arc<Shared>>,
+}
+
+impl Unclaimed {
+    fn new(reserved: Reserved, shared: Arc<Shared>) -> Self {
+        Self {
+            reserved,
+            shared: Some(shared),
+        }
+    }
+
+    fn claim(mut self) -> Reserved {
+        self.shared = None;
+        self.reserved
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let (Some(shared), Reserved::Held { reservation, .. }) = (&self.shared, self.reserved) {
+            shared.abandoned().push(reservation);
+        }
     }
 }
 
 /// About a mebibyte; a tenth of a second at 80,000 requests a second.
 const GRANTS_WAITING_MAX: usize = 8_192;
-const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Reservations, revocations and queries that may wait at once.
+const ASKING_MAX: usize = 1_024;

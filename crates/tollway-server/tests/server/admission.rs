@@ -7,8 +7,8 @@ use futures_util::future::{self, BoxFuture};
 use l402::{Credential, Denial, Msat, SchemeName};
 use tollway_server::ledger::{Ledger, MemoryLedger, SqliteLedger};
 use tollway_server::{
-    ChallengeLimit, Gate, GateSettings, Loopback, Outage, Peer, PriceTable, Pricer, PricerError,
-    Reason, ReasonCode, Rejection, RequestInfo, Requirement, Terms, Verdict,
+    ChallengeLimit, Ending, Gate, GateSettings, Loopback, Outage, Peer, PriceTable, Pricer,
+    PricerError, Reason, ReasonCode, Rejection, RequestInfo, Requirement, Terms, Usage, Verdict,
 };
 
 use crate::support::{
@@ -268,6 +268,88 @@ async fn looking_at_a_counted_token_takes_no_use() {
     }
     assert!(shop.admit(&parts).await.is_ok());
     assert_eq!(shop.reason(&parts).await, Reason::Exhausted);
+}
+
+#[tokio::test]
+async fn a_use_is_settled_as_its_holder_says() {
+    let mut shop = Shop::open().await;
+    shop.terms = shop.terms.with_uses_max(uses(1));
+
+    for (case, is_used) in [
+        ("dropped before it was forwarded", false),
+        ("released after it was forwarded", false),
+        ("dropped after it was forwarded", true),
+        ("finished", true),
+        ("committed and released", true),
+        ("commit dropped", true),
+    ] {
+        let parts = paid_get(&shop.buy().await);
+        let mut settlement = shop.reserve(&parts).await.unwrap().settlement;
+        assert!(settlement.is_counted());
+        match case {
+            "dropped before it was forwarded" => drop(settlement),
+            "released after it was forwarded" => {
+                settlement.forwarded();
+                settlement.release();
+            }
+            "dropped after it was forwarded" => {
+                settlement.forwarded();
+                drop(settlement);
+            }
+            "finished" => settlement.finish(Ending::ClientLeft, Usage::of_body(3)),
+            "committed and released" => {
+                settlement.commit().await.unwrap();
+                settlement.release();
+            }
+            "commit dropped" => drop(settlement.commit()),
+            _ => unreachable!(),
+        }
+
+        assert_eq!(shop.admit(&parts).await.is_err(), is_used, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_uses_are_all_being_served_is_not_called_unpaid() {
+    let mut shop = Shop::open().await;
+    shop.terms = shop.terms.with_uses_max(uses(1));
+    let parts = paid_get(&shop.buy().await);
+    let first = shop.reserve(&parts).await.unwrap();
+    let invoices = shop.wallet.invoices();
+
+    let rejection = shop.admit(&parts).await.unwrap_err();
+
+    assert_eq!(rejection.code(), ReasonCode::TokenInUse);
+    assert_eq!(shop.wallet.invoices(), invoices, "nothing is sold again");
+    drop(first);
+    assert!(shop.admit(&parts).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_exhausted_token_beside_a_new_one_does_no_harm() {
+    let mut shop = Shop::open().await;
+    shop.terms = shop.terms.with_uses_max(uses(1));
+    let old = shop.buy().await;
+    shop.admit(&paid_get(&old)).await.unwrap();
+    let new = shop.buy().await;
+    let lines = [&old, &new].map(|credential| credential.authorization(SchemeName::L402));
+
+    let grant = shop.admit(&get_with(&lines)).await.unwrap();
+
+    assert_eq!(grant.identifier().token_id, token_id(&new));
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_counted_has_nothing_to_settle() {
+    let shop = Shop::with(Arc::new(BrokenLedger::default()), settings()).await;
+    let parts = paid_get(&shop.buy().await);
+
+    let mut settlement = shop.reserve(&parts).await.unwrap().settlement;
+
+    assert!(!settlement.is_counted());
+    settlement.forwarded();
+    settlement.commit().await.unwrap();
+    settlement.finish(Ending::Complete, Usage::default());
 }
 
 #[tokio::test]

@@ -1,17 +1,21 @@
-//! What the ledgers keep, and that both keep the same.
+//! The ledgers: both keep the same, and the one on disk keeps it through crashes.
 
 use std::collections::HashMap;
-use std::fs;
+use std::io::{BufRead, BufReader};
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, fs, future};
 
 use l402::{Msat, PaymentHash, RevocationSet, TokenId, UnixSeconds};
 use proptest::prelude::*;
 use rusqlite::Connection;
+use tokio::sync::mpsc;
 use tollway_server::ReasonCode;
 use tollway_server::ledger::{
-    Event, GrantedEvent, Ledger, LedgerError, MemoryLedger, RefusedEvent, Revocation, Sales,
-    SqliteLedger, Use,
+    Event, EventLog, GrantedEvent, Ledger, LedgerError, MemoryLedger, RefusedEvent, Reports,
+    Reservation, Reserved, Revocation, Revocations, Sales, SqliteLedger, Uses,
 };
 
 use crate::support::{NOON, TEN_SAT, name, uses};
@@ -46,7 +50,7 @@ async fn a_payment_is_counted_once_however_often_the_ledger_is_opened() {
 }
 
 #[tokio::test]
-async fn what_was_noted_last_is_written_before_the_ledger_closes() {
+async fn the_last_events_are_written_before_the_ledger_closes() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());
     ledger.record(granted(1, "weather", NOON));
@@ -77,22 +81,19 @@ async fn an_unknown_price_is_counted_and_not_guessed() {
 }
 
 #[tokio::test]
-async fn a_use_that_was_reported_survives_a_crash() {
+async fn a_use_that_was_committed_survives_a_crash() {
     let (folder, ledger) = on_disk();
     for left in [2, 1] {
-        let taken = ledger.consume(token(1), uses(3)).await.unwrap();
-        assert_eq!(taken, Use::Taken { left });
+        assert_eq!(consume(&ledger, token(1), uses(3)).await, Taken::Left(left));
     }
     ledger.revoke(Revocation::Token(token(7))).await.unwrap();
 
     let crashed = disk_image(folder.path());
     let ledger = open(crashed.path());
 
-    let taken = ledger.consume(token(1), uses(3)).await.unwrap();
-    assert_eq!(taken, Use::Taken { left: 0 });
-    let taken = ledger.consume(token(1), uses(3)).await.unwrap();
-    assert_eq!(taken, Use::Exhausted);
-    let kept = ledger.revocations().await.unwrap();
+    assert_eq!(consume(&ledger, token(1), uses(3)).await, Taken::Left(0));
+    assert_eq!(consume(&ledger, token(1), uses(3)).await, Taken::Exhausted);
+    let kept = ledger.all().await.unwrap();
     assert_eq!(kept, [Revocation::Token(token(7))]);
 }
 
@@ -102,35 +103,193 @@ async fn many_who_wait_share_a_commit() {
     let obstacle = locked(folder.path());
     let before = ledger.commits();
     let waiting: Vec<_> = (0..200)
-        .map(|number| ledger.consume(token(number), uses(1)))
+        .map(|number| ledger.reserve(token(number), uses(1)))
         .collect();
     obstacle.execute_batch("ROLLBACK").unwrap();
-
-    for taken in waiting {
-        assert_eq!(taken.await.unwrap(), Use::Taken { left: 0 });
+    let mut reservations = Vec::new();
+    for reserved in waiting {
+        reservations.push(held(reserved.await.unwrap()));
     }
 
-    // The first that came may have been taken alone; everybody behind it goes together.
+    // The first that came may have been taken alone; everybody after it goes together.
     let commits = ledger.commits() - before;
-    assert!(commits <= 2, "{commits} commits for 200");
+    assert!(commits <= 2, "{commits} commits for 200 reservations");
+
+    let obstacle = locked(folder.path());
+    let before = ledger.commits();
+    let waiting: Vec<_> = reservations
+        .iter()
+        .map(|reservation| ledger.commit(*reservation))
+        .collect();
+    obstacle.execute_batch("ROLLBACK").unwrap();
+    for committed in waiting {
+        committed.await.unwrap();
+    }
+    let commits = ledger.commits() - before;
+    assert!(commits <= 2, "{commits} commits for 200 uses");
 }
 
 #[tokio::test]
-async fn a_use_nobody_waits_for_any_more_is_not_taken() {
+async fn a_use_that_is_no_longer_waited_for_is_not_set_aside() {
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
-    let first = ledger.consume(token(1), uses(1));
-    drop(ledger.consume(token(2), uses(1)));
+    let first = ledger.reserve(token(1), uses(1));
+    drop(ledger.reserve(token(2), uses(1)));
     obstacle.execute_batch("ROLLBACK").unwrap();
     first.await.unwrap();
 
-    let taken = ledger.consume(token(2), uses(1)).await.unwrap();
-
-    assert_eq!(taken, Use::Taken { left: 0 });
+    assert_eq!(consume(&ledger, token(2), uses(1)).await, Taken::Left(0));
 }
 
 #[tokio::test]
-async fn a_ledger_that_cannot_keep_up_drops_notes_and_counts_them() {
+async fn a_use_set_aside_for_a_request_that_has_gone_is_released() {
+    let (_folder, ledger) = on_disk();
+    let unread = ledger.reserve(token(1), uses(1));
+    // Answered in order, so the reservation has been made by the time this returns.
+    ledger.all().await.unwrap();
+    drop(unread);
+
+    assert_eq!(consume(&ledger, token(1), uses(1)).await, Taken::Left(0));
+}
+
+#[tokio::test]
+async fn a_use_is_reserved_until_it_is_committed_or_released() {
+    let (_folder, on_disk) = on_disk();
+    for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
+        let first = held(ledger.reserve(token(1), uses(2)).await.unwrap());
+        let second = held(ledger.reserve(token(1), uses(2)).await.unwrap());
+        let third = ledger.reserve(token(1), uses(2)).await.unwrap();
+        assert_eq!(third, Reserved::InUse);
+
+        ledger.release(first);
+        let third = held(ledger.reserve(token(1), uses(2)).await.unwrap());
+        ledger.commit(second).await.unwrap();
+        ledger.commit(third).await.unwrap();
+
+        let fourth = ledger.reserve(token(1), uses(2)).await.unwrap();
+        assert_eq!(fourth, Reserved::Exhausted);
+        ledger.release(second);
+        assert!(matches!(
+            ledger.commit(third).await,
+            Err(LedgerError::ReservationLost)
+        ));
+        let fifth = ledger.reserve(token(1), uses(2)).await.unwrap();
+        assert_eq!(fifth, Reserved::Exhausted, "a use is settled once");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_takes_effect_though_its_future_is_dropped() {
+    let (_folder, on_disk) = on_disk();
+    for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
+        let reservation = held(ledger.reserve(token(1), uses(1)).await.unwrap());
+        drop(ledger.commit(reservation));
+
+        let next = ledger.reserve(token(1), uses(1)).await.unwrap();
+
+        assert_eq!(next, Reserved::Exhausted);
+    }
+}
+
+#[tokio::test]
+async fn two_ledgers_on_one_file_share_uses_and_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path()), open(folder.path()));
+    let reservation = held(one.reserve(token(1), uses(1)).await.unwrap());
+
+    let busy = other.reserve(token(1), uses(1)).await.unwrap();
+    assert_eq!(busy, Reserved::InUse, "its owner is alive");
+
+    one.commit(reservation).await.unwrap();
+    let used = other.reserve(token(1), uses(1)).await.unwrap();
+    assert_eq!(used, Reserved::Exhausted);
+}
+
+#[tokio::test]
+async fn a_reservation_ends_with_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path()), open(folder.path()));
+    let _abandoned = held(one.reserve(token(1), uses(1)).await.unwrap());
+    drop(one);
+
+    let next = held(other.reserve(token(1), uses(1)).await.unwrap());
+
+    other.commit(next).await.unwrap();
+    drop(other);
+    let next = open(folder.path())
+        .reserve(token(1), uses(1))
+        .await
+        .unwrap();
+    assert_eq!(next, Reserved::Exhausted);
+}
+
+#[tokio::test]
+async fn a_reservation_of_a_killed_process_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    for survivor in [true, false] {
+        let token = token(u32::from(survivor));
+        let open_before = survivor.then(|| open(folder.path()));
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "books::a_process_that_reserves_and_waits",
+                "--nocapture",
+            ])
+            .env(RESERVE_IN, folder.path())
+            .env(RESERVE_TOKEN, u32::from(survivor).to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains(RESERVED)));
+        let ledger = open_before.unwrap_or_else(|| open(folder.path()));
+        let busy = ledger.reserve(token, uses(1)).await.unwrap();
+        assert_eq!(busy, Reserved::InUse);
+
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        assert_eq!(consume(&ledger, token, uses(1)).await, Taken::Left(0));
+        assert_eq!(consume(&ledger, token, uses(1)).await, Taken::Exhausted);
+    }
+}
+
+/// The child of the test above; without its environment it has nothing to do.
+#[tokio::test]
+async fn a_process_that_reserves_and_waits() {
+    let Some(folder) = env::var_os(RESERVE_IN) else {
+        return;
+    };
+    let number = env::var(RESERVE_TOKEN).unwrap().parse().unwrap();
+    let ledger = open(Path::new(&folder));
+    let _reserved = held(ledger.reserve(token(number), uses(1)).await.unwrap());
+    println!("{RESERVED}");
+    future::pending::<()>().await;
+}
+
+const RESERVE_IN: &str = "TOLLWAY_TEST_RESERVE_IN";
+const RESERVE_TOKEN: &str = "TOLLWAY_TEST_RESERVE_TOKEN";
+const RESERVED: &str = "the use is reserved";
+
+#[tokio::test]
+async fn a_revocation_by_another_process_is_heard_of_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path()), open(folder.path()));
+    let (heard, mut revocations) = mpsc::unbounded_channel();
+    one.watch(Box::new(move |revocation| {
+        heard.send(revocation).unwrap();
+    }));
+
+    for revocation in [Revocation::Token(token(7)), Revocation::MintedBefore(NOON)] {
+        other.revoke(revocation).await.unwrap();
+
+        let next = tokio::time::timeout(Duration::from_secs(1), revocations.recv());
+        assert_eq!(next.await.unwrap(), Some(revocation));
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_keep_up_drops_events_and_counts_them() {
     const FLOOD: u64 = 40_000;
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
@@ -172,7 +331,7 @@ async fn too_many_who_wait_are_sent_away() {
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
     let waiting: Vec<_> = (0..4_000)
-        .map(|_| ledger.consume(token(1), uses(10_000)))
+        .map(|_| ledger.reserve(token(1), uses(10_000)))
         .collect();
     obstacle.execute_batch("ROLLBACK").unwrap();
 
@@ -180,7 +339,7 @@ async fn too_many_who_wait_are_sent_away() {
     let mut sent_away = 0;
     for answer in waiting {
         match answer.await {
-            Ok(Use::Taken { .. }) => taken += 1,
+            Ok(Reserved::Held { .. }) => taken += 1,
             Err(LedgerError::Busy) => sent_away += 1,
             other => panic!("{other:?}"),
         }
@@ -188,13 +347,8 @@ async fn too_many_who_wait_are_sent_away() {
 
     assert_eq!(taken + sent_away, 4_000);
     assert!(sent_away > 0);
-    let left = ledger.consume(token(1), uses(10_000)).await.unwrap();
-    assert_eq!(
-        left,
-        Use::Taken {
-            left: 9_999 - taken
-        }
-    );
+    let next = consume(&ledger, token(1), uses(10_000)).await;
+    assert_eq!(next, Taken::Left(9_999 - taken));
 }
 
 #[tokio::test]
@@ -237,7 +391,7 @@ proptest! {
             for step in &history {
                 let answers = [take(&in_memory, step).await, take(&on_disk, step).await];
                 assert_eq!(answers[0], answers[1], "{step:?}");
-                if let (Step::Consume(token, max), Some(Use::Taken { .. })) = (step, answers[0]) {
+                if let (Step::Consume(token, max), Some(Taken::Left(_))) = (step, answers[0]) {
                     let used = used.entry(*token).or_default();
                     *used += 1;
                     assert!(*used <= max.get(), "{step:?}");
@@ -279,17 +433,42 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-async fn take(ledger: &dyn Ledger, step: &Step) -> Option<Use> {
+async fn take(ledger: &dyn Ledger, step: &Step) -> Option<Taken> {
     match step {
-        Step::Consume(token, uses_max) => Some(ledger.consume(*token, *uses_max).await.unwrap()),
-        Step::Event(note) => {
-            ledger.record(note.clone());
+        Step::Consume(token, uses_max) => Some(consume(ledger, *token, *uses_max).await),
+        Step::Event(event) => {
+            ledger.record(event.clone());
             None
         }
         Step::Revoke(revocation) => {
             ledger.revoke(*revocation).await.unwrap();
             None
         }
+    }
+}
+
+/// What reserving and committing a use came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Taken {
+    Exhausted,
+    Left(u64),
+}
+
+async fn consume<L: Uses + ?Sized>(ledger: &L, token: TokenId, uses_max: NonZeroU64) -> Taken {
+    match ledger.reserve(token, uses_max).await.unwrap() {
+        Reserved::Exhausted => Taken::Exhausted,
+        Reserved::Held { reservation, left } => {
+            ledger.commit(reservation).await.unwrap();
+            Taken::Left(left)
+        }
+        Reserved::InUse => panic!("a use is reserved"),
+    }
+}
+
+fn held(reserved: Reserved) -> Reservation {
+    match reserved {
+        Reserved::Held { reservation, .. } => reservation,
+        Reserved::Exhausted | Reserved::InUse => panic!("{reserved:?}"),
     }
 }
 
@@ -302,7 +481,7 @@ async fn books(ledger: &dyn Ledger) -> (String, RevocationSet) {
     let sales = ledger.sales().await.unwrap();
     let refusals = ledger.refusals().await.unwrap();
     let mut revoked = RevocationSet::default();
-    for revocation in ledger.revocations().await.unwrap() {
+    for revocation in ledger.all().await.unwrap() {
         match revocation {
             Revocation::MintedBefore(moment) => revoked.revoke_minted_before(moment),
             Revocation::Token(token) => revoked.revoke(token),

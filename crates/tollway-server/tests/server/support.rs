@@ -18,12 +18,13 @@ use l402::{
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::ledger::{
-    Event, Ledger, LedgerError, MemoryLedger, Refusals, Revocation, Sales, TokenRecord, Use,
+    Event, EventLog, Ledger, LedgerError, MemoryLedger, Refusals, Reports, Reservation, Reserved,
+    Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 use tollway_server::paywall::PaywallLayer;
 use tollway_server::{
-    ChallengeLimit, Gate, GateSettings, Loopback, Peer, Pricer, Reason, Rejection, RequestInfo,
-    Requirement, ServiceName, Terms,
+    Admitted, ChallengeLimit, Gate, GateSettings, Loopback, Peer, Pricer, Reason, Rejection,
+    RequestInfo, Requirement, ServiceName, Terms,
 };
 
 pub(crate) const NOON: UnixSeconds = UnixSeconds::new(1_800_000_000);
@@ -77,8 +78,15 @@ impl Shop {
         PaywallLayer::new(gate, self.requirement.clone(), self.terms.clone())
     }
 
-    /// What the gate says to a request for what this shop sells.
+    /// Sends a request for what this shop sells, and takes its use if it is admitted.
     pub(crate) async fn admit(&self, parts: &Parts) -> Result<Grant, Rejection> {
+        let mut admitted = self.reserve(parts).await?;
+        admitted.settlement.commit().await.unwrap();
+        Ok(admitted.grant)
+    }
+
+    /// Sends a request for what this shop sells, and leaves its use reserved.
+    pub(crate) async fn reserve(&self, parts: &Parts) -> Result<Admitted, Rejection> {
         let info = RequestInfo::of(parts, Peer::default());
         self.gate.admit(&self.requirement, &self.terms, &info).await
     }
@@ -296,25 +304,41 @@ fn broken<T: Send + 'static>() -> BoxFuture<'static, Result<T, LedgerError>> {
     Box::pin(future::ready(Err(LedgerError::Store(Arc::new(error)))))
 }
 
-impl Ledger for BrokenLedger {
-    fn record(&self, _note: Event) {}
-
-    fn dropped(&self) -> u64 {
-        0
-    }
-
-    fn consume(&self, _: TokenId, _: NonZeroU64) -> BoxFuture<'_, Result<Use, LedgerError>> {
+impl Uses for BrokenLedger {
+    fn reserve(&self, _: TokenId, _: NonZeroU64) -> BoxFuture<'_, Result<Reserved, LedgerError>> {
         broken()
     }
 
+    fn commit(&self, _: Reservation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        broken()
+    }
+
+    fn release(&self, _: Reservation) {}
+}
+
+impl Revocations for BrokenLedger {
     fn revoke(&self, _: Revocation) -> BoxFuture<'_, Result<(), LedgerError>> {
         broken()
     }
 
-    fn revocations(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
-        self.revocations.revocations()
+    fn all(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
+        self.revocations.all()
     }
 
+    fn watch(&self, observer: RevocationObserver) {
+        self.revocations.watch(observer);
+    }
+}
+
+impl EventLog for BrokenLedger {
+    fn record(&self, _: Event) {}
+
+    fn dropped(&self) -> u64 {
+        0
+    }
+}
+
+impl Reports for BrokenLedger {
     fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
         broken()
     }

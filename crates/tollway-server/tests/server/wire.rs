@@ -8,7 +8,8 @@ use l402::{Credential, LegacyLsat, Preimage};
 use tollway_server::ledger::{LedgerError, MemoryLedger};
 use tollway_server::respond::{Form, StatusStyle, preflight, refuse};
 use tollway_server::{
-    GateSettings, Outage, OverLimit, PaymentRequired, Reason, ReasonCode, Rejection,
+    GateSettings, Outage, OverLimit, PaymentRequired, Reason, ReasonCode, Rejection, TokenInUse,
+    UnsellablePath,
 };
 
 use crate::support::{
@@ -151,6 +152,7 @@ async fn a_wallet_that_is_down_is_503_and_keeps_its_words_to_itself() {
                 "cache-control: no-store",
                 "content-type: application/problem+json",
                 "l402-reason: unavailable",
+                "retry-after: 5",
             ]
         );
         assert_eq!(
@@ -192,6 +194,23 @@ async fn a_network_over_its_limit_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_token_in_use_is_503_and_good_again_in_a_moment() {
+    let rejection = Rejection::TokenInUse(TokenInUse);
+
+    for style in [StatusStyle::Lenient402, StatusStyle::Strict401] {
+        let seen = seen(refuse(&rejection, Form::Http, style)).await;
+
+        assert_eq!(seen.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(seen.challenges.is_empty());
+        assert!(seen.headers.contains(&"retry-after: 1".to_owned()));
+        assert_eq!(
+            seen.body,
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"every use left of the token is held by a request still being served","reason":"token_in_use"}"#
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_answer_to_head_has_the_headers_and_no_body() {
     for rejection in one_of_each() {
         let full = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
@@ -209,11 +228,13 @@ async fn an_answer_to_head_has_the_headers_and_no_body() {
 #[tokio::test]
 async fn a_grpc_client_gets_a_grpc_answer() {
     let expected = [
-        ("13", "payment required", "exhausted"),
-        ("8", "too many challenges", "too_many_challenges"),
-        ("14", "unavailable", "unavailable"),
+        ("13", "payment required", "exhausted", None),
+        ("14", "token in use", "token_in_use", Some(1)),
+        ("8", "too many challenges", "too_many_challenges", Some(7)),
+        ("14", "unavailable", "unavailable", Some(5)),
+        ("3", "path cannot be sold", "unsellable_path", None),
     ];
-    for (rejection, (status, message, reason)) in one_of_each().iter().zip(expected) {
+    for (rejection, (status, message, reason, retry_after)) in one_of_each().iter().zip(expected) {
         for style in [StatusStyle::Lenient402, StatusStyle::Strict401] {
             let form = Form::of(&grpc_request("application/grpc+proto"));
             let seen = seen(refuse(rejection, form, style)).await;
@@ -231,9 +252,7 @@ async fn a_grpc_client_gets_a_grpc_answer() {
                 format!("grpc-status: {status}"),
                 format!("l402-reason: {reason}"),
             ];
-            if matches!(rejection, Rejection::TooManyChallenges(_)) {
-                headers.push("retry-after: 7".to_owned());
-            }
+            headers.extend(retry_after.map(|secs| format!("retry-after: {secs}")));
             assert_eq!(seen.headers, headers);
         }
     }
@@ -287,13 +306,15 @@ fn a_challenge_does_not_show_in_debug() {
     assert!(!text.contains("macaroon"), "{text}");
 }
 
-fn one_of_each() -> [Rejection; 3] {
+fn one_of_each() -> [Rejection; 5] {
     [
         demand(Reason::Exhausted),
+        Rejection::TokenInUse(TokenInUse),
         Rejection::TooManyChallenges(OverLimit {
             retry_after_secs: 7,
         }),
         Rejection::Unavailable(Outage::Ledger(LedgerError::Stopped)),
+        Rejection::UnsellablePath(UnsellablePath),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The ledger's file: may it be opened, and does it have the tables of this version?
+//! The ledger's file: its permissions, its version, its tables.
 //!
 //! `user_version` counts the migrations applied, `application_id` says that the file is a
 //! ledger at all. A migration that has been released is never edited; another is appended.
@@ -12,6 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Why the ledger cannot be opened. Raised before anything is served.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// Others may read the file.
     #[error("others can read the ledger `{path}` (mode {mode:o}): run `chmod 600` on it")]
@@ -26,7 +27,7 @@ pub enum OpenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is a database of another program.
@@ -50,8 +51,16 @@ pub enum OpenError {
     Store {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
+    },
+    /// The lock file that shows this process to be alive cannot be locked.
+    #[error("no lock file beside the ledger `{path}` can be locked")]
+    Lock {
+        /// The ledger.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
     },
     /// The operating system gives no thread to write with.
     #[error("no thread to write the ledger with")]
@@ -151,7 +160,8 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE tokens (
     token_id      BLOB PRIMARY KEY,
     payment_hash  BLOB NOT NULL,
@@ -193,7 +203,26 @@ CREATE TABLE revoked_before (
     only_row      INTEGER PRIMARY KEY CHECK (only_row = 0),
     minted_before INTEGER NOT NULL
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE reservations (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_id BLOB NOT NULL,
+    owner    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX reservations_by_token ON reservations (token_id, owner);
+
+CREATE TABLE revocations (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_id      BLOB UNIQUE,
+    minted_before INTEGER
+) STRICT;
+INSERT INTO revocations (token_id) SELECT token_id FROM revoked_tokens;
+INSERT INTO revocations (minted_before) SELECT minted_before FROM revoked_before;
+DROP TABLE revoked_tokens;
+DROP TABLE revoked_before;
+",
+];
 /// `toll` in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -275,7 +304,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_can_read_the_ledger_or_what_lies_beside_it() {
+    fn only_the_owner_can_read_the_ledger_and_the_files_beside_it() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();

@@ -1,31 +1,123 @@
-//! Every statement the ledger makes, and nothing else.
+//! Every SQL statement of the ledger.
+
+use std::num::NonZeroU64;
 
 use l402::{Msat, PaymentHash, TokenId, UnixSeconds};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction};
 
+use super::owner::Owner;
 use super::pending::{Pending, TokenUpdate, day, saturated};
-use crate::ledger::{Refusals, Revocation, Sales, TokenRecord, Use};
+use crate::ledger::{Refusals, Reservation, Reserved, Revocation, Sales, TokenRecord};
 use crate::name::ServiceName;
 
-/// Takes one use, unless `uses_max` have been taken.
-pub(super) fn consume(
+/// Sets aside one use, unless `uses_max` have been set aside or committed.
+///
+/// Reservations of processes that have ended are released first when they are in the way.
+pub(super) fn reserve(
     transaction: &Transaction<'_>,
+    owner: &Owner,
     token: &TokenId,
-    uses_max: u64,
-) -> rusqlite::Result<Use> {
-    let uses_max = saturated(uses_max);
-    let used: Option<i64> = transaction
+    uses_max: NonZeroU64,
+) -> rusqlite::Result<Reserved> {
+    let uses_max = saturated(uses_max.get());
+    if let Some(reserved) = insert_reservation(transaction, owner, token, uses_max)? {
+        return Ok(reserved);
+    }
+    if committed(transaction, token)? >= uses_max {
+        return Ok(Reserved::Exhausted);
+    }
+    if release_dead(transaction, owner, Some(token))? > 0
+        && let Some(reserved) = insert_reservation(transaction, owner, token, uses_max)?
+    {
+        return Ok(reserved);
+    }
+    Ok(Reserved::InUse)
+}
+
+/// `None` when no use is free.
+fn insert_reservation(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    token: &TokenId,
+    uses_max: i64,
+) -> rusqlite::Result<Option<Reserved>> {
+    let reserved: i64 = transaction
+        .prepare_cached("SELECT count(*) FROM reservations WHERE token_id = ?1")?
+        .query_row([token.as_bytes()], |row| row.get(0))?;
+    let taken = committed(transaction, token)?.saturating_add(reserved);
+    let free = u64::try_from(uses_max.saturating_sub(taken)).unwrap_or(0);
+    let Some(left) = free.checked_sub(1) else {
+        return Ok(None);
+    };
+    transaction
+        .prepare_cached("INSERT INTO reservations (token_id, owner) VALUES (?1, ?2)")?
+        .execute((token.as_bytes(), owner.number))?;
+    let reservation = Reservation {
+        token: *token,
+        id: transaction.last_insert_rowid(),
+    };
+    Ok(Some(Reserved::Held { reservation, left }))
+}
+
+fn committed(transaction: &Transaction<'_>, token: &TokenId) -> rusqlite::Result<i64> {
+    let used = transaction
+        .prepare_cached("SELECT used FROM uses WHERE token_id = ?1")?
+        .query_row([token.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(used.unwrap_or(0))
+}
+
+/// Releases what processes that have ended left behind: those with reservations of `token`, or
+/// all of them. Returns the number of reservations released.
+pub(super) fn release_dead(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    token: Option<&TokenId>,
+) -> rusqlite::Result<usize> {
+    let mut owners = transaction.prepare_cached(
+        "SELECT DISTINCT owner FROM reservations WHERE ?1 IS NULL OR token_id = ?1",
+    )?;
+    let owners = owners.query_map([token.map(TokenId::as_bytes)], |row| row.get(0))?;
+    let owners: Vec<i64> = owners.collect::<rusqlite::Result<_>>()?;
+    let mut released = 0_usize;
+    for number in owners.into_iter().filter(|number| owner.is_dead(*number)) {
+        released = released.saturating_add(release_all(transaction, number)?);
+    }
+    Ok(released)
+}
+
+/// Releases all reservations of one owner.
+pub(super) fn release_all(transaction: &Transaction<'_>, owner: i64) -> rusqlite::Result<usize> {
+    transaction.execute("DELETE FROM reservations WHERE owner = ?1", [owner])
+}
+
+/// Turns a reservation into a use; false, without doing so, when the reservation is gone.
+pub(super) fn commit(
+    transaction: &Transaction<'_>,
+    reservation: &Reservation,
+) -> rusqlite::Result<bool> {
+    if !release(transaction, reservation)? {
+        return Ok(false);
+    }
+    transaction
         .prepare_cached(
             "INSERT INTO uses (token_id, used) VALUES (?1, 1)
-             ON CONFLICT DO UPDATE SET used = used + 1 WHERE used < ?2
-             RETURNING used",
+             ON CONFLICT DO UPDATE SET used = used + 1",
         )?
-        .query_row((token.as_bytes(), uses_max), |row| row.get(0))
-        .optional()?;
-    Ok(used.map_or(Use::Exhausted, |used| Use::Taken {
-        left: u64::try_from(uses_max.saturating_sub(used)).unwrap_or(0),
-    }))
+        .execute([reservation.token.as_bytes()])?;
+    Ok(true)
+}
+
+/// Deletes a reservation; false when there is none.
+pub(super) fn release(
+    transaction: &Transaction<'_>,
+    reservation: &Reservation,
+) -> rusqlite::Result<bool> {
+    let deleted = transaction
+        .prepare_cached("DELETE FROM reservations WHERE id = ?1 AND token_id = ?2")?
+        .execute((reservation.id, reservation.token.as_bytes()))?;
+    Ok(deleted > 0)
 }
 
 pub(super) fn revoke(
@@ -34,12 +126,14 @@ pub(super) fn revoke(
 ) -> rusqlite::Result<()> {
     match revocation {
         Revocation::MintedBefore(moment) => transaction.execute(
-            "INSERT INTO revoked_before (only_row, minted_before) VALUES (0, ?1)
-             ON CONFLICT DO UPDATE SET minted_before = max(minted_before, ?1)",
+            "INSERT INTO revocations (minted_before)
+             SELECT ?1 WHERE NOT EXISTS
+                 (SELECT 1 FROM revocations WHERE minted_before >= ?1)",
             [saturated(moment.as_secs())],
         ),
         Revocation::Token(token) => transaction.execute(
-            "INSERT INTO revoked_tokens (token_id) VALUES (?1) ON CONFLICT DO NOTHING",
+            "INSERT INTO revocations (token_id)
+             SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM revocations WHERE token_id = ?1)",
             [token.as_bytes()],
         ),
     }?;
@@ -136,13 +230,34 @@ fn count_payment(transaction: &Transaction<'_>, note: &TokenUpdate) -> rusqlite:
 }
 
 pub(super) fn revocations(connection: &Connection) -> rusqlite::Result<Vec<Revocation>> {
-    let mut before = connection.prepare("SELECT minted_before FROM revoked_before")?;
-    let before = before.query_map([], |row| {
-        Ok(Revocation::MintedBefore(UnixSeconds::new(row.get(0)?)))
-    })?;
-    let mut tokens = connection.prepare("SELECT token_id FROM revoked_tokens")?;
-    let tokens = tokens.query_map([], |row| Ok(Revocation::Token(TokenId::new(row.get(0)?))))?;
-    before.chain(tokens).collect()
+    let rows = revocations_after(connection, 0)?;
+    Ok(rows.into_iter().map(|(_, revocation)| revocation).collect())
+}
+
+/// Returns the revocations in rows after `row`, in order, with their rows.
+pub(super) fn revocations_after(
+    connection: &Connection,
+    row: i64,
+) -> rusqlite::Result<Vec<(i64, Revocation)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, token_id, minted_before FROM revocations WHERE id > ?1 ORDER BY id",
+        )?
+        .query_map([row], |row| {
+            let revocation = match row.get::<_, Option<[u8; 32]>>(1)? {
+                Some(token) => Revocation::Token(TokenId::new(token)),
+                None => Revocation::MintedBefore(UnixSeconds::new(row.get(2)?)),
+            };
+            Ok((row.get(0)?, revocation))
+        })?
+        .collect()
+}
+
+/// Returns the last row of the revocations; 0 when there is none.
+pub(super) fn last_revocation(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(id), 0) FROM revocations", [], |row| {
+        row.get(0)
+    })
 }
 
 pub(super) fn sales(connection: &Connection) -> rusqlite::Result<Vec<Sales>> {

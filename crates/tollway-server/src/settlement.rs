@@ -1,0 +1,205 @@
+//! What a granted request still owes the ledger.
+//!
+//! A use of a counted token is reserved when its request is admitted. The holder of the
+//! [`Settlement`] says what became of it, in this order:
+//!
+//! | when | call |
+//! |---|---|
+//! | the request goes to the service | [`forwarded`](Settlement::forwarded) |
+//! | the head of the response has arrived, before a byte of it goes to the client | [`commit`](Settlement::commit) |
+//! | our side failed before that: refused, reset, 502, 503 or 504 | [`release`](Settlement::release) |
+//! | the body of the response has ended | [`finish`](Settlement::finish) |
+//!
+//! A settlement that is dropped follows the same rule: before `forwarded` the use is released,
+//! after it the use is committed, because the client left and the service has done the work.
+//!
+//! For a token that is not counted all of this costs nothing: no allocation, no lock.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use l402::Grant;
+
+use crate::ledger::{LedgerError, Reservation, Uses};
+
+/// A request that may go on.
+#[derive(Debug)]
+#[must_use = "the request is admitted, and its use reserved"]
+pub struct Admitted {
+    /// Proof that it is paid for.
+    pub grant: Grant,
+    /// Headers to add to the response.
+    pub response_headers: HeaderMap,
+    /// The use it takes.
+    pub settlement: Settlement,
+}
+
+/// The use a granted request takes, reserved and not yet settled.
+#[derive(Debug)]
+#[must_use = "dropping a settlement settles it"]
+pub struct Settlement(Option<Box<Counted>>);
+
+/// How the response to a request ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The whole body was sent.
+    Complete,
+    /// The client left before the end of the body.
+    ClientLeft,
+    /// The service failed before the end of the body.
+    ServiceFailed,
+}
+
+/// What a request used.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Bytes of the response body that went to the client.
+    pub body_bytes: u64,
+}
+
+impl Usage {
+    /// Creates the usage of a response body.
+    #[must_use]
+    pub const fn of_body(bytes: u64) -> Self {
+        Self { body_bytes: bytes }
+    }
+}
+
+impl Settlement {
+    /// Creates the settlement of a request that takes no use.
+    pub(crate) const fn uncounted() -> Self {
+        Self(None)
+    }
+
+    /// Creates the settlement of a request that holds `reservation`.
+    pub(crate) fn counted(uses: Arc<dyn Uses>, reservation: Reservation) -> Self {
+        Self(Some(Box::new(Counted {
+            uses,
+            reservation,
+            phase: Phase::Reserved,
+        })))
+    }
+
+    /// Returns whether the request takes a use of a counted token.
+    #[must_use]
+    pub const fn is_counted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Marks the request as forwarded: from here on, a client that leaves has used it.
+    pub fn forwarded(&mut self) {
+        if let Some(counted) = &mut self.0 {
+            counted.phase.forward();
+        }
+    }
+
+    /// Makes the use durable. Call it when the head of the response has arrived and before any
+    /// of it goes to the client.
+    ///
+    /// Dropping the future does not undo it. Committing twice is committing once.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]: the response must not go out. Answer 503 and [release](Self::release).
+    pub async fn commit(&mut self) -> Result<(), LedgerError> {
+        match &mut self.0 {
+            Some(counted) => counted.commit().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the use back, unless it is committed: our side failed before the first byte of
+    /// the response.
+    pub fn release(mut self) {
+        if let Some(counted) = &mut self.0 {
+            counted.release();
+        }
+    }
+
+    /// Ends the settlement with the body of the response, committing the use if that has not
+    /// happened.
+    pub fn finish(mut self, _ending: Ending, _usage: Usage) {
+        self.forwarded();
+    }
+}
+
+/// Returns whether a response is the service's own failure to deliver, for which no use is
+/// taken: 502, 503, 504, or gRPC status 14 (unavailable) without a message.
+#[must_use]
+pub fn is_undelivered(status: StatusCode, headers: &HeaderMap) -> bool {
+    let unavailable = |code: &HeaderValue| code == GRPC_UNAVAILABLE;
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    ) || headers.get(GRPC_STATUS).is_some_and(unavailable)
+}
+
+/// A use of a counted token.
+struct Counted {
+    uses: Arc<dyn Uses>,
+    reservation: Reservation,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Reserved,
+    Forwarded,
+    Settled,
+}
+
+impl Phase {
+    fn forward(&mut self) {
+        if *self == Self::Reserved {
+            *self = Self::Forwarded;
+        }
+    }
+}
+
+impl Counted {
+    async fn commit(&mut self) -> Result<(), LedgerError> {
+        if self.phase == Phase::Settled {
+            return Ok(());
+        }
+        let committed = self.uses.commit(self.reservation);
+        // The call has taken effect, whatever happens to this future.
+        self.phase = Phase::Settled;
+        let outcome = committed.await;
+        if outcome.is_err() {
+            self.phase = Phase::Forwarded;
+        }
+        outcome
+    }
+
+    fn release(&mut self) {
+        if self.phase != Phase::Settled {
+            self.phase = Phase::Settled;
+            self.uses.release(self.reservation);
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        match self.phase {
+            Phase::Reserved => self.uses.release(self.reservation),
+            Phase::Forwarded => drop(self.uses.commit(self.reservation)),
+            Phase::Settled => {}
+        }
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted")
+            .field("reservation", &self.reservation)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_UNAVAILABLE: &str = "14";
