@@ -1,4 +1,4 @@
-//! What time is it for a wallet?
+//! The system clock, settable ahead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
-//! How do files get to disk so that a reader never sees half of one?
+//! Files that are replaced whole or not at all.
 //!
-//! A file is written beside its name and renamed over it. Everything the sandbox writes is
-//! for its user alone: even a sandbox's macaroon is somebody's login to a local port.
+//! A file is written under a temporary name and renamed. Files and folders are readable by
+//! their user alone: even a sandbox's macaroon is a login to a local port.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Its content is not what was written there.
-    #[error("{} is damaged ({reason}): delete it and it is made anew", path.display())]
+    #[error("{} is damaged ({reason}): delete it and it is created again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum DiskError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
 }
@@ -42,7 +42,7 @@ impl DiskError {
     }
 }
 
-/// Makes a folder and its parents, for this user alone.
+/// Creates a folder and its parents, for this user alone.
 pub(crate) fn make_folder(path: &Path) -> Result<(), DiskError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -54,8 +54,10 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), DiskError> {
 /// Replaces a file, whole or not at all, readable by this user alone.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), DiskError> {
     let beside = path.with_added_extension("new");
+    // One left by a crash may have any permissions.
+    remove(&beside)?;
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options

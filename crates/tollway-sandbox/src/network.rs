@@ -1,10 +1,10 @@
-//! How does a private Lightning network come to life, and how does it end?
+//! A private Lightning network: its start, its parts and its end.
 //!
 //! A chain, a `seller` and a `buyer`, a connection, channels between them with money on
 //! both sides. Identities last: seeds are kept in the data directory. Everything else is
-//! new at each start, and [`Sandbox::history`] says which it was.
+//! new at each start; [`Sandbox::history`] is whether the directory had been used before.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,21 +17,22 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::chain::{Chain, FaucetError, MempoolError};
+use crate::disk::{self, DiskError};
 use crate::node::{self, Node, OpenError, SeedError};
 use crate::seed::{self, Origin, Seed, SeedFileError};
 use crate::wallet::Wallet;
 
-/// What a sandbox shall be.
+/// Sandbox configuration.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Where seeds are kept. Created when missing; one sandbox at a time uses it.
+    /// Directory of the wallets' seeds. Created when missing; one sandbox at a time uses it.
     pub data_dir: PathBuf,
     /// The channels between the two wallets.
     pub channels: ChannelPlan,
 }
 
 impl SandboxConfig {
-    /// The usual channels, and seeds in `data_dir`.
+    /// Creates a configuration with the default channels, and seeds in `data_dir`.
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -48,9 +49,9 @@ pub struct ChannelPlan {
     pub count: u16,
     /// The size of each.
     pub capacity: Amount,
-    /// What of each is the seller's from the start.
+    /// The part of each that is the seller's from the start.
     pub push_amount: Amount,
-    /// Payments that can be under way in each, per direction; at most 483.
+    /// Payments in flight in each, per direction; at most 483.
     pub max_accepted_htlcs: u16,
 }
 
@@ -66,21 +67,31 @@ impl Default for ChannelPlan {
     }
 }
 
-/// Whether a data directory was used before.
+/// Whether a data directory had been used before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum History {
-    /// It was: the wallets keep their identities and keys, while chain, channels, invoices
-    /// and payments start anew.
+    /// It had: the wallets keep their identities and keys; chain, channels, invoices and
+    /// payments are new.
     Reset,
-    /// It was not.
+    /// It had not.
     New,
 }
 
 /// Why a sandbox did not start. What had been started is stopped.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
-    /// The channels asked for cannot be funded.
-    #[error("the channels cannot be paid for: make them fewer or smaller")]
+    /// A node refused a channel, could not fund it, or closed it.
+    #[error("a channel could not be opened: {reason}")]
+    Channel {
+        /// What the node reported.
+        reason: String,
+    },
+    /// A file or folder cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The first coins cannot be paid out.
+    #[error("the wallets cannot be given their first coins")]
     Funds(#[from] FaucetError),
     /// Another sandbox uses the data directory.
     #[error("{data_dir} is in use by another sandbox: stop it, or choose another directory")]
@@ -97,7 +108,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The nodes did not agree on the channels in time.
-    #[error("the channels were not ready within {} s: the machine is overloaded, or their sizes are not possible", READY_WITHIN.as_secs())]
+    #[error("the channels were not ready within {} s: the machine is overloaded, or has no file descriptors left", READY_WITHIN.as_secs())]
     NotReady,
     /// A channel cannot be opened.
     #[error(transparent)]
@@ -108,7 +119,7 @@ pub enum StartError {
     /// A seed yields no keys.
     #[error(transparent)]
     Seed(#[from] SeedError),
-    /// A seed cannot be read or written.
+    /// No seed can be generated.
     #[error(transparent)]
     SeedFile(#[from] SeedFileError),
 }
@@ -121,16 +132,17 @@ pub struct Sandbox {
     buyer: Wallet,
     history: History,
     stop: watch::Sender<bool>,
-    /// The wallets' tasks end by themselves when told to stop; joined for their last turns.
+    max_accepted_htlcs: u16,
+    /// The wallets' tasks end after `stop` is set; joined, so that their last events are handled.
     tasks: JoinSet<()>,
-    /// Listening and dialling never end, and are cut off.
+    /// Listening and dialling never end, and are aborted.
     connections: JoinSet<()>,
     /// Held for as long as the data directory is in use.
     _data_dir_lock: File,
 }
 
 impl Sandbox {
-    /// Starts a network and answers when its first payment can be made.
+    /// Starts a network, and returns when its first payment can be made.
     ///
     /// Must be called in a Tokio runtime, on which the network then runs. Dropping the
     /// future stops what was started.
@@ -144,9 +156,8 @@ impl Sandbox {
         let (seller_seed, seller_origin) = wallet_seed(data_dir, SELLER)?;
         let (buyer_seed, buyer_origin) = wallet_seed(data_dir, BUYER)?;
         let chain = Chain::new();
+        chain.mine(FIRST_BLOCKS);
         let slots = config.channels.max_accepted_htlcs;
-        // One mature block reward for each channel and each wallet.
-        chain.mine(u32::from(config.channels.count).saturating_add(FIRST_BLOCKS));
         let seller = Arc::new(Node::new(chain.clone(), seller_seed, slots)?);
         let buyer = Arc::new(Node::new(chain.clone(), buyer_seed, slots)?);
         let mut sandbox = Self {
@@ -160,40 +171,43 @@ impl Sandbox {
             stop: watch::channel(false).0,
             tasks: JoinSet::new(),
             connections: JoinSet::new(),
+            max_accepted_htlcs: slots,
             _data_dir_lock: lock,
         };
         sandbox.spawn_wallet_tasks();
-        timeout(READY_WITHIN, sandbox.connect(&config.channels))
-            .await
-            .map_err(|_elapsed| StartError::NotReady)??;
+        within(READY_WITHIN, async {
+            sandbox.connect().await?;
+            sandbox.open_channels(&config.channels).await
+        })
+        .await?;
         Ok(sandbox)
     }
 
-    /// Whether the data directory was used before.
+    /// Returns whether the data directory had been used before.
     #[must_use]
     pub fn history(&self) -> History {
         self.history
     }
 
-    /// The wallet that is paid.
+    /// Returns the wallet that is paid.
     #[must_use]
     pub fn seller(&self) -> &Wallet {
         &self.seller
     }
 
-    /// The wallet that pays.
+    /// Returns the wallet that pays.
     #[must_use]
     pub fn buyer(&self) -> &Wallet {
         &self.buyer
     }
 
-    /// Both wallets.
+    /// Returns both wallets.
     #[must_use]
     pub fn wallets(&self) -> [&Wallet; 2] {
         [&self.seller, &self.buyer]
     }
 
-    /// The wallet called `name`: `seller` or `buyer`.
+    /// Returns the wallet called `name`: `seller` or `buyer`.
     #[must_use]
     pub fn wallet(&self, name: &str) -> Option<&Wallet> {
         self.wallets()
@@ -201,13 +215,16 @@ impl Sandbox {
             .find(|wallet| wallet.name() == name)
     }
 
-    /// The chain under the network. To mine, use [`mine`](Self::mine), which tells the nodes.
+    /// Returns the network's chain. To mine, use [`mine`](Self::mine), which updates the nodes.
     #[must_use]
     pub fn chain(&self) -> &Chain {
         &self.chain
     }
 
     /// Mines `blocks` and hands them to the nodes.
+    ///
+    /// A payment in flight is not settled by mining: a channel whose payment reaches its lock
+    /// time is closed, as on any network, and a closed channel is not replaced.
     pub fn mine(&self, blocks: u32) {
         self.chain.mine(blocks);
         for wallet in self.wallets() {
@@ -215,9 +232,26 @@ impl Sandbox {
         }
     }
 
-    /// Stops the network, and answers when none of its tasks runs any more.
+    /// Opens another channel of `capacity` from the buyer, all of it the buyer's to spend.
     ///
-    /// Watches and subscriptions end. A payment under way stays as it stands.
+    /// Returns when the channel can be used. For long tests that spend what the buyer has.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; the other channels are unchanged.
+    pub async fn refill(&self, capacity: Amount) -> Result<(), StartError> {
+        let plan = ChannelPlan {
+            count: 1,
+            capacity,
+            push_amount: Amount::ZERO,
+            max_accepted_htlcs: self.max_accepted_htlcs,
+        };
+        within(READY_WITHIN, self.open_channels(&plan)).await
+    }
+
+    /// Stops the network, and returns when none of its tasks runs any more.
+    ///
+    /// Watches and subscriptions end. A payment in flight keeps its status.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
@@ -231,8 +265,8 @@ impl Sandbox {
         }
     }
 
-    /// Connects the nodes and opens the channels between them.
-    async fn connect(&mut self, plan: &ChannelPlan) -> Result<(), StartError> {
+    /// Connects the nodes and gives each wallet its first coins.
+    async fn connect(&mut self) -> Result<(), StartError> {
         let (seller, buyer) = (
             Arc::clone(self.seller.node()),
             Arc::clone(self.buyer.node()),
@@ -254,19 +288,47 @@ impl Sandbox {
         for wallet in self.wallets() {
             self.give(wallet.script().clone())?;
         }
+        Ok(())
+    }
+
+    /// Opens channels from the buyer to the seller, and returns when all can be used.
+    ///
+    /// A node accepts four channels of a peer that are not confirmed, so more are opened in
+    /// groups, with blocks mined between.
+    async fn open_channels(&self, plan: &ChannelPlan) -> Result<(), StartError> {
+        let mut missing = plan.count;
+        while missing > 0 {
+            let group = missing.min(UNCONFIRMED_CHANNELS_MAX);
+            self.open_group(plan, group).await?;
+            missing = missing.saturating_sub(group);
+        }
+        Ok(())
+    }
+
+    async fn open_group(&self, plan: &ChannelPlan, count: u16) -> Result<(), StartError> {
+        let nodes = [self.buyer.node(), self.seller.node()];
+        let [buyer, seller] = nodes;
+        self.chain.mine_rewards(u32::from(count), plan.capacity);
         let pushed = Msat::from_sat(plan.push_amount.to_sat()).unwrap_or(Msat::MAX);
-        for _ in 0..plan.count {
+        let waiting = self.chain.progress().borrow().waiting;
+        let ready = nodes.map(|node| node.channel_status().borrow().ready);
+        for _ in 0..count {
             buyer.open_channel(seller.id(), plan.capacity, pushed)?;
         }
-        let transactions = usize::from(plan.count).saturating_add(self.wallets().len());
+        let funded = waiting.saturating_add(usize::from(count));
         let mut progress = self.chain.progress();
-        // What is waited on outlives the wait, so it does not end; what is answered is a lock
-        // on it, and must go before anything changes.
-        drop(progress.wait_for(|now| now.waiting >= transactions).await);
+        tokio::select! {
+            // The sender outlives the wait. The result holds a lock on the value, and must be
+            // dropped before the chain changes.
+            reached = progress.wait_for(|now| now.waiting >= funded) => drop(reached),
+            reason = buyer.channel_failure() => return Err(StartError::Channel { reason }),
+            reason = seller.channel_failure() => return Err(StartError::Channel { reason }),
+        }
         self.mine(CONFIRMATIONS);
-        for node in [seller, buyer] {
-            let mut ready = node.ready_channels();
-            drop(ready.wait_for(|count| *count >= plan.count).await);
+        for (node, before) in nodes.into_iter().zip(ready) {
+            node.channels_ready(before.saturating_add(count))
+                .await
+                .map_err(|reason| StartError::Channel { reason })?;
         }
         Ok(())
     }
@@ -296,13 +358,22 @@ impl Drop for Sandbox {
     }
 }
 
-/// Takes the data directory for this sandbox alone, creating it when missing.
+/// Fails with [`StartError::NotReady`] when `work` takes longer than `limit`.
+async fn within(
+    limit: Duration,
+    work: impl Future<Output = Result<(), StartError>>,
+) -> Result<(), StartError> {
+    let done = timeout(limit, work).await;
+    done.unwrap_or(Err(StartError::NotReady))
+}
+
+/// Locks the data directory for this sandbox alone, creating it when missing.
 fn claim(data_dir: &Path) -> Result<File, StartError> {
     let failed = |source| StartError::Io {
         doing: format!("use {} as data directory", data_dir.display()),
         source,
     };
-    fs::create_dir_all(data_dir).map_err(failed)?;
+    disk::make_folder(data_dir)?;
     let lock = File::create(data_dir.join("sandbox.lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -315,10 +386,7 @@ fn claim(data_dir: &Path) -> Result<File, StartError> {
 
 fn wallet_seed(data_dir: &Path, name: &str) -> Result<(Seed, Origin), StartError> {
     let dir = data_dir.join(name);
-    fs::create_dir_all(&dir).map_err(|source| StartError::Io {
-        doing: format!("create {}", dir.display()),
-        source,
-    })?;
+    disk::make_folder(&dir)?;
     Ok(seed::load_or_generate(&dir.join("seed"))?)
 }
 
@@ -326,11 +394,13 @@ const SELLER: &str = "seller";
 const BUYER: &str = "buyer";
 /// Each wallet's first coins on the chain.
 const INITIAL_ONCHAIN: Amount = Amount::ONE_BTC;
-/// Until the first block rewards mature, and one reward for each of the two gifts.
-const FIRST_BLOCKS: u32 = 102;
-/// One would do for the nodes; six is what people look for.
+/// What most regtest set-ups begin with; two rewards are needed for the wallets' first coins.
+const FIRST_BLOCKS: u32 = 101;
+/// One is enough for the nodes; six is what people look for.
 const CONFIRMATIONS: u32 = 6;
-/// Far more than it takes; a machine slower than this cannot run the network.
+/// LDK's `MAX_UNFUNDED_CHANS_PER_PEER`.
+const UNCONFIRMED_CHANNELS_MAX: u16 = 4;
+/// Far more than it takes.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

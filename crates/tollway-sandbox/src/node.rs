@@ -1,9 +1,9 @@
-//! What is a node made of?
+//! One Lightning node, made of `lightning`'s parts.
 //!
-//! `lightning` driven directly: the chain hands it blocks, its peers are TCP sockets, its
-//! state is in memory. That is right for a private network that starts anew each time, and
-//! wrong for money. The node knows channels and payments under way; what was asked for and
-//! what was paid is the wallet's business, which hears of money through [`PaymentEvent`].
+//! The chain hands it blocks, its peers are TCP sockets, its state is in memory. That is right
+//! for a private network that is new at each start, and wrong for money. A node knows channels
+//! and payments in flight; invoices and records of payments belong to the wallet, which
+//! receives a [`PaymentEvent`] for each change.
 
 mod events;
 mod peers;
@@ -97,8 +97,16 @@ pub(crate) struct Node {
     router: Arc<Router>,
     /// Height of the last block handed over.
     synced: Mutex<u32>,
-    /// How many channels have become usable since the start.
-    ready: watch::Sender<u16>,
+    channel_status: watch::Sender<ChannelStatus>,
+}
+
+/// What has happened to a node's channels since its start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChannelStatus {
+    /// How many have become usable.
+    pub(crate) ready: u16,
+    /// Why the last one that failed did.
+    pub(crate) failure: Option<String>,
 }
 
 impl std::fmt::Debug for Node {
@@ -170,7 +178,7 @@ impl Node {
         let peers = peer_manager(&channels, &monitor, &keys, log, now_secs);
         Ok(Self {
             synced: Mutex::new(tip.height),
-            ready: watch::channel(0).0,
+            channel_status: watch::Sender::default(),
             peers: Arc::new(peers),
             chain,
             seed,
@@ -182,17 +190,17 @@ impl Node {
         })
     }
 
-    /// The node's identity.
+    /// Returns the node's public key.
     pub(crate) fn id(&self) -> PublicKey {
         self.id
     }
 
-    /// The chain it stands on.
+    /// Returns the chain it follows.
     pub(crate) fn chain(&self) -> &Chain {
         &self.chain
     }
 
-    /// The script that locks its on-chain coins.
+    /// Returns the script that locks its on-chain coins.
     ///
     /// # Errors
     ///
@@ -205,7 +213,7 @@ impl Node {
         Ok(script.into_inner())
     }
 
-    /// A secret for `purpose` only, the same whenever the seed is.
+    /// Derives a secret for `purpose` only; the same seed gives the same secret.
     pub(crate) fn derive_secret(&self, purpose: &str) -> [u8; 32] {
         let mut engine = HmacEngine::<sha256::Hash>::new(&self.seed.0);
         engine.input(b"tollway sandbox: ");
@@ -213,19 +221,42 @@ impl Node {
         Hmac::from_engine(engine).to_byte_array()
     }
 
-    /// 32 random bytes.
+    /// Returns 32 random bytes.
     pub(crate) fn random_bytes(&self) -> [u8; 32] {
         self.keys.get_secure_random_bytes()
     }
 
-    /// Every channel, in no order.
+    /// Returns every channel, in no order.
     pub(crate) fn channel_list(&self) -> Vec<ChannelDetails> {
         self.channels.list_channels()
     }
 
-    /// How many channels have become usable, to be waited on.
-    pub(crate) fn ready_channels(&self) -> watch::Receiver<u16> {
-        self.ready.subscribe()
+    /// Returns the status of the channels, to be waited on.
+    pub(crate) fn channel_status(&self) -> watch::Receiver<ChannelStatus> {
+        self.channel_status.subscribe()
+    }
+
+    /// Resolves when a channel has failed, with the reason.
+    pub(crate) async fn channel_failure(&self) -> String {
+        let mut status = self.channel_status.subscribe();
+        // The sender is in `self`, so the wait cannot end without a failure.
+        let failed = status.wait_for(|status| status.failure.is_some()).await;
+        failed
+            .ok()
+            .and_then(|status| status.failure.clone())
+            .unwrap_or_default()
+    }
+
+    /// Resolves when `count` channels have become usable, or with why one did not.
+    pub(crate) async fn channels_ready(&self, count: u16) -> Result<(), String> {
+        let mut status = self.channel_status.subscribe();
+        let settled = status
+            .wait_for(|status| status.ready >= count || status.failure.is_some())
+            .await;
+        match settled.ok().and_then(|status| status.failure.clone()) {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
     }
 
     /// Asks `peer` for a channel of `capacity`, of which `pushed` is the peer's from the start.
@@ -247,11 +278,11 @@ impl Node {
             })
     }
 
-    /// Promises to accept payments of `hash`, of at least `amount_min`: the payer must show
-    /// the answer, so that nobody else can probe for the invoice.
+    /// Registers `hash` for payments of at least `amount_min`, and returns the payment secret
+    /// that a payer must present.
     ///
-    /// The promise never ends. The node's time stands still between blocks, so only the
-    /// wallet can say whether an invoice is expired, and it is asked before a claim.
+    /// The registration does not expire: the node's time stands still between blocks, so the
+    /// wallet decides whether an invoice is expired, before each claim.
     ///
     /// # Errors
     ///
@@ -268,7 +299,7 @@ impl Node {
             .map_err(|()| TermsError)
     }
 
-    /// Signs an invoice as this node, and answers its text.
+    /// Signs an invoice with this node's key and returns it as text.
     ///
     /// # Errors
     ///
@@ -324,6 +355,8 @@ fn channel_policy(max_accepted_htlcs: u16) -> UserConfig {
     ours.minimum_depth = 1;
     ours.our_max_accepted_htlcs = max_accepted_htlcs;
     ours.max_inbound_htlc_value_in_flight_percent_of_channel = 100;
+    // LDK's floor of 1000 sat: nearly all of a balance can be sent.
+    ours.their_channel_reserve_proportional_millionths = 0;
     ours.announce_for_forwarding = false;
     // Anchors would need an on-chain reserve on both sides, for closes that never come.
     ours.negotiate_anchors_zero_fee_htlc_tx = false;
@@ -336,16 +369,16 @@ fn channel_policy(max_accepted_htlcs: u16) -> UserConfig {
     policy
 }
 
-/// No key can be derived from the seed. One seed in 2^127 is like that.
+/// No key can be derived from the seed; expected of one seed in 2^127.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the node's seed yields no valid key: delete it and start anew")]
+#[error("the node's seed yields no valid key: delete it and start again")]
 pub struct SeedError;
 
-/// A peer was not even asked for a channel.
+/// A channel was not opened: nothing was sent to the peer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the node refused to open the channel: {reason}")]
 pub struct OpenError {
-    /// What the node said.
+    /// What the node reported.
     pub reason: String,
 }
 

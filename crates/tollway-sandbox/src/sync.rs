@@ -1,7 +1,7 @@
-//! What happens to a lock whose holder panicked?
+//! Locks that ignore poisoning.
 //!
-//! It is taken as it is. Every holder in this crate finishes with one insertion or
-//! assignment, so there is no half-made state that a later holder could find.
+//! Every holder in this crate finishes with one insertion or assignment, so a panic leaves no
+//! half-made state that a later holder could find.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

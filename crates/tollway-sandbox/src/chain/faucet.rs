@@ -1,4 +1,4 @@
-//! Where do the coins come from?
+//! Source of coins.
 //!
 //! Every block's reward goes to a script that anyone can spend. The coins are worthless,
 //! so the convenience costs nothing.
@@ -9,16 +9,14 @@ use bitcoin::script::Builder;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness};
 
-use super::COINBASE_MATURITY;
-
-/// The faucet's mature coins do not reach.
+/// The faucet holds too few coins.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the faucet holds {mature} in mature coins, less than {wanted}: mine more blocks")]
+#[error("the faucet holds {held}, less than {wanted}: mine more blocks")]
 pub struct FaucetError {
-    /// What was asked for.
+    /// What was asked for, with the transaction's fee.
     pub wanted: Amount,
     /// What is there.
-    pub mature: Amount,
+    pub held: Amount,
 }
 
 /// Coins that pay to the faucet's script and are not promised to anyone.
@@ -31,8 +29,6 @@ pub(super) struct Faucet {
 struct Coin {
     point: OutPoint,
     value: Amount,
-    /// The height of the first block that may spend it.
-    spendable_at: u32,
 }
 
 impl Faucet {
@@ -41,32 +37,25 @@ impl Faucet {
         anyone().to_p2wsh()
     }
 
-    /// Takes in whatever `transaction` pays to the faucet.
-    pub(super) fn collect(&mut self, txid: Txid, transaction: &Transaction, height: Option<u32>) {
+    /// Adds whatever `transaction` pays to the faucet.
+    pub(super) fn collect(&mut self, txid: Txid, transaction: &Transaction) {
         let ours = Self::script();
-        let spendable_at = match height {
-            Some(height) if transaction.is_coinbase() => height.saturating_add(COINBASE_MATURITY),
-            _ => 0,
-        };
         for (vout, output) in (0..).zip(&transaction.output) {
             if output.script_pubkey == ours {
                 self.coins.push(Coin {
                     point: OutPoint { txid, vout },
                     value: output.value,
-                    spendable_at,
                 });
             }
         }
     }
 
-    /// Builds a payment out of coins that the block after `height` may spend.
-    ///
-    /// The coins are promised to it, whether or not it is ever broadcast.
-    pub(super) fn pay(&mut self, output: TxOut, height: u32) -> Result<Transaction, FaucetError> {
+    /// Builds a payment, whose coins are promised to it, whether or not it is ever broadcast.
+    pub(super) fn pay(&mut self, output: TxOut) -> Result<Transaction, FaucetError> {
         let wanted = output.value.checked_add(FEE).unwrap_or(Amount::MAX_MONEY);
         let mut gathered = Amount::ZERO;
         let (chosen, kept): (Vec<Coin>, Vec<Coin>) = self.coins.iter().partition(|coin| {
-            let take = gathered < wanted && coin.spendable_at <= height.saturating_add(1);
+            let take = gathered < wanted;
             if take {
                 gathered = gathered.checked_add(coin.value).unwrap_or(gathered);
             }
@@ -75,7 +64,7 @@ impl Faucet {
         let Some(change) = gathered.checked_sub(wanted) else {
             return Err(FaucetError {
                 wanted,
-                mature: gathered,
+                held: gathered,
             });
         };
         self.coins = kept;

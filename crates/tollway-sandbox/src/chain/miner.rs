@@ -1,16 +1,17 @@
-//! How is a block made?
+//! Block production.
+//!
+//! A block takes every waiting transaction and pays the faucet a constant reward. What only
+//! other validators would check is left out: proof of work, halvings, fees, the witness
+//! commitment. Nodes that are handed blocks directly check none of it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version as BlockVersion};
 use bitcoin::hashes::Hash;
-use bitcoin::script::{Builder, PushBytesBuf};
+use bitcoin::script::Builder;
 use bitcoin::transaction::Version;
-use bitcoin::{
-    Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness,
-    WitnessMerkleNode,
-};
+use bitcoin::{Amount, Block, OutPoint, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness};
 
 use super::State;
 use super::faucet::Faucet;
@@ -18,20 +19,17 @@ use super::faucet::Faucet;
 /// Mines `count` blocks, a second apart and the last one about now.
 pub(super) fn mine(state: &mut State, count: u32) {
     for remaining in (0..count).rev() {
-        let block = solve(template(state, now().saturating_sub(remaining)));
+        let block = next_block(state, now().saturating_sub(remaining));
         state.connect(block);
     }
 }
 
-/// The next block, complete but for its proof of work.
-fn template(state: &State, time: u32) -> Block {
+fn next_block(state: &State, time: u32) -> Block {
     let parent = state.tip.header;
     let waiting = state.waiting.iter().filter_map(|txid| {
         let known = state.transactions.get(txid)?;
         Some(known.transaction.clone())
     });
-    // The coinbase commits to the block's witnesses, its own counted as zero.
-    let placeholder = coinbase(state, WitnessMerkleNode::all_zeros());
     let mut block = Block {
         header: Header {
             version: BlockVersion::NO_SOFT_FORK_SIGNALLING,
@@ -41,85 +39,32 @@ fn template(state: &State, time: u32) -> Block {
             bits: parent.bits,
             nonce: 0,
         },
-        txdata: std::iter::once(placeholder).chain(waiting).collect(),
+        txdata: std::iter::once(coinbase(state)).chain(waiting).collect(),
     };
-    if let (Some(root), Some(first)) = (block.witness_root(), block.txdata.first_mut()) {
-        *first = coinbase(state, root);
-    }
     if let Some(root) = block.compute_merkle_root() {
         block.header.merkle_root = root;
     }
     block
 }
 
-/// Tries nonces until the header meets its target: two tries on average on regtest.
-fn solve(mut block: Block) -> Block {
-    let target = block.header.target();
-    while !target.is_met_by(block.header.block_hash()) {
-        block.header.nonce = block.header.nonce.wrapping_add(1);
-    }
-    block
-}
-
-fn coinbase(state: &State, witness_root: WitnessMerkleNode) -> Transaction {
-    let height = state.next_height();
-    let reward = TxOut {
-        value: subsidy(height)
-            .checked_add(fees(state))
-            .unwrap_or(Amount::ZERO),
-        script_pubkey: Faucet::script(),
-    };
+/// The height in its input keeps each coinbase's id distinct.
+fn coinbase(state: &State) -> Transaction {
     Transaction {
         version: Version::TWO,
         lock_time: LockTime::ZERO,
         input: vec![TxIn {
             previous_output: OutPoint::null(),
-            // BIP 34: the height comes first. The zero keeps it at the two bytes demanded.
             script_sig: Builder::new()
-                .push_int(i64::from(height))
-                .push_int(0)
+                .push_int(i64::from(state.next_height()))
                 .into_script(),
             sequence: Sequence::MAX,
-            witness: Witness::from_slice(&[WITNESS_RESERVED]),
+            witness: Witness::new(),
         }],
-        output: vec![reward, witness_commitment(&witness_root)],
+        output: vec![TxOut {
+            value: REWARD,
+            script_pubkey: Faucet::script(),
+        }],
     }
-}
-
-/// BIP 141: a marker and the hash of the witness root and the reserved value.
-fn witness_commitment(root: &WitnessMerkleNode) -> TxOut {
-    let commitment = Block::compute_witness_commitment(root, &WITNESS_RESERVED);
-    let mut payload = PushBytesBuf::from(WITNESS_MARKER);
-    // 36 bytes, far below what one push can hold.
-    let _fits = payload.extend_from_slice(commitment.as_byte_array());
-    TxOut {
-        value: Amount::ZERO,
-        script_pubkey: ScriptBuf::new_op_return(payload),
-    }
-}
-
-/// Regtest halves the reward every 150 blocks.
-fn subsidy(height: u32) -> Amount {
-    let halvings = height.div_euclid(150);
-    let sats = Amount::from_int_btc(50).to_sat().checked_shr(halvings);
-    Amount::from_sat(sats.unwrap_or(0))
-}
-
-fn fees(state: &State) -> Amount {
-    let waiting = state.waiting.iter();
-    waiting
-        .filter_map(|txid| fee(state, &state.transactions.get(txid)?.transaction))
-        .fold(Amount::ZERO, |sum, fee| sum.checked_add(fee).unwrap_or(sum))
-}
-
-fn fee(state: &State, transaction: &Transaction) -> Option<Amount> {
-    let mut input = Amount::ZERO;
-    for spend in &transaction.input {
-        input = input.checked_add(state.output(&spend.previous_output)?.value)?;
-    }
-    let outputs = transaction.output.iter();
-    let output = outputs.map(|output| output.value).sum();
-    input.checked_sub(output)
 }
 
 fn now() -> u32 {
@@ -127,5 +72,5 @@ fn now() -> u32 {
     u32::try_from(system.unwrap_or_default().as_secs()).unwrap_or(u32::MAX)
 }
 
-const WITNESS_MARKER: [u8; 4] = [0xaa, 0x21, 0xa9, 0xed];
-const WITNESS_RESERVED: [u8; 32] = [0; 32];
+/// What each block pays to the faucet.
+pub(super) const REWARD: Amount = Amount::from_int_btc(50);

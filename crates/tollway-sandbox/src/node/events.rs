@@ -1,7 +1,7 @@
-//! What does a node do when something happened?
+//! Event handling.
 //!
-//! Everything about channels it settles by itself. What is about money it tells the wallet,
-//! which alone knows what was asked for.
+//! Events about channels are handled here. Events about payments go to the wallet, which has
+//! the invoices and payment records.
 
 use bitcoin::Amount;
 use l402::{Msat, PaymentHash, Preimage};
@@ -10,7 +10,7 @@ use lightning::types::payment::{PaymentHash as LdkHash, PaymentPreimage};
 
 use super::Node;
 
-/// Something happened to money.
+/// A change of a payment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum PaymentEvent {
     /// All parts of a payment to us have arrived: [`Node::claim`] or [`Node::refuse`] it.
@@ -52,16 +52,21 @@ impl Node {
         }
     }
 
-    /// Keeps time: pings peers, forgets what is over. To be called every ten seconds.
+    /// Pings peers and drops what has timed out. To be called every ten seconds.
+    ///
+    /// LDK keeps each fulfilled payment for seven ticks of its channel manager and walks all
+    /// of them at each event, so under sustained load the rate of payments falls until that
+    /// many seconds have passed, and recovers when idle. LDK recommends a tick per minute,
+    /// which would keep six times as many; a much shorter one disconnects slow peers.
     pub(crate) fn tick(&self) {
         self.channels.timer_tick_occurred();
         self.peers.timer_tick_occurred();
     }
 
-    /// Does everything that waits to be done, and tells `wallet` what is about money.
+    /// Handles all pending events, passing those about payments to `wallet`.
     ///
-    /// Arrived payments are taken on at once: batching them would hide their timing from
-    /// strangers, and there are none on this network.
+    /// Payments that arrived are processed without the usual batching delay, which hides their
+    /// timing from others: there are no others on this network.
     pub(crate) fn process_events(&self, wallet: &dyn Fn(PaymentEvent)) {
         let handler = |event: Event| -> Result<(), ReplayEvent> {
             self.handle(event, wallet);
@@ -130,22 +135,30 @@ impl Node {
                         counterparty_node_id,
                         funding,
                     ),
-                    Err(error) => return tracing::error!(%error, "a channel was not funded"),
+                    Err(error) => return self.channel_failed(&error),
                 }
             }
             Event::ChannelReady { .. } => {
-                self.ready
-                    .send_modify(|count| *count = count.saturating_add(1));
+                self.channel_status
+                    .send_modify(|status| status.ready = status.ready.saturating_add(1));
                 Ok(())
             }
             Event::ChannelClosed { reason, .. } => {
-                return tracing::error!(%reason, "a channel closed; restart the sandbox");
+                return self.channel_failed(&reason);
             }
             _ => Ok(()),
         };
         if let Err(error) = done {
-            tracing::error!(?error, "a channel was not opened");
+            self.channel_failed(&format!("{error:?}"));
         }
+    }
+
+    /// Records why a channel was not opened, or closed.
+    fn channel_failed(&self, reason: &dyn std::fmt::Display) {
+        tracing::error!(%reason, "a channel failed; restart the sandbox");
+        let reason = reason.to_string();
+        self.channel_status
+            .send_modify(|status| status.failure = Some(reason));
     }
 }
 

@@ -1,6 +1,6 @@
-//! How do nodes reach each other?
+//! Connections between nodes, over TCP on the loopback interface.
 //!
-//! Over TCP on the loopback interface. Sockets are opened here and not by
+//! Sockets are opened here and not by
 //! `lightning-net-tokio`, which leaves Nagle's algorithm on: with delayed acknowledgements
 //! that costs 44 ms a message.
 
@@ -19,7 +19,7 @@ pub(crate) async fn bind() -> std::io::Result<TcpListener> {
 }
 
 impl Node {
-    /// Takes in peers for ever. A connection outlives this future, until
+    /// Accepts peers for ever. A connection outlives this future, until
     /// [`disconnect`](Self::disconnect).
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {

@@ -1,8 +1,7 @@
-//! Which way does a payment go?
+//! Routing.
 //!
-//! Channels are unannounced, so every payee is a neighbour or out of reach, and a wallet
-//! that pays itself goes once around a neighbour. When no route is found, the question is
-//! whether waiting helps: [`RouteError`] says.
+//! Channels are unannounced, so every payee is a peer or out of reach, and a wallet that pays
+//! itself goes out and back through a peer. [`RouteError`] tells whether waiting helps.
 
 use bitcoin::Amount;
 use bitcoin::secp256k1::PublicKey;
@@ -48,7 +47,7 @@ impl Destination {
     }
 }
 
-/// A way to the payee, and what this node knows of its channels.
+/// A route to the payee, and what this node knows of its channels.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedRoute {
     pub(crate) route: Route,
@@ -73,7 +72,7 @@ pub(crate) enum RouteError {
     Busy,
     /// Never, with what the channels hold.
     Insufficient,
-    /// The payee is no neighbour, or costs more than the fee limit.
+    /// The payee is no peer, or costs more than the fee limit.
     NoRoute,
 }
 
@@ -91,7 +90,7 @@ pub(crate) enum SendError {
 }
 
 impl Node {
-    /// Finds a way for `amount` that costs at most `fee_max` more.
+    /// Finds a route for `amount` that costs at most `fee_max` more.
     pub(crate) fn route(
         &self,
         to: &Destination,
@@ -112,7 +111,7 @@ impl Node {
         })
     }
 
-    /// A route to a neighbour.
+    /// Finds a route to a peer.
     fn route_to_peer(
         &self,
         channels: &[ChannelDetails],
@@ -120,8 +119,8 @@ impl Node {
         amount: Msat,
         fee_max: Msat,
     ) -> Result<Route, RouteError> {
-        let is_neighbour = |channel: &&ChannelDetails| channel.counterparty.node_id == to.node;
-        let mut towards: Vec<&ChannelDetails> = channels.iter().filter(is_neighbour).collect();
+        let is_peer = |channel: &&ChannelDetails| channel.counterparty.node_id == to.node;
+        let mut towards: Vec<&ChannelDetails> = channels.iter().filter(is_peer).collect();
         if towards.is_empty() {
             return Err(RouteError::NoRoute);
         }
@@ -144,7 +143,7 @@ impl Node {
             .map_err(|_reason| shortage(&towards, amount))
     }
 
-    /// A route out through one channel and back through another of the same neighbour.
+    /// Finds a route out through one channel and back through another of the same peer.
     fn route_to_self(
         &self,
         channels: &[ChannelDetails],

@@ -1,4 +1,4 @@
-//! What does a node need from its surroundings, on a chain that is private?
+//! The services a node needs, for a private chain: logging, fees, broadcast, persistence.
 
 use bitcoin::Transaction;
 use lightning::chain::ChannelMonitorUpdateStatus;

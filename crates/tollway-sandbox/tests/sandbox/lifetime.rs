@@ -1,10 +1,12 @@
-//! Starting, stopping and starting anew.
+//! Starting, stopping and starting again.
 
 use bitcoin::Amount;
 use tollway_sandbox::wallet::{FailureReason, Initiator, PayError};
-use tollway_sandbox::{History, Sandbox, SandboxConfig, StartError};
+use tollway_sandbox::{ChannelPlan, History, Sandbox, SandboxConfig, StartError};
 
-use crate::{btc, failure, invoice, network, network_in, pay, payment, preimage, sat};
+use crate::{
+    btc, failure, invoice, network, network_in, network_with, pay, payment, preimage, sat,
+};
 
 #[tokio::test]
 async fn a_network_starts_with_money_on_both_sides() {
@@ -156,4 +158,77 @@ async fn blocks_can_be_mined_while_payments_flow() {
         assert_eq!(wallet.info().tip.height, height + 10);
     }
     preimage(&pay(sandbox.buyer(), &invoice(sandbox.seller(), Some(sat(1)))).await);
+}
+
+#[tokio::test]
+async fn more_channels_than_a_node_accepts_unconfirmed_are_opened_in_groups() {
+    let (sandbox, _dir) = network_with(ChannelPlan {
+        count: 9,
+        ..ChannelPlan::default()
+    })
+    .await;
+
+    assert_eq!(sandbox.buyer().info().active_channels, 9);
+    assert_eq!(sandbox.buyer().channel_balance().local, btc(36));
+}
+
+#[tokio::test]
+async fn a_channel_larger_than_many_rewards_is_funded() {
+    let (sandbox, _dir) = network_with(ChannelPlan {
+        count: 2,
+        capacity: Amount::from_int_btc(170),
+        ..ChannelPlan::default()
+    })
+    .await;
+
+    preimage(&pay(sandbox.buyer(), &invoice(sandbox.seller(), Some(btc(160)))).await);
+}
+
+#[tokio::test]
+async fn a_channel_the_peer_refuses_is_named_as_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = Sandbox::start(SandboxConfig {
+        data_dir: dir.path().to_owned(),
+        channels: ChannelPlan {
+            max_accepted_htlcs: 0,
+            ..ChannelPlan::default()
+        },
+    })
+    .await
+    .unwrap_err();
+
+    let StartError::Channel { reason } = refused else {
+        panic!("{refused}");
+    };
+    assert!(reason.contains("max_accepted_htlcs"), "{reason}");
+}
+
+#[tokio::test]
+async fn nearly_all_of_a_balance_can_be_spent_and_a_refill_adds_to_it() {
+    let (sandbox, _dir) = network().await;
+    let all_but_a_little = btc(16).checked_sub(sat(100_000)).unwrap();
+    let spent = invoice(sandbox.seller(), Some(all_but_a_little));
+    preimage(&pay(sandbox.buyer(), &spent).await);
+    let unaffordable = pay(sandbox.buyer(), &invoice(sandbox.seller(), Some(btc(1)))).await;
+    assert_eq!(failure(&unaffordable), FailureReason::InsufficientBalance);
+
+    sandbox.refill(Amount::from_int_btc(5)).await.unwrap();
+
+    assert_eq!(sandbox.buyer().info().active_channels, 5);
+    preimage(&pay(sandbox.buyer(), &invoice(sandbox.seller(), Some(btc(4)))).await);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn other_users_cannot_look_into_the_data_directory() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("sandbox");
+
+    let _running = network_in(&data_dir).await;
+
+    for (name, expected) in [("", 0o700), ("seller", 0o700), ("buyer/seed", 0o600)] {
+        let found = std::fs::metadata(data_dir.join(name)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, expected, "{name}");
+    }
 }
