@@ -13,8 +13,7 @@ use l402::{Limits, Msat};
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use tollway_client::journal::WalletName;
-use tollway_client::{Body, Client, Policy};
+use tollway_client::{Body, Client, Policy, WalletName};
 use tollway_lightning::Payer;
 use tollway_lightning::lnd::{Lnd, LndConnect};
 
@@ -71,7 +70,7 @@ pub(crate) fn credential(shop: &Shop) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let buyer = Buyer::new(payer(shop)?)?;
         buyer.buy(&shop.url).await?;
-        let bought = buyer.client.store().all()?.tokens;
+        let bought = buyer.client.book().credentials()?;
         let token = bought.first().context("nothing was asked to be paid")?;
         println!("{}", token.authorization().to_str()?);
         Ok(())
@@ -128,7 +127,7 @@ impl Buyer {
         let home = TempDir::new()?;
         let client = Client::builder(home.path(), Policy::new(LIMITS))
             .wallet(payer, WalletName::new("bench"))
-            .build()?;
+            .build();
         Ok(Self {
             client,
             _home: home,

@@ -1,8 +1,9 @@
-//! Does any history of purchases spend more than allowed, pay twice or lose a paid token?
+//! Any history of purchases: none spends more than allowed, pays twice or loses a paid token.
 //!
-//! The bytes are a history: quotes are begun, recorded, paid, answered, crashed over. The
-//! wallet really moves money when it is told to pay, and says the truth about it; everybody
-//! else may lie or come at the wrong moment. After every step the books are compared.
+//! The bytes are a history: purchases are begun, recorded, paid, looked up, offered again and
+//! crashed over. The wallet really moves money when it is told to pay, pays one hash at most
+//! once, and tells the truth; everything else may lie or come at the wrong moment. After every
+//! step the sums are compared.
 //!
 //! One lie is left out: that no money moved when it did. Only the wallet can know.
 
@@ -10,22 +11,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use l402::{
-    Challenge, Identifier, LegacyLsat, Limits, Macaroon, Msat, Network, PaymentHash, Preimage,
-    PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote, RootKey,
-    SchemeName, Token, TokenId, UnixSeconds, read_challenges,
+    Budget, Challenge, Charged, Identifier, LegacyLsat, Limits, Macaroon, Msat, Network, Payable,
+    PaymentHash, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, Quote, RootKey,
+    SchemeName, Token, TokenId, UnixSeconds, read_challenges, step,
 };
 use lightning_invoice::Currency;
 
-/// Plays the history and compares the books after every step.
+/// Plays the history and compares the sums after every step.
 pub fn run(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut world = World::new(limits(&mut bytes));
     while let Some(step) = Step::next(&mut bytes) {
         world.take(&step);
-        world.compare_books();
+        world.compare_sums();
     }
     world.find_out_everything();
-    world.compare_books();
+    world.compare_sums();
     world.check_that_nothing_is_lost();
 }
 
@@ -77,18 +78,20 @@ fn limits(bytes: &mut impl Iterator<Item = u8>) -> Limits {
 /// One thing that happens.
 #[derive(Debug)]
 enum Step {
+    /// Admitted, but not recorded yet.
     Begin {
         offer: u8,
         host: u8,
     },
-    /// The record reaches the disk and the machine is told.
+    /// The record reaches the disk and the purchase goes on.
     Record {
         payment: u8,
     },
-    /// The record reaches the disk and the process dies before the machine is told.
+    /// The record reaches the disk and the process dies before it pays.
     RecordAndCrash {
         payment: u8,
     },
+    /// The record does not reach the disk.
     Abandon {
         payment: u8,
     },
@@ -99,7 +102,6 @@ enum Step {
     WalletFails {
         payment: u8,
     },
-    /// The wallet is asked, and answers.
     LookUp {
         payment: u8,
     },
@@ -109,12 +111,16 @@ enum Step {
     WrongPreimage {
         payment: u8,
     },
-    /// An event that may not fit: a second `Recorded`, a late `Abandoned`, a stranger's hash.
+    /// An event that may not fit.
     OutOfPlace {
         payment: u8,
         event: u8,
     },
     Crash,
+    /// The same invoice goes to the same wallet again.
+    Reoffer {
+        payment: u8,
+    },
     /// The clock goes on, or is set back.
     Clock {
         hours: u8,
@@ -125,7 +131,7 @@ impl Step {
     fn next(bytes: &mut impl Iterator<Item = u8>) -> Option<Self> {
         let kind = bytes.next()?;
         let mut byte = || bytes.next().unwrap_or(0);
-        Some(match kind % 12 {
+        Some(match kind % 13 {
             0 => Self::Begin {
                 offer: byte(),
                 host: byte(),
@@ -146,7 +152,8 @@ impl Step {
                 event: byte(),
             },
             10 => Self::Crash,
-            _ => Self::Clock { hours: byte() },
+            11 => Self::Clock { hours: byte() },
+            _ => Self::Reoffer { payment: byte() },
         })
     }
 }
@@ -159,31 +166,38 @@ enum Payment {
     Settled { fee: Msat },
 }
 
-/// What is on disk about a purchase.
-#[derive(Clone, Debug)]
-struct Record {
-    quote: Quote,
-    host: String,
+/// A purchase as a buyer stores it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Purchase {
+    payable: Payable,
     fee_max: Msat,
     begun_at: UnixSeconds,
-    failed: bool,
+    state: PurchaseState,
+}
+
+impl Purchase {
+    fn charge(&self) -> Msat {
+        self.state.charge(self.payable.price(), self.fee_max)
+    }
 }
 
 struct World {
     limits: Limits,
     now: UnixSeconds,
-    machine: Purchases,
-    disk: BTreeMap<PaymentHash, Record>,
+    /// What the running process knows.
+    memory: BTreeMap<PaymentHash, Purchase>,
+    /// What a crash leaves.
+    disk: BTreeMap<PaymentHash, Purchase>,
     wallet: BTreeMap<PaymentHash, Payment>,
     kept: BTreeSet<PaymentHash>,
 }
 
 impl World {
-    fn new(limits: Limits) -> Self {
+    const fn new(limits: Limits) -> Self {
         Self {
             limits,
             now: UnixSeconds::new(1_700_000_000),
-            machine: Purchases::new(limits),
+            memory: BTreeMap::new(),
             disk: BTreeMap::new(),
             wallet: BTreeMap::new(),
             kept: BTreeSet::new(),
@@ -193,71 +207,76 @@ impl World {
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Begin { offer, host } => self.begin(offer, host),
-            Step::Record { payment } => self.record(&hash_of(payment)),
-            Step::RecordAndCrash { payment } => {
-                self.write_to_disk(&hash_of(payment));
-                self.crash();
-            }
+            Step::Record { payment } => self.report(&hash_of(payment), PurchaseEvent::Recorded),
+            Step::RecordAndCrash { payment } => self.record_and_crash(&hash_of(payment)),
             Step::Abandon { payment } => {
                 if self.is_reserved(&hash_of(payment)) {
-                    self.tell(&hash_of(payment), PurchaseEvent::Abandoned);
+                    self.report(&hash_of(payment), PurchaseEvent::Failed);
                 }
             }
             Step::WalletSettles { payment, fee } => self.settle(&hash_of(payment), fee),
             Step::WalletFails { payment } => self.fail(&hash_of(payment)),
             Step::LookUp { payment } => self.look_up(&hash_of(payment)),
-            Step::Lose { payment } => self.tell(&hash_of(payment), PurchaseEvent::Lost),
+            Step::Lose { payment } => self.report(&hash_of(payment), PurchaseEvent::Unknown),
             Step::WrongPreimage { payment } => {
                 let event = PurchaseEvent::Settled {
                     preimage: preimage(payment.wrapping_add(1)),
                     fee: Msat::ZERO,
                 };
-                self.tell(&hash_of(payment), event);
+                self.report(&hash_of(payment), event);
             }
-            Step::OutOfPlace { payment, event } => self.tell_out_of_place(payment, event),
-            Step::Crash => self.crash(),
+            Step::OutOfPlace { payment, event } => self.report_out_of_place(payment, event),
+            Step::Crash => self.memory = self.disk.clone(),
+            Step::Reoffer { payment } => self.report(&hash_of(payment), PurchaseEvent::Reoffered),
             Step::Clock { hours } => self.set_clock(hours),
         }
     }
 
     fn begin(&mut self, offer: u8, host: u8) {
-        let quote = QUOTES[usize::from(offer) % QUOTES.len()].clone();
-        let hash = quote.payment_hash();
+        let quote = &QUOTES[usize::from(offer) % QUOTES.len()];
         let host = HOSTS[usize::from(host) % HOSTS.len()];
-        let used = self.machine.budget().used();
-        match self.machine.begin(quote, host, self.now) {
-            Ok(action) => {
-                assert!(matches!(action, PurchaseAction::Record(_)), "{action:?}");
-                assert!(self.is_reserved(&hash));
-            }
-            Err(_) => assert_eq!(self.machine.budget().used(), used, "refused, yet set aside"),
-        }
-    }
-
-    /// Only what the machine has set aside is written.
-    fn write_to_disk(&mut self, hash: &PaymentHash) -> bool {
-        if !self.is_reserved(hash) {
-            return false;
-        }
-        let purchase = self.machine.get(hash).expect("it is reserved");
-        let record = Record {
-            quote: purchase.quote().clone(),
-            host: purchase.host().to_owned(),
-            fee_max: purchase.fee_max(),
-            begun_at: purchase.begun_at(),
-            failed: false,
+        let hash = quote.payment_hash();
+        let before = self.memory.get(&hash);
+        let before = before.map_or(PurchaseState::Offered, |known| known.state.clone());
+        let Ok((state, action)) = step(&hash, &before, PurchaseEvent::Admitted) else {
+            return;
         };
-        // A failed payment that is begun again is a new payment to the wallet.
-        assert!(!self.money_may_move(hash), "recorded over a live payment");
-        self.wallet.remove(hash);
-        self.disk.insert(*hash, record);
-        true
+        assert_eq!(action, PurchaseAction::Record);
+        let charged = self.charged(host);
+        let Ok(reserved) = Budget::new(&self.limits, charged).admit(host, quote.price()) else {
+            return;
+        };
+        let purchase = Purchase {
+            payable: quote.payable(host),
+            fee_max: self.limits.fee_max,
+            begun_at: self.now,
+            state,
+        };
+        assert_eq!(purchase.charge(), reserved);
+        self.memory.insert(hash, purchase);
     }
 
-    fn record(&mut self, hash: &PaymentHash) {
-        if self.write_to_disk(hash) {
-            self.tell(hash, PurchaseEvent::Recorded);
+    fn charged(&self, host: &str) -> Charged {
+        let sum = |wanted: &dyn Fn(&Purchase) -> bool| {
+            let known = self.memory.values().filter(|purchase| wanted(purchase));
+            let sum = known.map(|purchase| purchase.charge().as_msat()).sum();
+            Msat::from_msat(sum)
+        };
+        Charged {
+            host: sum(&|purchase| purchase.payable.host() == host),
+            today: sum(&|purchase| purchase.begun_at.utc_day() >= self.now.utc_day()),
+            total: sum(&|_purchase| true),
         }
+    }
+
+    fn record_and_crash(&mut self, hash: &PaymentHash) {
+        if self.is_reserved(hash) {
+            let known = self.memory.get_mut(hash).expect("it is reserved");
+            known.state = PurchaseState::Paying;
+            self.wallet.remove(hash);
+            self.disk.insert(*hash, known.clone());
+        }
+        self.memory = self.disk.clone();
     }
 
     fn settle(&mut self, hash: &PaymentHash, fee: u8) {
@@ -274,106 +293,94 @@ impl World {
         }
     }
 
-    /// Tells the machine what the wallet says, which is the truth. A payment that the wallet
-    /// never heard of will not be made any more.
+    /// Reports what the wallet knows, which is the truth. A payment that the wallet does not
+    /// know will not be made any more.
     fn look_up(&mut self, hash: &PaymentHash) {
-        if !self.disk.contains_key(hash) {
+        if !self.disk.contains_key(hash) || self.is_reserved(hash) {
             return;
         }
         let event = match self.wallet.get(hash) {
             None | Some(Payment::Failed) => PurchaseEvent::Failed,
-            Some(Payment::Open { .. }) => PurchaseEvent::Lost,
+            Some(Payment::Open { .. }) => PurchaseEvent::Unknown,
             Some(Payment::Settled { fee }) => PurchaseEvent::Settled {
                 preimage: preimage_of(hash),
                 fee: *fee,
             },
         };
-        self.tell(hash, event);
+        self.report(hash, event);
     }
 
-    fn tell_out_of_place(&mut self, payment: u8, event: u8) {
+    fn report_out_of_place(&mut self, payment: u8, event: u8) {
         let hash = hash_of(payment);
-        let stranger = PaymentHash::new([0xee; 32]);
-        match event % 4 {
-            0 => {
-                let unknown = self.machine.on(&stranger, PurchaseEvent::Recorded);
-                assert!(matches!(unknown, Err(PurchaseError::Unknown { .. })));
-            }
-            // While it is reserved these two would be true.
-            1 if !self.is_reserved(&hash) => self.tell(&hash, PurchaseEvent::Recorded),
-            2 if !self.is_reserved(&hash) => self.tell(&hash, PurchaseEvent::Abandoned),
-            // Before it is recorded the wallet cannot have failed it.
-            _ if self.is_reserved(&hash) => self.tell(&hash, PurchaseEvent::Failed),
+        match event % 3 {
+            // While it is reserved this would be true.
+            0 if !self.is_reserved(&hash) => self.report(&hash, PurchaseEvent::Recorded),
+            // While it is reserved the wallet has not been asked.
+            1 if self.is_reserved(&hash) => self.report(&hash, PurchaseEvent::Unknown),
             _ => {}
         }
     }
 
-    /// Tells the machine and does what it asks for. An error must change nothing.
-    fn tell(&mut self, hash: &PaymentHash, event: PurchaseEvent) {
-        let before = (
-            self.machine.budget().used(),
-            self.machine.get(hash).cloned(),
-        );
-        match self.machine.on(hash, event) {
-            Ok(action) => self.act(hash, action),
-            Err(_) => {
-                let after = (
-                    self.machine.budget().used(),
-                    self.machine.get(hash).cloned(),
-                );
-                assert_eq!(before, after, "an error changed something");
-            }
-        }
-    }
-
-    fn act(&mut self, hash: &PaymentHash, action: PurchaseAction) {
+    /// Takes a step and carries out its action. An error must change nothing.
+    fn report(&mut self, hash: &PaymentHash, event: PurchaseEvent) {
+        let Some(known) = self.memory.get_mut(hash) else {
+            return;
+        };
+        let is_first = known.state == PurchaseState::Reserved;
+        let Ok((state, action)) = step(hash, &known.state, event) else {
+            return;
+        };
+        known.state = state;
+        let known = known.clone();
         match action {
-            PurchaseAction::Pay { quote, fee_max } => self.pay(&quote, fee_max),
-            PurchaseAction::Keep(credential) => {
-                assert!(credential.preimage().matches(hash));
+            PurchaseAction::Pay => {
+                self.disk.insert(*hash, known.clone());
+                self.pay(&known, is_first);
+            }
+            PurchaseAction::Keep => {
+                assert!(matches!(known.state, PurchaseState::Paid { .. }));
+                self.disk.insert(*hash, known);
                 self.kept.insert(*hash);
             }
-            PurchaseAction::LookUp(asked) => assert_eq!(asked, *hash),
-            PurchaseAction::Nothing => {
-                let state = self
-                    .machine
-                    .get(hash)
-                    .map(|purchase| purchase.state().clone());
-                if let (Some(record), Some(PurchaseState::Failed)) =
-                    (self.disk.get_mut(hash), state)
-                {
-                    record.failed = true;
-                }
+            PurchaseAction::Release => self.release(hash, known),
+            PurchaseAction::LookUp => {
+                assert_eq!(known.state, PurchaseState::Unknown);
+                self.disk.insert(*hash, known);
             }
-            PurchaseAction::Record(_) => panic!("only begin asks for a record"),
+            PurchaseAction::Nothing => {}
+            PurchaseAction::Record => panic!("only admission asks for a record"),
         }
     }
 
-    /// The wallet does as it is told, whether or not that is wise.
-    fn pay(&mut self, quote: &Quote, fee_max: Msat) {
-        let hash = quote.payment_hash();
-        let record = self.disk.get(&hash).expect("paid before it was recorded");
-        assert_eq!(&record.quote, quote);
-        assert!(!self.money_may_move(&hash), "paid twice");
-        assert!(quote.price() <= self.limits.price_max);
-        assert!(fee_max <= self.limits.fee_max);
+    fn release(&mut self, hash: &PaymentHash, known: Purchase) {
+        assert_eq!(known.charge(), Msat::ZERO);
+        match (known.state == PurchaseState::Offered, self.disk.get(hash)) {
+            (false, _) => {
+                self.disk.insert(*hash, known);
+            }
+            // What was not recorded is as it was before.
+            (true, Some(before)) => {
+                self.memory.insert(*hash, before.clone());
+            }
+            (true, None) => {
+                self.memory.remove(hash);
+            }
+        }
+    }
+
+    /// The wallet does as it is told, but pays one hash at most once.
+    fn pay(&mut self, purchase: &Purchase, is_first: bool) {
+        let hash = purchase.payable.payment_hash();
+        let recorded = self.disk.get(&hash).expect("paid before it was recorded");
+        assert_eq!(recorded, purchase);
+        assert!(purchase.payable.price() <= self.limits.price_max);
+        assert!(purchase.fee_max <= self.limits.fee_max);
+        if self.money_may_move(&hash) {
+            assert!(!is_first, "paid twice");
+            return;
+        }
+        let fee_max = purchase.fee_max;
         self.wallet.insert(hash, Payment::Open { fee_max });
-    }
-
-    /// Everything in memory is gone; the disk and the wallet are not.
-    fn crash(&mut self) {
-        self.machine = Purchases::new(self.limits);
-        let records: Vec<Record> = self.disk.values().cloned().collect();
-        for record in records.into_iter().filter(|record| !record.failed) {
-            let hash = record.quote.payment_hash();
-            let action =
-                self.machine
-                    .restore(record.quote, &record.host, record.fee_max, record.begun_at);
-            assert_eq!(action, PurchaseAction::LookUp(hash));
-            if self.kept.contains(&hash) {
-                self.look_up(&hash);
-            }
-        }
     }
 
     fn set_clock(&mut self, hours: u8) {
@@ -384,17 +391,17 @@ impl World {
         };
     }
 
-    /// No sum that money moved to, or still may, passes its limit; and what the machine has
-    /// set aside is exactly what its purchases account for.
-    fn compare_books(&self) {
+    /// No sum that money moved to, or still may, passes its limit, and none is more than what
+    /// the buyer counts.
+    fn compare_sums(&self) {
         let mut total = 0;
         let mut by_day: BTreeMap<u64, u64> = BTreeMap::new();
         let mut by_host: BTreeMap<&str, u64> = BTreeMap::new();
-        for (hash, record) in &self.disk {
-            let amount = self.at_risk(hash, record);
+        for (hash, purchase) in &self.disk {
+            let amount = self.at_risk(hash, purchase);
             total += amount;
-            *by_day.entry(record.begun_at.utc_day()).or_default() += amount;
-            *by_host.entry(&record.host).or_default() += amount;
+            *by_day.entry(purchase.begun_at.utc_day()).or_default() += amount;
+            *by_host.entry(purchase.payable.host()).or_default() += amount;
         }
         let within =
             |limit: Option<Msat>, sum: u64| limit.is_none_or(|limit| sum <= limit.as_msat());
@@ -405,27 +412,26 @@ impl World {
         for (host, sum) in by_host {
             assert!(within(self.limits.per_host, sum), "{sum} for {host}");
         }
-        let accounted: u64 = self.machine.iter().map(set_aside_or_spent).sum();
-        assert_eq!(self.machine.budget().used().as_msat(), accounted);
-        assert!(total <= accounted, "money moved that nobody counts");
+        let counted = self.charged("").total.as_msat();
+        assert!(total <= counted, "money moved that is not counted");
     }
 
     /// What the wallet has spent on a purchase, or may yet.
-    fn at_risk(&self, hash: &PaymentHash, record: &Record) -> u64 {
+    fn at_risk(&self, hash: &PaymentHash, purchase: &Purchase) -> u64 {
         let beyond_price = match self.wallet.get(hash) {
             None | Some(Payment::Failed) => return 0,
             Some(Payment::Open { fee_max }) => *fee_max,
             Some(Payment::Settled { fee }) => *fee,
         };
-        record.quote.price().as_msat() + beyond_price.as_msat()
+        purchase.payable.price().as_msat() + beyond_price.as_msat()
     }
 
-    /// The end of every story: nothing is open any more, and everybody has heard.
+    /// The end of every history: nothing is open any more, and everything is known.
     fn find_out_everything(&mut self) {
         for payment in 0..PAYMENTS {
             let hash = hash_of(payment);
             if self.is_reserved(&hash) {
-                self.tell(&hash, PurchaseEvent::Abandoned);
+                self.report(&hash, PurchaseEvent::Failed);
             }
             self.settle(&hash, payment.wrapping_mul(64));
             self.look_up(&hash);
@@ -436,24 +442,24 @@ impl World {
         let spent: u64 = self
             .disk
             .iter()
-            .map(|(hash, record)| self.at_risk(hash, record))
+            .map(|(hash, purchase)| self.at_risk(hash, purchase))
             .sum();
         assert_eq!(
-            self.machine.budget().used().as_msat(),
+            self.charged("").total.as_msat(),
             spent,
-            "all is known, yet something is still set aside"
+            "all is known, yet something is still reserved"
         );
         for (hash, payment) in &self.wallet {
-            let settled = matches!(payment, Payment::Settled { .. });
-            let credential = self.machine.get(hash).and_then(l402::Purchase::credential);
-            assert_eq!(credential.is_some(), settled, "a paid token was lost");
-            assert_eq!(self.kept.contains(hash), settled);
+            let is_settled = matches!(payment, Payment::Settled { .. });
+            let is_paid = matches!(self.memory[hash].state, PurchaseState::Paid { .. });
+            assert_eq!(is_paid, is_settled, "a paid token was lost");
+            assert_eq!(self.kept.contains(hash), is_settled);
         }
     }
 
     fn is_reserved(&self, hash: &PaymentHash) -> bool {
-        let state = self.machine.get(hash).map(l402::Purchase::state);
-        state == Some(&PurchaseState::Reserved)
+        let known = self.memory.get(hash);
+        known.is_some_and(|known| known.state == PurchaseState::Reserved)
     }
 
     fn money_may_move(&self, hash: &PaymentHash) -> bool {
@@ -462,17 +468,6 @@ impl World {
             Some(Payment::Open { .. } | Payment::Settled { .. })
         )
     }
-}
-
-fn set_aside_or_spent(purchase: &l402::Purchase) -> u64 {
-    let beyond_price = match purchase.state() {
-        PurchaseState::Reserved | PurchaseState::Paying | PurchaseState::InDoubt => {
-            purchase.fee_max()
-        }
-        PurchaseState::Paid { fee, .. } => *fee,
-        PurchaseState::Failed => return 0,
-    };
-    purchase.quote().price().as_msat() + beyond_price.as_msat()
 }
 
 fn hash_of(payment: u8) -> PaymentHash {

@@ -265,8 +265,9 @@ async fn without_a_sandbox_both_sides_say_how_to_start_one() {
 
 /// The one credential in the client's store, as an `Authorization` value.
 fn stored_authorization(market: &Market) -> String {
-    let store = tollway_client::store::Store::open(&market.client_dir()).unwrap();
-    let tokens = store.all().unwrap().tokens;
+    let tokens = tollway_client::Book::open(&market.client_dir())
+        .credentials()
+        .unwrap();
     assert_eq!(tokens.len(), 1);
     tokens[0].authorization().to_str().unwrap().to_owned()
 }

@@ -1,15 +1,13 @@
-//! How much may a buyer still spend?
+//! Spending limits.
 //!
-//! A limit counts what could be spent: price and fee ceiling are set aside together before
-//! anything is paid, and stay set aside until the payment is known to have settled or
-//! failed. Checking and setting aside are one step, so two purchases cannot both fit into
-//! the last satoshi. Losing track of a payment therefore costs budget, never money.
-
-use std::collections::BTreeMap;
+//! A limit counts what could be spent: price and fee ceiling are reserved together before
+//! anything is paid, and stay reserved until the payment is known to have settled or failed.
+//! Losing track of a payment therefore costs budget, never money.
+//!
+//! Pure: the sums are the caller's, who reads them and writes the reservation in one
+//! transaction.
 
 use crate::amount::Msat;
-use crate::hash::PaymentHash;
-use crate::time::UnixSeconds;
 
 /// What a buyer is willing to spend. `None` is no limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,31 +24,31 @@ pub struct Limits {
     pub total: Option<Msat>,
 }
 
-/// Which limit stands in the way. The budget is unchanged.
+/// The limit that a purchase would pass.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum OverLimit {
     /// The day's total would pass the limit.
     #[error(
-        "{needed} with its fee ceiling would pass the daily limit of {limit}: {used} are spent or set aside today"
+        "{needed} with its fee ceiling would pass the daily limit of {limit}: {used} are spent or reserved today"
     )]
     Daily {
         /// Price and fee ceiling.
         needed: Msat,
-        /// Spent or set aside on this UTC day.
+        /// Spent or reserved on this UTC day.
         used: Msat,
         /// The limit.
         limit: Msat,
     },
     /// The host's total would pass the limit.
     #[error(
-        "{needed} with its fee ceiling would pass the limit of {limit} for {host}: {used} are spent or set aside"
+        "{needed} with its fee ceiling would pass the limit of {limit} for {host}: {used} are spent or reserved"
     )]
     Host {
         /// The host.
         host: String,
         /// Price and fee ceiling.
         needed: Msat,
-        /// Spent or set aside for this host.
+        /// Spent or reserved for this host.
         used: Msat,
         /// The limit.
         limit: Msat,
@@ -65,102 +63,70 @@ pub enum OverLimit {
     },
     /// The total would pass the limit.
     #[error(
-        "{needed} with its fee ceiling would pass the total limit of {limit}: {used} are spent or set aside"
+        "{needed} with its fee ceiling would pass the total limit of {limit}: {used} are spent or reserved"
     )]
     Total {
         /// Price and fee ceiling.
         needed: Msat,
-        /// Spent or set aside in all.
+        /// Spent or reserved in all.
         used: Msat,
         /// The limit.
         limit: Msat,
     },
 }
 
-/// What was spent and what is set aside, against [`Limits`].
-#[derive(Clone, Debug)]
-pub struct Budget {
-    limits: Limits,
-    total: Msat,
-    by_day: BTreeMap<u64, Msat>,
-    by_host: BTreeMap<String, Msat>,
-    open: BTreeMap<PaymentHash, Reserved>,
+/// What is spent and reserved so far, in millisatoshis, fees included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Charged {
+    /// At the host in question, ever.
+    pub host: Msat,
+    /// On the day in question and, because a clock may step backwards, later ones.
+    pub today: Msat,
+    /// Everywhere, ever.
+    pub total: Msat,
 }
 
-#[derive(Clone, Debug)]
-struct Reserved {
-    host: String,
-    day: u64,
-    price: Msat,
-    amount: Msat,
+impl Charged {
+    /// Nothing spent and nothing reserved.
+    pub const NOTHING: Self = Self {
+        host: Msat::ZERO,
+        today: Msat::ZERO,
+        total: Msat::ZERO,
+    };
 }
 
-impl Budget {
-    /// Nothing spent yet.
+/// [`Limits`] and what already counts against them.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget<'a> {
+    limits: &'a Limits,
+    charged: Charged,
+}
+
+impl<'a> Budget<'a> {
+    /// Creates a budget. `charged` must be read in the same transaction in which the
+    /// reservation is written, or two buyers can both spend the last satoshi.
     #[must_use]
-    pub const fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            total: Msat::ZERO,
-            by_day: BTreeMap::new(),
-            by_host: BTreeMap::new(),
-            open: BTreeMap::new(),
-        }
+    pub const fn new(limits: &'a Limits, charged: Charged) -> Self {
+        Self { limits, charged }
     }
 
-    /// The limits it keeps.
-    #[must_use]
-    pub const fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Everything spent or set aside, fees included.
-    pub const fn used(&self) -> Msat {
-        self.total
-    }
-
-    /// Counts money that earlier runs spent or set aside, whatever the limits say now.
-    ///
-    /// `utc_day` is the [day](UnixSeconds::utc_day) it counts against.
-    pub(crate) fn count_earlier(&mut self, host: &str, utc_day: u64, amount: Msat) {
-        let earlier = Reserved {
-            host: host.to_owned(),
-            day: utc_day,
-            price: amount,
-            amount,
-        };
-        self.count(&earlier, amount, Msat::ZERO);
-    }
-
-    /// Sets aside `price` and the fee ceiling until the payment settles or fails.
-    ///
-    /// Both are in millisatoshis. `now` only selects the UTC day, so a clock that steps
-    /// backwards is harmless.
+    /// Returns what to reserve for a price at `host`: the price and the fee ceiling together,
+    /// in millisatoshis.
     ///
     /// # Errors
     ///
-    /// [`OverLimit`] names the limit in the way; the budget is then unchanged and the caller
-    /// must not pay.
+    /// [`OverLimit`] names the limit in the way; the caller must not pay.
     ///
     /// # Specification
     ///
     /// L402 `protocol-specification.md`, Client Flow (row 36 in `docs/spec.md`).
-    pub(crate) fn reserve(
-        &mut self,
-        hash: PaymentHash,
-        host: &str,
-        price: Msat,
-        now: UnixSeconds,
-    ) -> Result<(), OverLimit> {
+    pub fn admit(&self, host: &str, price: Msat) -> Result<Msat, OverLimit> {
         let limit = self.limits.price_max;
         let needed = price
             .checked_add(self.limits.fee_max)
+            .filter(|_sum| price <= limit)
             .ok_or(OverLimit::Price { price, limit })?;
-        if price > limit {
-            return Err(OverLimit::Price { price, limit });
-        }
-        let day = now.utc_day();
-        let used = self.total;
+        let used = self.charged.total;
         if let Some(limit) = exceeded(self.limits.total, used, needed) {
             return Err(OverLimit::Total {
                 needed,
@@ -168,7 +134,7 @@ impl Budget {
                 limit,
             });
         }
-        let used = amount_in(&self.by_day, &day);
+        let used = self.charged.today;
         if let Some(limit) = exceeded(self.limits.per_day, used, needed) {
             return Err(OverLimit::Daily {
                 needed,
@@ -176,7 +142,7 @@ impl Budget {
                 limit,
             });
         }
-        let used = amount_in(&self.by_host, host);
+        let used = self.charged.host;
         if let Some(limit) = exceeded(self.limits.per_host, used, needed) {
             return Err(OverLimit::Host {
                 host: host.to_owned(),
@@ -185,69 +151,11 @@ impl Budget {
                 limit,
             });
         }
-        self.reserve_unchecked(hash, host, price, needed, now);
-        Ok(())
-    }
-
-    /// Sets aside what an earlier run had already set aside, whatever the limits say now.
-    pub(crate) fn reserve_unchecked(
-        &mut self,
-        hash: PaymentHash,
-        host: &str,
-        price: Msat,
-        amount: Msat,
-        now: UnixSeconds,
-    ) {
-        let reserved = Reserved {
-            host: host.to_owned(),
-            day: now.utc_day(),
-            price,
-            amount,
-        };
-        self.count(&reserved, amount, Msat::ZERO);
-        self.open.insert(hash, reserved);
-    }
-
-    /// Counts a settled payment at what it cost and gives back the rest of its reservation.
-    pub(crate) fn settle(&mut self, hash: &PaymentHash, fee: Msat) {
-        if let Some(reserved) = self.open.remove(hash) {
-            let spent = reserved.price.checked_add(fee).unwrap_or(Msat::MAX);
-            self.count(&reserved, spent, reserved.amount);
-        }
-    }
-
-    /// Gives a reservation back: no money moved.
-    pub(crate) fn release(&mut self, hash: &PaymentHash) {
-        if let Some(reserved) = self.open.remove(hash) {
-            self.count(&reserved, Msat::ZERO, reserved.amount);
-        }
-    }
-
-    /// Replaces `less` by `more` in every total the reservation counts in.
-    fn count(&mut self, reserved: &Reserved, more: Msat, less: Msat) {
-        let replace = |sum: Msat| {
-            let rest = sum.checked_sub(less).unwrap_or(Msat::ZERO);
-            rest.checked_add(more).unwrap_or(Msat::MAX)
-        };
-        self.total = replace(self.total);
-        let day = self.by_day.entry(reserved.day).or_insert(Msat::ZERO);
-        *day = replace(*day);
-        let host = self
-            .by_host
-            .entry(reserved.host.clone())
-            .or_insert(Msat::ZERO);
-        *host = replace(*host);
+        Ok(needed)
     }
 }
 
-fn amount_in<K: Ord + std::borrow::Borrow<Q>, Q: Ord + ?Sized>(
-    sums: &BTreeMap<K, Msat>,
-    key: &Q,
-) -> Msat {
-    sums.get(key).copied().unwrap_or(Msat::ZERO)
-}
-
-/// The limit, if `needed` more would pass it.
+/// Returns the limit, if `needed` more would pass it.
 fn exceeded(limit: Option<Msat>, used: Msat, needed: Msat) -> Option<Msat> {
     limit.filter(|limit| used.checked_add(needed).is_none_or(|sum| sum > *limit))
 }
@@ -256,15 +164,8 @@ fn exceeded(limit: Option<Msat>, used: Msat, needed: Msat) -> Option<Msat> {
 mod tests {
     use super::*;
 
-    const NOON: UnixSeconds = UnixSeconds::new(43_200);
-    const TOMORROW: UnixSeconds = NOON.plus_secs(86_400);
-
     fn sat(amount: u64) -> Msat {
         Msat::from_sat(amount).unwrap()
-    }
-
-    fn hash(byte: u8) -> PaymentHash {
-        PaymentHash::new([byte; 32])
     }
 
     fn limits() -> Limits {
@@ -279,127 +180,90 @@ mod tests {
 
     #[test]
     fn the_fee_ceiling_counts_against_the_limit() {
-        let mut budget = Budget::new(Limits {
+        let limits = Limits {
             per_day: Some(sat(10)),
             ..limits()
-        });
-
-        let refused = budget.reserve(hash(1), "a", sat(10), NOON);
+        };
+        let budget = Budget::new(&limits, Charged::NOTHING);
 
         assert_eq!(
-            refused,
+            budget.admit("a", sat(10)),
             Err(OverLimit::Daily {
                 needed: sat(11),
                 used: Msat::ZERO,
                 limit: sat(10)
             })
         );
-        assert!(
-            budget.reserve(hash(1), "a", sat(9), NOON).is_ok(),
-            "refusal must not spend"
-        );
+        assert_eq!(budget.admit("a", sat(9)), Ok(sat(10)));
     }
 
     #[test]
-    fn what_is_set_aside_is_not_available_twice() {
-        let mut budget = Budget::new(Limits {
-            total: Some(sat(20)),
-            ..limits()
-        });
-        budget.reserve(hash(1), "a", sat(15), NOON).unwrap();
-
-        assert!(matches!(
-            budget.reserve(hash(2), "a", sat(15), NOON),
-            Err(OverLimit::Total { .. })
-        ));
-        budget.release(&hash(1));
-        assert!(budget.reserve(hash(2), "a", sat(15), NOON).is_ok());
-    }
-
-    #[test]
-    fn settling_gives_back_the_unused_fee_only() {
-        let mut budget = Budget::new(limits());
-        budget.reserve(hash(1), "a", sat(10), NOON).unwrap();
-        budget.settle(&hash(1), Msat::from_msat(3));
-        budget.settle(&hash(1), sat(1));
-        budget.release(&hash(1));
-
-        assert_eq!(budget.used(), Msat::from_msat(10_003));
-    }
-
-    #[test]
-    fn days_and_hosts_count_apart() {
-        let mut budget = Budget::new(Limits {
-            per_day: Some(sat(30)),
-            per_host: Some(sat(25)),
-            ..limits()
-        });
-        budget.reserve(hash(1), "a", sat(20), NOON).unwrap();
-
-        assert!(matches!(
-            budget.reserve(hash(2), "b", sat(20), NOON),
-            Err(OverLimit::Daily { .. })
-        ));
-        assert!(matches!(
-            budget.reserve(hash(2), "a", sat(20), TOMORROW),
-            Err(OverLimit::Host { .. })
-        ));
-        assert!(budget.reserve(hash(2), "b", sat(20), TOMORROW).is_ok());
-    }
-
-    #[test]
-    fn what_earlier_runs_spent_counts_in_every_limit() {
-        let day = NOON.utc_day();
-        for limits in [
-            Limits {
-                total: Some(sat(30)),
-                ..limits()
-            },
-            Limits {
-                per_day: Some(sat(30)),
-                ..limits()
-            },
-            Limits {
-                per_host: Some(sat(30)),
-                ..limits()
-            },
+    fn each_limit_counts_its_own_sum() {
+        let charged = Charged {
+            host: sat(10),
+            today: sat(20),
+            total: sat(30),
+        };
+        for (limits, in_the_way) in [
+            (
+                Limits {
+                    per_host: Some(sat(20)),
+                    ..limits()
+                },
+                "host",
+            ),
+            (
+                Limits {
+                    per_day: Some(sat(30)),
+                    ..limits()
+                },
+                "day",
+            ),
+            (
+                Limits {
+                    total: Some(sat(40)),
+                    ..limits()
+                },
+                "total",
+            ),
         ] {
-            let mut budget = Budget::new(limits);
-            budget.count_earlier("a", day, sat(20));
+            let budget = Budget::new(&limits, charged);
 
-            assert!(budget.reserve(hash(1), "a", sat(10), NOON).is_err());
-            assert!(budget.reserve(hash(1), "a", sat(9), NOON).is_ok());
+            assert!(budget.admit("a", sat(10)).is_err(), "{in_the_way}");
+            assert!(budget.admit("a", sat(9)).is_ok(), "{in_the_way}");
         }
     }
 
     #[test]
-    fn earlier_spending_beyond_all_sense_leaves_no_room() {
-        let mut budget = Budget::new(Limits {
-            total: Some(sat(30)),
-            ..limits()
-        });
-        budget.count_earlier("a", 0, Msat::MAX);
-        budget.count_earlier("a", 0, Msat::MAX);
+    fn a_price_over_the_limit_of_one_request_is_refused() {
+        let limits = limits();
+        let budget = Budget::new(&limits, Charged::NOTHING);
 
-        assert!(budget.reserve(hash(1), "b", sat(1), TOMORROW).is_err());
+        assert_eq!(
+            budget.admit("a", sat(101)),
+            Err(OverLimit::Price {
+                price: sat(101),
+                limit: sat(100)
+            })
+        );
     }
 
     #[test]
     fn amounts_that_do_not_fit_are_refused() {
-        let everything = Limits {
+        let limits = Limits {
             price_max: Msat::MAX,
-            fee_max: sat(1),
+            total: Some(Msat::MAX),
             ..limits()
         };
-        let mut budget = Budget::new(Limits {
-            total: Some(Msat::MAX),
-            ..everything
-        });
+        let everything = Charged {
+            total: Msat::MAX,
+            ..Charged::NOTHING
+        };
 
-        assert!(matches!(
-            budget.reserve(hash(1), "a", Msat::MAX, NOON),
-            Err(OverLimit::Price { .. })
-        ));
-        assert_eq!(budget.used(), Msat::ZERO);
+        let price = Budget::new(&limits, Charged::NOTHING).admit("a", Msat::MAX);
+        let total = Budget::new(&limits, everything).admit("a", sat(1));
+
+        assert!(matches!(price, Err(OverLimit::Price { .. })));
+        assert!(matches!(total, Err(OverLimit::Total { .. })));
     }
 }

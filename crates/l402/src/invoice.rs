@@ -79,6 +79,7 @@ pub struct Invoice {
     amount: Option<Msat>,
     network: Network,
     expires_at: UnixSeconds,
+    is_amp: bool,
 }
 
 impl Invoice {
@@ -108,6 +109,7 @@ impl Invoice {
                 Currency::Signet => Network::Signet,
             },
             expires_at: UnixSeconds::new(created).plus_secs(parsed.expiry_time().as_secs()),
+            is_amp: is_amp(&parsed),
         })
     }
 
@@ -140,6 +142,20 @@ impl Invoice {
     pub const fn expires_at(&self) -> UnixSeconds {
         self.expires_at
     }
+
+    /// Returns true for an atomic multi-path payment (BOLT 9 feature bits 30 and 31), which
+    /// settles with preimages that do not hash to the payment hash.
+    #[must_use]
+    pub const fn is_amp(&self) -> bool {
+        self.is_amp
+    }
+}
+
+fn is_amp(invoice: &Bolt11Invoice) -> bool {
+    let flags = invoice.features().map(|features| features.le_flags());
+    flags
+        .and_then(|flags| flags.get(AMP_BYTE))
+        .is_some_and(|byte| byte & AMP_BITS != 0)
 }
 
 impl FromStr for Invoice {
@@ -170,6 +186,8 @@ pub enum InvoiceError {
 
 /// BOLT 11 recommends at most 7089 bytes, what a QR code holds.
 const MAX_INVOICE_LEN: usize = 7_089;
+const AMP_BYTE: usize = 3;
+const AMP_BITS: u8 = 0b1100_0000;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@
 //! | What does a server ask for? | [`mint()`], [`Challenge`] |
 //! | What does a client present? | [`Credential`] |
 //! | Does it buy this request? | [`verify()`], [`RevocationSet`] |
-//! | May a buyer pay, and what comes next? | [`Quote`], [`Budget`], [`Purchases`] |
+//! | May a buyer pay, and what comes next? | [`Quote`], [`Budget`], [`step`] |
 //!
 //! There is no clock, no randomness and no socket in here: time and entropy are arguments,
 //! so every decision about money can be replayed from its inputs. The crate builds for
@@ -39,7 +39,7 @@ mod time;
 mod verify;
 
 pub use amount::{AmountError, Msat};
-pub use budget::{Budget, Limits, OverLimit};
+pub use budget::{Budget, Charged, Limits, OverLimit};
 pub use caveat::{Caveat, CaveatError};
 pub use challenge::{Challenge, ChallengeError, LegacyLsat, Token, read_challenges};
 pub use credential::{
@@ -54,8 +54,8 @@ pub use keys::{ApertureKey, Dialect, KeyIdTaken, KeyRing, MasterKey, RootKeys};
 pub use macaroon::{Forged, Macaroon, MacaroonError, RawCaveat, RootKey};
 pub use mint::mint;
 pub use purchase::{
-    Purchase, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState, Purchases, Quote,
-    QuoteError, Refusal,
+    OutOfOrder, Payable, PurchaseAction, PurchaseEvent, PurchaseState, Quote, QuoteError, step,
+    unverified_deadline,
 };
 pub use revocation::RevocationSet;
 pub use scheme::{Scheme, SchemeName};

@@ -3,6 +3,7 @@
 //! That no history at all overspends or pays twice is shown in `properties`; here are the
 //! single steps, by name, with invoices as wallets make them.
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     clippy::panic,
     clippy::expect_used,
@@ -10,10 +11,9 @@
 )]
 
 use l402::{
-    Challenge, Credential, Identifier, Invoice, LegacyLsat, Limits, Macaroon, Msat, Network,
-    OverLimit, PaymentHash, Preimage, PurchaseAction, PurchaseError, PurchaseEvent, PurchaseState,
-    Purchases, Quote, QuoteError, Refusal, RootKey, SchemeName, Token, TokenId, UnixSeconds,
-    read_challenges,
+    Challenge, Identifier, Invoice, LegacyLsat, Macaroon, Msat, Network, OutOfOrder, Payable,
+    PaymentHash, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, Quote, QuoteError,
+    RootKey, SchemeName, Token, TokenId, UnixSeconds, read_challenges, step, unverified_deadline,
 };
 use lightning_invoice::Currency;
 
@@ -65,40 +65,11 @@ fn quote(byte: u8) -> Quote {
     Quote::read(&challenge, Network::Regtest, CREATED).unwrap()
 }
 
-fn purchases() -> Purchases {
-    Purchases::new(Limits {
-        price_max: PRICE,
-        fee_max: FEE_MAX,
-        per_host: None,
-        per_day: None,
-        total: Msat::from_sat(100),
-    })
-}
-
 fn settled(byte: u8) -> PurchaseEvent {
     PurchaseEvent::Settled {
         preimage: preimage(byte),
         fee: Msat::from_msat(7),
     }
-}
-
-/// Purchases with one payment under way.
-fn paying() -> Purchases {
-    let mut purchases = purchases();
-    let _ = purchases.begin(quote(1), "a.example", CREATED).unwrap();
-    let action = purchases.on(&hash(1), PurchaseEvent::Recorded).unwrap();
-    assert!(matches!(
-        action,
-        PurchaseAction::Pay {
-            fee_max: FEE_MAX,
-            ..
-        }
-    ));
-    purchases
-}
-
-fn state(purchases: &Purchases) -> PurchaseState {
-    purchases.get(&hash(1)).unwrap().state().clone()
 }
 
 mod quotes {
@@ -224,262 +195,248 @@ mod quotes {
         }
     }
 
+    fn with_caveat(caveat: &[u8]) -> Challenge {
+        let token = regtest().token.macaroon().unwrap().with_caveat(caveat);
+        Challenge {
+            token: Token::from_bytes(token.unwrap().as_bytes().to_vec()),
+            ..regtest()
+        }
+    }
+
     #[test]
-    fn a_record_is_read_after_its_invoice_has_expired() {
-        let recorded = Quote::read_recorded(&regtest()).unwrap();
-        assert_eq!(recorded, quote(1));
+    fn a_token_whose_own_deadline_is_past_is_refused() {
+        let now = CREATED.as_secs();
+        for (caveat, is_past) in [
+            (format!("api_valid_until={now}"), true),
+            (format!("valid_until={now}"), true),
+            (format!("expiration={}000", now), true),
+            (format!("api_valid_until={}", now + 1), false),
+            (format!("expiration={}001", now), false),
+            ("valid_until=2020-01-01".to_owned(), false),
+            ("valid_until=".to_owned(), false),
+        ] {
+            let read = Quote::read(&with_caveat(caveat.as_bytes()), Network::Regtest, CREATED);
+            assert_eq!(
+                matches!(read, Err(QuoteError::TokenExpired { .. })),
+                is_past,
+                "{caveat}: {read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_earliest_of_several_deadlines_counts() {
+        let token = regtest().token.macaroon().unwrap();
+        assert_eq!(unverified_deadline(&token), None);
+        let token = token.with_caveat(b"a_valid_until=200").unwrap();
+        let token = token.with_caveat(b"expiration=100500").unwrap();
+        assert_eq!(unverified_deadline(&token), Some(UnixSeconds::new(101)));
+    }
+
+    #[test]
+    fn a_token_bound_to_another_payments_preimage_is_refused() {
+        let caveat = |byte| format!("preimage={}", preimage(byte).expose_hex());
+        let read = |caveat: &str| {
+            Quote::read(&with_caveat(caveat.as_bytes()), Network::Regtest, CREATED).map(|_| ())
+        };
+        assert_eq!(read(&caveat(2)), Err(QuoteError::ForeignPreimage));
+        assert_eq!(read("preimage=none"), Err(QuoteError::ForeignPreimage));
+        assert_eq!(read(&caveat(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_token_with_a_third_partys_caveat_is_refused() {
+        // Version 2, identifier, one caveat with location, identifier and verifier id.
+        let token = regtest().token;
+        let bytes = token.as_bytes();
+        let (head, signature) = bytes.split_at(bytes.len() - 35);
+        let caveat = [&[1, 1, b'x', 2, 1, b'y', 4, 1, b'z', 0][..]].concat();
+        let token = [head, &caveat, signature].concat();
+        let bound = Challenge {
+            token: Token::from_bytes(token),
+            ..regtest()
+        };
+        assert_eq!(
+            refused(&bound, Network::Regtest, CREATED),
+            QuoteError::ThirdParty
+        );
+    }
+
+    #[test]
+    fn an_amp_invoice_is_refused() {
+        let invoice = amp(Currency::Regtest, 10_000, &[1; 32]);
+        let amp = Challenge {
+            invoice,
+            ..regtest()
+        };
+        assert_eq!(refused(&amp, Network::Regtest, CREATED), QuoteError::Amp);
+    }
+
+    #[test]
+    fn what_is_payable_names_no_scheme() {
+        let payable = quote(1).payable("a.example");
+
+        assert_eq!(payable.host(), "a.example");
+        assert_eq!((payable.payment_hash(), payable.price()), (hash(1), PRICE));
+        assert_eq!(
+            (payable.network(), payable.expires_at()),
+            (Network::Regtest, EXPIRED)
+        );
+        let open = Invoice::parse(&challenge(Currency::Regtest, None).invoice).unwrap();
+        assert_eq!(Payable::new(open, "a.example"), None);
     }
 }
 
 mod machine {
     use super::*;
 
+    /// Takes events in order; the last action, or the error of the first that does not fit.
+    fn run(events: &[PurchaseEvent]) -> Result<(PurchaseState, PurchaseAction), OutOfOrder> {
+        let mut at = (PurchaseState::Offered, PurchaseAction::Nothing);
+        for event in events {
+            at = step(&hash(1), &at.0, event.clone())?;
+        }
+        Ok(at)
+    }
+
+    const BEGUN: [PurchaseEvent; 2] = [PurchaseEvent::Admitted, PurchaseEvent::Recorded];
+
+    fn paying_then(
+        events: &[PurchaseEvent],
+    ) -> Result<(PurchaseState, PurchaseAction), OutOfOrder> {
+        run(&[&BEGUN[..], events].concat())
+    }
+
+    fn paid() -> PurchaseState {
+        PurchaseState::Paid {
+            preimage: preimage(1),
+            fee: Msat::from_msat(7),
+        }
+    }
+
     #[test]
     fn the_road_from_challenge_to_credential() {
         let sent = regtest().header_values(LegacyLsat::Emit);
         let read = read_challenges(sent.iter().map(String::as_bytes)).unwrap();
         let quote = Quote::read(read.first().unwrap(), Network::Regtest, CREATED).unwrap();
-        let mut purchases = purchases();
+        let hash = quote.payment_hash();
 
-        let recorded = purchases
-            .begin(quote.clone(), "a.example", CREATED)
-            .unwrap();
-        let PurchaseAction::Record(purchase) = recorded else {
-            panic!("{recorded:?}");
-        };
+        let (state, record) =
+            step(&hash, &PurchaseState::Offered, PurchaseEvent::Admitted).unwrap();
+        let (state, pay) = step(&hash, &state, PurchaseEvent::Recorded).unwrap();
+        let (state, keep) = step(&hash, &state, settled(1)).unwrap();
+
         assert_eq!(
-            (purchase.host(), purchase.begun_at()),
-            ("a.example", CREATED)
+            [record, pay, keep],
+            [
+                PurchaseAction::Record,
+                PurchaseAction::Pay,
+                PurchaseAction::Keep
+            ]
         );
-        let pay = purchases.on(&hash(1), PurchaseEvent::Recorded).unwrap();
-        assert_eq!(
-            pay,
-            PurchaseAction::Pay {
-                quote: Box::new(quote),
-                fee_max: FEE_MAX
-            }
-        );
-        let keep = purchases.on(&hash(1), settled(1)).unwrap();
-
-        let token = regtest().token.macaroon().unwrap();
-        assert_eq!(
-            keep,
-            PurchaseAction::Keep(Credential::new(token, preimage(1)))
-        );
-        assert_eq!(purchases.budget().used(), Msat::from_msat(10_007));
-    }
-
-    #[test]
-    fn the_token_in_the_credential_is_the_one_received_byte_for_byte() {
-        let quote = quote(1);
-        let received = quote.challenge().token.as_bytes().to_vec();
-        let mut purchases = paying();
-        let PurchaseAction::Keep(credential) = purchases.on(&hash(1), settled(1)).unwrap() else {
-            panic!("it is paid");
-        };
-        assert_eq!(credential.macaroon().as_bytes(), received);
-    }
-
-    #[test]
-    fn a_price_over_the_limit_is_refused_and_nothing_is_set_aside() {
-        let mut purchases = Purchases::new(Limits {
-            price_max: Msat::from_msat(9_999),
-            ..*purchases().budget().limits()
-        });
-
-        let refused = purchases.begin(quote(1), "a.example", CREATED);
-
-        assert!(matches!(
-            refused,
-            Err(Refusal::OverLimit(OverLimit::Price { .. }))
-        ));
-        assert_eq!(purchases.budget().used(), Msat::ZERO);
-        assert!(purchases.get(&hash(1)).is_none());
-    }
-
-    #[test]
-    fn the_same_challenge_is_not_paid_a_second_time() {
-        let mut purchases = paying();
-        for event in [PurchaseEvent::Lost, PurchaseEvent::Lost] {
-            assert_eq!(
-                purchases.begin(quote(1), "a.example", CREATED),
-                Err(Refusal::InProgress {
-                    payment_hash: hash(1)
-                })
-            );
-            let _ = purchases.on(&hash(1), event).unwrap();
-        }
-        let _ = purchases.on(&hash(1), settled(1)).unwrap();
-        assert_eq!(
-            purchases.begin(quote(1), "b.example", EXPIRED),
-            Err(Refusal::AlreadyPaid {
-                payment_hash: hash(1)
-            })
-        );
+        assert_eq!(state, paid());
+        assert_eq!(state.charge(PRICE, FEE_MAX), Msat::from_msat(10_007));
     }
 
     #[test]
     fn a_lost_payment_is_looked_up_and_never_paid_again() {
-        let mut purchases = paying();
-        let set_aside = purchases.budget().used();
+        let lost = paying_then(&[PurchaseEvent::Unknown]);
 
-        let action = purchases.on(&hash(1), PurchaseEvent::Lost);
+        assert_eq!(lost, Ok((PurchaseState::Unknown, PurchaseAction::LookUp)));
+        for again in BEGUN {
+            let again = [PurchaseEvent::Unknown, again];
+            assert_eq!(paying_then(&again), Err(OutOfOrder));
+        }
+        let found = paying_then(&[PurchaseEvent::Unknown, settled(1)]);
+        assert_eq!(found, Ok((paid(), PurchaseAction::Keep)));
+    }
 
-        assert_eq!(action, Ok(PurchaseAction::LookUp(hash(1))));
-        assert_eq!(purchases.budget().used(), set_aside);
-        assert!(matches!(
-            purchases.on(&hash(1), PurchaseEvent::Recorded),
-            Err(PurchaseError::OutOfOrder { .. })
-        ));
-        assert!(matches!(
-            purchases.on(&hash(1), settled(1)),
-            Ok(PurchaseAction::Keep(_))
-        ));
+    #[test]
+    fn only_an_open_purchase_is_offered_again() {
+        let again = paying_then(&[PurchaseEvent::Unknown, PurchaseEvent::Reoffered]);
+        assert_eq!(again, Ok((PurchaseState::Paying, PurchaseAction::Pay)));
+
+        for ended in [settled(1), PurchaseEvent::Failed] {
+            let again = paying_then(&[ended, PurchaseEvent::Reoffered]);
+            assert_eq!(again, Err(OutOfOrder));
+        }
+        assert_eq!(run(&[PurchaseEvent::Reoffered]), Err(OutOfOrder));
     }
 
     #[test]
     fn a_settlement_with_a_wrong_preimage_is_not_believed() {
-        let mut purchases = paying();
-        let set_aside = purchases.budget().used();
+        let lie = paying_then(&[settled(2)]);
 
-        let action = purchases.on(&hash(1), settled(2));
-
-        assert_eq!(action, Ok(PurchaseAction::LookUp(hash(1))));
-        assert_eq!(state(&purchases), PurchaseState::InDoubt);
-        assert_eq!(purchases.budget().used(), set_aside);
+        assert_eq!(lie, Ok((PurchaseState::Unknown, PurchaseAction::LookUp)));
     }
 
     #[test]
     fn a_failed_payment_gives_its_money_back_and_may_be_begun_again() {
-        let mut purchases = paying();
+        let failed = paying_then(&[PurchaseEvent::Failed]).unwrap();
 
-        let action = purchases.on(&hash(1), PurchaseEvent::Failed);
-
-        assert_eq!(action, Ok(PurchaseAction::Nothing));
-        assert_eq!(purchases.budget().used(), Msat::ZERO);
-        assert!(purchases.begin(quote(1), "a.example", CREATED).is_ok());
+        assert_eq!(failed, (PurchaseState::Failed, PurchaseAction::Release));
+        assert_eq!(failed.0.charge(PRICE, FEE_MAX), Msat::ZERO);
+        let again = step(&hash(1), &failed.0, PurchaseEvent::Admitted);
+        assert_eq!(again, Ok((PurchaseState::Reserved, PurchaseAction::Record)));
     }
 
     #[test]
-    fn a_settlement_after_a_failure_is_kept_and_counted() {
-        let mut purchases = paying();
-        let _ = purchases.on(&hash(1), PurchaseEvent::Failed).unwrap();
+    fn a_settlement_after_a_failure_is_kept_and_a_lie_changes_nothing() {
+        let late = paying_then(&[PurchaseEvent::Failed, settled(1)]);
+        let lie = paying_then(&[PurchaseEvent::Failed, settled(2)]);
 
-        let action = purchases.on(&hash(1), settled(1));
-
-        assert!(matches!(action, Ok(PurchaseAction::Keep(_))));
-        assert_eq!(purchases.budget().used(), Msat::from_msat(10_007));
-        assert!(matches!(state(&purchases), PurchaseState::Paid { .. }));
-    }
-
-    #[test]
-    fn a_wrong_preimage_after_a_failure_changes_nothing() {
-        let mut purchases = paying();
-        let _ = purchases.on(&hash(1), PurchaseEvent::Failed).unwrap();
-
-        assert_eq!(
-            purchases.on(&hash(1), settled(2)),
-            Ok(PurchaseAction::Nothing)
-        );
-        assert_eq!(state(&purchases), PurchaseState::Failed);
-        assert_eq!(purchases.budget().used(), Msat::ZERO);
+        assert_eq!(late, Ok((paid(), PurchaseAction::Keep)));
+        assert_eq!(lie, Ok((PurchaseState::Failed, PurchaseAction::Nothing)));
     }
 
     #[test]
     fn nothing_is_paid_before_it_is_recorded() {
-        let mut purchases = purchases();
-        let _ = purchases.begin(quote(1), "a.example", CREATED).unwrap();
-        for event in [settled(1), PurchaseEvent::Failed, PurchaseEvent::Lost] {
-            assert_eq!(
-                purchases.on(&hash(1), event),
-                Err(PurchaseError::OutOfOrder {
-                    payment_hash: hash(1)
-                })
-            );
+        for event in [settled(1), PurchaseEvent::Unknown, PurchaseEvent::Reoffered] {
+            assert_eq!(run(&[PurchaseEvent::Admitted, event]), Err(OutOfOrder));
         }
-        assert_eq!(state(&purchases), PurchaseState::Reserved);
     }
 
     #[test]
-    fn what_could_not_be_recorded_is_forgotten_and_its_money_given_back() {
-        let mut purchases = purchases();
-        let _ = purchases.begin(quote(1), "a.example", CREATED).unwrap();
+    fn what_could_not_be_recorded_gives_its_money_back() {
+        let (state, action) = run(&[PurchaseEvent::Admitted, PurchaseEvent::Failed]).unwrap();
 
-        let action = purchases.on(&hash(1), PurchaseEvent::Abandoned);
-
-        assert_eq!(action, Ok(PurchaseAction::Nothing));
-        assert_eq!(purchases.budget().used(), Msat::ZERO);
-        assert!(purchases.get(&hash(1)).is_none());
+        assert_eq!(
+            (&state, action),
+            (&PurchaseState::Offered, PurchaseAction::Release)
+        );
+        assert_eq!(state.charge(PRICE, FEE_MAX), Msat::ZERO);
     }
 
     #[test]
     fn a_paid_purchase_stays_paid_whatever_is_reported() {
-        let mut purchases = paying();
-        let _ = purchases.on(&hash(1), settled(1)).unwrap();
-        let paid = state(&purchases);
         for event in [
+            PurchaseEvent::Admitted,
             PurchaseEvent::Failed,
-            PurchaseEvent::Lost,
             PurchaseEvent::Recorded,
-            PurchaseEvent::Abandoned,
+            PurchaseEvent::Reoffered,
+            PurchaseEvent::Unknown,
         ] {
-            assert!(purchases.on(&hash(1), event).is_err());
+            assert_eq!(paying_then(&[settled(1), event]), Err(OutOfOrder));
         }
-        assert_eq!(
-            purchases.on(&hash(1), settled(2)),
-            Ok(PurchaseAction::Nothing)
-        );
-        assert_eq!(state(&purchases), paid);
-        assert_eq!(purchases.budget().used(), Msat::from_msat(10_007));
+        let twice = paying_then(&[settled(1), settled(2)]);
+        assert_eq!(twice, Ok((paid(), PurchaseAction::Nothing)));
     }
 
     #[test]
-    fn a_restored_purchase_is_looked_up_and_counts_whatever_the_limits_are() {
-        let mut purchases = Purchases::new(Limits {
-            price_max: Msat::ZERO,
-            fee_max: Msat::ZERO,
-            per_host: None,
-            per_day: None,
-            total: Some(Msat::ZERO),
-        });
-
-        let action = purchases.restore(quote(1), "a.example", FEE_MAX, CREATED);
-
-        assert_eq!(action, PurchaseAction::LookUp(hash(1)));
-        assert_eq!(purchases.budget().used(), Msat::from_msat(10_500));
-        assert!(matches!(
-            purchases.on(&hash(1), settled(1)),
-            Ok(PurchaseAction::Keep(_))
-        ));
+    fn what_may_be_spent_counts_until_it_is_known() {
+        for state in [
+            PurchaseState::Reserved,
+            PurchaseState::Paying,
+            PurchaseState::Unknown,
+        ] {
+            assert_eq!(state.charge(PRICE, FEE_MAX), Msat::from_msat(10_500));
+        }
+        assert_eq!(PurchaseState::Paying.charge(Msat::MAX, FEE_MAX), Msat::MAX);
     }
 
     #[test]
-    fn restoring_what_is_paid_already_counts_it_once() {
-        let mut purchases = paying();
-        let kept = purchases.on(&hash(1), settled(1)).unwrap();
-        let used = purchases.budget().used();
-
-        let action = purchases.restore(quote(1), "a.example", FEE_MAX, CREATED);
-
-        assert_eq!(action, kept);
-        assert_eq!(purchases.budget().used(), used);
-    }
-
-    #[test]
-    fn an_event_for_a_payment_nobody_began_is_an_error() {
-        assert_eq!(
-            purchases().on(&hash(9), settled(9)),
-            Err(PurchaseError::Unknown {
-                payment_hash: hash(9)
-            })
-        );
-    }
-
-    #[test]
-    fn no_message_or_debug_text_of_a_purchase_shows_its_preimage() {
-        let mut purchases = paying();
-        let keep = purchases.on(&hash(1), settled(1)).unwrap();
-        let told = format!("{purchases:?} {keep:?} {:?}", settled(1));
+    fn no_debug_text_of_a_purchase_shows_its_preimage() {
+        let told = format!("{:?} {:?}", paid(), settled(1));
         assert!(!told.contains(&preimage(1).expose_hex()), "{told}");
         let secret_bytes = format!("{:?}", [1_u8; 32]);
         assert!(!told.contains(&secret_bytes), "{told}");
@@ -491,4 +448,38 @@ fn the_invoice_in_the_challenge_is_the_invoice_that_is_paid() {
     let quote = quote(1);
     let read = Invoice::parse(&quote.challenge().invoice).unwrap();
     assert_eq!(quote.invoice(), &read);
+}
+
+/// An invoice that asks for an atomic multi-path payment (feature bit 31).
+fn amp(currency: Currency, amount_msat: u64, preimage: &[u8; 32]) -> String {
+    use bitcoin::hashes::{Hash as _, sha256};
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    use lightning_invoice::{InvoiceBuilder, PaymentSecret, RawTaggedField, TaggedField};
+    use std::time::Duration;
+    let mut raw = InvoiceBuilder::new(currency)
+        .description("a test".to_owned())
+        .payment_hash(sha256::Hash::hash(preimage))
+        .payment_secret(PaymentSecret([3; 32]))
+        .duration_since_epoch(Duration::from_secs(1_700_000_000))
+        .min_final_cltv_expiry_delta(80)
+        .amount_milli_satoshis(amount_msat)
+        .build_raw()
+        .unwrap();
+    for field in &mut raw.data.tagged_fields {
+        if let RawTaggedField::KnownSemantics(TaggedField::Features(_)) = field {
+            // BOLT 11: type, length and value in groups of five bits; BOLT 9: the bits.
+            let bits: u64 = 1 << 31 | 1 << 14 | 1 << 8;
+            let groups = (0..7)
+                .rev()
+                .map(|group| u8::try_from(bits >> (group * 5) & 31).unwrap());
+            let coded = [5, 0, 7].into_iter().chain(groups);
+            let coded = coded.map(|group| group.try_into().unwrap());
+            *field = RawTaggedField::UnknownSemantics(coded.collect());
+        }
+    }
+    let key = SecretKey::from_slice(&[0x11; 32]).unwrap();
+    let secp = Secp256k1::signing_only();
+    raw.sign::<_, ()>(|message| Ok(secp.sign_ecdsa_recoverable(message, &key)))
+        .unwrap()
+        .to_string()
 }

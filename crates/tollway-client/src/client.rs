@@ -1,12 +1,13 @@
-//! The paying client: what it is made of and how it is made.
+//! The paying client: its parts and how it is made.
 //!
-//! The rules of buying are elsewhere: what may be paid is decided by `l402::Purchases` and
-//! by the [`Policy`], what may be forgotten by the journal. This module owns the parts.
+//! The rules of buying are elsewhere: [`decide`](crate::decide) chooses the next step of a
+//! request, [`l402::step`] the next state of a purchase, the [`Policy`] and the book what may
+//! be paid.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -15,43 +16,36 @@ use tokio_util::task::TaskTracker;
 use tollway_lightning::Payer;
 
 use crate::body::Body;
+use crate::book::{Book, WalletName};
 use crate::error::{Error, StorageError};
 use crate::event::Event;
-use crate::journal::{Journal, WalletName};
 use crate::policy::{Approve, KillSwitch, Policy};
-use crate::resume::Resumed;
-use crate::store::Store;
 use crate::transport::{Connections, Transport};
 
 mod answer;
 mod buy;
 mod call;
-mod exchange;
-mod flight;
-mod purchase;
-pub(crate) mod wallet;
+mod resume;
+mod send;
+mod single_flight;
+mod wallet;
+
+pub use resume::Resumed;
+pub(crate) use wallet::WalletFacts;
 
 use call::Call;
-use flight::Flights;
+use single_flight::SingleFlight;
 use wallet::Wallet;
 
 /// An HTTP client that pays when it is asked to and allowed to. Clones are one client.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use l402::{Limits, Msat};
-/// # use tollway_client::{Body, Client, Policy, journal::WalletName};
+/// # use tollway_client::{Body, Client, Policy, WalletName};
 /// # async fn example(wallet: Arc<dyn tollway_lightning::Payer>) -> Result<(), Box<dyn std::error::Error>> {
-/// let limits = Limits {
-///     price_max: "100 sat".parse()?,
-///     fee_max: "10 sat".parse()?,
-///     per_host: None,
-///     per_day: Some("1000 sat".parse()?),
-///     total: None,
-/// };
-/// let client = Client::builder("/home/me/.tollway", Policy::new(limits))
+/// let client = Client::builder("/home/me/.tollway", Policy::default())
 ///     .wallet(wallet, WalletName::new("sandbox:buyer"))
-///     .build()?;
+///     .build();
 /// let request = http::Request::get("http://127.0.0.1:8402/weather").body(Body::empty())?;
 /// let response = client.send(request).await?;
 /// # Ok(()) }
@@ -63,17 +57,16 @@ pub struct Client {
 
 pub(crate) struct Inner {
     transport: Transport,
-    pub(crate) store: Store,
-    journal: OnceLock<Journal>,
+    book: Book,
     dir: PathBuf,
-    pub(crate) wallet: Option<Arc<Wallet>>,
-    pub(crate) policy: Policy,
+    wallet: Option<Arc<Wallet>>,
+    policy: Policy,
     approve: Option<Arc<dyn Approve>>,
     observer: Option<Observer>,
     kill_switch: KillSwitch,
-    flights: Flights,
-    /// Owns the purchases under way; see [`Client::finish`].
-    purchases: TaskTracker,
+    flights: SingleFlight,
+    /// Owns the purchases that are being made; see [`Client::finish`].
+    tasks: TaskTracker,
     clock: Clock,
 }
 
@@ -81,11 +74,12 @@ type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 type Clock = Arc<dyn Fn() -> UnixSeconds + Send + Sync>;
 
 impl Client {
-    /// A client that keeps its journal and its credentials in `dir` and obeys `policy`.
+    /// Starts a client that keeps its book in `dir` and obeys `policy`.
     #[must_use]
     pub fn builder(dir: impl Into<PathBuf>, policy: Policy) -> ClientBuilder {
         ClientBuilder {
             dir: dir.into(),
+            book: None,
             policy,
             wallet: None,
             approve: None,
@@ -96,62 +90,53 @@ impl Client {
     }
 
     /// Sends a request; if the server asks to be paid and the policy allows it, pays and
-    /// sends it once more with the credential. Answers when the head of the response is
-    /// there; the body streams.
+    /// sends it once more with the credential. Returns when the head of the response has
+    /// arrived; the body streams.
     ///
-    /// A credential in the store is tried first. One that is refused is not tried at that
-    /// path again, and at most one payment is made for one call, whatever the server
-    /// answers and wherever it redirects. A request that brings its own L402 credential is
-    /// sent as it is and never paid for.
+    /// A stored credential is presented first. One that is refused is not presented for the
+    /// same thing for a while, and at most one payment is made for one call, whatever the
+    /// server returns and wherever it redirects. A request that brings its own L402 credential
+    /// is sent as it is and never paid for.
     ///
     /// Dropping the future abandons the response but not a payment: that runs in a task of
     /// its own to its end, and the credential is kept. See [`finish`](Self::finish).
     ///
     /// # Errors
     ///
-    /// [`Error`], sorted by what to do next. Only [`Error::MoneyInDoubt`],
-    /// [`Error::PaidButRefused`] and [`Error::PaidButUndelivered`] mean that money moved or
-    /// may have.
+    /// [`Error`], sorted by what to do next. Money has moved where [`Error::receipt`] returns
+    /// something, and may have moved for [`Error::PaymentUnknown`].
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         self.inner.send(Call::new(request)?).await
     }
 
-    /// Finds out what became of every purchase that was cut off, and keeps what was paid
-    /// for. Call it at start. Never pays.
+    /// Looks up every purchase that was cut off, and keeps what was paid for. Call it at
+    /// start. Never pays; takes a few seconds when the wallet does not know a payment.
     ///
     /// # Errors
     ///
     /// [`Error::Storage`]. A wallet that cannot be asked is no error: the purchase stays open.
     pub async fn resume(&self) -> Result<Vec<Resumed>, Error> {
-        self.inner.resume(|_order| true).await
+        self.inner.resume().await
     }
 
-    /// Waits until every purchase under way has ended, those of dropped calls included.
+    /// Waits until every purchase that is being made has ended, those of dropped calls
+    /// included.
     ///
     /// A runtime that shuts down earlier cuts them off; nothing is lost then, but the
-    /// outcome is known only after the next [`resume`](Self::resume).
+    /// outcome is known only after the next look-up.
     pub async fn finish(&self) {
-        self.inner.purchases.close();
-        self.inner.purchases.wait().await;
-        self.inner.purchases.reopen();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.tasks.reopen();
     }
 
-    /// The credentials kept.
+    /// Returns the purchases and credentials. Its calls wait for the disk.
     #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.inner.store
+    pub fn book(&self) -> &Book {
+        &self.inner.book
     }
 
-    /// The purchases made and being made.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] when the journal cannot be opened.
-    pub fn journal(&self) -> Result<Journal, StorageError> {
-        self.inner.journal()
-    }
-
-    /// Stops all spending; see [`KillSwitch`].
+    /// Returns the switch that stops all spending.
     #[must_use]
     pub fn kill_switch(&self) -> KillSwitch {
         self.inner.kill_switch.clone()
@@ -159,20 +144,32 @@ impl Client {
 }
 
 impl Inner {
-    /// Opened when first needed: a request whose credential is in the store needs none.
-    pub(crate) fn journal(&self) -> Result<Journal, StorageError> {
-        if let Some(journal) = self.journal.get() {
-            return Ok(journal.clone());
-        }
-        let journal = Journal::open(&self.dir)?;
-        Ok(self.journal.get_or_init(|| journal).clone())
+    /// Runs work that waits for the disk on a thread of its own, and tells the observer when
+    /// that takes long.
+    async fn with_book<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Book) -> T + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let book = self.book.clone();
+        let mut done = tokio::task::spawn_blocking(move || work(&book));
+        let joined = match tokio::time::timeout(BOOK_BUSY_AFTER, &mut done).await {
+            Ok(joined) => joined,
+            Err(_elapsed) => {
+                if let Some(file) = self.book.file() {
+                    let file = file.to_owned();
+                    self.tell(&Event::BookBusy { file });
+                }
+                done.await
+            }
+        };
+        joined.map_err(|_shutting_down| StorageError::Interrupted)
     }
 
-    pub(crate) fn now(&self) -> UnixSeconds {
+    fn now(&self) -> UnixSeconds {
         (self.clock)()
     }
 
-    pub(crate) fn tell(&self, event: &Event) {
+    fn tell(&self, event: &Event) {
         if let Some(observer) = &self.observer {
             observer(event);
         }
@@ -182,6 +179,7 @@ impl Inner {
 /// Makes a [`Client`].
 pub struct ClientBuilder {
     dir: PathBuf,
+    book: Option<Book>,
     policy: Policy,
     wallet: Option<Arc<Wallet>>,
     approve: Option<Arc<dyn Approve>>,
@@ -191,15 +189,15 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Pays from this wallet. `name` must mean the same wallet in every process that shares
-    /// the directory: by it, open purchases find the wallet that can look them up.
+    /// Pays from this wallet. `name` is what a person calls it; which wallet it is, is decided
+    /// by its [identity](tollway_lightning::Payer::identity).
     #[must_use]
     pub fn wallet(mut self, payer: Arc<dyn Payer>, name: WalletName) -> Self {
         self.wallet = Some(Arc::new(Wallet::new(payer, name)));
         self
     }
 
-    /// Asks before each purchase.
+    /// Asks for approval before each purchase.
     #[must_use]
     pub fn approve(mut self, approve: Arc<dyn Approve>) -> Self {
         self.approve = Some(approve);
@@ -227,44 +225,32 @@ impl ClientBuilder {
         self
     }
 
-    /// Opens the data directory.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Store`] when it cannot be used.
-    pub fn build(self) -> Result<Client, StorageError> {
+    /// Keeps purchases and credentials in `book` instead of the directory.
+    #[must_use]
+    pub fn book(mut self, book: Book) -> Self {
+        self.book = Some(book);
+        self
+    }
+
+    /// Makes the client. The book's file is opened when it is first needed.
+    #[must_use]
+    pub fn build(self) -> Client {
         let inner = Inner {
             transport: Transport::new(self.connections),
-            store: Store::open(&self.dir)?,
-            journal: OnceLock::new(),
+            book: self.book.unwrap_or_else(|| Book::open(&self.dir)),
             kill_switch: KillSwitch::new(self.dir.join(STOP_FILE)),
             dir: self.dir,
             wallet: self.wallet,
             policy: self.policy,
             approve: self.approve,
             observer: self.observer,
-            flights: Flights::default(),
-            purchases: TaskTracker::new(),
+            flights: SingleFlight::default(),
+            tasks: TaskTracker::new(),
             clock: self.clock,
         };
-        Ok(Client {
+        Client {
             inner: Arc::new(inner),
-        })
-    }
-}
-
-/// Runs work that waits for the disk where it holds nothing else up.
-pub(crate) async fn on_disk<T, E>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, StorageError>
-where
-    T: Send + 'static,
-    E: Send + 'static,
-    StorageError: From<E>,
-{
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
-        Err(_shutting_down) => Err(StorageError::Interrupted),
+        }
     }
 }
 
@@ -298,3 +284,6 @@ impl fmt::Debug for ClientBuilder {
 }
 
 const STOP_FILE: &str = "stop";
+
+/// How long the book may take before the observer is told.
+const BOOK_BUSY_AFTER: Duration = Duration::from_secs(1);

@@ -1,65 +1,104 @@
-//! Why a request was not answered, sorted by what its caller does next.
+//! Errors of a request, sorted by what its caller does next.
+//!
+//! Every error after a payment carries what was paid: [`Error::receipt`].
 
 use std::path::PathBuf;
 
 use http::StatusCode;
-use l402::{ChallengeError, Msat, OverLimit, PaymentHash, QuoteError};
+use l402::{ChallengeError, Msat, OverLimit, PaymentHash, QuoteError, UnixSeconds};
 
-use crate::journal::JournalError;
+use crate::book::{BookError, Brake};
 use crate::origin::{Origin, OriginError};
-use crate::store::StoreError;
+
+/// A payment that was to be made, whatever its outcome.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Payment {
+    /// Its hash; names the purchase.
+    pub payment_hash: PaymentHash,
+    /// The seller.
+    pub origin: Origin,
+    /// The path it was for.
+    pub path: String,
+    /// The price, in millisatoshis.
+    pub price: Msat,
+}
+
+/// A payment that was made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// What was paid for.
+    pub payment: Payment,
+    /// The routing fee, in millisatoshis.
+    pub fee: Msat,
+}
+
+impl Receipt {
+    /// Returns price and fee together, in millisatoshis.
+    pub fn paid(&self) -> Msat {
+        self.payment
+            .price
+            .checked_add(self.fee)
+            .unwrap_or(Msat::MAX)
+    }
+}
 
 /// Why [`Client::send`](crate::Client::send) has no response.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// Money may have moved. Do not buy this again; [`Client::resume`](crate::Client::resume)
-    /// looks the payment up and keeps the credential if it settled.
+    /// Refused here, before any money moved. The same request will be refused again.
+    #[error(transparent)]
+    NotPaid(#[from] NotPaid),
+    /// Paid, and the server refused the credential. Do not retry; contact the seller. The
+    /// credential is kept, and is presented again by later requests.
     #[error(
-        "payment {payment_hash} of {price} to {origin} is in doubt: {reason}; it will be looked up, not paid again"
+        "payment {} of {} was made and the server still answers {status}",
+        receipt.payment.payment_hash,
+        receipt.paid()
     )]
-    MoneyInDoubt {
-        /// The payment's hash; names the purchase.
-        payment_hash: PaymentHash,
-        /// Who sells.
-        origin: Origin,
-        /// The price, in millisatoshis.
-        price: Msat,
-        /// What the wallet said.
-        reason: String,
-    },
-    /// The wallet tried, and no money moved. Trying again is safe.
-    #[error("not paid, no money moved: {reason}")]
-    NotPaid {
-        /// What the wallet said.
-        reason: String,
-    },
-    /// Paid, and the server refused the credential. Do not try again: complain. The
-    /// credential is set aside in the store.
-    #[error("payment {payment_hash} of {paid} was made and the server still answers {status}")]
     PaidButRefused {
-        /// The payment's hash.
-        payment_hash: PaymentHash,
-        /// What was paid, fees included, in millisatoshis.
-        paid: Msat,
-        /// The answer to the paid request.
+        /// What was paid.
+        receipt: Receipt,
+        /// The status of the response to the paid request.
         status: StatusCode,
     },
     /// Paid, and the paid request did not get through. Sending it again costs nothing: the
-    /// credential is in the store.
+    /// credential is stored.
     #[error(
-        "payment {payment_hash} of {paid} was made, then the request failed; send it again, it is paid"
+        "payment {} of {} was made, then the request failed; send it again, it is paid",
+        receipt.payment.payment_hash,
+        receipt.paid()
     )]
     PaidButUndelivered {
-        /// The payment's hash.
-        payment_hash: PaymentHash,
-        /// What was paid, fees included, in millisatoshis.
-        paid: Msat,
+        /// What was paid.
+        receipt: Receipt,
         /// What went wrong.
         source: Box<Self>,
     },
-    /// Refused here, before any money moved. The same request will be refused again.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    /// The wallet tried, and no money moved. Trying again is safe.
+    #[error("not paid, no money moved: {reason}")]
+    PaymentFailed {
+        /// What was to be paid.
+        payment: Payment,
+        /// What the wallet reported.
+        reason: String,
+    },
+    /// Money may have moved. The next request for the same thing looks the payment up, and it
+    /// is never paid twice.
+    #[error(
+        "payment {} of {} to {} has no known outcome: {reason}",
+        payment.payment_hash,
+        payment.price,
+        payment.origin
+    )]
+    PaymentUnknown {
+        /// What was to be paid.
+        payment: Payment,
+        /// Why it is unknown, and what to do.
+        reason: String,
+        /// When something else may be bought at its path although its outcome is unknown.
+        blocks_until: Option<UnixSeconds>,
+    },
     /// The data directory cannot be used. Nothing was paid.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -74,13 +113,50 @@ pub enum Error {
     },
 }
 
+impl From<BookError> for Error {
+    fn from(error: BookError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+impl Error {
+    /// Returns what this request has paid.
+    #[must_use]
+    pub const fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::PaidButRefused { receipt, .. } | Self::PaidButUndelivered { receipt, .. } => {
+                Some(receipt)
+            }
+            Self::NotPaid(_)
+            | Self::PaymentFailed { .. }
+            | Self::PaymentUnknown { .. }
+            | Self::Storage(_)
+            | Self::Transport(_)
+            | Self::Wallet { .. } => None,
+        }
+    }
+
+    /// Returns the payment that this error is about.
+    #[must_use]
+    pub const fn payment(&self) -> Option<&Payment> {
+        match self {
+            Self::PaidButRefused { receipt, .. } | Self::PaidButUndelivered { receipt, .. } => {
+                Some(&receipt.payment)
+            }
+            Self::PaymentFailed { payment, .. } | Self::PaymentUnknown { payment, .. } => {
+                Some(payment)
+            }
+            Self::NotPaid(_) | Self::Storage(_) | Self::Transport(_) | Self::Wallet { .. } => None,
+        }
+    }
+}
+
 /// Why a client did not pay. No money moved.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+#[non_exhaustive]
+pub enum NotPaid {
     /// The server asks again for a payment that was made before.
-    #[error(
-        "payment {payment_hash} was already made and its credential is in the store: the server sells the same thing twice"
-    )]
+    #[error("payment {payment_hash} was already made: the server sells the same thing twice")]
     AlreadyPaid {
         /// The payment's hash.
         payment_hash: PaymentHash,
@@ -88,7 +164,7 @@ pub enum Refusal {
     /// The body could not be sent again with the credential.
     #[error("{origin} asks to be paid, and this body can be sent only once: use bytes or a file")]
     BodyNotReplayable {
-        /// Who asks.
+        /// The seller.
         origin: Origin,
     },
     /// The server's challenge cannot be read.
@@ -102,10 +178,10 @@ pub enum Refusal {
         /// The origin.
         origin: Origin,
     },
-    /// Whoever is asked before each purchase said no.
+    /// The approver declined.
     #[error("declined: {price} for {origin}")]
     Declined {
-        /// Who sells.
+        /// The seller.
         origin: Origin,
         /// The price, in millisatoshis.
         price: Msat,
@@ -116,13 +192,13 @@ pub enum Refusal {
         /// The host.
         host: String,
     },
-    /// The server asks to be paid and does not say how.
+    /// The server asks to be paid and names no way to.
     #[error("the server asks to be paid and names no way to")]
     NoChallenge,
     /// No wallet was given.
     #[error("{origin} asks for {price} and there is no wallet")]
     NoWallet {
-        /// Who sells.
+        /// The seller.
         origin: Origin,
         /// The price, in millisatoshis.
         price: Msat,
@@ -130,10 +206,16 @@ pub enum Refusal {
     /// A limit stands in the way.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
+    /// A paid credential was refused at this path a short while ago.
+    #[error(
+        "payment {} of {} was made to {} for {} and the server refused it: nothing more is bought there for now",
+        .0.payment_hash, .0.paid, .0.origin, .0.path
+    )]
+    PaidBefore(Box<Brake>),
     /// Paying is switched off.
     #[error("{origin} asks for {price} and paying is off")]
     PayingIsOff {
-        /// Who sells.
+        /// The seller.
         origin: Origin,
         /// The price, in millisatoshis.
         price: Msat,
@@ -141,10 +223,8 @@ pub enum Refusal {
     /// The challenge is not fit to be paid.
     #[error("not paid: {0}")]
     Quote(#[source] QuoteError),
-    /// A redirect leads to a seller the request was not addressed to.
-    #[error(
-        "redirected to {origin}, which asks to be paid: address it yourself, or put it on the list of hosts to pay"
-    )]
+    /// A redirect leads to a seller that the request was not addressed to.
+    #[error("redirected to {origin}, which asks to be paid: request that address directly")]
     Redirected {
         /// The seller.
         origin: Origin,
@@ -159,20 +239,19 @@ pub enum Refusal {
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StorageError {
+    /// The book.
+    #[error(transparent)]
+    Book(#[from] BookError),
     /// The work was cut off: the runtime is shutting down.
     #[error("interrupted: the runtime is shutting down")]
     Interrupted,
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The token store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Why a request did not get through.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// The address is not one a request can be sent to.
     #[error(transparent)]
@@ -191,7 +270,7 @@ pub enum TransportError {
     /// No connection could be made.
     #[error("cannot connect to {origin}")]
     Connect {
-        /// Where to.
+        /// The server.
         origin: Origin,
         /// What went wrong.
         source: hyper_util::client::legacy::Error,
@@ -199,7 +278,7 @@ pub enum TransportError {
     /// The connection broke, or what came back is not HTTP.
     #[error("no usable answer from {origin}")]
     Exchange {
-        /// Where from.
+        /// The server.
         origin: Origin,
         /// What went wrong.
         source: hyper_util::client::legacy::Error,
@@ -207,15 +286,15 @@ pub enum TransportError {
     /// A redirect that cannot or must not be followed.
     #[error("redirect from {origin} not followed: {reason}")]
     Redirect {
-        /// Who redirects.
+        /// The server that redirects.
         origin: Origin,
         /// Why it is not followed.
         reason: &'static str,
     },
-    /// No answer in time.
+    /// No response in time.
     #[error("no answer from {origin} within {seconds} s")]
     Timeout {
-        /// Where from.
+        /// The server.
         origin: Origin,
         /// The time given.
         seconds: u64,

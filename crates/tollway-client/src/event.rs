@@ -1,7 +1,9 @@
-//! What a client does, step by step, for whoever wants to show or count it.
+//! The steps of a request, for programs that show or count them.
 //!
 //! Events carry names and amounts. They never carry a token, a preimage, a header or a
 //! query, so an observer may print them.
+
+use std::path::PathBuf;
 
 use http::StatusCode;
 use l402::{Msat, Network, PaymentHash, SchemeName, UnixSeconds};
@@ -10,25 +12,31 @@ use crate::origin::Origin;
 
 /// One step. Times are the observer's to take: it is called as the step happens.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
-    /// The server wants to be paid, or refused the credential it was shown.
+    /// Another process has held the book for a while, and is waited for.
+    BookBusy {
+        /// The database file.
+        file: PathBuf,
+    },
+    /// The server asks to be paid, or refused the credential that was presented.
     Challenged {
-        /// The status it answered with.
+        /// The status of the response.
         status: StatusCode,
         /// How many challenges of ours it made.
         challenges: usize,
     },
-    /// The paid credential is in the store.
+    /// The paid credential is stored.
     Kept {
         /// The payment that bought it.
         payment_hash: PaymentHash,
     },
-    /// The paid credential could not be written down. It is used all the same, and the
-    /// journal's record from before the payment is enough to look it up again.
+    /// The paid credential could not be stored. It is used all the same, and the purchase
+    /// that was committed before the payment is enough to look it up again.
     NotKept {
         /// The payment that bought it.
         payment_hash: PaymentHash,
-        /// What the system said.
+        /// What the system reported.
         reason: String,
     },
     /// The payment settled.
@@ -60,19 +68,24 @@ pub enum Event {
         /// The scheme the credential will be presented under.
         scheme: SchemeName,
     },
-    /// The server points somewhere else.
+    /// The server redirects.
     Redirected {
         /// Where to.
         origin: Origin,
         /// The path there.
         path: String,
     },
-    /// A credential was refused and will not be tried at this path again.
+    /// A credential was refused, and is not presented for the same thing for a while.
     Refused {
         /// The payment that bought it.
         payment_hash: PaymentHash,
     },
-    /// The purchase fits every limit and is on disk.
+    /// The invoice of a purchase whose process died is offered to the wallet again.
+    Reoffered {
+        /// The payment's hash.
+        payment_hash: PaymentHash,
+    },
+    /// The purchase fits every limit and is committed.
     Reserved {
         /// The payment's hash.
         payment_hash: PaymentHash,
@@ -86,48 +99,60 @@ pub enum Event {
         /// Its status.
         status: StatusCode,
     },
-    /// What became of an earlier purchase is known.
+    /// An earlier purchase was looked up.
     Resumed {
         /// The payment's hash.
         payment_hash: PaymentHash,
-        /// What became of it.
+        /// Its outcome.
         outcome: Resumption,
     },
-    /// A request leaves.
+    /// The server refused a credential bought just now; it is presented once more.
+    Retrying {
+        /// The payment's hash.
+        payment_hash: PaymentHash,
+    },
+    /// A request is sent.
     Sending {
         /// Where to.
         origin: Origin,
         /// The path there.
         path: String,
-        /// What it shows the server.
+        /// What it presents to the server.
         presented: Presented,
+    },
+    /// Another request or process is buying the same thing, and is waited for.
+    Waiting {
+        /// The seller.
+        origin: Origin,
+        /// The path there.
+        path: String,
     },
 }
 
-/// What a request shows the server.
+/// What a request presents to the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Presented {
     /// The credential bought just now.
     Bought(PaymentHash),
     /// No credential.
     Nothing,
-    /// A credential from the store.
+    /// A stored credential.
     Stored(PaymentHash),
 }
 
-/// What became of a purchase that was open, or paid and not kept.
+/// The outcome of looking up a purchase.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Resumption {
-    /// It was paid; the credential is in the store.
+    /// It was paid; the credential is stored.
     Kept,
     /// No money moved and none will.
     NotPaid {
-        /// What the wallet said.
+        /// What the wallet reported.
         reason: String,
     },
-    /// Still not known. What it may cost stays set aside.
+    /// Not known. What it may cost stays reserved.
     Open {
-        /// Why.
+        /// Why, and what to do about it.
         reason: String,
     },
 }

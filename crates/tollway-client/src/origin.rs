@@ -1,4 +1,4 @@
-//! Where a request goes, as far as credentials and money care.
+//! Origins: protocol, host and port of a server.
 //!
 //! A credential belongs to an origin: protocol, host and port together. One bought over
 //! TLS is never sent in clear text, because the two are different origins.
@@ -43,7 +43,7 @@ impl Protocol {
 }
 
 impl Origin {
-    /// The origin of an absolute URI.
+    /// Returns the origin of an absolute URI.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Origin {
         };
         let host = uri
             .host()
-            .filter(|host| !host.is_empty())
+            .filter(|host| !host.is_empty() && !has_userinfo(uri))
             .ok_or_else(refuse)?;
         Ok(Self {
             protocol,
@@ -69,29 +69,30 @@ impl Origin {
         })
     }
 
-    /// How bytes travel there.
+    /// Returns the protocol.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The host in lower case; an IPv6 address in its brackets.
+    /// Returns the host in lower case; an IPv6 address in its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// True when nobody on the way can read a credential: TLS, this machine, a private
-    /// network, or an onion service.
+    /// Returns true when a credential cannot be read on the way: TLS, this machine, or a
+    /// private network.
     ///
     /// Only the name decides. A public name that resolves to a private address does not
-    /// count, because whoever answers DNS would decide then.
+    /// count, because DNS is not trusted. Nor does `.onion`: without a proxy for Tor the name
+    /// goes to ordinary DNS (RFC 7686).
     ///
     /// # Specification
     ///
@@ -104,22 +105,12 @@ impl Origin {
             Protocol::Http => is_private_host(&self.host),
         }
     }
+}
 
-    /// A directory name for this origin. Readable, and never a path of its own.
-    pub(crate) fn directory_name(&self) -> String {
-        let host: String = self
-            .host
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || c == '.' {
-                    c
-                } else {
-                    '-'
-                }
-            })
-            .collect();
-        format!("{}_{host}_{}", self.protocol.name(), self.port)
-    }
+/// A name and password in the address would be dropped without a word.
+fn has_userinfo(uri: &Uri) -> bool {
+    uri.authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
 }
 
 fn is_private_host(host: &str) -> bool {
@@ -129,9 +120,7 @@ fn is_private_host(host: &str) -> bool {
         Ok(IpAddr::V6(ip)) => {
             ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
         }
-        Err(_name) => {
-            host == "localhost" || host.ends_with(".localhost") || host.ends_with(".onion")
-        }
+        Err(_name) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
 
@@ -155,7 +144,9 @@ impl FromStr for Origin {
 
 /// Why a request has no origin to buy from.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{uri}` is not a web address: write it whole, like `https://example.com/path`")]
+#[error(
+    "`{uri}` is not a web address: write it whole and without a password, like `https://example.com/path`"
+)]
 pub struct OriginError {
     uri: String,
 }
@@ -205,7 +196,6 @@ mod tests {
             "http://10.1.2.3",
             "http://172.16.0.1",
             "http://192.168.1.1",
-            "http://abc.onion",
             "https://example.com",
         ] {
             assert!(origin(private).is_confidential(), "{private}");
@@ -217,11 +207,21 @@ mod tests {
             "http://127.0.0.1.example.com",
             "http://172.32.0.1",
             "http://8.8.8.8",
+            "http://abc.onion",
             "http://[2001:db8::1]",
             "http://[::ffff:8.8.8.8]",
         ] {
             assert!(!origin(exposed).is_confidential(), "{exposed}");
         }
+    }
+
+    #[test]
+    fn a_name_and_password_in_the_address_are_refused_and_not_dropped() {
+        let refused = "http://user:hunter2@example.com/"
+            .parse::<Origin>()
+            .unwrap_err();
+
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
 
     #[test]
@@ -234,25 +234,6 @@ mod tests {
         ] {
             let refused = bad.parse::<Origin>().unwrap_err();
             assert!(!refused.to_string().contains("hunter2"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn a_directory_name_never_leaves_its_directory() {
-        for host in [
-            "https://example.com",
-            "http://[::1]:1",
-            "https://..",
-            "https://a-b",
-        ] {
-            let Ok(origin) = host.parse::<Origin>() else {
-                continue;
-            };
-            let name = origin.directory_name();
-            assert!(
-                name.starts_with("http") && !name.contains(['/', '\\', ':']),
-                "{name}"
-            );
         }
     }
 }

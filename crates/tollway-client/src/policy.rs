@@ -1,6 +1,6 @@
-//! What a client may do with its owner's money and credentials.
+//! The rules for a buyer's money and credentials.
 //!
-//! These rules are below the caller: nothing in a request can loosen them.
+//! They are below the caller: nothing in a request can loosen them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,6 +28,58 @@ pub struct Policy {
     pub redirects_max: usize,
     /// How long the wallet may try to pay before it reports failure.
     pub pay_timeout: Duration,
+    /// Whether anything is bought at a path where a paid credential was just refused.
+    pub after_refusal: AfterRefusal,
+    /// Pauses that give wallets and sellers time to agree.
+    pub pauses: Pauses,
+}
+
+/// Whether anything is bought where a credential that was just paid for was refused.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AfterRefusal {
+    /// Buys again at once.
+    BuyAgain,
+    /// Buys nothing at that origin and path for a day, or until the credential is accepted.
+    #[default]
+    Wait,
+}
+
+/// Pauses that give wallets and sellers time to agree.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pauses {
+    /// How long a payment must stay unknown to the wallet, once its process is dead, before it
+    /// counts as never begun: a request that was sent may still be on its way.
+    pub absence: Duration,
+    /// How long a seller that refuses a credential bought just now is given to hear of the
+    /// payment, before the credential is presented once more.
+    pub settlement: Duration,
+}
+
+impl Default for Pauses {
+    /// 3 s for a wallet, 750 ms for a seller.
+    fn default() -> Self {
+        Self {
+            absence: Duration::from_secs(3),
+            settlement: Duration::from_millis(750),
+        }
+    }
+}
+
+/// The limits of a buyer that sets none: 1,000 sat for one request, 10 sat for routing it,
+/// 10,000 sat in one UTC day.
+pub const DEFAULT_LIMITS: Limits = Limits {
+    price_max: Msat::from_msat(1_000_000),
+    fee_max: Msat::from_msat(10_000),
+    per_host: None,
+    per_day: Some(Msat::from_msat(10_000_000)),
+    total: None,
+};
+
+impl Default for Policy {
+    /// Pays anywhere within [`DEFAULT_LIMITS`].
+    fn default() -> Self {
+        Self::new(DEFAULT_LIMITS)
+    }
 }
 
 impl Policy {
@@ -41,6 +93,11 @@ impl Policy {
             clear_text: ClearText::PrivateHosts,
             redirects_max: 10,
             pay_timeout: Duration::from_secs(60),
+            after_refusal: AfterRefusal::Wait,
+            pauses: Pauses {
+                absence: Duration::from_secs(3),
+                settlement: Duration::from_millis(750),
+            },
         }
     }
 
@@ -67,12 +124,12 @@ impl Hosts {
     pub(crate) fn allow(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(patterns) => patterns.iter().any(|pattern| names(pattern, host)),
+            Self::Only(_) => self.name(host),
         }
     }
 
-    /// True when the list names the host; [`Any`](Self::Any) names none.
-    pub(crate) fn allow_by_name(&self, host: &str) -> bool {
+    /// Returns true when the list names the host; [`Any`](Self::Any) names none.
+    pub(crate) fn name(&self, host: &str) -> bool {
         match self {
             Self::Any => false,
             Self::Only(patterns) => patterns.iter().any(|pattern| names(pattern, host)),
@@ -103,17 +160,17 @@ pub enum Paying {
 /// Where credentials may be sent, and bought, without TLS.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ClearText {
-    /// To anybody. Whoever is on the way can take the credential and use it.
+    /// Anywhere. Everyone on the way can take the credential and use it.
     Anywhere,
-    /// To this machine, private networks and onion services.
+    /// To this machine and to private networks.
     #[default]
     PrivateHosts,
 }
 
-/// What a purchase would buy and cost.
+/// A purchase that is to be approved.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Offer {
-    /// Who sells.
+pub struct PurchaseRequest {
+    /// The seller.
     pub origin: Origin,
     /// The path asked for.
     pub path: String,
@@ -125,21 +182,21 @@ pub struct Offer {
     pub fee_max: Msat,
 }
 
-/// The answer to an offer.
+/// The decision about a [`PurchaseRequest`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Approval {
     /// Buy it, if it is within the limits.
     Approved,
-    /// Do not.
+    /// Do not buy it.
     Declined,
 }
 
-/// Somebody who is asked before each purchase: a person, or a program with its own rules.
+/// Decides about each purchase: a person, or a program with its own rules.
 ///
 /// Approval cannot loosen a limit, only add one.
 pub trait Approve: fmt::Debug + Send + Sync {
     /// Decides. Dropping the future declines.
-    fn approve(&self, offer: &Offer) -> BoxFuture<'_, Approval>;
+    fn approve(&self, request: &PurchaseRequest) -> BoxFuture<'_, Approval>;
 }
 
 /// Stops all spending at once, in this process and, through its file, in every other.
@@ -164,8 +221,7 @@ impl KillSwitch {
         self.pulled.store(true, Ordering::Release);
     }
 
-    /// The file whose existence stops spending. Whoever can write the data directory can
-    /// create it, with nothing more than `touch`.
+    /// Returns the file whose existence stops spending. `touch` is enough to create it.
     #[must_use]
     pub fn file(&self) -> &std::path::Path {
         &self.file

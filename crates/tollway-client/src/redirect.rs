@@ -1,11 +1,12 @@
-//! Where does a redirect lead, and what goes along?
+//! Redirects: where they lead, and what is sent there.
 //!
-//! Pure. Nothing secret crosses an origin: the caller's own credentials and cookies stay
-//! behind, and ours are looked up anew for wherever the request arrives.
+//! Pure. Nothing secret crosses an origin: only headers that are known to hold no secret are
+//! sent to another one, and stored credentials are looked up for the origin in question.
 
 use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
-    PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, PRAGMA, RANGE, TE, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderMap, Method, StatusCode, Uri};
 
@@ -99,12 +100,38 @@ pub(crate) fn leave_body(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what was meant for one origin only.
+/// Keeps only what may be sent to another origin. Any other header may hold a secret that was
+/// meant for one server, like `X-Api-Key`.
 pub(crate) fn leave_origin(headers: &mut HeaderMap) {
-    for name in [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION] {
-        headers.remove(name);
+    let mut kept = HeaderMap::new();
+    for name in &SAFE_ACROSS_ORIGINS {
+        for value in headers.get_all(name) {
+            kept.append(name, value.clone());
+        }
     }
+    *headers = kept;
 }
+
+const SAFE_ACROSS_ORIGINS: [HeaderName; 18] = [
+    ACCEPT,
+    ACCEPT_ENCODING,
+    ACCEPT_LANGUAGE,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    PRAGMA,
+    RANGE,
+    TE,
+    TRANSFER_ENCODING,
+    USER_AGENT,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,14 @@
-//! Is this challenge fit to be paid?
+//! A challenge that has been checked and could be paid.
 //!
-//! A challenge is a stranger's demand for money. Before a limit is even looked at, token and
-//! invoice must be readable, must belong together, and the amount must be stated: what
-//! cannot be read is refused and never taken for zero.
+//! A challenge is a request for money from a server that is not trusted. Before any limit is
+//! looked at, token and invoice must be readable and must belong together, the amount must be
+//! stated, and the token must not be one that paying cannot make useful: one with a third
+//! party's caveat, a deadline that is past, or the preimage of another payment.
 
+use super::Payable;
 use crate::amount::Msat;
+use crate::caveat;
 use crate::challenge::Challenge;
-use crate::credential::Credential;
 use crate::hash::{PaymentHash, Preimage};
 use crate::identifier::{Identifier, IdentifierError};
 use crate::invoice::{Invoice, InvoiceError, Network};
@@ -17,7 +19,6 @@ use crate::time::UnixSeconds;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Quote {
     challenge: Challenge,
-    macaroon: Macaroon,
     invoice: Invoice,
     price: Msat,
 }
@@ -37,7 +38,7 @@ impl Quote {
         network: Network,
         now: UnixSeconds,
     ) -> Result<Self, QuoteError> {
-        let quote = Self::read_recorded(challenge)?;
+        let quote = Self::read_any_network(challenge, now)?;
         let found = quote.invoice.network();
         if found != network {
             return Err(QuoteError::WrongNetwork {
@@ -45,21 +46,16 @@ impl Quote {
                 expected: network,
             });
         }
-        let expires_at = quote.invoice.expires_at();
-        if now >= expires_at {
-            return Err(QuoteError::Expired {
-                seconds_ago: now.secs_since(expires_at),
-            });
-        }
         Ok(quote)
     }
 
-    /// Reads a challenge out of a record: the network and the time were checked back then.
+    /// Reads a challenge without knowing which network the wallet pays on: what it asks for
+    /// can be shown, and must be [read](Self::read) before it is paid.
     ///
     /// # Errors
     ///
-    /// [`QuoteError`] when the record does not hold a payable challenge.
-    pub fn read_recorded(challenge: &Challenge) -> Result<Self, QuoteError> {
+    /// [`QuoteError`]; nothing may then be paid.
+    pub fn read_any_network(challenge: &Challenge, now: UnixSeconds) -> Result<Self, QuoteError> {
         let invoice = Invoice::parse(&challenge.invoice).map_err(QuoteError::Invoice)?;
         let macaroon = challenge.token.macaroon().map_err(QuoteError::Token)?;
         let identifier =
@@ -70,55 +66,130 @@ impl Quote {
                 invoice: invoice.payment_hash(),
             });
         }
+        if invoice.is_amp() {
+            return Err(QuoteError::Amp);
+        }
+        let expires_at = invoice.expires_at();
+        if now >= expires_at {
+            return Err(QuoteError::Expired {
+                seconds_ago: now.secs_since(expires_at),
+            });
+        }
+        check_caveats(&macaroon, &invoice.payment_hash(), now)?;
         match invoice.amount() {
             None => Err(QuoteError::NoAmount),
             Some(price) if price.is_zero() => Err(QuoteError::NoAmount),
             Some(price) => Ok(Self {
                 challenge: challenge.clone(),
-                macaroon,
                 invoice,
                 price,
             }),
         }
     }
 
-    /// The challenge as received.
+    /// Returns the challenge as received.
     #[must_use]
     pub const fn challenge(&self) -> &Challenge {
         &self.challenge
     }
 
-    /// The invoice to pay.
+    /// Returns the invoice to pay.
     #[must_use]
     pub const fn invoice(&self) -> &Invoice {
         &self.invoice
     }
 
-    /// The price in millisatoshis, never zero.
+    /// Returns the price in millisatoshis, never zero.
     pub const fn price(&self) -> Msat {
         self.price
     }
 
-    /// The hash that invoice and token share.
+    /// Returns the hash that invoice and token share.
     #[must_use]
     pub const fn payment_hash(&self) -> PaymentHash {
         self.invoice.payment_hash()
     }
 
-    pub(super) fn credential(&self, preimage: Preimage) -> Credential {
-        Credential::new(self.macaroon.clone(), preimage)
+    /// Returns what is to be paid to `host`, without the scheme.
+    #[must_use]
+    pub fn payable(&self, host: &str) -> Payable {
+        Payable {
+            invoice: self.invoice.clone(),
+            price: self.price,
+            host: host.to_owned(),
+        }
     }
+}
+
+/// Returns the earliest deadline in a token's caveats, which are not verified.
+///
+/// Good for not showing, or not buying, a token that its own text says is of no use.
+/// Deadlines that cannot be read are skipped: only the seller knows what they mean.
+#[must_use]
+pub fn unverified_deadline(token: &Macaroon) -> Option<UnixSeconds> {
+    let deadlines = token.unverified_caveats().filter_map(|caveat| {
+        let (condition, value) = std::str::from_utf8(caveat.id()).ok()?.split_once('=')?;
+        let is_decimal = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let value: u64 = value.parse().ok().filter(|_value| is_decimal)?;
+        if condition == caveat::EXPIRATION_MS {
+            return Some(UnixSeconds::new(value.div_ceil(1_000)));
+        }
+        let is_deadline =
+            condition == caveat::VALID_UNTIL || condition.ends_with(caveat::VALID_UNTIL_SUFFIX);
+        is_deadline.then(|| UnixSeconds::new(value))
+    });
+    deadlines.min()
+}
+
+fn check_caveats(
+    token: &Macaroon,
+    payment_hash: &PaymentHash,
+    now: UnixSeconds,
+) -> Result<(), QuoteError> {
+    if token
+        .unverified_caveats()
+        .any(|caveat| caveat.is_third_party())
+    {
+        return Err(QuoteError::ThirdParty);
+    }
+    if let Some(deadline) = unverified_deadline(token).filter(|deadline| now >= *deadline) {
+        return Err(QuoteError::TokenExpired {
+            seconds_ago: now.secs_since(deadline),
+        });
+    }
+    let names_other_preimage = token.unverified_caveats().any(|caveat| {
+        let text = std::str::from_utf8(caveat.id()).unwrap_or_default();
+        let value = text
+            .split_once('=')
+            .filter(|(condition, _)| *condition == caveat::PREIMAGE)
+            .map(|(_, value)| value);
+        value.is_some_and(|value| {
+            !Preimage::from_hex(value).is_ok_and(|preimage| preimage.matches(payment_hash))
+        })
+    });
+    if names_other_preimage {
+        return Err(QuoteError::ForeignPreimage);
+    }
+    Ok(())
 }
 
 /// Why a challenge is not fit to be paid.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum QuoteError {
+    /// The invoice is for an atomic multi-path payment: the hash that settles is not the one
+    /// that the token names.
+    #[error("invoice is for an AMP payment: its preimage would not make the token valid")]
+    Amp,
     /// The invoice is no longer payable.
-    #[error("invoice expired {seconds_ago} s ago: ask for a new one")]
+    #[error("invoice expired {seconds_ago} s ago: send the request again for a new one")]
     Expired {
         /// Whole seconds since then.
         seconds_ago: u64,
     },
+    /// The token is already bound to the preimage of another payment.
+    #[error("token is bound to another payment's preimage: paying would not make it valid")]
+    ForeignPreimage,
     /// The token is for another payment: paying would buy nothing.
     #[error(
         "token is for payment {token}, invoice for {invoice}: paying would not make the token valid"
@@ -129,7 +200,7 @@ pub enum QuoteError {
         /// The payment hash in the invoice.
         invoice: PaymentHash,
     },
-    /// The token does not say which payment makes it valid.
+    /// The token does not name the payment that makes it valid.
     #[error("token names no payment: {0}")]
     Identifier(#[source] IdentifierError),
     /// The invoice cannot be read.
@@ -138,6 +209,15 @@ pub enum QuoteError {
     /// The invoice leaves the amount to the payer, or asks for nothing.
     #[error("invoice names no amount")]
     NoAmount,
+    /// The token has a caveat that only a third party can discharge.
+    #[error("token has a third-party caveat: paying would not make it valid")]
+    ThirdParty,
+    /// The token's own deadline is past.
+    #[error("token expired {seconds_ago} s ago: paying would not make it valid")]
+    TokenExpired {
+        /// Whole seconds since then.
+        seconds_ago: u64,
+    },
     /// The token cannot be read.
     #[error("token cannot be read: {0}")]
     Token(#[source] MacaroonError),

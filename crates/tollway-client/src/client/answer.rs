@@ -1,4 +1,4 @@
-//! Does this response ask to be paid?
+//! Responses, classified by whether they ask to be paid.
 
 use std::time::Duration;
 
@@ -9,42 +9,62 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use l402::{Challenge, ChallengeError};
 
-/// What a server answered.
+use crate::decide::Returned;
+
+/// What a server returned.
 pub(super) enum Answer {
-    /// It asks to be paid, or refuses the credential it was shown.
-    Asked(Asked),
+    /// A challenge of ours.
+    Challenged(Challenged),
     /// Anything else, payment demands of other kinds included.
-    Served(Response<Incoming>),
+    Response(Response<Incoming>),
 }
 
-/// A demand for payment.
-pub(super) struct Asked {
+/// A demand for payment that L402 can meet.
+#[derive(Clone)]
+pub(super) struct Challenged {
     pub(super) status: StatusCode,
     /// At least one when readable.
     pub(super) challenges: Result<Vec<Challenge>, ChallengeError>,
 }
 
 impl Answer {
-    /// Reads a response. The body of a demand is read to its end when it is short, so that
+    /// Reads a response. The body of a challenge is read to its end when it is short, so that
     /// the connection can carry the next request.
     pub(super) async fn read(response: Response<Incoming>) -> Self {
-        if !may_ask(response.status(), response.headers()) {
-            return Self::Served(response);
+        if !may_challenge(response.status(), response.headers()) {
+            return Self::Response(response);
         }
         let lines = response.headers().get_all(WWW_AUTHENTICATE);
         let challenges = l402::read_challenges(lines.iter().map(|line| line.as_bytes()));
         if challenges.as_ref().is_ok_and(Vec::is_empty) {
-            return Self::Served(response);
+            return Self::Response(response);
         }
         let status = response.status();
         drain(response.into_body()).await;
-        Self::Asked(Asked { status, challenges })
+        Self::Challenged(Challenged { status, challenges })
+    }
+
+    pub(super) fn returned(&self) -> Returned {
+        match self {
+            Self::Challenged(_) => Returned::Challenge,
+            Self::Response(response) if response.status() == StatusCode::PAYMENT_REQUIRED => {
+                Returned::Bare402
+            }
+            Self::Response(_) => Returned::Response,
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Challenged(challenged) => challenged.status,
+            Self::Response(response) => response.status(),
+        }
     }
 }
 
 /// 402, 401 from servers that keep to the letter, and what gRPC makes of 402: a response
 /// that is its own trailers, with status 13.
-fn may_ask(status: StatusCode, headers: &HeaderMap) -> bool {
+fn may_challenge(status: StatusCode, headers: &HeaderMap) -> bool {
     let grpc_internal = || headers.get("grpc-status").is_some_and(|code| code == "13");
     matches!(
         status,

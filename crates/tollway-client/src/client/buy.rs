@@ -1,249 +1,374 @@
-//! From a demand for payment to a paid response, or to the reason why not.
+//! Buys a credential. The only module that pays.
 //!
-//! Refusals come first and in the open; then the purchase waits for its turn, looks at what
-//! others bought or left behind meanwhile, and only then is money set aside.
+//! The steps are [`l402::step`]'s; here they are carried out, in a task of its own, so that a
+//! caller that goes away takes nothing with it. What each step leaves in the book when the
+//! process dies right after it:
+//!
+//! | step | state | the next process |
+//! |---|---|---|
+//! | committed | paying | looks it up; offers the same invoice again, or waits and looks again |
+//! | wallet asked | paying | the same |
+//! | outcome unknown | unknown | the same |
+//! | settled | paid, with proof and credential | presents the credential |
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{Response, StatusCode};
-use hyper::body::Incoming;
-use l402::{Challenge, Msat, Quote, QuoteError};
+use l402::{
+    Challenge, Payable, PaymentHash, PurchaseEvent, PurchaseState, Quote, QuoteError, UnixSeconds,
+};
 
 use super::Inner;
-use super::answer::{Answer, Asked};
-use super::call::{Bought, Call};
-use super::exchange::{Shelf, Shown, Tried};
-use super::flight::Flight;
-use super::purchase::{Unbought, Wanted};
-use super::wallet::Wallet;
-use crate::error::{Error, Refusal};
-use crate::event::{Event, Presented, Resumption};
-use crate::journal::{Entry, EntryState, Owner};
-use crate::policy::{Approval, Offer, Paying};
-use crate::store::StoredToken;
+use super::answer::Challenged;
+use super::call::Call;
+use super::send::Progress;
+use super::wallet::{NotFound, PaymentUpdate, Wallet};
+use crate::book::{
+    Admission, BeginError, Book, Publication, Purchase, Resource, SoldToken, StoredCredential,
+    Ticket,
+};
+use crate::error::{Error, NotPaid, Payment, Receipt, StorageError};
+use crate::event::Event;
+use crate::policy::{Approval, Paying, PurchaseRequest};
 
-impl Inner {
-    /// Pays for a call, at most once, and answers it.
-    pub(super) async fn buy(
-        self: &Arc<Self>,
-        call: &mut Call,
-        mut asked: Asked,
-        tried: &mut Tried,
-    ) -> Result<Response<Incoming>, Error> {
-        self.check(call, &asked)?;
-        let flight = self.flights.board(call.origin(), call.path()).await;
-        let mut wait = WAIT_FIRST;
-        let mut shelf = Shelf::Near;
-        loop {
-            match self.show_stored(call, tried, shelf).await? {
-                Shown::Served(response) => return Ok(response),
-                Shown::Refused(Some(newer)) => asked = newer,
-                Shown::Refused(None) | Shown::Nothing => {}
-            }
-            if self.recover(call).await? {
-                shelf = Shelf::NearAndFar;
-                continue;
-            }
-            match self.purchase(call, &asked, tried, &flight).await {
-                Ok(token) => return self.repeat(call, &token).await,
-                Err(Unbought::Blocked(entry)) => self.wait_for(*entry, wait).await?,
-                Err(Unbought::Failed(error)) => return Err(error),
-                Err(Unbought::SoldMeanwhile) => {}
-            }
-            wait = wait.saturating_mul(2).min(WAIT_LONGEST);
+/// A credential that was paid for and not presented yet. Until dropped, no other request may
+/// use it.
+pub(super) struct Bought {
+    pub(super) credential: StoredCredential,
+    payment: Payment,
+    book: Book,
+    tasks: tokio_util::task::TaskTracker,
+}
+
+/// Why there is no credential.
+pub(super) enum Unbought {
+    /// The book has changed since it was read: decide again.
+    Changed,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Unbought {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Bought {
+    pub(super) fn receipt(&self) -> Receipt {
+        Receipt {
+            payment: self.payment.clone(),
+            fee: self.credential.fee,
         }
     }
+}
 
+impl Drop for Bought {
+    fn drop(&mut self) {
+        let (book, hash) = (self.book.clone(), self.credential.payment_hash());
+        book.release(&hash);
+        if tokio::runtime::Handle::try_current().is_ok() {
+            // Failing leaves it to this process, until that ends.
+            self.tasks.spawn_blocking(move || book.publish(&hash));
+        }
+    }
+}
+
+impl Inner {
     /// Everything that can be refused without asking anybody.
-    fn check(&self, call: &Call, asked: &Asked) -> Result<(), Error> {
-        if let Some(bought) = call.bought() {
+    pub(super) fn check(&self, call: &Call, challenged: &Challenged) -> Result<(), Error> {
+        if let Some(receipt) = call.receipt() {
             return Err(Error::PaidButRefused {
-                payment_hash: bought.payment_hash,
-                paid: bought.paid,
-                status: asked.status,
+                receipt: receipt.clone(),
+                status: challenged.status,
             });
         }
         let origin = call.origin().clone();
         let host = origin.host();
-        let price = price(asked)?;
+        // Deadlines are checked before paying. What an earlier purchase has bought must be found
+        // even if this challenge came too late.
+        let any_time = UnixSeconds::new(0);
+        let quote = self.choose(challenged, |challenge| {
+            Quote::read_any_network(challenge, any_time)
+        })?;
+        let price = quote.price();
         match self.policy.paying {
-            Paying::Off => return Err(Refusal::PayingIsOff { origin, price }.into()),
+            Paying::Off => return Err(NotPaid::PayingIsOff { origin, price }.into()),
             Paying::On => {}
         }
         if !self.policy.may_expose_to(&origin) {
-            return Err(Refusal::ClearText { origin }.into());
+            return Err(NotPaid::ClearText { origin }.into());
         }
         if !self.policy.hosts.allow(host) {
             let host = host.to_owned();
-            return Err(Refusal::HostNotAllowed { host }.into());
+            return Err(NotPaid::HostNotAllowed { host }.into());
         }
-        if !call.is_where_addressed() && !self.policy.hosts.allow_by_name(host) {
-            return Err(Refusal::Redirected { origin }.into());
+        if !call.is_where_addressed() && !self.policy.hosts.name(host) {
+            return Err(NotPaid::Redirected { origin }.into());
         }
         if !call.is_replayable() {
-            return Err(Refusal::BodyNotReplayable { origin }.into());
+            return Err(NotPaid::BodyNotReplayable { origin }.into());
         }
         if self.wallet.is_none() {
-            return Err(Refusal::NoWallet { origin, price }.into());
+            return Err(NotPaid::NoWallet { origin, price }.into());
         }
-        self.check_kill_switch().map_err(Error::from)
-    }
-
-    pub(super) fn check_kill_switch(&self) -> Result<(), Refusal> {
         if self.kill_switch.is_pulled() {
             let file = self.kill_switch.file().to_owned();
-            return Err(Refusal::Stopped { file });
+            return Err(NotPaid::Stopped { file }.into());
         }
         Ok(())
     }
 
-    /// Looks up what earlier purchases from this seller left open; true when one of them
-    /// turns out to have been paid, so that there is a credential to show first.
-    async fn recover(self: &Arc<Self>, call: &Call) -> Result<bool, Error> {
-        let origin = call.origin().clone();
-        let resumed = self.resume(move |order| order.origin == origin).await?;
-        Ok(resumed
-            .iter()
-            .any(|resumed| resumed.outcome == Resumption::Kept))
-    }
-
-    async fn purchase(
+    pub(super) async fn buy(
         self: &Arc<Self>,
         call: &Call,
-        asked: &Asked,
-        tried: &Tried,
-        flight: &Arc<Flight>,
-    ) -> Result<StoredToken, Unbought> {
-        let Some(wallet) = &self.wallet else {
-            let (origin, price) = (call.origin().clone(), price(asked)?);
-            return Err(Error::from(Refusal::NoWallet { origin, price }).into());
+        challenged: &Challenged,
+        progress: &Progress,
+    ) -> Result<Bought, Unbought> {
+        self.check(call, challenged)?;
+        let Some(wallet) = self.wallet.clone() else {
+            return Err(Unbought::Changed);
         };
-        let quote = self.quote(wallet, asked).await?;
+        let facts = wallet.facts().await?;
+        let network = facts.identity.network();
+        let now = self.now();
+        let quote = self.choose(challenged, |challenge| Quote::read(challenge, network, now))?;
         self.tell(&Event::Quoted {
             payment_hash: quote.payment_hash(),
             price: quote.price(),
-            network: quote.invoice().network(),
+            network,
             expires_at: quote.invoice().expires_at(),
             scheme: quote.challenge().name,
         });
-        let quote = self.approved(wallet, call, quote).await?;
-        let mut known = self.flights.held_back();
-        known.extend(tried.shown());
-        let wanted = Wanted {
-            quote,
-            wallet: Arc::clone(wallet),
-            known,
-            flight: Arc::clone(flight),
+        self.approve(&progress.resource, &quote).await?;
+        let presented = progress.presented.clone();
+        let order = Order {
+            resource: progress.resource.clone(),
+            payable: quote.payable(call.origin().host()),
+            token: SoldToken::L402 {
+                name: quote.challenge().name,
+                token: quote.challenge().token.clone(),
+            },
+            presented,
         };
-        self.pay_for(call.origin(), call.path(), wanted).await
+        let payment = payment(&order.resource, &order.payable);
+        let inner = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            let (purchase, ticket) = inner.begin(order, &wallet).await?;
+            Ok(inner.pay(purchase, ticket, &wallet, Offer::First).await?)
+        });
+        task.await.unwrap_or_else(|_cut_off| {
+            Err(Unbought::Failed(Error::PaymentUnknown {
+                payment,
+                reason: "the payment was cut off".to_owned(),
+                blocks_until: None,
+            }))
+        })
     }
 
-    /// The first challenge that is fit to be paid. Only that one is ever paid.
-    async fn quote(&self, wallet: &Wallet, asked: &Asked) -> Result<Quote, Error> {
-        let network = wallet.network().await?;
-        let now = self.now();
-        first_quote(asked, |challenge| Quote::read(challenge, network, now))
+    /// Returns the first challenge that is fit to be paid and affordable, or why the first one
+    /// is not.
+    fn choose(
+        &self,
+        challenged: &Challenged,
+        read: impl Fn(&Challenge) -> Result<Quote, QuoteError>,
+    ) -> Result<Quote, NotPaid> {
+        let challenges = challenged.challenges.as_ref();
+        let challenges = challenges.map_err(|error| NotPaid::Challenge(error.clone()))?;
+        let mut dear = None;
+        let mut first_error = None;
+        for challenge in challenges {
+            match read(challenge) {
+                Ok(quote) if quote.price() <= self.policy.limits.price_max => return Ok(quote),
+                Ok(quote) => dear = dear.or(Some(quote)),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        // One that is too dear is refused later, by its limit.
+        dear.ok_or_else(|| first_error.map_or(NotPaid::NoChallenge, NotPaid::Quote))
     }
 
-    /// Asks whoever is to be asked. That may take time, and what has expired meanwhile is
-    /// not paid.
-    async fn approved(&self, wallet: &Wallet, call: &Call, quote: Quote) -> Result<Quote, Error> {
+    async fn approve(&self, resource: &Resource, quote: &Quote) -> Result<(), Error> {
         let Some(approve) = &self.approve else {
-            return Ok(quote);
+            return Ok(());
         };
-        let offer = Offer {
-            origin: call.origin().clone(),
-            path: call.path().to_owned(),
+        let request = PurchaseRequest {
+            origin: resource.origin.clone(),
+            path: resource.path.clone(),
             payment_hash: quote.payment_hash(),
             price: quote.price(),
             fee_max: self.policy.limits.fee_max,
         };
-        match approve.approve(&offer).await {
-            Approval::Approved => {}
+        match approve.approve(&request).await {
+            Approval::Approved => Ok(()),
             Approval::Declined => {
-                let (origin, price) = (offer.origin, offer.price);
-                return Err(Refusal::Declined { origin, price }.into());
+                let (origin, price) = (request.origin, request.price);
+                Err(NotPaid::Declined { origin, price }.into())
             }
         }
-        let network = wallet.network().await?;
-        let quote = Quote::read(quote.challenge(), network, self.now());
-        quote.map_err(|error| Refusal::Quote(error).into())
     }
 
-    /// Gives another process that is buying the same thing time to finish.
-    async fn wait_for(&self, entry: Entry, wait: Duration) -> Result<(), Error> {
-        if matches!(entry.state, EntryState::Paid(_)) {
-            // Recovering it, which comes next, puts its credential in the store.
-            return Ok(());
-        }
-        if entry.owner == Owner::Working && self.now() < entry.order.pay_until {
-            tokio::time::sleep(wait).await;
-            return Ok(());
-        }
-        Err(Error::MoneyInDoubt {
-            payment_hash: entry.order.payment_hash,
-            origin: entry.order.origin,
-            price: entry.order.price,
-            reason: "an earlier payment for the same thing is not settled".to_owned(),
-        })
-    }
-
-    /// Sends the paid request. Nothing that comes back leads to a second payment.
-    async fn repeat(
-        &self,
-        call: &mut Call,
-        token: &StoredToken,
-    ) -> Result<Response<Incoming>, Error> {
-        let hash = token.payment_hash();
-        let paid = token.price.checked_add(token.fee).unwrap_or(Msat::MAX);
-        call.has_bought(Bought {
-            payment_hash: hash,
-            paid,
+    /// Commits the purchase. Nothing is paid before that.
+    async fn begin(
+        self: &Arc<Self>,
+        order: Order,
+        wallet: &Arc<Wallet>,
+    ) -> Result<(Purchase, Ticket), Unbought> {
+        let facts = wallet.facts().await?;
+        let (inner, name) = (Arc::clone(self), wallet.name().clone());
+        let begun = self.with_book(move |book| {
+            book.begin(&Admission {
+                resource: &order.resource,
+                payable: &order.payable,
+                token: &order.token,
+                wallet: &facts,
+                wallet_name: &name,
+                limits: &inner.policy.limits,
+                after_refusal: inner.policy.after_refusal,
+                kill_switch: &inner.kill_switch,
+                presented: &order.presented,
+                clock: &*inner.clock,
+            })
         });
-        let shown = Some((token, Presented::Bought(hash)));
-        let status = match self
-            .attempt(call, shown)
-            .await
-            .map_err(|error| call.failed(error))?
-        {
-            Answer::Served(response) if response.status() != StatusCode::PAYMENT_REQUIRED => {
-                return Ok(response);
-            }
-            Answer::Served(response) => response.status(),
-            Answer::Asked(asked) => asked.status,
+        let (purchase, ticket) = match begun.await? {
+            Ok(begun) => begun,
+            Err(BeginError::Book(error)) => return Err(StorageError::from(error).into()),
+            Err(BeginError::Blocked | BeginError::Bought) => return Err(Unbought::Changed),
+            Err(BeginError::NotPaid(refused)) => return Err(refused.into()),
         };
-        self.refuse(call, hash).await;
-        Err(Error::PaidButRefused {
+        self.tell(&Event::Reserved {
+            payment_hash: purchase.payment_hash(),
+            price: purchase.payable.price(),
+            fee_max: purchase.fee_max,
+        });
+        Ok((purchase, ticket))
+    }
+
+    /// Pays a committed purchase. An outcome that is unknown is followed by one look-up.
+    pub(super) async fn pay(
+        &self,
+        mut purchase: Purchase,
+        _ticket: Ticket,
+        wallet: &Wallet,
+        offer: Offer,
+    ) -> Result<Bought, Error> {
+        let hash = purchase.payment_hash();
+        self.tell(&Event::Paying { payment_hash: hash });
+        let invoice = purchase.payable.invoice().clone();
+        let timeout = self.policy.pay_timeout;
+        let mut update = wallet.pay(invoice, purchase.fee_max, timeout).await;
+        if offer == Offer::Again && matches!(update, PaymentUpdate::NotSent { .. }) {
+            // The first request may have reached the wallet all the same.
+            update = wallet.look_up(hash).await;
+        }
+        let (event, reason) = update.event(NotFound::Final);
+        let publication = Publication::AfterPresenting;
+        let mut stored = self
+            .record(&mut purchase, event, &reason, publication)
+            .await;
+        if purchase.state == PurchaseState::Unknown {
+            let (event, reason) = wallet.look_up(hash).await.event(NotFound::Tentative);
+            stored = self
+                .record(&mut purchase, event, &reason, publication)
+                .await;
+        }
+        let Some(credential) = purchase.credential() else {
+            // Unrecorded, it reads as still being paid by a dead process, and is looked up.
+            return Err(unpaid(&purchase));
+        };
+        self.tell(&Event::Paid {
             payment_hash: hash,
-            paid,
-            status,
+            price: credential.price,
+            fee: credential.fee,
+            fee_max: purchase.fee_max,
+        });
+        self.tell_stored(hash, stored);
+        Ok(Bought {
+            credential,
+            payment: payment(&purchase.resource, &purchase.payable),
+            book: self.book.clone(),
+            tasks: self.tasks.clone(),
         })
     }
-}
 
-/// What is asked for, as far as it can be told without a wallet.
-fn price(asked: &Asked) -> Result<Msat, Error> {
-    first_quote(asked, Quote::read_recorded).map(|quote| quote.price())
-}
+    /// Records what happened to a purchase. A credential is usable even if the disk is not:
+    /// what was committed before the payment is then enough to look it up again.
+    pub(super) async fn record(
+        &self,
+        purchase: &mut Purchase,
+        event: PurchaseEvent,
+        reason: &str,
+        publication: Publication,
+    ) -> Result<(), StorageError> {
+        let hash = purchase.payment_hash();
+        if let Ok((state, _action)) = l402::step(&hash, &purchase.state, event.clone()) {
+            purchase.state = state;
+            reason.clone_into(&mut purchase.reason);
+        }
+        let reason = reason.to_owned();
+        self.with_book(move |book| book.settle(&hash, event, &reason, publication))
+            .await??;
+        Ok(())
+    }
 
-fn first_quote(
-    asked: &Asked,
-    read: impl Fn(&Challenge) -> Result<Quote, QuoteError>,
-) -> Result<Quote, Error> {
-    let challenges = asked.challenges.as_ref();
-    let challenges = challenges.map_err(|error| Refusal::Challenge(error.clone()))?;
-    let mut first_error = None;
-    for challenge in challenges {
-        match read(challenge) {
-            Ok(quote) => return Ok(quote),
-            Err(error) => first_error = first_error.or(Some(error)),
+    /// Tells the observer whether a paid credential is stored.
+    pub(super) fn tell_stored(&self, payment_hash: PaymentHash, stored: Result<(), StorageError>) {
+        match stored {
+            Ok(()) => self.tell(&Event::Kept { payment_hash }),
+            Err(error) => self.tell(&Event::NotKept {
+                payment_hash,
+                reason: error.to_string(),
+            }),
         }
     }
-    Err(first_error
-        .map_or(Refusal::NoChallenge, Refusal::Quote)
-        .into())
 }
 
-const WAIT_FIRST: Duration = Duration::from_millis(5);
-const WAIT_LONGEST: Duration = Duration::from_millis(500);
+/// What is to be bought.
+struct Order {
+    resource: Resource,
+    payable: Payable,
+    token: SoldToken,
+    presented: std::collections::HashSet<PaymentHash>,
+}
+
+/// Whether an invoice may have been offered to the wallet before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Offer {
+    Again,
+    First,
+}
+
+fn payment(resource: &Resource, payable: &Payable) -> Payment {
+    Payment {
+        payment_hash: payable.payment_hash(),
+        origin: resource.origin.clone(),
+        path: resource.path.clone(),
+        price: payable.price(),
+    }
+}
+
+/// The error for a purchase without a credential.
+fn unpaid(purchase: &Purchase) -> Error {
+    match purchase.state {
+        PurchaseState::Failed => Error::PaymentFailed {
+            payment: payment(&purchase.resource, &purchase.payable),
+            reason: purchase.reason.clone(),
+        },
+        PurchaseState::Offered
+        | PurchaseState::Paid { .. }
+        | PurchaseState::Paying
+        | PurchaseState::Reserved
+        | PurchaseState::Unknown => unknown(purchase, &purchase.reason, None),
+    }
+}
+
+/// The error for a purchase of which it is not known whether money moved.
+pub(super) fn unknown(
+    purchase: &Purchase,
+    reason: &str,
+    blocks_until: Option<UnixSeconds>,
+) -> Error {
+    Error::PaymentUnknown {
+        payment: payment(&purchase.resource, &purchase.payable),
+        reason: reason.to_owned(),
+        blocks_until,
+    }
+}

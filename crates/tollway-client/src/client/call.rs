@@ -1,12 +1,12 @@
-//! One request on its way: what is sent each time, and what it has cost so far.
+//! One request: what is sent each time, and what it has cost so far.
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use l402::{Msat, PaymentHash};
 
 use crate::body::{Body, Outgoing};
-use crate::error::{Error, TransportError};
+use crate::book::{QueryHash, Resource};
+use crate::error::{Error, Receipt, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::redirect::{self, Onward};
 
@@ -19,15 +19,9 @@ pub(super) struct Call {
     origin: Origin,
     /// Where the caller addressed it, before any redirect.
     addressed: Origin,
-    bought: Option<Bought>,
+    /// The one payment made for this call.
+    receipt: Option<Receipt>,
     redirects: usize,
-}
-
-/// The one payment made for a call.
-#[derive(Clone, Copy)]
-pub(super) struct Bought {
-    pub(super) payment_hash: PaymentHash,
-    pub(super) paid: Msat,
 }
 
 impl Call {
@@ -42,7 +36,7 @@ impl Call {
             body,
             addressed: origin.clone(),
             origin,
-            bought: None,
+            receipt: None,
             redirects: 0,
         })
     }
@@ -59,20 +53,34 @@ impl Call {
         self.body.is_replayable()
     }
 
-    /// True while the request is where its caller addressed it.
+    /// Returns true while the request is where its caller addressed it, or at the same host
+    /// by TLS.
     pub(super) fn is_where_addressed(&self) -> bool {
-        self.origin == self.addressed
+        let is_upgraded = self.addressed.protocol() == Protocol::Http
+            && self.origin.protocol() == Protocol::Https
+            && self.origin.host() == self.addressed.host();
+        self.origin == self.addressed || is_upgraded
     }
 
-    pub(super) const fn bought(&self) -> Option<Bought> {
-        self.bought
+    /// Returns what the request is for.
+    pub(super) fn resource(&self) -> Resource {
+        Resource {
+            origin: self.origin.clone(),
+            method: self.method.as_str().to_owned(),
+            path: self.path().to_owned(),
+            query: QueryHash::new(self.uri.query()),
+        }
     }
 
-    pub(super) const fn has_bought(&mut self, bought: Bought) {
-        self.bought = Some(bought);
+    pub(super) const fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
     }
 
-    /// True when the caller brought a credential of its own.
+    pub(super) fn set_receipt(&mut self, receipt: Receipt) {
+        self.receipt = Some(receipt);
+    }
+
+    /// Returns true when the caller brought a credential of its own.
     pub(super) fn brings_credential(&self) -> bool {
         let lines = self.headers.get_all(AUTHORIZATION);
         lines
@@ -103,17 +111,16 @@ impl Call {
 
     /// The error for a call that did not get through, by whether it has been paid for.
     pub(super) fn failed(&self, source: impl Into<Error>) -> Error {
-        match self.bought {
-            Some(bought) => Error::PaidButUndelivered {
-                payment_hash: bought.payment_hash,
-                paid: bought.paid,
+        match &self.receipt {
+            Some(receipt) => Error::PaidButUndelivered {
+                receipt: receipt.clone(),
                 source: Box::new(source.into()),
             },
             None => source.into(),
         }
     }
 
-    /// Turns to where a response points; false when it points nowhere.
+    /// Follows a redirect; returns false when the response is none.
     pub(super) fn follow(
         &mut self,
         response: &Response<Incoming>,

@@ -1,40 +1,65 @@
-//! What a wallet's answer means for a purchase.
+//! The wallet that pays, and what its replies mean for a purchase.
 //!
-//! A wallet that fails, hangs or contradicts itself is never taken to say that no money
-//! moved. Only "failed" means that, and "never heard of it" once nothing can change it.
+//! A wallet that fails, hangs or contradicts itself is never taken to have moved no money.
+//! Only "failed" means that, and "not found" once that is final.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use l402::{Invoice, Msat, Network, PaymentHash, PurchaseEvent};
+use l402::{Invoice, Msat, PaymentHash, PurchaseEvent};
 use tokio::sync::OnceCell;
-use tollway_lightning::{Paid, PayError, Payer, PaymentState, PaymentTerms};
+use tollway_lightning::{
+    Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, WalletIdentity,
+};
 
+use crate::book::WalletName;
 use crate::error::Error;
-use crate::journal::WalletName;
 
-/// Who pays.
+/// A wallet.
 pub(crate) struct Wallet {
     payer: Arc<dyn Payer>,
     name: WalletName,
-    network: OnceCell<Network>,
+    facts: OnceCell<WalletFacts>,
 }
 
-/// What a wallet said.
-pub(crate) struct News {
-    /// What it means.
-    pub(crate) event: PurchaseEvent,
-    /// For a person, should it not mean success.
-    pub(crate) reason: String,
+/// What a wallet tells about itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WalletFacts {
+    /// Which wallet it is. No other is asked about its payments.
+    pub(crate) identity: WalletIdentity,
+    pub(crate) promises: PayerPromises,
 }
 
-/// What it means that a wallet has never heard of a payment.
-#[derive(Clone, Copy)]
-pub(crate) enum Absence {
-    /// It never will.
+/// What a wallet reported about a payment.
+pub(crate) enum PaymentUpdate {
+    /// No money moved.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The wallet does not know the payment.
+    NotFound,
+    /// The request to pay did not reach the wallet.
+    NotSent {
+        /// Why.
+        reason: String,
+    },
+    /// It settled.
+    Settled(Paid),
+    /// It may have moved money, or still may.
+    Unknown {
+        /// Why it is unknown.
+        reason: String,
+    },
+}
+
+/// What it means that a wallet does not know a payment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotFound {
+    /// No money moved and none will.
     Final,
     /// A request for it may still be on its way.
-    Open,
+    Tentative,
 }
 
 impl Wallet {
@@ -42,7 +67,7 @@ impl Wallet {
         Self {
             payer,
             name,
-            network: OnceCell::new(),
+            facts: OnceCell::new(),
         }
     }
 
@@ -50,72 +75,86 @@ impl Wallet {
         &self.name
     }
 
-    /// The network it pays on; asked once.
-    pub(super) async fn network(&self) -> Result<Network, Error> {
-        let network = self.network.get_or_try_init(|| self.payer.network()).await;
-        network.copied().map_err(|error| Error::Wallet {
+    /// Returns what it tells about itself; asked once.
+    pub(super) async fn facts(&self) -> Result<WalletFacts, Error> {
+        let ask = || async {
+            Ok::<_, PayerError>(WalletFacts {
+                identity: self.payer.identity().await?,
+                promises: self.payer.promises().await?,
+            })
+        };
+        let facts = self.facts.get_or_try_init(ask).await;
+        facts.copied().map_err(|error| Error::Wallet {
             reason: error.to_string(),
         })
     }
 
-    /// Asks it to pay. Called once for a purchase, and only from there.
-    pub(super) async fn pay(&self, invoice: Invoice, fee_max: Msat, timeout: Duration) -> News {
+    /// Asks it to pay.
+    pub(super) async fn pay(
+        &self,
+        invoice: Invoice,
+        fee_max: Msat,
+        timeout: Duration,
+    ) -> PaymentUpdate {
         let payment = self.payer.pay(PaymentTerms {
             invoice,
             fee_max,
             timeout,
         });
-        let patience = timeout.saturating_add(ANSWER_MARGIN);
+        let patience = timeout.saturating_add(REPLY_MARGIN);
         match tokio::time::timeout(patience, payment).await {
-            Ok(Ok(paid)) => News::settled(paid),
-            Ok(Err(PayError::Failed { reason } | PayError::NotSent { reason })) => {
-                News::failed(reason)
-            }
-            Ok(Err(PayError::Unknown { reason })) => News::lost(reason),
-            Err(_elapsed) => News::lost("the wallet did not answer in time"),
+            Ok(Ok(paid)) => PaymentUpdate::Settled(paid),
+            Ok(Err(PayError::Failed { reason })) => PaymentUpdate::Failed { reason },
+            Ok(Err(PayError::NotSent { reason })) => PaymentUpdate::NotSent { reason },
+            Ok(Err(PayError::Unknown { reason })) => PaymentUpdate::Unknown { reason },
+            Err(_elapsed) => unknown("the wallet did not reply in time"),
         }
     }
 
-    /// Asks it what became of a payment.
-    pub(crate) async fn look_up(&self, hash: PaymentHash, absence: Absence) -> News {
-        let answer = tokio::time::timeout(ANSWER_MARGIN, self.payer.lookup(hash)).await;
-        match (answer, absence) {
-            (Ok(Ok(Some(PaymentState::Settled(paid)))), _) => News::settled(paid),
-            (Ok(Ok(Some(PaymentState::Failed { reason }))), _) => News::failed(reason),
-            (Ok(Ok(Some(PaymentState::InFlight))), _) => News::lost("the payment is on its way"),
-            (Ok(Ok(None)), Absence::Final) => News::failed("the wallet never began it"),
-            (Ok(Ok(None)), Absence::Open) => {
-                News::lost("the wallet has not heard of it, and still might")
-            }
-            (Ok(Err(error)), _) => News::lost(error.to_string()),
-            (Err(_elapsed), _) => News::lost("the wallet did not answer in time"),
+    /// Looks a payment up.
+    pub(crate) async fn look_up(&self, hash: PaymentHash) -> PaymentUpdate {
+        match tokio::time::timeout(LOOK_UP_TIMEOUT, self.payer.lookup(hash)).await {
+            Ok(Ok(Some(PaymentState::Settled(paid)))) => PaymentUpdate::Settled(paid),
+            Ok(Ok(Some(PaymentState::Failed { reason }))) => PaymentUpdate::Failed { reason },
+            Ok(Ok(Some(PaymentState::InFlight))) => unknown("the payment is in flight"),
+            Ok(Ok(None)) => PaymentUpdate::NotFound,
+            Ok(Err(error)) => unknown(error.to_string()),
+            Err(_elapsed) => unknown("the wallet did not reply in time"),
         }
     }
 }
 
-impl News {
-    fn settled(paid: Paid) -> Self {
-        let (preimage, fee) = (paid.preimage, paid.fee);
-        Self {
-            event: PurchaseEvent::Settled { preimage, fee },
-            reason: "the wallet's preimage does not match".to_owned(),
-        }
-    }
-
-    fn failed(reason: impl Into<String>) -> Self {
-        Self {
-            event: PurchaseEvent::Failed,
-            reason: reason.into(),
-        }
-    }
-
-    fn lost(reason: impl Into<String>) -> Self {
-        Self {
-            event: PurchaseEvent::Lost,
-            reason: reason.into(),
+impl PaymentUpdate {
+    /// Returns what it means for a purchase, and why.
+    pub(crate) fn event(self, not_found: NotFound) -> (PurchaseEvent, String) {
+        match (self, not_found) {
+            (Self::Settled(Paid { preimage, fee }), _) => (
+                PurchaseEvent::Settled { preimage, fee },
+                // Read only when the preimage is of another payment.
+                "the wallet's preimage does not match".to_owned(),
+            ),
+            (Self::Failed { reason } | Self::NotSent { reason }, _) => {
+                (PurchaseEvent::Failed, reason)
+            }
+            (Self::Unknown { reason }, _) => (PurchaseEvent::Unknown, reason),
+            (Self::NotFound, NotFound::Final) => (
+                PurchaseEvent::Failed,
+                "the wallet never began it".to_owned(),
+            ),
+            (Self::NotFound, NotFound::Tentative) => (
+                PurchaseEvent::Unknown,
+                "the wallet does not know it yet".to_owned(),
+            ),
         }
     }
 }
 
-/// How much longer than its own timeout a wallet may take to answer.
-pub(super) const ANSWER_MARGIN: Duration = Duration::from_secs(30);
+fn unknown(reason: impl Into<String>) -> PaymentUpdate {
+    PaymentUpdate::Unknown {
+        reason: reason.into(),
+    }
+}
+
+/// How much longer than its own timeout a wallet may take to reply.
+const REPLY_MARGIN: Duration = Duration::from_secs(30);
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,43 +1,150 @@
 //! The process dies between two steps, and another takes over.
 
-use std::fs;
 use std::process::Stdio;
+use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use l402::{Network, PaymentHash};
 use tokio::io::AsyncBufReadExt as _;
-use tollway_client::journal::{Charge, EntryState, Order, Outcome, Owner, Receipt, WalletName};
-use tollway_client::{Error, Resumption};
-use tollway_lightning::PaymentState;
+use tokio::sync::watch;
+use tollway_client::book::{Owner, Resolution};
+use tollway_client::{Book, Error, Event, Policy, Resumption, WalletName};
+use tollway_lightning::{
+    Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, Repeat,
+    WalletIdentity,
+};
 
-use crate::wallet::Order as Orders;
-use crate::{NOON, World, sat, text};
+use crate::wallet::{self, FEE, FakeWallet, Order as Orders};
+use crate::{World, policy, sat, text};
 
 #[tokio::test]
-async fn killed_between_recording_and_paying_nothing_is_paid_and_nothing_stays_set_aside() {
+async fn killed_between_recording_and_paying_the_same_invoice_is_paid_at_once_by_the_next_process()
+{
     let world = World::new().await;
     let hash = world.record_only("/a").await;
 
-    // The wallet has not heard of it. That alone proves nothing yet.
+    let client = world.client();
+
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked(), [hash], "the same payment, once");
+    assert_eq!(world.charged(), sat(10).checked_add(FEE).unwrap());
+    let told =
+        |event: &Event| matches!(event, Event::Reoffered { payment_hash } if *payment_hash == hash);
+    assert!(world.events().iter().any(told));
+}
+
+#[tokio::test]
+async fn killed_between_recording_and_paying_resuming_pays_nothing_and_gives_the_reservation_back()
+{
+    let world = World::new().await;
+    world.record_only("/a").await;
+
     let client = world.client();
     let resumed = client.resume().await.unwrap();
-    assert!(
-        matches!(resumed[0].outcome, Resumption::Open { .. }),
-        "{resumed:?}"
-    );
-    let doubt = client.send(world.get("/a")).await.unwrap_err();
-    assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
 
-    world.wait_secs(90);
-    let resumed = client.resume().await.unwrap();
     assert!(
         matches!(resumed[0].outcome, Resumption::NotPaid { .. }),
         "{resumed:?}"
     );
-    assert!(client.journal().unwrap().charges().unwrap().is_empty());
+    assert_eq!(world.charged(), sat(0));
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_wallet_that_may_pay_a_hash_twice_is_looked_up_twice_and_not_offered_it_again() {
+    let world = World::new().await;
+    let hash = world.record_only("/a").await;
+    let promises = PayerPromises {
+        repeat: Repeat::MayPayAgain,
+        ..wallet::PROMISES
+    };
+    let wallet = FakeWallet::new(world.shop.preimages()).with_promises(promises);
+    let wallet = Arc::new(wallet);
+    let client = world
+        .builder(policy())
+        .wallet(wallet.clone(), WalletName::new("fake:buyer"))
+        .build();
+
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
-    assert!(
-        !world.wallet.asked().contains(&hash),
-        "that one is never paid"
+
+    assert_eq!(wallet.asked().len(), 1);
+    assert_ne!(wallet.asked(), [hash]);
+    assert!(client.book().open_purchases().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_expired_invoice_is_not_offered_again_but_bought_anew() {
+    let world = World::new().await;
+    let hash = world.record_only("/a").await;
+    world.wait_secs(700);
+    world
+        .shop
+        .sells(|terms| terms.created_at = terms.created_at.plus_secs(700));
+
+    assert_eq!(
+        text(world.client().send(world.get("/a")).await).await,
+        "paid /a"
     );
+
+    assert_eq!(world.wallet.asked().len(), 1);
+    assert!(!world.wallet.asked().contains(&hash));
+}
+
+#[tokio::test]
+async fn a_purchase_of_another_wallet_is_named_with_what_to_do_and_blocks_until_its_invoice_expires()
+ {
+    let world = World::new().await;
+    let hash = world.record_only("/a").await;
+    let wallet = Arc::new(FakeWallet::new(world.shop.preimages()).with_node(3));
+    let other = || {
+        let builder = world.builder(policy());
+        let name = WalletName::new("fake:other");
+        builder.wallet(wallet.clone(), name).build()
+    };
+
+    let blocked = other().send(world.get("/a")).await.unwrap_err();
+
+    let Error::PaymentUnknown {
+        payment,
+        reason,
+        blocks_until: Some(until),
+    } = blocked
+    else {
+        panic!("{blocked}")
+    };
+    assert_eq!(payment.payment_hash, hash);
+    assert!(reason.contains("fake:buyer"), "{reason}");
+    world.wait_secs(until.as_secs() - crate::NOON.as_secs());
+    world.shop.sells(|terms| terms.created_at = until);
+    assert_eq!(text(other().send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(
+        other().book().open_purchases().unwrap().len(),
+        1,
+        "its amount stays reserved"
+    );
+}
+
+#[tokio::test]
+async fn an_open_purchase_can_be_resolved_by_hand() {
+    let world = World::new().await;
+    let paid = world.record_only("/a").await;
+    let book = Book::open(world.path());
+    let preimage = world.shop.preimages().lock().unwrap()[&paid].clone();
+    let proof = Resolution::Paid { preimage, fee: FEE };
+
+    book.resolve(&paid, proof.clone()).unwrap();
+
+    assert!(book.resolve(&paid, proof).is_err(), "once");
+    assert_eq!(
+        text(world.client().send(world.get("/a")).await).await,
+        "paid /a"
+    );
+    assert!(world.wallet.asked().is_empty());
+
+    let unpaid = world.record_only("/b").await;
+    book.resolve(&unpaid, Resolution::NotPaid).unwrap();
+    assert!(book.open_purchases().unwrap().is_empty());
 }
 
 /// The process that is killed below; by itself it does nothing.
@@ -46,11 +153,22 @@ fn a_process_of_its_own_that_begins_a_purchase() {
     let Ok(dir) = std::env::var(CHILD_DIR) else {
         return;
     };
-    let journal = tollway_client::journal::Journal::open(dir.as_ref()).unwrap();
-    let _ticket = journal.begin(&sample_order(), admit_all).unwrap();
-    println!("{BEGUN}");
-    // Until killed: the parent never writes.
-    let _ = std::io::stdin().read_line(&mut String::new());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let world = World::new().await;
+        let unplugged = Arc::new(Unplugged::default());
+        let builder = tollway_client::Client::builder(dir, policy());
+        let client = builder
+            .wallet(unplugged.clone(), WalletName::new("fake:buyer"))
+            .clock(|| crate::NOON)
+            .build();
+        let request = world.get("/a");
+        let _sent = tokio::spawn(async move { client.send(request).await });
+        unplugged.until_asked().await;
+        println!("{BEGUN}");
+        // Until killed.
+        std::future::pending::<()>().await;
+    });
 }
 
 #[cfg(unix)]
@@ -68,8 +186,8 @@ async fn the_kernel_tells_when_the_owner_was_killed() {
         .unwrap();
     let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
     while !lines.next_line().await.unwrap().unwrap().contains(BEGUN) {}
-    let journal = tollway_client::journal::Journal::open(dir.path()).unwrap();
-    let owner = || journal.open_entries().unwrap()[0].owner;
+    let book = Book::open(dir.path());
+    let owner = || book.open_purchases().unwrap()[0].1;
 
     assert_eq!(owner(), Owner::Working);
     child.kill().await.unwrap();
@@ -89,7 +207,7 @@ async fn killed_while_paying_the_credential_is_found_by_the_next_process() {
 
     assert!(world.wallet.asked().is_empty(), "looked up, not paid");
     assert_eq!(
-        world.client().store().all().unwrap().tokens[0].payment_hash(),
+        world.client().book().credentials().unwrap()[0].payment_hash(),
         hash
     );
 }
@@ -106,56 +224,6 @@ async fn what_a_killed_process_paid_for_serves_the_whole_service() {
     );
 
     assert!(world.wallet.asked().is_empty(), "nothing had to be bought");
-}
-
-#[tokio::test]
-async fn killed_between_payment_and_store_the_credential_is_stored_by_the_next_process() {
-    let world = World::new().await;
-    let hash = world.record_only("/a").await;
-    let preimage = world.shop.preimages().lock().unwrap()[&hash].clone();
-    let receipt = Receipt {
-        preimage,
-        fee: sat(1),
-    };
-    let journal = world.client().journal().unwrap();
-    journal.settle(&hash, Outcome::Paid(receipt)).unwrap();
-    drop(journal);
-
-    let client = world.client();
-    let resumed = client.resume().await.unwrap();
-
-    assert_eq!(resumed[0].outcome, Resumption::Kept);
-    assert_eq!(client.store().all().unwrap().tokens[0].payment_hash(), hash);
-    assert_eq!(client.resume().await.unwrap(), [], "once is enough");
-    assert!(
-        client
-            .journal()
-            .unwrap()
-            .unkept_entries()
-            .unwrap()
-            .is_empty()
-    );
-}
-
-#[tokio::test]
-async fn killed_between_store_and_journal_the_credential_is_stored_once() {
-    let world = World::new().await;
-    let client = world.client();
-    text(client.send(world.get("/a")).await).await;
-    drop(client);
-    // The last line says that the credential is kept. It was never flushed.
-    let log = world.path().join("journal.log");
-    let text_before = fs::read_to_string(&log).unwrap();
-    let without_last: Vec<&str> = text_before.trim_end().lines().collect();
-    let (_kept, rest) = without_last.split_last().unwrap();
-    fs::write(&log, format!("{}\n", rest.join("\n"))).unwrap();
-
-    let client = world.client();
-    client.resume().await.unwrap();
-
-    assert_eq!(client.store().all().unwrap().tokens.len(), 1);
-    let entries = client.journal().unwrap().entries().unwrap();
-    assert!(matches!(entries[0].state, EntryState::Kept(_)));
 }
 
 #[tokio::test]
@@ -196,7 +264,7 @@ async fn a_caller_that_goes_away_mid_payment_loses_nothing() {
     world.wallet.release();
     client.finish().await;
 
-    assert_eq!(client.store().all().unwrap().tokens.len(), 1);
+    assert_eq!(client.book().credentials().unwrap().len(), 1);
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
     assert_eq!(world.wallet.asked().len(), 1);
 }
@@ -231,25 +299,45 @@ async fn a_runtime_that_ends_mid_payment_leaves_a_purchase_that_can_be_looked_up
 }
 
 #[tokio::test]
-async fn a_damaged_journal_stops_buying_and_nothing_else() {
+async fn a_damaged_book_stops_buying_with_its_name_in_the_error() {
     let world = World::new().await;
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
-    let log = world.path().join("journal.log");
-    let damaged = fs::read_to_string(&log).unwrap().replace("10000", "1");
-    fs::write(&log, damaged).unwrap();
+    client.finish().await;
+    drop(client);
+    std::fs::write(
+        world.path().join("client.sqlite"),
+        "not a database ".repeat(500),
+    )
+    .unwrap();
 
+    let stopped = world.client().send(world.get("/b")).await.unwrap_err();
+
+    assert!(matches!(stopped, Error::Storage(_)), "{stopped}");
+    assert!(stopped.to_string().contains("client.sqlite"), "{stopped}");
+    assert!(
+        stopped.to_string().contains("nothing is bought"),
+        "{stopped}"
+    );
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_credential_is_made_again_from_its_purchase() {
+    let world = World::new().await;
     let client = world.client();
-    let stopped = client.send(world.get("/b")).await.unwrap_err();
+    text(client.send(world.get("/a")).await).await;
+    let hash = world.wallet.asked()[0];
+    assert!(client.book().forget(&hash).unwrap());
 
-    assert!(stopped.to_string().contains("line 2"), "{stopped}");
-    assert!(matches!(stopped, Error::Storage(_)));
+    client.book().restore(&hash).unwrap();
+
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
     assert_eq!(world.wallet.asked().len(), 1);
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_after_paying_does_not_lose_the_payment() {
+async fn a_book_that_fails_after_paying_does_not_lose_the_payment() {
     let world = World::new().await;
     let client = world.client();
     world.wallet.hold();
@@ -258,11 +346,10 @@ async fn a_disk_that_fails_after_paying_does_not_lose_the_payment() {
         async move { client.send(request).await }
     });
     world.wallet.until_begun(1).await;
-    let (log, aside) = (world.path().join("journal.log"), world.path().join("aside"));
-    fs::rename(&log, &aside).unwrap();
-    let tokens = world.path().join("tokens");
-    fs::remove_dir_all(&tokens).unwrap();
-    fs::write(&tokens, "not a directory").unwrap();
+    let lock = rusqlite::Connection::open(world.path().join("client.sqlite")).unwrap();
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON credentials \
+                   BEGIN SELECT raise(ABORT, 'disk is full'); END";
+    lock.execute_batch(trigger).unwrap();
     world.wallet.release();
 
     assert_eq!(
@@ -271,8 +358,12 @@ async fn a_disk_that_fails_after_paying_does_not_lose_the_payment() {
         "the credential is used all the same"
     );
 
-    fs::rename(&aside, &log).unwrap();
-    fs::remove_file(&tokens).unwrap();
+    let told = world.events().into_iter().find_map(|event| match event {
+        Event::NotKept { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(told.unwrap().contains("disk is full"));
+    lock.execute_batch("DROP TRIGGER full").unwrap();
     drop(client);
     let resumed = world.client().resume().await.unwrap();
     assert_eq!(resumed[0].outcome, Resumption::Kept);
@@ -307,67 +398,89 @@ async fn payments_equal_credentials_and_open_entries_whatever_the_wallet_does() 
     client.resume().await.unwrap();
 
     let mut paid = world.wallet.settled();
-    let tokens = client.store().all().unwrap().tokens;
-    let mut kept: Vec<_> = tokens.iter().map(|token| token.payment_hash()).collect();
+    let credentials = client.book().credentials().unwrap();
+    let mut kept: Vec<_> = credentials.iter().map(|c| c.payment_hash()).collect();
     paid.sort();
     kept.sort();
     assert_eq!(paid, kept);
-    assert!(client.journal().unwrap().open_entries().unwrap().is_empty());
+    assert!(client.book().open_purchases().unwrap().is_empty());
     let asked = world.wallet.asked();
     assert_eq!(asked.len(), orders.len(), "each was paid at most once");
 }
 
 impl World {
-    /// What a process leaves behind that dies right after recording a purchase.
-    async fn record_only(&self, path: &str) -> l402::PaymentHash {
-        let client =
-            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-                .build_http::<http_body_util::Empty<bytes::Bytes>>();
-        let response = client
-            .get(self.shop.url(path).parse().unwrap())
-            .await
-            .unwrap();
-        let lines = response.headers().get_all("www-authenticate");
-        let challenges = l402::read_challenges(lines.iter().map(|line| line.as_bytes())).unwrap();
-        let quote = l402::Quote::read(&challenges[0], l402::Network::Regtest, NOON).unwrap();
-        let order = Order {
-            payment_hash: quote.payment_hash(),
-            origin: self.shop.url(path).parse().unwrap(),
-            path: path.to_owned(),
-            wallet: WalletName::new("fake:buyer"),
-            price: quote.price(),
-            fee_max: sat(2),
-            invoice: quote.invoice().as_str().to_owned(),
-            invoice_expires_at: quote.invoice().expires_at(),
-            scheme: quote.challenge().name,
-            token: quote.challenge().token.clone(),
-            begun_at: NOON,
-            pay_until: NOON.plus_secs(90),
+    /// What a process leaves that dies right after committing a purchase: the wallet has not
+    /// heard of it.
+    async fn record_only(&self, path: &str) -> PaymentHash {
+        let unplugged = Arc::new(Unplugged::default());
+        let client = self
+            .builder(Policy::clone(&policy()))
+            .wallet(unplugged.clone(), WalletName::new("fake:buyer"))
+            .build();
+        let request = self.get(path);
+        let short_lived = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    response = client.send(request) => panic!("{response:?}"),
+                    () = unplugged.until_asked() => {}
+                }
+            });
         };
-        let journal = self.client().journal().unwrap();
-        let _ticket = journal.begin(&order, admit_all).unwrap();
-        quote.payment_hash()
+        tokio::task::spawn_blocking(short_lived).await.unwrap();
+        let open = self.client().book().open_purchases().unwrap();
+        open.last().unwrap().0.payment_hash()
+    }
+
+    fn charged(&self) -> l402::Msat {
+        let charged = self.client().book().charged("127.0.0.1", crate::NOON);
+        charged.unwrap().total
     }
 }
 
-fn admit_all(_charges: &[Charge]) -> Result<(), ()> {
-    Ok(())
+/// A wallet that no request ever reaches.
+#[derive(Debug)]
+struct Unplugged(watch::Sender<bool>);
+
+impl Default for Unplugged {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
 }
 
-fn sample_order() -> Order {
-    Order {
-        payment_hash: l402::PaymentHash::new([1; 32]),
-        origin: "http://127.0.0.1:8402".parse().unwrap(),
-        path: "/a".to_owned(),
-        wallet: WalletName::new("fake:buyer"),
-        price: sat(10),
-        fee_max: sat(2),
-        invoice: "lnbcrt1".to_owned(),
-        invoice_expires_at: NOON.plus_secs(600),
-        scheme: l402::SchemeName::L402,
-        token: l402::Token::from_bytes(vec![2]),
-        begun_at: NOON,
-        pay_until: NOON.plus_secs(90),
+impl Unplugged {
+    async fn until_asked(&self) {
+        let mut asked = self.0.subscribe();
+        asked.wait_for(|asked| *asked).await.unwrap();
+    }
+}
+
+impl Payer for Unplugged {
+    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+        async { Ok(Network::Regtest) }.boxed()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+        async { Ok(wallet::identity(2)) }.boxed()
+    }
+
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+        async { Ok(wallet::PROMISES) }.boxed()
+    }
+
+    fn pay(&self, _payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
+        self.0.send_replace(true);
+        std::future::pending().boxed()
+    }
+
+    fn lookup(
+        &self,
+        _hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+        async { Ok(None) }.boxed()
     }
 }
 

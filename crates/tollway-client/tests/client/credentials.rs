@@ -2,7 +2,7 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
-use tollway_client::{Body, ClearText, Error, Hosts, Policy, Refusal};
+use tollway_client::{Body, ClearText, Error, Hosts, NotPaid, Policy};
 
 use crate::shop::{Honours, Lines, Shop};
 use crate::{World, policy, text};
@@ -40,7 +40,7 @@ async fn a_refused_credential_leads_to_one_purchase_and_is_not_lost() {
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
 
     assert_eq!(world.wallet.asked().len(), 2);
-    assert_eq!(client.store().all().unwrap().tokens.len(), 2);
+    assert_eq!(client.book().credentials().unwrap().len(), 2);
     assert_eq!(
         world.shop.seen().len(),
         4,
@@ -136,7 +136,7 @@ async fn a_demand_over_the_limit_does_not_cost_the_credential_at_hand() {
     let refused = client.send(world.get("/b")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+        matches!(refused, Error::NotPaid(NotPaid::OverLimit(_))),
         "{refused}"
     );
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
@@ -178,7 +178,7 @@ async fn a_redirect_is_not_paid_for_elsewhere_unless_the_seller_is_listed() {
     let refused = world.client().send(world.get("/a")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::Redirected { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::Redirected { .. })),
         "{refused}"
     );
     assert!(world.wallet.asked().is_empty());
@@ -257,13 +257,13 @@ async fn nothing_is_bought_or_shown_in_clear_text_on_a_public_network() {
     let refused = world.client().send(exposed("/a")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::ClearText { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::ClearText { .. })),
         "{refused}"
     );
     assert_eq!(text(reckless.send(exposed("/a")).await).await, "paid /a");
     let refused = world.client().send(exposed("/a")).await.unwrap_err();
     assert!(
-        matches!(refused, Error::Refused(Refusal::ClearText { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::ClearText { .. })),
         "{refused}"
     );
     assert!(

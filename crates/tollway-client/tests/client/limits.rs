@@ -6,18 +6,20 @@ use std::sync::Mutex;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{Limits, Msat, OverLimit};
-use tollway_client::{Approval, Approve, Client, Error, Event, Hosts, Offer, Policy, Refusal};
+use tollway_client::{
+    Approval, Approve, Client, Error, Event, Hosts, NotPaid, Policy, PurchaseRequest,
+};
 
-use crate::wallet::{Order, Reachable};
-use crate::{World, limits, policy, sat, text};
+use crate::wallet::{FakeWallet, Order, Reachable};
+use crate::{World, limits, policy, policy_with, sat, text};
 
 #[tokio::test]
 async fn each_limit_refuses_by_its_name_and_nothing_is_paid() {
     let world = World::new().await;
     let refusal = async |limits: Limits| {
-        let client = world.client_with(Policy::new(limits));
+        let client = world.client_with(policy_with(limits));
         let refused = client.send(world.get("/a")).await.unwrap_err();
-        let Error::Refused(Refusal::OverLimit(limit)) = refused else {
+        let Error::NotPaid(NotPaid::OverLimit(limit)) = refused else {
             panic!("{refused}")
         };
         limit
@@ -51,7 +53,7 @@ async fn each_limit_refuses_by_its_name_and_nothing_is_paid() {
 async fn a_limit_outlives_the_process_and_a_day_does_not() {
     let world = World::new().await;
     // Room for one purchase of 10 sat with its fee ceiling of 2.
-    let frugal = Policy::new(Limits {
+    let frugal = policy_with(Limits {
         per_day: Some(sat(20)),
         ..limits()
     });
@@ -70,7 +72,7 @@ async fn a_limit_outlives_the_process_and_a_day_does_not() {
         .unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+        matches!(refused, Error::NotPaid(NotPaid::OverLimit(_))),
         "{refused}"
     );
     world.wait_secs(86_400);
@@ -86,7 +88,7 @@ async fn a_limit_outlives_the_process_and_a_day_does_not() {
 #[tokio::test]
 async fn money_in_doubt_counts_until_it_is_known_to_be_back() {
     let world = World::new().await;
-    let frugal = Policy::new(Limits {
+    let frugal = policy_with(Limits {
         total: Some(sat(20)),
         ..limits()
     });
@@ -97,7 +99,7 @@ async fn money_in_doubt_counts_until_it_is_known_to_be_back() {
     let refused = client.send(world.get("/b")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+        matches!(refused, Error::NotPaid(NotPaid::OverLimit(_))),
         "{refused}"
     );
     let reason = "no route".to_owned();
@@ -115,8 +117,8 @@ async fn a_fee_over_the_ceiling_is_told_and_counted_in_full() {
 
     text(client.send(world.get("/a")).await).await;
 
-    let charges = client.journal().unwrap().charges().unwrap();
-    assert_eq!(charges[0].amount, sat(40));
+    let charged = client.book().charged("127.0.0.1", crate::NOON).unwrap();
+    assert_eq!(charged.total, sat(40));
     let told = world.events().into_iter().any(|event| {
         matches!(event, Event::Paid { fee, fee_max, .. } if fee == sat(30) && fee_max == sat(2))
     });
@@ -134,7 +136,7 @@ async fn a_host_that_is_not_listed_is_not_paid() {
     let refused = client.send(world.get("/a")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::HostNotAllowed { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::HostNotAllowed { .. })),
         "{refused}"
     );
 }
@@ -149,7 +151,7 @@ async fn the_kill_switch_stops_paying_and_not_reading() {
     let refused = world.client().send(world.get("/b")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::Stopped { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::Stopped { .. })),
         "{refused}"
     );
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
@@ -163,13 +165,9 @@ async fn a_declined_offer_is_not_paid_and_an_approved_one_loosens_no_limit() {
         Asked::new(Approval::Approved),
     );
     let client = |asked: &Arc<Asked>, policy| -> Client {
-        world
-            .builder(policy)
-            .approve(asked.clone())
-            .build()
-            .unwrap()
+        world.builder(policy).approve(asked.clone()).build()
     };
-    let tight = Policy::new(Limits {
+    let tight = policy_with(Limits {
         total: Some(sat(1)),
         ..limits()
     });
@@ -184,11 +182,11 @@ async fn a_declined_offer_is_not_paid_and_an_approved_one_loosens_no_limit() {
         .unwrap_err();
 
     assert!(
-        matches!(declined, Error::Refused(Refusal::Declined { .. })),
+        matches!(declined, Error::NotPaid(NotPaid::Declined { .. })),
         "{declined}"
     );
     assert!(
-        matches!(over, Error::Refused(Refusal::OverLimit(_))),
+        matches!(over, Error::NotPaid(NotPaid::OverLimit(_))),
         "{over}"
     );
     assert!(world.wallet.asked().is_empty());
@@ -203,12 +201,12 @@ async fn a_declined_offer_is_not_paid_and_an_approved_one_loosens_no_limit() {
 async fn an_offer_that_expires_while_somebody_thinks_is_not_paid() {
     let world = World::new().await;
     let slow = Arc::new(Slow(world.now.clone()));
-    let client = world.builder(policy()).approve(slow).build().unwrap();
+    let client = world.builder(policy()).approve(slow).build();
 
     let refused = client.send(world.get("/a")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::Quote(_))),
+        matches!(refused, Error::NotPaid(NotPaid::Quote(_))),
         "{refused}"
     );
     assert!(world.wallet.asked().is_empty());
@@ -217,11 +215,13 @@ async fn an_offer_that_expires_while_somebody_thinks_is_not_paid() {
 #[tokio::test]
 async fn without_a_wallet_the_price_is_named() {
     let world = World::new().await;
-    let client = Client::builder(world.path(), policy()).build().unwrap();
+    let client = Client::builder(world.path(), policy())
+        .clock(|| crate::NOON)
+        .build();
 
     let refused = client.send(world.get("/a")).await.unwrap_err();
 
-    assert!(matches!(refused, Error::Refused(Refusal::NoWallet { price, .. }) if price == sat(10)));
+    assert!(matches!(refused, Error::NotPaid(NotPaid::NoWallet { price, .. }) if price == sat(10)));
 }
 
 #[tokio::test]
@@ -230,25 +230,22 @@ async fn another_wallet_is_never_asked_about_this_ones_payments() {
     world.wallet.order(Order::PayAndForget);
     world.client().send(world.get("/a")).await.unwrap_err();
     world.wallet.set_reachable(Reachable::Yes);
-    let name = tollway_client::journal::WalletName::new("fake:other");
-    let other = world
-        .builder(policy())
-        .wallet(world.wallet.clone(), name)
-        .build()
-        .unwrap();
+    let name = tollway_client::WalletName::new("fake:other");
+    let wallet = Arc::new(FakeWallet::new(world.shop.preimages()).with_node(3));
+    let other = world.builder(policy()).wallet(wallet, name).build();
     world.wait_secs(500);
 
     let resumed = other.resume().await.unwrap();
 
     let told = format!("{:?}", resumed[0].outcome);
     assert!(told.contains("fake:buyer"), "{told}");
-    assert_eq!(other.journal().unwrap().open_entries().unwrap().len(), 1);
+    assert_eq!(other.book().open_purchases().unwrap().len(), 1);
 }
 
 #[derive(Debug)]
 struct Asked {
     answer: Approval,
-    offers: Mutex<Vec<Offer>>,
+    offers: Mutex<Vec<PurchaseRequest>>,
 }
 
 impl Asked {
@@ -261,7 +258,7 @@ impl Asked {
 }
 
 impl Approve for Asked {
-    fn approve(&self, offer: &Offer) -> BoxFuture<'_, Approval> {
+    fn approve(&self, offer: &PurchaseRequest) -> BoxFuture<'_, Approval> {
         self.offers.lock().unwrap().push(offer.clone());
         async { self.answer }.boxed()
     }
@@ -272,7 +269,7 @@ impl Approve for Asked {
 struct Slow(Arc<std::sync::atomic::AtomicU64>);
 
 impl Approve for Slow {
-    fn approve(&self, _offer: &Offer) -> BoxFuture<'_, Approval> {
+    fn approve(&self, _offer: &PurchaseRequest) -> BoxFuture<'_, Approval> {
         self.0.fetch_add(600, std::sync::atomic::Ordering::SeqCst);
         async { Approval::Approved }.boxed()
     }

@@ -22,13 +22,13 @@ mod wire;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use l402::{Limits, Msat, UnixSeconds};
-use tollway_client::journal::WalletName;
-use tollway_client::{Body, Client, ClientBuilder, Error, Event, Policy};
+use tollway_client::{Body, Client, ClientBuilder, Error, Event, Pauses, Policy, WalletName};
 
 use shop::Shop;
 use wallet::FakeWallet;
@@ -63,7 +63,7 @@ impl World {
     }
 
     fn client_with(&self, policy: Policy) -> Client {
-        self.builder(policy).build().unwrap()
+        self.builder(policy).build()
     }
 
     fn builder(&self, policy: Policy) -> ClientBuilder {
@@ -95,7 +95,18 @@ impl World {
 
 /// Up to 100 sat for one request and 2 sat for routing it.
 fn policy() -> Policy {
-    Policy::new(limits())
+    policy_with(limits())
+}
+
+/// No pauses: the wallet of these tests is as fast as its clock.
+fn policy_with(limits: Limits) -> Policy {
+    Policy {
+        pauses: Pauses {
+            absence: Duration::ZERO,
+            settlement: Duration::ZERO,
+        },
+        ..Policy::new(limits)
+    }
 }
 
 fn limits() -> Limits {

@@ -1,10 +1,9 @@
 //! One purchase, and what may go wrong with it.
 
 use http::{Request, StatusCode};
-use l402::{Msat, QuoteError};
+use l402::{Msat, PurchaseState, QuoteError};
 use lightning_invoice::Currency;
-use tollway_client::journal::EntryState;
-use tollway_client::{Body, Error, Event, Paying, Policy, Presented, Refusal};
+use tollway_client::{Body, Error, Event, NotPaid, Paying, Policy, Presented};
 
 use crate::shop::{Honours, Lines};
 use crate::wallet::{FEE, Order, Reachable};
@@ -46,7 +45,7 @@ async fn what_needs_no_payment_touches_no_wallet_and_no_journal() {
         "free"
     );
 
-    assert!(!world.path().join("journal.log").exists());
+    assert!(!world.path().join("client.sqlite").exists());
 }
 
 #[tokio::test]
@@ -60,14 +59,14 @@ async fn the_purchase_is_on_disk_before_the_wallet_is_asked() {
     });
     world.wallet.until_begun(1).await;
 
-    let open = world.client().journal().unwrap().open_entries().unwrap();
+    let open = world.client().book().open_purchases().unwrap();
 
     assert_eq!(open.len(), 1);
-    assert_eq!(open[0].order.payment_hash, world.wallet.asked()[0]);
-    assert_eq!(open[0].state, EntryState::Begun);
+    assert_eq!(open[0].0.payment_hash(), world.wallet.asked()[0]);
+    assert_eq!(open[0].0.state, PurchaseState::Paying);
     world.wallet.release();
     assert_eq!(text(sent.await.unwrap()).await, "paid /a");
-    assert!(client.journal().unwrap().open_entries().unwrap().is_empty());
+    assert!(client.book().open_purchases().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -78,19 +77,14 @@ async fn a_second_402_is_an_error_and_never_a_second_payment() {
 
     let refused = client.send(world.get("/a")).await.unwrap_err();
 
-    let Error::PaidButRefused {
-        payment_hash,
-        paid,
-        status,
-    } = refused
-    else {
+    let Error::PaidButRefused { receipt, status } = refused else {
         panic!("{refused}")
     };
-    assert_eq!(world.wallet.settled(), [payment_hash]);
-    assert_eq!(paid, Msat::from_msat(10_001));
+    assert_eq!(world.wallet.settled(), [receipt.payment.payment_hash]);
+    assert_eq!(receipt.paid(), Msat::from_msat(10_001));
     assert_eq!(status, StatusCode::PAYMENT_REQUIRED);
     assert_eq!(
-        client.store().all().unwrap().tokens.len(),
+        client.book().credentials().unwrap().len(),
         1,
         "what was paid for is kept"
     );
@@ -117,8 +111,11 @@ async fn a_failed_payment_costs_nothing_and_may_be_tried_again() {
 
     let failed = client.send(world.get("/a")).await.unwrap_err();
 
-    assert!(matches!(failed, Error::NotPaid { .. }), "{failed}");
-    assert!(client.journal().unwrap().charges().unwrap().is_empty());
+    assert!(matches!(failed, Error::PaymentFailed { .. }), "{failed}");
+    assert_eq!(
+        client.book().charged("127.0.0.1", crate::NOON).unwrap(),
+        l402::Charged::NOTHING
+    );
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
 }
 
@@ -131,16 +128,16 @@ async fn a_wallet_that_lost_the_answer_is_looked_up_and_not_paid_again() {
     let lost = client.send(world.get("/a")).await.unwrap_err();
     let again = client.send(world.get("/a")).await.unwrap_err();
 
-    let Error::MoneyInDoubt { payment_hash, .. } = lost else {
+    let Error::PaymentUnknown { payment, .. } = lost else {
         panic!("{lost}")
     };
     assert!(
-        matches!(again, Error::MoneyInDoubt { .. }),
+        matches!(again, Error::PaymentUnknown { .. }),
         "nothing is bought beside it: {again}"
     );
     world.wallet.set_reachable(Reachable::Yes);
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
-    assert_eq!(world.wallet.asked(), [payment_hash]);
+    assert_eq!(world.wallet.asked(), [payment.payment_hash]);
 }
 
 #[tokio::test]
@@ -151,15 +148,15 @@ async fn a_payment_on_its_way_blocks_its_path_until_it_settles() {
 
     for _again in 0..2 {
         let doubt = client.send(world.get("/a")).await.unwrap_err();
-        assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
+        assert!(matches!(doubt, Error::PaymentUnknown { .. }), "{doubt}");
     }
     world.wait_secs(1_000_000);
     let doubt = client.send(world.get("/a")).await.unwrap_err();
     assert!(
-        matches!(doubt, Error::Refused(Refusal::Quote(_))),
+        matches!(doubt, Error::PaymentUnknown { .. }),
         "no time makes it final: {doubt}"
     );
-    assert_eq!(client.journal().unwrap().open_entries().unwrap().len(), 1);
+    assert_eq!(client.book().open_purchases().unwrap().len(), 1);
 
     world.wallet.settle(world.wallet.asked()[0]);
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
@@ -180,22 +177,21 @@ async fn a_preimage_of_another_payment_is_no_proof() {
     world.wallet.order(Order::Lie);
     world.wallet.set_reachable(Reachable::No);
     let doubt = world.client().send(world.get("/b")).await.unwrap_err();
-    assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
+    assert!(matches!(doubt, Error::PaymentUnknown { .. }), "{doubt}");
 }
 
 #[tokio::test]
-async fn a_wallet_that_breaks_down_leaves_a_doubt_and_no_second_payment() {
+async fn a_wallet_that_breaks_down_is_offered_the_same_invoice_and_no_other() {
     let world = World::new().await;
     world.wallet.order(Order::Panic);
     let client = world.client();
 
-    for _again in 0..2 {
-        let doubt = client.send(world.get("/a")).await.unwrap_err();
-        assert!(matches!(doubt, Error::MoneyInDoubt { .. }), "{doubt}");
-    }
-    assert_eq!(world.wallet.asked().len(), 1);
-    world.wait_secs(90);
+    let cut_off = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(matches!(cut_off, Error::PaymentUnknown { .. }), "{cut_off}");
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    let asked = world.wallet.asked();
+    assert_eq!(asked, [asked[0], asked[0]]);
 }
 
 #[tokio::test]
@@ -204,7 +200,7 @@ async fn a_demand_that_is_not_fit_to_be_paid_is_refused_before_anything_is_writt
     let client = world.client();
     let refusal = async |path: &str| {
         let refused = client.send(world.get(path)).await.unwrap_err();
-        let Error::Refused(refusal) = refused else {
+        let Error::NotPaid(refusal) = refused else {
             panic!("{refused}")
         };
         refusal
@@ -213,12 +209,12 @@ async fn a_demand_that_is_not_fit_to_be_paid_is_refused_before_anything_is_writt
     world.shop.sells(|terms| terms.amount = None);
     assert!(matches!(
         refusal("/a").await,
-        Refusal::Quote(QuoteError::NoAmount)
+        NotPaid::Quote(QuoteError::NoAmount)
     ));
     world.shop.sells(|terms| terms.amount = Some(Msat::ZERO));
     assert!(matches!(
         refusal("/a").await,
-        Refusal::Quote(QuoteError::NoAmount)
+        NotPaid::Quote(QuoteError::NoAmount)
     ));
     world.shop.sells(|terms| {
         terms.amount = Some(sat(1));
@@ -226,7 +222,7 @@ async fn a_demand_that_is_not_fit_to_be_paid_is_refused_before_anything_is_writt
     });
     assert!(matches!(
         refusal("/a").await,
-        Refusal::Quote(QuoteError::HashMismatch { .. })
+        NotPaid::Quote(QuoteError::HashMismatch { .. })
     ));
     world.shop.sells(|terms| {
         terms.lines = Lines::Both;
@@ -234,19 +230,19 @@ async fn a_demand_that_is_not_fit_to_be_paid_is_refused_before_anything_is_writt
     });
     assert!(matches!(
         refusal("/a").await,
-        Refusal::Quote(QuoteError::WrongNetwork { .. })
+        NotPaid::Quote(QuoteError::WrongNetwork { .. })
     ));
     world.shop.sells(|terms| terms.currency = Currency::Regtest);
     world.wait_secs(600);
     assert!(matches!(
         refusal("/a").await,
-        Refusal::Quote(QuoteError::Expired { seconds_ago: 0 })
+        NotPaid::Quote(QuoteError::Expired { seconds_ago: 0 })
     ));
     world.shop.sells(|terms| terms.lines = Lines::Broken);
-    assert!(matches!(refusal("/a").await, Refusal::Challenge(_)));
+    assert!(matches!(refusal("/a").await, NotPaid::Challenge(_)));
 
     assert!(world.wallet.asked().is_empty());
-    assert!(client.journal().unwrap().entries().unwrap().is_empty());
+    assert!(client.book().purchases().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -276,7 +272,7 @@ async fn the_same_challenge_sold_twice_is_paid_once() {
     let refused = client.send(world.get("/a")).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::AlreadyPaid { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::AlreadyPaid { .. })),
         "{refused}"
     );
     assert_eq!(world.wallet.asked().len(), 1);
@@ -295,7 +291,7 @@ async fn with_paying_off_the_price_is_named_and_nothing_is_paid() {
     assert!(refused.to_string().contains("10 sat"), "{refused}");
     assert!(matches!(
         refused,
-        Error::Refused(Refusal::PayingIsOff { .. })
+        Error::NotPaid(NotPaid::PayingIsOff { .. })
     ));
     assert!(world.wallet.asked().is_empty());
 }
@@ -313,7 +309,7 @@ async fn a_body_that_cannot_be_sent_again_is_refused_before_paying() {
     let refused = world.client().send(request).await.unwrap_err();
 
     assert!(
-        matches!(refused, Error::Refused(Refusal::BodyNotReplayable { .. })),
+        matches!(refused, Error::NotPaid(NotPaid::BodyNotReplayable { .. })),
         "{refused}"
     );
     assert!(world.wallet.asked().is_empty());
@@ -389,8 +385,8 @@ async fn no_error_and_no_debug_text_holds_a_secret() {
     let preimage = world.shop.preimages().lock().unwrap()[&hash].expose_hex();
     let credential = world.shop.seen()[1].authorization[0].clone();
     let token = credential.split([' ', ':']).nth(1).unwrap();
-    let listing = client.store().all().unwrap();
-    let entries = client.journal().unwrap().entries().unwrap();
+    let listing = client.book().credentials().unwrap();
+    let entries = client.book().purchases().unwrap();
     let shown = format!("{error} {error:?} {client:?} {listing:?} {entries:?}");
     for secret in [preimage.as_str(), token, "hunter2"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -399,6 +395,7 @@ async fn no_error_and_no_debug_text_holds_a_secret() {
 
 fn name(event: &Event) -> &'static str {
     match event {
+        Event::BookBusy { .. } => "book busy",
         Event::Challenged { .. } => "challenged",
         Event::Kept { .. } => "kept",
         Event::NotKept { .. } => "not kept",
@@ -407,6 +404,9 @@ fn name(event: &Event) -> &'static str {
         Event::Quoted { .. } => "quoted",
         Event::Redirected { .. } => "redirected",
         Event::Refused { .. } => "refused",
+        Event::Reoffered { .. } => "offered again",
+        Event::Retrying { .. } => "retrying",
+        Event::Waiting { .. } => "waiting",
         Event::Reserved { .. } => "reserved",
         Event::Responded { .. } => "responded",
         Event::Resumed { .. } => "resumed",
@@ -414,5 +414,6 @@ fn name(event: &Event) -> &'static str {
             Presented::Nothing | Presented::Bought(_) => "sending",
             Presented::Stored(_) => "sending stored",
         },
+        _ => "an event that this test does not know",
     }
 }

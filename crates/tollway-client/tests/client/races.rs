@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use l402::Limits;
-use tollway_client::{Error, Policy, Refusal};
+use tollway_client::{Error, NotPaid};
 
 use crate::shop::Honours;
-use crate::{World, limits, sat, text};
+use crate::{World, limits, policy_with, sat, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn requests_for_the_same_thing_share_one_purchase() {
@@ -53,7 +53,7 @@ async fn a_credential_good_for_one_request_goes_to_the_one_who_paid() {
 async fn two_buyers_cannot_both_spend_the_last_satoshi() {
     let world = World::new().await;
     // Three purchases of 10 sat and a fee of 1 msat fit, and a fourth with its ceiling of 2 does not.
-    let frugal = Policy::new(Limits {
+    let frugal = policy_with(Limits {
         total: Some(sat(36)),
         ..limits()
     });
@@ -71,7 +71,7 @@ async fn two_buyers_cannot_both_spend_the_last_satoshi() {
     assert_eq!(world.wallet.settled().len(), 3);
     for refused in all.into_iter().filter_map(Result::err) {
         assert!(
-            matches!(refused, Error::Refused(Refusal::OverLimit(_))),
+            matches!(refused, Error::NotPaid(NotPaid::OverLimit(_))),
             "{refused}"
         );
     }

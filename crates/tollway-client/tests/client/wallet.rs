@@ -42,7 +42,21 @@ pub(crate) struct FakeWallet {
     gate: Semaphore,
     begun: watch::Sender<usize>,
     reachable: Mutex<bool>,
+    node: u8,
+    promises: PayerPromises,
 }
+
+/// The identity of a wallet on a node that does not exist.
+pub(crate) const fn identity(node: u8) -> WalletIdentity {
+    WalletIdentity::new(WalletKey::Node([node; 33]), Network::Regtest)
+}
+
+/// What LND promises.
+pub(crate) const PROMISES: PayerPromises = PayerPromises {
+    fee_cap: FeeCap::Enforced,
+    lookup: LookupByHash::Supported,
+    repeat: Repeat::PaysOnce,
+};
 
 impl FakeWallet {
     pub(crate) fn new(preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>) -> Self {
@@ -54,7 +68,18 @@ impl FakeWallet {
             gate: Semaphore::new(1_000),
             begun: watch::Sender::new(0),
             reachable: Mutex::new(true),
+            node: 2,
+            promises: PROMISES,
         }
+    }
+
+    /// Another wallet, whatever it is called.
+    pub(crate) fn with_node(self, node: u8) -> Self {
+        Self { node, ..self }
+    }
+
+    pub(crate) fn with_promises(self, promises: PayerPromises) -> Self {
+        Self { promises, ..self }
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -152,17 +177,11 @@ impl Payer for FakeWallet {
     }
 
     fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
-        let identity = WalletIdentity::new(WalletKey::Node([2; 33]), Network::Regtest);
-        async move { Ok(identity) }.boxed()
+        async { Ok(identity(self.node)) }.boxed()
     }
 
     fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
-        let promises = PayerPromises {
-            fee_cap: FeeCap::Enforced,
-            lookup: LookupByHash::Supported,
-            repeat: Repeat::PaysOnce,
-        };
-        async move { Ok(promises) }.boxed()
+        async { Ok(self.promises) }.boxed()
     }
 
     fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {

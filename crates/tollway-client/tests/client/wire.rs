@@ -38,11 +38,7 @@ async fn a_purchase_over_tls_is_used_over_tls_only() {
         extra_certificates: Some(path),
         ..Connections::default()
     };
-    let client = world
-        .builder(policy())
-        .connections(connections)
-        .build()
-        .unwrap();
+    let client = world.builder(policy()).connections(connections).build();
     let get = |url: String| Request::get(url).body(Body::empty()).unwrap();
 
     for _again in 0..2 {
@@ -102,11 +98,7 @@ async fn a_redirect_from_tls_to_clear_text_is_not_followed() {
         extra_certificates: Some(path),
         ..Connections::default()
     };
-    let client = world
-        .builder(policy())
-        .connections(connections)
-        .build()
-        .unwrap();
+    let client = world.builder(policy()).connections(connections).build();
     let request = Request::get(format!("{url}/a"))
         .body(Body::empty())
         .unwrap();
@@ -144,11 +136,7 @@ async fn a_server_that_says_nothing_is_given_up_on() {
         head_timeout: Duration::from_millis(1),
         ..Connections::default()
     };
-    let client = world
-        .builder(policy())
-        .connections(connections)
-        .build()
-        .unwrap();
+    let client = world.builder(policy()).connections(connections).build();
 
     let timeout = client
         .send(Request::get(url).body(Body::empty()).unwrap())
@@ -232,11 +220,7 @@ async fn certificates_that_cannot_be_read_are_named() {
         extra_certificates: Some(path.clone()),
         ..Connections::default()
     };
-    let client = world
-        .builder(policy())
-        .connections(connections)
-        .build()
-        .unwrap();
+    let client = world.builder(policy()).connections(connections).build();
     let request = Request::get("https://127.0.0.1:1/")
         .body(Body::empty())
         .unwrap();

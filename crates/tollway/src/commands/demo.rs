@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use l402::{KeyRing, Limits, MasterKey, Msat};
-use tollway_client::journal::WalletName;
-use tollway_client::{Body, Client, Policy};
+use l402::{KeyRing, MasterKey};
+use tollway_client::{Body, Client, Policy, WalletName};
 use tollway_gateway::{Gateway, GatewayConfig, Price, RoutingConfig, Running, ServiceConfig};
 use tollway_lightning::Invoicer;
 use tollway_sandbox::lnd::files::manifest::Manifest;
@@ -152,27 +151,19 @@ async fn open_gateway(
     })
 }
 
-/// Buys one response as any client would, with a journal and a store of its own.
+/// Buys one response as any client would, with a book of its own.
 async fn buy(
     url: &str,
     folder: &Path,
     wallets: &Wallets<'_>,
     steps: &Steps,
 ) -> Result<(), Failure> {
-    let limits = Limits {
-        price_max: Msat::from_msat(1_000_000),
-        fee_max: Msat::from_msat(10_000),
-        per_host: None,
-        per_day: None,
-        total: None,
-    };
     let (payer, name) = wallets.payer("sandbox:buyer")?;
     let observer = steps.clone();
-    let client = Client::builder(folder, Policy::new(limits))
+    let client = Client::builder(folder, Policy::default())
         .wallet(payer, WalletName::new(&name))
         .observe(move |event| observer.show(event))
-        .build()
-        .map_err(Failure::general)?;
+        .build();
     let request = Request::get(url)
         .body(Body::empty())
         .map_err(Failure::general)?;

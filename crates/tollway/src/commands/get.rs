@@ -15,10 +15,11 @@ use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use l402::{Limits, Msat};
+use l402::Limits;
 use serde_json::{Value, json};
-use tollway_client::journal::WalletName;
-use tollway_client::{ClearText, Client, Connections, Event, Paying, Policy};
+use tollway_client::{
+    ClearText, Client, Connections, DEFAULT_LIMITS, Event, Paying, Policy, WalletName,
+};
 
 use self::destination::{Destination, Saved, Target};
 use self::payments::Payments;
@@ -125,24 +126,30 @@ fn client(
         .unwrap_or(BUYER);
     let (payer, name) = wallets.payer(wallet)?;
     let payments = payments.clone();
-    Client::builder(dirs.client(), policy(args, config))
+    let client = Client::builder(dirs.client(), policy(args, config))
         .wallet(payer, WalletName::new(&name))
         .connections(Connections {
             extra_certificates: args.ca_cert.clone(),
             ..Connections::default()
         })
         .observe(move |event: &Event| payments.observe(event))
-        .build()
-        .map_err(Failure::general)
+        .build();
+    Ok(client)
 }
 
 fn policy(args: &GetArgs, config: &Config) -> Policy {
     let per_day = args.max_per_day.or(config.get.max_per_day);
     let limits = Limits {
-        price_max: args.max_cost.or(config.get.max_cost).unwrap_or(PRICE_MAX),
-        fee_max: args.max_fee.or(config.get.max_fee).unwrap_or(FEE_MAX),
+        price_max: args
+            .max_cost
+            .or(config.get.max_cost)
+            .unwrap_or(DEFAULT_LIMITS.price_max),
+        fee_max: args
+            .max_fee
+            .or(config.get.max_fee)
+            .unwrap_or(DEFAULT_LIMITS.fee_max),
         per_host: config.get.max_per_host,
-        per_day: Some(per_day.unwrap_or(PER_DAY_MAX)),
+        per_day: per_day.or(DEFAULT_LIMITS.per_day),
         total: config.get.max_total,
     };
     Policy {
@@ -181,6 +188,3 @@ fn server_failure(status: StatusCode) -> Failure {
 
 /// The wallet that pays when none is named.
 const BUYER: &str = "sandbox:buyer";
-const PRICE_MAX: Msat = Msat::from_msat(1_000_000);
-const FEE_MAX: Msat = Msat::from_msat(10_000);
-const PER_DAY_MAX: Msat = Msat::from_msat(10_000_000);

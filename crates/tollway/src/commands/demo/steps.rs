@@ -82,11 +82,7 @@ impl Steps {
                 );
             }
             Event::Kept { .. } => self.done("credential", "token and preimage, kept for next time"),
-            Event::Challenged { .. }
-            | Event::NotKept { .. }
-            | Event::Redirected { .. }
-            | Event::Refused { .. }
-            | Event::Resumed { .. } => {}
+            _ => {}
         }
     }
 

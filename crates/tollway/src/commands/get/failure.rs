@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 
-use l402::{Msat, PaymentHash};
 use tollway_client::Error;
 
 use crate::exit::{Failure, FailureKind};
@@ -15,52 +14,34 @@ pub(crate) fn of(error: Error) -> Failure {
 
 const fn kind(error: &Error) -> FailureKind {
     match error {
-        Error::MoneyInDoubt { .. } => FailureKind::PaymentUnknown,
-        Error::NotPaid { .. } | Error::Wallet { .. } => FailureKind::PaymentFailed,
+        Error::PaymentUnknown { .. } => FailureKind::PaymentUnknown,
+        Error::PaymentFailed { .. } | Error::Wallet { .. } => FailureKind::PaymentFailed,
         Error::PaidButRefused { .. } => FailureKind::PaidButRefused,
         Error::PaidButUndelivered { .. } => FailureKind::PaidButUndelivered,
-        Error::Refused(_) => FailureKind::NotAllowed,
-        Error::Storage(_) => FailureKind::General,
+        Error::NotPaid(_) => FailureKind::NotAllowed,
         Error::Transport(_) => FailureKind::Network,
+        // Storage, and what a later version of the client adds.
+        _ => FailureKind::General,
     }
 }
 
 fn payment(error: &Error) -> Option<Payment> {
-    match error {
-        Error::MoneyInDoubt {
-            payment_hash,
-            origin,
-            price,
-            ..
-        } => Some(Payment {
-            state: PaymentState::Unknown,
-            price: *price,
-            fee: None,
-            payment_hash: *payment_hash,
-            origin: Some(origin.to_string()),
-        }),
-        Error::PaidButRefused {
-            payment_hash, paid, ..
-        }
-        | Error::PaidButUndelivered {
-            payment_hash, paid, ..
-        } => Some(settled(*payment_hash, *paid)),
-        Error::NotPaid { .. }
-        | Error::Refused(_)
-        | Error::Storage(_)
-        | Error::Transport(_)
-        | Error::Wallet { .. } => None,
+    let payment = |state, payment: &tollway_client::Payment, fee| Payment {
+        state,
+        price: payment.price,
+        fee,
+        payment_hash: payment.payment_hash,
+        origin: Some(payment.origin.to_string()),
+    };
+    if let Some(receipt) = error.receipt() {
+        let fee = Some(receipt.fee);
+        return Some(payment(PaymentState::Settled, &receipt.payment, fee));
     }
-}
-
-/// The client counts the fee into what was paid.
-const fn settled(payment_hash: PaymentHash, paid: Msat) -> Payment {
-    Payment {
-        state: PaymentState::Settled,
-        price: paid,
-        fee: None,
-        payment_hash,
-        origin: None,
+    match error {
+        Error::PaymentUnknown { payment: made, .. } => {
+            Some(payment(PaymentState::Unknown, made, None))
+        }
+        _ => None,
     }
 }
 

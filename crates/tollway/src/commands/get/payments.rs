@@ -67,14 +67,14 @@ impl Payments {
             Event::Redirected { origin, path } => {
                 self.note(&format!("redirected to {origin}{path}"));
             }
-            Event::Challenged { .. }
-            | Event::Kept { .. }
-            | Event::Paying { .. }
-            | Event::Refused { .. }
-            | Event::Reserved { .. }
-            | Event::Responded { .. }
-            | Event::Resumed { .. }
-            | Event::Sending { .. } => {}
+            Event::BookBusy { file } => self.note(&format!(
+                "waiting for another process that uses {}",
+                file.display()
+            )),
+            Event::Waiting { origin, path } => self.note(&format!(
+                "waiting for another process that buys {origin}{path}"
+            )),
+            _ => {}
         }
     }
 
@@ -112,14 +112,7 @@ impl Record {
                 fee,
                 ..
             } => self.settle(*payment_hash, *price, *fee),
-            Event::Challenged { .. }
-            | Event::Kept { .. }
-            | Event::NotKept { .. }
-            | Event::Quoted { .. }
-            | Event::Redirected { .. }
-            | Event::Refused { .. }
-            | Event::Responded { .. }
-            | Event::Resumed { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,0 +1,191 @@
+//! A book in memory, for tests and for programs without a disk.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use l402::{Charged, Msat, PaymentHash, UnixSeconds};
+
+use super::rows::{
+    CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which,
+};
+use super::{BookError, Brake, Purchase, Refusal, Resource, SessionId, StoredCredential};
+use crate::origin::Origin;
+
+/// A database that ends with its process.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<Tables>);
+
+/// The rows themselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    purchases: BTreeMap<PaymentHash, Purchase>,
+    credentials: BTreeMap<PaymentHash, StoredCredential>,
+    refusals: Vec<Refusal>,
+    brakes: Vec<Brake>,
+}
+
+impl Storage for Memory {
+    fn read(
+        &self,
+        work: &mut dyn FnMut(&dyn Rows) -> Result<(), BookError>,
+    ) -> Result<(), BookError> {
+        work(&*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Rows, &SessionId) -> Result<(), BookError>,
+    ) -> Result<(), BookError> {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = tables.clone();
+        work(&mut changed, &only_session())?;
+        *tables = changed;
+        Ok(())
+    }
+
+    fn session(&self) -> Option<SessionId> {
+        Some(only_session())
+    }
+
+    fn is_alive(&self, session: &SessionId) -> Result<bool, BookError> {
+        Ok(*session == only_session())
+    }
+}
+
+fn only_session() -> SessionId {
+    SessionId::new("memory".to_owned())
+}
+
+impl PurchaseRows for Tables {
+    fn purchase(&self, hash: &PaymentHash) -> Result<Option<Purchase>, BookError> {
+        Ok(self.purchases.get(hash).cloned())
+    }
+
+    fn put_purchase(&mut self, purchase: &Purchase) -> Result<(), BookError> {
+        self.purchases
+            .insert(purchase.payment_hash(), purchase.clone());
+        Ok(())
+    }
+
+    fn purchases(&self, which: Which<'_>) -> Result<Vec<Purchase>, BookError> {
+        let wanted = |purchase: &&Purchase| match which {
+            Which::All => true,
+            Which::Open => purchase.state.is_open(),
+            Which::OpenAt(origin) => {
+                purchase.state.is_open() && purchase.resource.origin == *origin
+            }
+        };
+        let mut found: Vec<Purchase> = self.purchases.values().filter(wanted).cloned().collect();
+        found.sort_by_key(|purchase| (purchase.begun_at.as_secs(), purchase.payment_hash()));
+        Ok(found)
+    }
+
+    fn charged(&self, host: &str, utc_day: u64) -> Result<Charged, BookError> {
+        let sum = |wanted: &dyn Fn(&Purchase) -> bool| {
+            let charges = self.purchases.values().filter(|purchase| wanted(purchase));
+            charges.fold(Msat::ZERO, |sum, purchase| {
+                sum.checked_add(purchase.charge()).unwrap_or(Msat::MAX)
+            })
+        };
+        Ok(Charged {
+            host: sum(&|purchase| purchase.payable.host() == host),
+            today: sum(&|purchase| purchase.begun_at.utc_day() >= utc_day),
+            total: sum(&|_purchase| true),
+        })
+    }
+}
+
+impl CredentialRows for Tables {
+    fn credential(&self, hash: &PaymentHash) -> Result<Option<StoredCredential>, BookError> {
+        Ok(self.credentials.get(hash).cloned())
+    }
+
+    fn credentials(&self) -> Result<Vec<StoredCredential>, BookError> {
+        let mut all: Vec<_> = self.credentials.values().cloned().collect();
+        all.sort_by_key(|credential| (credential.bought_at.as_secs(), credential.payment_hash()));
+        Ok(all)
+    }
+
+    fn candidates(
+        &self,
+        resource: &Resource,
+        now: UnixSeconds,
+    ) -> Result<Vec<StoredCredential>, BookError> {
+        let is_tried = |credential: &&StoredCredential| {
+            let hash = credential.payment_hash();
+            let refusals = || self.refusals.iter().filter(|r| r.payment_hash == hash);
+            credential.resource.origin == resource.origin
+                && !refusals().any(|refusal| refusal.resource == *resource && refusal.until > now)
+                && (credential.covers(&resource.path) || refusals().count() < REFUSALS_MAX)
+        };
+        let mut found: Vec<_> = self
+            .credentials
+            .values()
+            .filter(is_tried)
+            .cloned()
+            .collect();
+        found.sort_by_key(|credential| {
+            let covers = credential.covers(&resource.path);
+            let matched = covers.then_some(credential.resource.path.len());
+            Reverse((matched, credential.bought_at.as_secs()))
+        });
+        found.truncate(CANDIDATES_MAX);
+        Ok(found)
+    }
+
+    fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), BookError> {
+        self.credentials
+            .insert(credential.payment_hash(), credential.clone());
+        Ok(())
+    }
+
+    fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError> {
+        self.remove_refusals(hash)?;
+        Ok(self.credentials.remove(hash).is_some())
+    }
+
+    fn refusal(
+        &self,
+        hash: &PaymentHash,
+        resource: &Resource,
+    ) -> Result<Option<Refusal>, BookError> {
+        let mut refusals = self.refusals.iter();
+        Ok(refusals
+            .find(|refusal| refusal.payment_hash == *hash && refusal.resource == *resource)
+            .cloned())
+    }
+
+    fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError> {
+        self.refusals.retain(|other| {
+            other.payment_hash != refusal.payment_hash || other.resource != refusal.resource
+        });
+        self.refusals.push(refusal.clone());
+        Ok(())
+    }
+
+    fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
+        self.refusals
+            .retain(|refusal| refusal.payment_hash != *hash);
+        Ok(())
+    }
+
+    fn brake(&self, origin: &Origin, path: &str) -> Result<Option<Brake>, BookError> {
+        let mut brakes = self.brakes.iter();
+        Ok(brakes
+            .find(|brake| brake.origin == *origin && brake.path == path)
+            .cloned())
+    }
+
+    fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError> {
+        self.remove_brake(&brake.origin, &brake.path)?;
+        self.brakes.push(brake.clone());
+        Ok(())
+    }
+
+    fn remove_brake(&mut self, origin: &Origin, path: &str) -> Result<(), BookError> {
+        self.brakes
+            .retain(|brake| brake.origin != *origin || brake.path != path);
+        Ok(())
+    }
+}

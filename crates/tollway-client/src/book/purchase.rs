@@ -1,0 +1,297 @@
+//! What the book holds about one purchase and one credential.
+
+use std::fmt;
+
+use http::HeaderValue;
+use l402::{Msat, Payable, PaymentHash, Preimage, PurchaseState, SchemeName, Token, UnixSeconds};
+use sha2::{Digest as _, Sha256};
+use tollway_lightning::{LookupByHash, WalletIdentity};
+
+use crate::origin::Origin;
+
+/// What a request is for, as far as credentials care: one refused here may do elsewhere.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resource {
+    /// The seller. A credential is never sent anywhere else.
+    pub origin: Origin,
+    /// The request method.
+    pub method: String,
+    /// The path. Never the query.
+    pub path: String,
+    /// The query, hashed: it may hold secrets.
+    pub query: QueryHash,
+}
+
+/// SHA-256 of a query, shortened; empty without a query.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct QueryHash(String);
+
+impl QueryHash {
+    /// Hashes a query.
+    #[must_use]
+    pub fn new(query: Option<&str>) -> Self {
+        let digest = |query: &str| hex::encode(Sha256::digest(query)).split_off(32);
+        Self(query.map(digest).unwrap_or_default())
+    }
+
+    pub(super) const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a person calls a wallet.
+///
+/// It is stored and shown in errors: never an address that holds a secret.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct WalletName(String);
+
+impl WalletName {
+    /// Creates the name of a wallet.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WalletName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one process that shares a book.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SessionId(String);
+
+impl SessionId {
+    pub(super) const fn new(id: String) -> Self {
+        Self(id)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a payment turns into a credential, by payment scheme.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SoldToken {
+    /// A macaroon, presented with the preimage.
+    L402 {
+        /// The name under which the seller offered the scheme, and expects it back.
+        name: SchemeName,
+        /// The token as received.
+        token: Token,
+    },
+}
+
+impl SoldToken {
+    /// Returns the `Authorization` value to present: the token as it was sold, under the
+    /// scheme name it was sold under. Marked sensitive, so its `Debug` is empty.
+    fn authorization(&self, preimage: &Preimage) -> HeaderValue {
+        let Self::L402 { name, token } = self;
+        let value = HeaderValue::try_from(token.authorization(*name, preimage));
+        let mut value = value.expect("a scheme name, base64 and hexadecimal are visible ASCII");
+        value.set_sensitive(true);
+        value
+    }
+
+    /// Returns the deadline that the token names, if it is of use only until then.
+    #[must_use]
+    pub fn deadline(&self) -> Option<UnixSeconds> {
+        let Self::L402 { token, .. } = self;
+        l402::unverified_deadline(&token.macaroon().ok()?)
+    }
+}
+
+/// One purchase.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Purchase {
+    /// What the request was for.
+    pub resource: Resource,
+    /// What is paid.
+    pub payable: Payable,
+    /// The fee ceiling, in millisatoshis.
+    pub fee_max: Msat,
+    /// What the payment turns into a credential.
+    pub token: SoldToken,
+    /// The wallet that pays. No other is asked about the payment.
+    pub wallet: WalletIdentity,
+    /// What that wallet was called.
+    pub wallet_name: WalletName,
+    /// When it was begun; its UTC day is the day it counts against.
+    pub begun_at: UnixSeconds,
+    /// How far it has come.
+    pub state: PurchaseState,
+    /// What the wallet reported, if the payment did not simply settle.
+    pub reason: String,
+    /// The process that began it, or took it over.
+    pub session: SessionId,
+    /// When the wallet was first found not to know the payment, its process being gone.
+    pub absent_at: Option<UnixSeconds>,
+}
+
+impl Purchase {
+    /// Returns the hash that names it.
+    #[must_use]
+    pub const fn payment_hash(&self) -> PaymentHash {
+        self.payable.payment_hash()
+    }
+
+    /// Returns what it counts against every limit, in millisatoshis.
+    pub fn charge(&self) -> Msat {
+        self.state.charge(self.payable.price(), self.fee_max)
+    }
+
+    /// Returns true while nothing else may be bought at its path, its outcome being unknown:
+    /// for as long as `wallet` can look it up, otherwise [for a while](Self::blocks_until).
+    pub(crate) fn is_blocking(
+        &self,
+        wallet: &WalletIdentity,
+        lookup: LookupByHash,
+        now: UnixSeconds,
+    ) -> bool {
+        let can_be_looked_up = self.wallet == *wallet && lookup == LookupByHash::Supported;
+        can_be_looked_up || now < self.blocks_until()
+    }
+
+    /// Returns the moment from which something else may be bought at its path although its
+    /// outcome cannot be found out: its invoice has expired, or an hour has passed, with a
+    /// margin.
+    #[must_use]
+    pub fn blocks_until(&self) -> UnixSeconds {
+        let an_hour = self.begun_at.plus_secs(BLOCKS_SECS_MAX);
+        self.payable
+            .expires_at()
+            .min(an_hour)
+            .plus_secs(CLOCK_MARGIN_SECS)
+    }
+
+    /// Returns the credential, once paid.
+    #[must_use]
+    pub fn credential(&self) -> Option<StoredCredential> {
+        match &self.state {
+            PurchaseState::Paid { preimage, fee } => Some(StoredCredential {
+                resource: self.resource.clone(),
+                token: self.token.clone(),
+                preimage: preimage.clone(),
+                price: self.payable.price(),
+                fee: *fee,
+                bought_at: self.begun_at,
+                holder: None,
+            }),
+            PurchaseState::Failed
+            | PurchaseState::Offered
+            | PurchaseState::Paying
+            | PurchaseState::Reserved
+            | PurchaseState::Unknown => None,
+        }
+    }
+}
+
+/// A credential that was paid for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoredCredential {
+    /// What it was bought for.
+    pub resource: Resource,
+    /// The token as received.
+    pub token: SoldToken,
+    /// The proof of payment.
+    pub preimage: Preimage,
+    /// The price, in millisatoshis.
+    pub price: Msat,
+    /// The routing fee, in millisatoshis.
+    pub fee: Msat,
+    /// When it was bought.
+    pub bought_at: UnixSeconds,
+    /// The process that paid for it and has not presented it yet. A credential that is good
+    /// for one request must not be used by another.
+    pub holder: Option<SessionId>,
+}
+
+impl StoredCredential {
+    /// Returns the hash of the payment that bought it, which names it.
+    #[must_use]
+    pub fn payment_hash(&self) -> PaymentHash {
+        self.preimage.payment_hash()
+    }
+
+    /// Returns the value of the `Authorization` line to present.
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
+        self.token.authorization(&self.preimage)
+    }
+
+    /// Returns true when it was bought for this path or one above it.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        let prefix = path_prefix(&self.resource.path);
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Returns true when its own text names a deadline that is past.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixSeconds) -> bool {
+        self.token
+            .deadline()
+            .is_some_and(|deadline| now >= deadline)
+    }
+}
+
+/// The part of a path that every path below it starts with.
+pub(super) fn path_prefix(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// A credential that was refused at one resource of its origin.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The credential.
+    pub payment_hash: PaymentHash,
+    /// Where it was refused.
+    pub resource: Resource,
+    /// How often in a row.
+    pub times: u32,
+    /// When it is tried there again.
+    pub until: UnixSeconds,
+}
+
+/// A path where nothing is bought, because a paid credential was refused there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Brake {
+    /// The seller.
+    pub origin: Origin,
+    /// The path.
+    pub path: String,
+    /// The payment whose credential was refused.
+    pub payment_hash: PaymentHash,
+    /// What was paid, fees included, in millisatoshis.
+    pub paid: Msat,
+    /// When it ends.
+    pub until: UnixSeconds,
+}
+
+/// Whether the process that began a purchase is still working on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// Finished with it, or dead.
+    Gone,
+    /// About to ask the wallet, or waiting for its reply.
+    Working,
+}
+
+const BLOCKS_SECS_MAX: u64 = 3_600;
+/// How far the wallet's clock may be from ours.
+const CLOCK_MARGIN_SECS: u64 = 60;

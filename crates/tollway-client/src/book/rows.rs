@@ -1,0 +1,188 @@
+//! What a book needs from a database: two small traits and transactions.
+//!
+//! Rows are stored and returned as they are. Which row may follow which is decided in
+//! [`Book`](super::Book), once for every database.
+
+use std::fmt::Debug;
+
+use l402::{Charged, PaymentHash, UnixSeconds};
+
+use super::{BookError, Brake, Purchase, Refusal, Resource, SessionId, StoredCredential};
+use crate::origin::Origin;
+
+/// Which purchases are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// All of them, oldest first.
+    All,
+    /// Those of which it is not known whether money moved.
+    Open,
+    /// Those of one origin.
+    OpenAt(&'a Origin),
+}
+
+/// The purchases.
+pub trait PurchaseRows {
+    /// Reads one purchase.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn purchase(&self, hash: &PaymentHash) -> Result<Option<Purchase>, BookError>;
+
+    /// Writes one purchase, in place of the one with the same hash.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn put_purchase(&mut self, purchase: &Purchase) -> Result<(), BookError>;
+
+    /// Reads several purchases.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn purchases(&self, which: Which<'_>) -> Result<Vec<Purchase>, BookError>;
+
+    /// Adds up what counts against the limits at `host` and on `utc_day` and later.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn charged(&self, host: &str, utc_day: u64) -> Result<Charged, BookError>;
+}
+
+/// The credentials, and where they were refused.
+pub trait CredentialRows {
+    /// Reads one credential.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn credential(&self, hash: &PaymentHash) -> Result<Option<StoredCredential>, BookError>;
+
+    /// Reads every credential, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn credentials(&self) -> Result<Vec<StoredCredential>, BookError>;
+
+    /// Reads the credentials of the resource's origin that are not refused there at `now`:
+    /// those bought for the longest matching path first, then the newest. One that was refused
+    /// at [`REFUSALS_MAX`] resources is left out where it does not cover the path.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn candidates(
+        &self,
+        resource: &Resource,
+        now: UnixSeconds,
+    ) -> Result<Vec<StoredCredential>, BookError>;
+
+    /// Writes one credential, in place of the one with the same hash.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), BookError>;
+
+    /// Removes one credential and its refusals; returns true when it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError>;
+
+    /// Reads one refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn refusal(
+        &self,
+        hash: &PaymentHash,
+        resource: &Resource,
+    ) -> Result<Option<Refusal>, BookError>;
+
+    /// Writes one refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError>;
+
+    /// Removes every refusal of one credential.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError>;
+
+    /// Reads the brake of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn brake(&self, origin: &Origin, path: &str) -> Result<Option<Brake>, BookError>;
+
+    /// Writes a brake.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError>;
+
+    /// Removes the brake of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_brake(&mut self, origin: &Origin, path: &str) -> Result<(), BookError>;
+}
+
+/// Everything in one transaction.
+pub trait Rows: PurchaseRows + CredentialRows {}
+
+impl<T: PurchaseRows + CredentialRows> Rows for T {}
+
+/// A database.
+pub trait Storage: Debug + Send + Sync {
+    /// Runs `work` on a consistent view.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] of the database or of `work`.
+    fn read(
+        &self,
+        work: &mut dyn FnMut(&dyn Rows) -> Result<(), BookError>,
+    ) -> Result<(), BookError>;
+
+    /// Runs `work` alone, and commits durably what it wrote. After an error nothing of it is
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] of the database or of `work`.
+    fn write(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Rows, &SessionId) -> Result<(), BookError>,
+    ) -> Result<(), BookError>;
+
+    /// Returns the session of this process, if it has written anything.
+    fn session(&self) -> Option<SessionId>;
+
+    /// Returns true while the process of a session lives.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when that cannot be found out.
+    fn is_alive(&self, session: &SessionId) -> Result<bool, BookError>;
+}
+
+/// How many refusals keep a credential from being tried at unrelated paths.
+pub const REFUSALS_MAX: usize = 8;
+
+/// How many candidates are read at once.
+pub(super) const CANDIDATES_MAX: usize = 32;

@@ -1,0 +1,82 @@
+//! Process liveness: a lock file per process that owns purchases.
+//!
+//! A session holds a lock on a file of its own for as long as it lives, and the operating
+//! system drops that lock with the process, however it ends. A file that is missing or can be
+//! locked therefore belongs to a process that is dead.
+//!
+//! Callers of [`Session::start`] hold the book's write lock: a file is created and cleared only
+//! under it, or it could be cleared between its creation and its locking.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::SessionId;
+use crate::disk;
+
+/// The lock file of this process.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: SessionId,
+    path: PathBuf,
+    /// Locked while this session lives.
+    _lock: File,
+}
+
+impl Session {
+    /// Starts a session and removes the files of dead ones.
+    pub(super) fn start(dir: &Path) -> io::Result<Self> {
+        disk::create_private_dir(dir)?;
+        remove_dead(dir)?;
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let id = SessionId::new(hex::encode(bytes));
+        let path = dir.join(id.as_str());
+        let file = disk::private_file().open(&path)?;
+        file.lock()?;
+        Ok(Self {
+            id,
+            path,
+            _lock: file,
+        })
+    }
+
+    pub(super) const fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A file left over is unlocked, which means the same.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Returns true while the process that started session `id` lives.
+pub(super) fn is_alive(dir: &Path, id: &SessionId) -> io::Result<bool> {
+    is_locked(&dir.join(id.as_str()))
+}
+
+fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn remove_dead(dir: &Path) -> io::Result<()> {
+    for file in fs::read_dir(dir)? {
+        let path = file?.path();
+        if !is_locked(&path)? {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

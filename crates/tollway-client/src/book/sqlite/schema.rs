@@ -1,0 +1,197 @@
+//! The book's file: whether it may be opened, and its tables.
+//!
+//! `user_version` counts the migrations applied, `application_id` marks the file as a book.
+//! A migration that has been released is never edited; another is appended.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use crate::book::BookError;
+use crate::disk;
+
+/// Opens the file at `path`, creates it if `path` does not exist, and brings its tables to
+/// this version.
+pub(super) fn open(path: &Path) -> Result<Connection, BookError> {
+    create_private(path)?;
+    let began = Instant::now();
+    loop {
+        match try_open(path) {
+            // Switching to write-ahead logging does not wait for other processes by itself.
+            Err(BookError::Busy { .. }) if began.elapsed() < BUSY_TIMEOUT => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn try_open(path: &Path) -> Result<Connection, BookError> {
+    let error = |source| database_error(path, source);
+    let mut connection = Connection::open(path).map_err(error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+    // In one transaction: another process may be creating the tables.
+    let found = connection
+        .transaction()
+        .and_then(|transaction| version(&transaction))
+        .map_err(error)?;
+    match found {
+        None => {
+            return Err(BookError::Foreign {
+                path: path.to_owned(),
+            });
+        }
+        Some(found) if found > MIGRATIONS.len() => {
+            return Err(BookError::Newer {
+                path: path.to_owned(),
+            });
+        }
+        Some(found) if found < MIGRATIONS.len() => {
+            connection
+                .pragma_update(None, "journal_mode", "WAL")
+                .map_err(error)?;
+            migrate(&mut connection).map_err(error)?;
+        }
+        Some(_current) => {}
+    }
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(error)?;
+    Ok(connection)
+}
+
+/// Maps what SQLite reports to what can be done about it.
+pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> BookError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => BookError::Busy {
+            path,
+            seconds: BUSY_TIMEOUT.as_secs(),
+        },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BookError::Damaged {
+            path,
+            reason: source.to_string(),
+        },
+        _ => BookError::Database { path, source },
+    }
+}
+
+/// SQLite gives the files it puts beside this one the same permissions.
+fn create_private(path: &Path) -> Result<(), BookError> {
+    let error = |source| BookError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(dir) = path.parent() {
+        disk::create_private_dir(dir).map_err(error)?;
+    }
+    let file = disk::private_file().open(path).map_err(error)?;
+    let mode = disk::mode(&file.metadata().map_err(error)?);
+    if mode & !disk::OWNER_ONLY != 0 {
+        return Err(BookError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+/// Returns the number of migrations applied; `None` when the file is not a book.
+fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let version = number("user_version")?;
+    if number("application_id")? == APPLICATION_ID {
+        return Ok(usize::try_from(version).ok());
+    }
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok((tables == 0 && version == 0).then_some(0))
+}
+
+/// Applies what is missing. Looks again under the lock: another process may have been first.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let applied = version(&transaction)?.unwrap_or(MIGRATIONS.len());
+    for migration in MIGRATIONS.iter().skip(applied) {
+        transaction.execute_batch(migration)?;
+    }
+    if applied < MIGRATIONS.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    }
+    transaction.commit()
+}
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE purchases (
+    payment_hash BLOB PRIMARY KEY,
+    origin       TEXT NOT NULL,
+    host         TEXT NOT NULL,
+    method       TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    query        TEXT NOT NULL,
+    invoice      TEXT NOT NULL,
+    price_msat   INTEGER NOT NULL,
+    fee_max_msat INTEGER NOT NULL,
+    scheme       TEXT NOT NULL,
+    scheme_name  TEXT NOT NULL,
+    token        TEXT NOT NULL,
+    wallet       TEXT NOT NULL,
+    wallet_name  TEXT NOT NULL,
+    begun_at     INTEGER NOT NULL,
+    utc_day      INTEGER NOT NULL,
+    state        TEXT NOT NULL CHECK (state IN ('paying', 'unknown', 'failed', 'paid')),
+    charge_msat  INTEGER NOT NULL,
+    preimage     BLOB,
+    fee_msat     INTEGER,
+    reason       TEXT NOT NULL,
+    session      TEXT NOT NULL,
+    absent_at    INTEGER
+) STRICT;
+CREATE INDEX purchases_open ON purchases (origin) WHERE state IN ('paying', 'unknown');
+CREATE INDEX purchases_by_day ON purchases (utc_day, charge_msat);
+CREATE INDEX purchases_by_host ON purchases (host, charge_msat);
+
+CREATE TABLE credentials (
+    payment_hash BLOB PRIMARY KEY,
+    origin       TEXT NOT NULL,
+    method       TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    path_prefix  TEXT NOT NULL,
+    query        TEXT NOT NULL,
+    scheme       TEXT NOT NULL,
+    scheme_name  TEXT NOT NULL,
+    token        TEXT NOT NULL,
+    preimage     BLOB NOT NULL,
+    price_msat   INTEGER NOT NULL,
+    fee_msat     INTEGER NOT NULL,
+    bought_at    INTEGER NOT NULL,
+    holder       TEXT
+) STRICT;
+CREATE INDEX credentials_by_origin ON credentials (origin);
+
+CREATE TABLE refusals (
+    payment_hash BLOB NOT NULL,
+    origin       TEXT NOT NULL,
+    method       TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    query        TEXT NOT NULL,
+    times        INTEGER NOT NULL,
+    until        INTEGER NOT NULL,
+    PRIMARY KEY (payment_hash, method, path, query)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE brakes (
+    origin       TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    payment_hash BLOB NOT NULL,
+    paid_msat    INTEGER NOT NULL,
+    until        INTEGER NOT NULL,
+    PRIMARY KEY (origin, path)
+) STRICT, WITHOUT ROWID;
+"];
+/// `tbuy` in ASCII.
+const APPLICATION_ID: i64 = 0x7462_7579;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(5);

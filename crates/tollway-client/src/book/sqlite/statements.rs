@@ -1,0 +1,281 @@
+//! The SQL statements of a book, within one transaction.
+
+use std::path::Path;
+
+use l402::{Charged, Msat, PaymentHash, UnixSeconds};
+use rusqlite::{Params, Row, Transaction, named_params, params};
+
+use super::columns::{self, CREDENTIAL, ColumnError, PURCHASE};
+use super::schema;
+use crate::book::purchase::path_prefix;
+use crate::book::rows::{CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Which};
+use crate::book::{BookError, Brake, Purchase, Refusal, Resource, StoredCredential};
+use crate::origin::Origin;
+
+pub(super) struct Statements<'a> {
+    transaction: &'a Transaction<'a>,
+    file: &'a Path,
+}
+
+impl<'a> Statements<'a> {
+    pub(super) const fn new(transaction: &'a Transaction<'a>, file: &'a Path) -> Self {
+        Self { transaction, file }
+    }
+
+    fn query<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl Fn(&Row<'_>) -> Result<T, ColumnError>,
+    ) -> Result<Vec<T>, BookError> {
+        let mut found = Vec::new();
+        let rows = || {
+            let mut statement = self.transaction.prepare_cached(sql)?;
+            let mut rows = statement.query(parameters)?;
+            while let Some(row) = rows.next()? {
+                found.push(read(row)?);
+            }
+            Ok(())
+        };
+        rows().map_err(|error| self.error(error))?;
+        Ok(found)
+    }
+
+    fn execute(&self, sql: &str, parameters: impl Params) -> Result<usize, BookError> {
+        let run = || self.transaction.prepare_cached(sql)?.execute(parameters);
+        run().map_err(|error| self.error(error.into()))
+    }
+
+    fn error(&self, error: ColumnError) -> BookError {
+        match error {
+            ColumnError::Database(source) => schema::database_error(self.file, source),
+            ColumnError::Meaningless(column) => BookError::Damaged {
+                path: self.file.to_owned(),
+                reason: format!("a value in column `{column}` has no meaning"),
+            },
+        }
+    }
+}
+
+impl PurchaseRows for Statements<'_> {
+    fn purchase(&self, hash: &PaymentHash) -> Result<Option<Purchase>, BookError> {
+        let sql = format!("SELECT {PURCHASE} FROM purchases WHERE payment_hash = ?1");
+        let mut found = self.query(&sql, [hash.as_bytes()], columns::purchase)?;
+        Ok(found.pop())
+    }
+
+    fn put_purchase(&mut self, purchase: &Purchase) -> Result<(), BookError> {
+        let (scheme, name, token) = columns::token_columns(&purchase.token);
+        let (state, preimage, fee) = columns::state_columns(&purchase.state);
+        let resource = &purchase.resource;
+        self.execute(
+            "INSERT OR REPLACE INTO purchases VALUES (:hash, :origin, :host, :method, :path, \
+             :query, :invoice, :price, :fee_max, :scheme, :name, :token, :wallet, :wallet_name, :begun_at, \
+             :utc_day, :state, :charge, :preimage, :fee, :reason, :session, :absent_at)",
+            named_params! {
+                ":hash": purchase.payment_hash().as_bytes(),
+                ":origin": resource.origin.to_string(),
+                ":host": purchase.payable.host(),
+                ":method": resource.method,
+                ":path": resource.path,
+                ":query": resource.query.as_str(),
+                ":invoice": purchase.payable.invoice().as_str(),
+                ":price": purchase.payable.price().as_msat(),
+                ":fee_max": purchase.fee_max.as_msat(),
+                ":scheme": scheme,
+                ":name": name,
+                ":token": token,
+                ":wallet": purchase.wallet.to_string(),
+                ":wallet_name": purchase.wallet_name.as_str(),
+                ":begun_at": purchase.begun_at.as_secs(),
+                ":utc_day": purchase.begun_at.utc_day(),
+                ":state": state,
+                ":charge": purchase.charge().as_msat(),
+                ":preimage": preimage,
+                ":fee": fee,
+                ":reason": purchase.reason,
+                ":session": purchase.session.as_str(),
+                ":absent_at": purchase.absent_at.map(UnixSeconds::as_secs),
+            },
+        )?;
+        Ok(())
+    }
+
+    fn purchases(&self, which: Which<'_>) -> Result<Vec<Purchase>, BookError> {
+        let select = |condition: &str| {
+            format!("SELECT {PURCHASE} FROM purchases {condition} ORDER BY begun_at, payment_hash")
+        };
+        match which {
+            Which::All => self.query(&select(""), [], columns::purchase),
+            Which::Open => {
+                let sql = select("WHERE state IN ('paying', 'unknown')");
+                self.query(&sql, [], columns::purchase)
+            }
+            Which::OpenAt(origin) => {
+                let sql = select("WHERE origin = ?1 AND state IN ('paying', 'unknown')");
+                self.query(&sql, [origin.to_string()], columns::purchase)
+            }
+        }
+    }
+
+    fn charged(&self, host: &str, utc_day: u64) -> Result<Charged, BookError> {
+        let found = self.query(
+            "SELECT (SELECT coalesce(sum(charge_msat), 0) FROM purchases WHERE host = ?1), \
+             (SELECT coalesce(sum(charge_msat), 0) FROM purchases WHERE utc_day >= ?2), \
+             (SELECT coalesce(sum(charge_msat), 0) FROM purchases)",
+            params![host, utc_day],
+            |row| {
+                Ok(Charged {
+                    host: Msat::from_msat(row.get(0)?),
+                    today: Msat::from_msat(row.get(1)?),
+                    total: Msat::from_msat(row.get(2)?),
+                })
+            },
+        )?;
+        Ok(found.into_iter().next().unwrap_or(Charged::NOTHING))
+    }
+}
+
+impl CredentialRows for Statements<'_> {
+    fn credential(&self, hash: &PaymentHash) -> Result<Option<StoredCredential>, BookError> {
+        let sql = format!("SELECT {CREDENTIAL} FROM credentials WHERE payment_hash = ?1");
+        let mut found = self.query(&sql, [hash.as_bytes()], columns::credential)?;
+        Ok(found.pop())
+    }
+
+    fn credentials(&self) -> Result<Vec<StoredCredential>, BookError> {
+        let sql = format!("SELECT {CREDENTIAL} FROM credentials ORDER BY bought_at, payment_hash");
+        self.query(&sql, [], columns::credential)
+    }
+
+    fn candidates(
+        &self,
+        resource: &Resource,
+        now: UnixSeconds,
+    ) -> Result<Vec<StoredCredential>, BookError> {
+        let sql = format!(
+            "SELECT {CREDENTIAL}, (path_prefix = :path OR \
+             substr(:path, 1, length(path_prefix) + 1) = path_prefix || '/') AS covers \
+             FROM credentials AS c WHERE origin = :origin AND NOT EXISTS \
+             (SELECT 1 FROM refusals AS r WHERE r.payment_hash = c.payment_hash AND \
+              method = :method AND path = :path AND query = :query AND until > :now) \
+             AND (covers OR (SELECT count(*) FROM refusals AS r \
+              WHERE r.payment_hash = c.payment_hash) < :refusals_max) \
+             ORDER BY covers DESC, CASE covers WHEN 1 THEN length(path) END DESC, \
+             bought_at DESC LIMIT :limit"
+        );
+        self.query(
+            &sql,
+            named_params! {
+                ":origin": resource.origin.to_string(),
+                ":method": resource.method,
+                ":path": resource.path,
+                ":query": resource.query.as_str(),
+                ":now": now.as_secs(),
+                ":refusals_max": REFUSALS_MAX,
+                ":limit": CANDIDATES_MAX,
+            },
+            columns::credential,
+        )
+    }
+
+    fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), BookError> {
+        let (scheme, name, token) = columns::token_columns(&credential.token);
+        let resource = &credential.resource;
+        self.execute(
+            "INSERT OR REPLACE INTO credentials VALUES (:hash, :origin, :method, :path, :prefix, \
+             :query, :scheme, :name, :token, :preimage, :price, :fee, :bought_at, :holder)",
+            named_params! {
+                ":hash": credential.payment_hash().as_bytes(),
+                ":origin": resource.origin.to_string(),
+                ":method": resource.method,
+                ":path": resource.path,
+                ":prefix": path_prefix(&resource.path),
+                ":query": resource.query.as_str(),
+                ":scheme": scheme,
+                ":name": name,
+                ":token": token,
+                ":preimage": credential.preimage.expose(),
+                ":price": credential.price.as_msat(),
+                ":fee": credential.fee.as_msat(),
+                ":bought_at": credential.bought_at.as_secs(),
+                ":holder": credential.holder.as_ref().map(|holder| holder.as_str()),
+            },
+        )?;
+        Ok(())
+    }
+
+    fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError> {
+        self.remove_refusals(hash)?;
+        let sql = "DELETE FROM credentials WHERE payment_hash = ?1";
+        Ok(self.execute(sql, [hash.as_bytes()])? > 0)
+    }
+
+    fn refusal(
+        &self,
+        hash: &PaymentHash,
+        resource: &Resource,
+    ) -> Result<Option<Refusal>, BookError> {
+        let mut found = self.query(
+            "SELECT * FROM refusals WHERE payment_hash = ?1 AND method = ?2 AND path = ?3 \
+             AND query = ?4",
+            params![
+                hash.as_bytes(),
+                resource.method,
+                resource.path,
+                resource.query.as_str()
+            ],
+            columns::refusal,
+        )?;
+        Ok(found.pop())
+    }
+
+    fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError> {
+        let resource = &refusal.resource;
+        self.execute(
+            "INSERT OR REPLACE INTO refusals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                refusal.payment_hash.as_bytes(),
+                resource.origin.to_string(),
+                resource.method,
+                resource.path,
+                resource.query.as_str(),
+                refusal.times,
+                refusal.until.as_secs(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
+        let sql = "DELETE FROM refusals WHERE payment_hash = ?1";
+        self.execute(sql, [hash.as_bytes()])?;
+        Ok(())
+    }
+
+    fn brake(&self, origin: &Origin, path: &str) -> Result<Option<Brake>, BookError> {
+        let sql = "SELECT * FROM brakes WHERE origin = ?1 AND path = ?2";
+        let mut found = self.query(sql, [&origin.to_string(), path], columns::brake)?;
+        Ok(found.pop())
+    }
+
+    fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError> {
+        self.execute(
+            "INSERT OR REPLACE INTO brakes VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                brake.origin.to_string(),
+                brake.path,
+                brake.payment_hash.as_bytes(),
+                brake.paid.as_msat(),
+                brake.until.as_secs(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn remove_brake(&mut self, origin: &Origin, path: &str) -> Result<(), BookError> {
+        let sql = "DELETE FROM brakes WHERE origin = ?1 AND path = ?2";
+        self.execute(sql, [&origin.to_string(), path])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,543 @@
+//! What every database must do, run against each.
+
+use std::collections::HashSet;
+
+use l402::{Limits, SchemeName, Token};
+use tollway_lightning::{FeeCap, LookupByHash, PayerPromises, Repeat, WalletIdentity, WalletKey};
+
+use super::*;
+use crate::client::WalletFacts;
+use crate::error::NotPaid;
+use crate::policy::{AfterRefusal, KillSwitch};
+
+const NOON: UnixSeconds = UnixSeconds::new(1_700_000_000 + 43_200);
+
+const WALLET: WalletFacts = WalletFacts {
+    identity: WalletIdentity::new(WalletKey::Node([2; 33]), l402::Network::Regtest),
+    promises: PayerPromises {
+        fee_cap: FeeCap::Enforced,
+        lookup: LookupByHash::Supported,
+        repeat: Repeat::PaysOnce,
+    },
+};
+
+/// Invoices for 10 sat on regtest, and what settles them.
+struct Sale {
+    payable: l402::Payable,
+    preimage: Preimage,
+}
+
+struct Buyer {
+    book: Book,
+    dir: tempfile::TempDir,
+    limits: Limits,
+    after_refusal: AfterRefusal,
+    now: UnixSeconds,
+}
+
+/// Runs a test on every database.
+fn on_each(test: impl Fn(Buyer)) {
+    test(Buyer::new(Book::open));
+    test(Buyer::new(|_dir| Book::in_memory()));
+}
+
+impl Buyer {
+    fn new(open: impl Fn(&Path) -> Book) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            book: open(dir.path()),
+            dir,
+            limits: Limits {
+                price_max: sat(100),
+                fee_max: sat(2),
+                per_host: None,
+                per_day: None,
+                total: None,
+            },
+            after_refusal: AfterRefusal::Wait,
+            now: NOON,
+        }
+    }
+
+    fn begin(&self, sale: &Sale, path: &str) -> Result<(Purchase, Ticket), BeginError> {
+        self.begin_knowing(sale, path, &[])
+    }
+
+    fn begin_knowing(
+        &self,
+        sale: &Sale,
+        path: &str,
+        presented: &[PaymentHash],
+    ) -> Result<(Purchase, Ticket), BeginError> {
+        self.book.begin(&Admission {
+            resource: &resource(path),
+            payable: &sale.payable,
+            token: &token(),
+            wallet: &WALLET,
+            wallet_name: &WalletName::new("fake:buyer"),
+            limits: &self.limits,
+            after_refusal: self.after_refusal,
+            kill_switch: &KillSwitch::new(self.dir.path().join("stop")),
+            presented: &presented.iter().copied().collect::<HashSet<_>>(),
+            clock: &|| self.now,
+        })
+    }
+
+    fn buy(&self, sale: &Sale, path: &str, presented: &[PaymentHash]) {
+        let (_purchase, _ticket) = self.begin_knowing(sale, path, presented).unwrap();
+        self.settle(sale, Publication::AtOnce);
+    }
+
+    fn settle(&self, sale: &Sale, publication: Publication) -> Purchase {
+        let event = PurchaseEvent::Settled {
+            preimage: sale.preimage.clone(),
+            fee: sat(1),
+        };
+        self.book
+            .settle(&sale.hash(), event, "", publication)
+            .unwrap()
+    }
+
+    fn shown_at(&self, path: &str) -> Vec<PaymentHash> {
+        let view = self.book.view(&resource(path), self.now).unwrap();
+        let credentials = view.credentials.iter();
+        credentials.map(StoredCredential::payment_hash).collect()
+    }
+
+    fn total(&self) -> Msat {
+        self.book.charged("example.com", self.now).unwrap().total
+    }
+}
+
+impl Sale {
+    fn new(number: u8) -> Self {
+        let preimage = Preimage::new([number; 32]);
+        let invoice = invoice(preimage.payment_hash());
+        Self {
+            payable: l402::Payable::new(invoice, "example.com").unwrap(),
+            preimage,
+        }
+    }
+
+    fn hash(&self) -> PaymentHash {
+        self.payable.payment_hash()
+    }
+}
+
+fn invoice(hash: PaymentHash) -> l402::Invoice {
+    use bitcoin::hashes::{Hash as _, sha256};
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    let key = SecretKey::from_slice(&[7; 32]).unwrap();
+    let signed = lightning_invoice::InvoiceBuilder::new(lightning_invoice::Currency::Regtest)
+        .description("a test".to_owned())
+        .payment_hash(sha256::Hash::from_byte_array(*hash.as_bytes()))
+        .payment_secret(lightning_invoice::PaymentSecret([3; 32]))
+        .duration_since_epoch(std::time::Duration::from_secs(NOON.as_secs()))
+        .expiry_time(std::time::Duration::from_secs(600))
+        .min_final_cltv_expiry_delta(80)
+        .amount_milli_satoshis(10_000)
+        .build_signed(|message| Secp256k1::new().sign_ecdsa_recoverable(message, &key));
+    l402::Invoice::parse(&signed.unwrap().to_string()).unwrap()
+}
+
+fn token() -> SoldToken {
+    SoldToken::L402 {
+        name: SchemeName::Lsat,
+        token: Token::from_bytes(vec![2]),
+    }
+}
+
+fn resource(path: &str) -> Resource {
+    let (path, query) = path
+        .split_once('?')
+        .map_or((path, None), |(p, q)| (p, Some(q)));
+    Resource {
+        origin: "https://example.com".parse().unwrap(),
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        query: QueryHash::new(query),
+    }
+}
+
+fn sat(amount: u64) -> Msat {
+    Msat::from_sat(amount).unwrap()
+}
+
+#[test]
+fn a_purchase_reads_back_as_it_was_written() {
+    on_each(|buyer| {
+        let (begun, _ticket) = buyer.begin(&Sale::new(1), "/a?key=hunter2").unwrap();
+
+        let stored = buyer.book.purchases().unwrap();
+
+        assert_eq!(stored, [begun]);
+        assert!(!format!("{stored:?}").contains("hunter2"));
+    });
+}
+
+#[test]
+fn a_credential_is_presented_as_it_was_sold() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/a", &[]);
+
+        let stored = buyer.book.credentials().unwrap();
+
+        let expected = format!("LSAT Ag==:{}", sale.preimage.expose_hex());
+        assert_eq!(stored[0].authorization(), expected);
+        assert!(!format!("{stored:?}").contains(&sale.preimage.expose_hex()));
+    });
+}
+
+#[test]
+fn what_may_be_spent_is_reserved_until_it_is_known() {
+    on_each(|mut buyer| {
+        buyer.limits.total = Some(sat(20));
+        let first = Sale::new(1);
+        let (_purchase, ticket) = buyer.begin(&first, "/a").unwrap();
+        assert_eq!(buyer.total(), sat(12));
+
+        let refused = buyer.begin(&Sale::new(2), "/b").unwrap_err();
+        assert!(matches!(
+            refused,
+            BeginError::NotPaid(NotPaid::OverLimit(_))
+        ));
+
+        drop(ticket);
+        let failed = buyer.book.settle(
+            &first.hash(),
+            PurchaseEvent::Failed,
+            "no route",
+            Publication::AtOnce,
+        );
+        assert_eq!(failed.unwrap().reason, "no route");
+        assert_eq!(buyer.total(), sat(0));
+        buyer.buy(&Sale::new(2), "/b", &[]);
+        assert_eq!(buyer.total(), sat(11));
+    });
+}
+
+#[test]
+fn a_day_ends_and_a_clock_that_was_ahead_frees_no_money() {
+    on_each(|mut buyer| {
+        buyer.limits.per_day = Some(sat(12));
+        buyer.now = NOON.plus_secs(300);
+        let tomorrow = NOON.plus_secs(86_400);
+        buyer.buy(&Sale::new(1), "/a", &[]);
+
+        let today = buyer.book.charged("example.com", NOON).unwrap().today;
+        let later = buyer.book.charged("example.com", tomorrow).unwrap().today;
+        let before = UnixSeconds::new(NOON.as_secs() - 86_400);
+        let earlier = buyer.book.charged("example.com", before).unwrap().today;
+
+        assert_eq!((today, later), (sat(11), sat(0)));
+        assert_eq!(earlier, sat(11), "a purchase in the future counts today");
+    });
+}
+
+#[test]
+fn one_purchase_at_a_time_is_made_for_a_path() {
+    on_each(|buyer| {
+        let (_purchase, ticket) = buyer.begin(&Sale::new(1), "/a").unwrap();
+
+        assert!(matches!(
+            buyer.begin(&Sale::new(2), "/a?q"),
+            Err(BeginError::Blocked)
+        ));
+        assert!(buyer.begin(&Sale::new(3), "/b").is_ok());
+        drop(ticket);
+        assert!(
+            matches!(buyer.begin(&Sale::new(2), "/a"), Err(BeginError::Blocked)),
+            "its outcome is still unknown"
+        );
+    });
+}
+
+#[test]
+fn a_payment_that_was_made_is_not_made_again() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/a", &[]);
+
+        let again = buyer.begin_knowing(&sale, "/a", &[sale.hash()]);
+
+        let refused = again.unwrap_err();
+        assert!(
+            matches!(refused, BeginError::NotPaid(NotPaid::AlreadyPaid { .. })),
+            "{refused:?}"
+        );
+        let elsewhere = buyer.begin(&Sale::new(2), "/a/below");
+        assert!(
+            matches!(elsewhere, Err(BeginError::Bought)),
+            "the one there is has to be tried"
+        );
+    });
+}
+
+#[test]
+fn a_credential_is_its_buyers_until_it_was_presented() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        let (_purchase, _ticket) = buyer.begin(&sale, "/a").unwrap();
+        buyer.settle(&sale, Publication::AfterPresenting);
+
+        let view = buyer.book.view(&resource("/a"), NOON).unwrap();
+        assert!(view.is_presenting && view.credentials.is_empty());
+
+        buyer.book.publish(&sale.hash()).unwrap();
+        assert_eq!(buyer.shown_at("/a"), [sale.hash()]);
+        assert_eq!(buyer.book.credentials().unwrap()[0].holder, None);
+    });
+}
+
+#[test]
+fn another_process_does_not_use_what_its_buyer_has_not_presented() {
+    let buyer = Buyer::new(Book::open);
+    let sale = Sale::new(1);
+    let (_purchase, ticket) = buyer.begin(&sale, "/a").unwrap();
+    buyer.settle(&sale, Publication::AfterPresenting);
+    let other = Book::open(buyer.dir.path());
+
+    let view = other.view(&resource("/a"), NOON).unwrap();
+    assert!(view.is_presenting && view.credentials.is_empty());
+
+    drop((ticket, buyer.book));
+    let view = other.view(&resource("/a"), NOON).unwrap();
+    assert_eq!(view.credentials.len(), 1, "its process is dead");
+}
+
+#[test]
+fn a_refusal_is_for_one_method_path_and_query_and_ends() {
+    on_each(|mut buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/q", &[]);
+        let refuse = |path| {
+            buyer
+                .book
+                .refuse(&sale.hash(), &resource(path), NOON)
+                .unwrap()
+        };
+        refuse("/q?id=1");
+
+        assert!(buyer.shown_at("/q?id=1").is_empty());
+        for other in ["/q?id=2", "/q", "/q/below"] {
+            assert_eq!(buyer.shown_at(other), [sale.hash()], "{other}");
+        }
+        let post = Resource {
+            method: "POST".to_owned(),
+            ..resource("/q?id=1")
+        };
+        assert_eq!(buyer.book.view(&post, NOON).unwrap().credentials.len(), 1);
+
+        refuse("/q?id=1");
+        buyer.now = NOON.plus_secs(600);
+        assert!(
+            buyer.shown_at("/q?id=1").is_empty(),
+            "longer the second time"
+        );
+        buyer.now = NOON.plus_secs(6 * 3_600);
+        assert_eq!(buyer.shown_at("/q?id=1"), [sale.hash()]);
+    });
+}
+
+#[test]
+fn a_credential_refused_all_over_is_tried_only_where_it_was_bought() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/a", &[]);
+        for number in 0..REFUSALS_MAX {
+            let elsewhere = resource(&format!("/b/{number}"));
+            buyer.book.refuse(&sale.hash(), &elsewhere, NOON).unwrap();
+        }
+
+        assert!(buyer.shown_at("/c").is_empty());
+        assert_eq!(buyer.shown_at("/a/below"), [sale.hash()]);
+        buyer.book.forgive(&sale.hash()).unwrap();
+        assert_eq!(buyer.shown_at("/c"), [sale.hash()]);
+    });
+}
+
+#[test]
+fn the_closest_and_newest_credential_comes_first() {
+    on_each(|mut buyer| {
+        let sales: Vec<Sale> = (1..=5).map(Sale::new).collect();
+        let paths = ["/a", "/", "/a/b/", "/a", "/ab"];
+        let mut known: Vec<PaymentHash> = Vec::new();
+        for (sale, path) in sales.iter().zip(paths) {
+            buyer.now = buyer.now.plus_secs(1);
+            buyer.buy(sale, path, &known);
+            known.push(sale.hash());
+        }
+
+        let hashes: Vec<PaymentHash> = [2, 3, 0, 1, 4].map(|at: usize| sales[at].hash()).into();
+        assert_eq!(buyer.shown_at("/a/b/c"), hashes);
+    });
+}
+
+#[test]
+fn a_brake_stops_buying_at_its_path_for_a_while() {
+    on_each(|mut buyer| {
+        let brake = Brake {
+            origin: resource("/a").origin,
+            path: "/a".to_owned(),
+            payment_hash: Sale::new(9).hash(),
+            paid: sat(11),
+            until: NOON.plus_secs(300),
+        };
+        buyer.book.brake(&brake).unwrap();
+
+        let refused = buyer.begin(&Sale::new(1), "/a").unwrap_err();
+        assert!(
+            matches!(refused, BeginError::NotPaid(NotPaid::PaidBefore(found)) if *found == brake)
+        );
+        assert!(buyer.begin(&Sale::new(2), "/b").is_ok());
+
+        buyer.after_refusal = AfterRefusal::BuyAgain;
+        let (_purchase, _ticket) = buyer.begin(&Sale::new(3), "/a").unwrap();
+        buyer.book.release_brake(&resource("/a")).unwrap();
+        assert_eq!(buyer.book.view(&resource("/a"), NOON).unwrap().brake, None);
+        buyer.now = NOON.plus_secs(300);
+    });
+}
+
+#[test]
+fn an_abandoned_purchase_is_taken_over_once() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        let (_purchase, ticket) = buyer.begin(&sale, "/a").unwrap();
+        assert!(
+            buyer.book.take_over(&sale.hash()).unwrap().is_none(),
+            "its owner lives"
+        );
+        drop(ticket);
+
+        let first = buyer.book.take_over(&sale.hash()).unwrap();
+        let second = buyer.book.take_over(&sale.hash()).unwrap();
+
+        assert!(first.is_some() && second.is_none());
+        assert_eq!(buyer.total(), sat(12), "reserved once");
+    });
+}
+
+#[test]
+fn the_first_outcome_stands() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/a", &[]);
+
+        let late = buyer.book.settle(
+            &sale.hash(),
+            PurchaseEvent::Failed,
+            "late",
+            Publication::AtOnce,
+        );
+
+        assert!(late.unwrap().credential().is_some());
+        let stranger = buyer.book.settle(
+            &Sale::new(2).hash(),
+            PurchaseEvent::Failed,
+            "",
+            Publication::AtOnce,
+        );
+        assert!(matches!(stranger, Err(BookError::Unknown { .. })));
+    });
+}
+
+#[test]
+fn an_invoice_that_expires_while_the_lock_is_waited_for_is_not_paid() {
+    on_each(|mut buyer| {
+        buyer.now = NOON.plus_secs(600);
+
+        let refused = buyer.begin(&Sale::new(1), "/a").unwrap_err();
+
+        assert!(
+            matches!(refused, BeginError::NotPaid(NotPaid::Quote(_))),
+            "{refused:?}"
+        );
+        assert_eq!(buyer.total(), sat(0));
+    });
+}
+
+#[test]
+fn a_token_whose_own_deadline_is_past_is_not_presented() {
+    let key = l402::RootKey::new([5; 32]);
+    let token = l402::Macaroon::mint(&key, "lsat", b"id").unwrap();
+    let deadline = format!("api_valid_until={}", NOON.as_secs());
+    let token = token.with_caveat(deadline.as_bytes()).unwrap();
+    let sold = SoldToken::L402 {
+        name: SchemeName::L402,
+        token: Token::from_bytes(token.as_bytes().to_vec()),
+    };
+
+    assert_eq!(sold.deadline(), Some(NOON));
+    assert_eq!(self::token().deadline(), None);
+}
+
+#[test]
+fn reading_creates_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = Book::open(&dir.path().join("client"));
+
+    assert!(book.credentials().unwrap().is_empty());
+    assert!(!dir.path().join("client").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_the_book_and_what_lies_beside_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let buyer = Buyer::new(|dir| Book::open(&dir.join("client")));
+    let (_purchase, _ticket) = buyer.begin(&Sale::new(1), "/a").unwrap();
+
+    let dir = buyer.dir.path().join("client");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for name in ["client.sqlite", "client.sqlite-wal"] {
+        assert_eq!(mode(&dir.join(name)), 0o600, "{name}");
+    }
+
+    let open = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(dir.join("client.sqlite"), open).unwrap();
+    let refused = Book::open(&dir).credentials().unwrap_err();
+    assert!(matches!(refused, BookError::Exposed { mode: 0o640, .. }));
+}
+
+#[test]
+fn another_programs_database_and_a_later_version_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("client.sqlite");
+    drop(crate::disk::private_file().open(&file).unwrap());
+    let theirs = rusqlite::Connection::open(&file).unwrap();
+    theirs.execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let foreign = Book::open(dir.path()).credentials().unwrap_err();
+    assert!(matches!(foreign, BookError::Foreign { .. }), "{foreign}");
+
+    let buyer = Buyer::new(Book::open);
+    buyer.buy(&Sale::new(1), "/a", &[]);
+    let file = buyer.book.file().unwrap().to_owned();
+    let later = rusqlite::Connection::open(&file).unwrap();
+    later.pragma_update(None, "user_version", 99).unwrap();
+    let newer = Book::open(buyer.dir.path()).credentials().unwrap_err();
+    assert!(matches!(newer, BookError::Newer { .. }), "{newer}");
+}
+
+#[test]
+fn a_row_that_was_changed_stops_the_book_and_its_error_names_the_column() {
+    for (change, column) in [
+        ("UPDATE purchases SET price_msat = 1", "invoice"),
+        ("UPDATE purchases SET preimage = zeroblob(32)", "preimage"),
+        ("UPDATE purchases SET origin = 'x'", "origin"),
+    ] {
+        let buyer = Buyer::new(Book::open);
+        buyer.buy(&Sale::new(1), "/a", &[]);
+        let file = rusqlite::Connection::open(buyer.book.file().unwrap()).unwrap();
+        file.execute_batch(change).unwrap();
+
+        let damaged = buyer.book.purchases().unwrap_err();
+
+        let BookError::Damaged { reason, .. } = damaged else {
+            panic!("{damaged}")
+        };
+        assert!(reason.contains(column), "{reason}");
+    }
+}

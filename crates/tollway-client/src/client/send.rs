@@ -1,0 +1,445 @@
+//! Sends a request: stored credentials first, then a purchase.
+//!
+//! Carries out what [`decide`](crate::decide) decides, one step after another.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::Incoming;
+use l402::PaymentHash;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::answer::{Answer, Challenged};
+use super::buy::{Bought, Unbought};
+use super::call::Call;
+use super::single_flight::Guard;
+use super::wallet::WalletFacts;
+use crate::book::{Brake, Owner, Purchase, Resource, StoredCredential, View};
+use crate::decide::{
+    self, Next, Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried, Wait,
+};
+use crate::error::{Error, TransportError};
+use crate::event::{Event, Presented};
+
+/// How far a request has come at one address.
+pub(super) struct Progress {
+    pub(super) resource: Resource,
+    /// The stored credentials that were presented.
+    pub(super) presented: HashSet<PaymentHash>,
+    pub(super) challenged: Option<Challenged>,
+    view: View,
+    tries: Tries,
+    last: Option<(Sent, Answer)>,
+    bought: Option<Bought>,
+    turn: Option<Guard>,
+    /// Known once the turn is taken.
+    wallet: Option<WalletFacts>,
+    pause: Duration,
+    waiting_since: Option<Instant>,
+}
+
+impl Inner {
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        mut call: Call,
+    ) -> Result<Response<Incoming>, Error> {
+        loop {
+            let response = self.respond(&mut call).await?;
+            let follows = call.follow(&response, self.policy.redirects_max);
+            if !follows.map_err(|error| call.failed(error))? {
+                return Ok(response);
+            }
+            self.tell(&Event::Redirected {
+                origin: call.origin().clone(),
+                path: call.path().to_owned(),
+            });
+        }
+    }
+
+    async fn respond(self: &Arc<Self>, call: &mut Call) -> Result<Response<Incoming>, Error> {
+        if call.brings_credential() {
+            let response = self.exchange(call, None).await;
+            return response.map_err(|error| call.failed(error));
+        }
+        let resource = call.resource();
+        let view = self.view(call, &resource).await;
+        let mut progress = Progress {
+            view: view.map_err(|error| call.failed(error))?,
+            resource,
+            presented: HashSet::new(),
+            challenged: None,
+            tries: TRIES_FIRST,
+            last: None,
+            bought: None,
+            turn: None,
+            wallet: None,
+            pause: PAUSE_FIRST,
+            waiting_since: None,
+        };
+        loop {
+            let now = self.now();
+            match decide::next(&progress.situation(call, now)) {
+                Next::Ask => self.ask(call, &mut progress).await?,
+                Next::Buy => self.buy_and_show(call, &mut progress).await?,
+                Next::GiveUp => return Err(self.give_up(call, &progress).await),
+                Next::Serve => return self.serve(call, progress).await,
+                Next::Show(hash) => self.show(call, &mut progress, hash).await?,
+                Next::Wait(wait) => self.wait(call, &mut progress, wait).await?,
+            }
+        }
+    }
+
+    async fn ask(&self, call: &mut Call, progress: &mut Progress) -> Result<(), Error> {
+        let answer = self.attempt(call, None).await;
+        progress.took(Sent::Nothing, answer.map_err(|error| call.failed(error))?);
+        Ok(())
+    }
+
+    async fn show(
+        &self,
+        call: &mut Call,
+        progress: &mut Progress,
+        hash: PaymentHash,
+    ) -> Result<(), Error> {
+        let Some(credential) = progress.take(&hash) else {
+            return Ok(());
+        };
+        let shown = Some((&credential, Presented::Stored(hash)));
+        let answer = self.attempt(call, shown).await;
+        let answer = answer.map_err(|error| call.failed(error))?;
+        if answer.returned() != Returned::Response {
+            self.refuse(&progress.resource, hash).await;
+        }
+        progress.took(Sent::Stored, answer);
+        Ok(())
+    }
+
+    async fn buy_and_show(
+        self: &Arc<Self>,
+        call: &mut Call,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let Some(challenged) = progress.challenged.clone() else {
+            return Ok(());
+        };
+        match self.buy(call, &challenged, progress).await {
+            Ok(bought) => self.show_bought(call, progress, bought).await,
+            Err(Unbought::Failed(error)) => Err(error),
+            Err(Unbought::Changed) => self.look_again(call, progress).await,
+        }
+    }
+
+    /// Presents what was just paid for. Nothing that comes back leads to a second payment.
+    async fn show_bought(
+        &self,
+        call: &mut Call,
+        progress: &mut Progress,
+        bought: Bought,
+    ) -> Result<(), Error> {
+        call.set_receipt(bought.receipt());
+        let sent = match progress.last {
+            Some((Sent::Bought, _)) => Sent::BoughtAgain,
+            Some((Sent::BoughtAgain | Sent::Nothing | Sent::Stored, _)) | None => Sent::Bought,
+        };
+        let hash = bought.credential.payment_hash();
+        let shown = Some((&bought.credential, Presented::Bought(hash)));
+        let answer = self.attempt(call, shown).await;
+        progress.took(sent, answer.map_err(|error| call.failed(error))?);
+        progress.bought = Some(bought);
+        Ok(())
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        call: &mut Call,
+        progress: &mut Progress,
+        wait: Wait,
+    ) -> Result<(), Error> {
+        match wait {
+            Wait::Turn => self.take_turn(call, progress).await,
+            Wait::Others => {
+                self.wait_for_others(call, progress).await?;
+                self.look_again(call, progress).await
+            }
+            Wait::LookUp => {
+                let open = std::mem::take(&mut progress.view.open);
+                let abandoned = open.into_iter().find(|(_, owner)| *owner == Owner::Gone);
+                let bought = match abandoned {
+                    Some((purchase, _gone)) => self.recover(purchase).await?,
+                    None => None,
+                };
+                match bought {
+                    Some(bought) => self.show_bought(call, progress, bought).await,
+                    None => self.look_again(call, progress).await,
+                }
+            }
+            Wait::Settlement => {
+                let Some(bought) = progress.bought.take() else {
+                    return Ok(());
+                };
+                self.tell(&Event::Retrying {
+                    payment_hash: bought.credential.payment_hash(),
+                });
+                tokio::time::sleep(self.policy.pauses.settlement).await;
+                self.show_bought(call, progress, bought).await
+            }
+        }
+    }
+
+    /// Takes the turn to buy, after everything that can be refused without it, and looks up
+    /// what earlier purchases from this seller left open.
+    async fn take_turn(
+        self: &Arc<Self>,
+        call: &mut Call,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        if let Some(challenged) = &progress.challenged {
+            self.check(call, challenged)?;
+        }
+        let Resource { origin, path, .. } = &progress.resource;
+        progress.turn = Some(self.flights.acquire(origin, path).await);
+        progress.wallet = match &self.wallet {
+            Some(wallet) => Some(wallet.facts().await?),
+            None => None,
+        };
+        let recovered = self.look_up_near(&progress.resource).await?;
+        self.look_again(call, progress).await?;
+        if recovered {
+            progress.tries.same_origin = TRIES_FIRST.same_origin;
+        }
+        Ok(())
+    }
+
+    /// Waits a little for another process that buys the same thing, but not for ever.
+    async fn wait_for_others(&self, call: &Call, progress: &mut Progress) -> Result<(), Error> {
+        let Resource { origin, path, .. } = &progress.resource;
+        let since = match progress.waiting_since {
+            Some(since) => since,
+            None => {
+                let (origin, path) = (origin.clone(), path.clone());
+                self.tell(&Event::Waiting { origin, path });
+                *progress.waiting_since.insert(Instant::now())
+            }
+        };
+        let patience = self.policy.pay_timeout.saturating_add(OTHERS_MARGIN);
+        if since.elapsed() > patience {
+            return Err(self.still_busy(call, progress));
+        }
+        tokio::time::sleep(progress.pause).await;
+        progress.pause = progress.pause.saturating_mul(2).min(PAUSE_LONGEST);
+        Ok(())
+    }
+
+    fn still_busy(&self, call: &Call, progress: &Progress) -> Error {
+        let reason = "another process has not finished buying the same thing";
+        match progress.view.open.first() {
+            Some((purchase, _)) => super::buy::unknown(purchase, reason, None),
+            None => call.failed(Error::Wallet {
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+
+    /// Reads the book again: others may have changed it.
+    async fn look_again(&self, call: &Call, progress: &mut Progress) -> Result<(), Error> {
+        progress.view = self.view(call, &progress.resource).await?;
+        progress.tries.same_path = TRIES_FIRST.same_path;
+        Ok(())
+    }
+
+    /// Returns the last response. What was bought for it may be used by others from here on.
+    async fn serve(&self, call: &Call, progress: Progress) -> Result<Response<Incoming>, Error> {
+        let is_accepted = !matches!(progress.last, Some((Sent::Nothing, _)) | None);
+        if is_accepted && progress.view.brake.is_some() {
+            let resource = progress.resource.clone();
+            // Failing leaves the brake, which costs no money.
+            let _ = self
+                .with_book(move |book| book.release_brake(&resource))
+                .await;
+        }
+        match progress.last {
+            Some((_, Answer::Response(response))) => Ok(response),
+            Some((_, Answer::Challenged(_))) | None => Err(call.failed(Error::Wallet {
+                reason: "there is no response to return".to_owned(),
+            })),
+        }
+    }
+
+    /// Stops buying at this path for a while: what was paid for was refused.
+    async fn give_up(&self, call: &Call, progress: &Progress) -> Error {
+        let status = progress.last.as_ref().map(|(_, answer)| answer.status());
+        let (Some(receipt), Some(status)) = (call.receipt().cloned(), status) else {
+            return Error::Wallet {
+                reason: "nothing was paid".to_owned(),
+            };
+        };
+        let payment_hash = receipt.payment.payment_hash;
+        let brake = Brake {
+            origin: progress.resource.origin.clone(),
+            path: progress.resource.path.clone(),
+            payment_hash,
+            paid: receipt.paid(),
+            until: self.now().plus_secs(BRAKE_SECS),
+        };
+        // Without the brake the next request may buy again, within the limits.
+        let _ = self.with_book(move |book| book.brake(&brake)).await;
+        self.tell(&Event::Refused { payment_hash });
+        Error::PaidButRefused { receipt, status }
+    }
+
+    /// Sends the request once, and reads whether the server asks to be paid.
+    async fn attempt(
+        &self,
+        call: &mut Call,
+        shown: Option<(&StoredCredential, Presented)>,
+    ) -> Result<Answer, TransportError> {
+        let response = self.exchange(call, shown).await?;
+        let answer = Answer::read(response).await;
+        if let Answer::Challenged(challenged) = &answer {
+            self.tell(&Event::Challenged {
+                status: challenged.status,
+                challenges: challenged.challenges.as_ref().map_or(0, Vec::len),
+            });
+        }
+        Ok(answer)
+    }
+
+    async fn exchange(
+        &self,
+        call: &mut Call,
+        shown: Option<(&StoredCredential, Presented)>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let credential = shown.map(|(credential, _)| credential.authorization());
+        let request = call.outgoing(credential).await?;
+        self.tell(&Event::Sending {
+            origin: call.origin().clone(),
+            path: call.path().to_owned(),
+            presented: shown.map_or(Presented::Nothing, |(_, presented)| presented),
+        });
+        let response = self.transport.send(call.origin(), request).await?;
+        self.tell(&Event::Responded {
+            status: response.status(),
+        });
+        Ok(response)
+    }
+
+    /// Remembers that a credential was refused. Failing to costs a round trip next time and
+    /// nothing else, so it stops nothing.
+    async fn refuse(&self, resource: &Resource, hash: PaymentHash) {
+        let (resource, now) = (resource.clone(), self.now());
+        let _ = self
+            .with_book(move |book| book.refuse(&hash, &resource, now))
+            .await;
+        self.tell(&Event::Refused { payment_hash: hash });
+    }
+
+    /// Reads what the book holds for a request. Credentials are presented only where the
+    /// request was addressed, or where the policy names the host.
+    async fn view(&self, call: &Call, resource: &Resource) -> Result<View, Error> {
+        let (wanted, now) = (resource.clone(), self.now());
+        let mut view = self
+            .with_book(move |book| book.view(&wanted, now))
+            .await??;
+        let is_meant = call.is_where_addressed() || self.policy.hosts.name(resource.origin.host());
+        if !is_meant || !self.policy.may_expose_to(&resource.origin) {
+            view.credentials.clear();
+        }
+        Ok(view)
+    }
+}
+
+impl Progress {
+    fn situation(&self, call: &Call, now: l402::UnixSeconds) -> Situation {
+        let untried = self.view.credentials.iter();
+        let untried = untried
+            .filter(|credential| !self.presented.contains(&credential.payment_hash()))
+            .map(|credential| Untried {
+                payment_hash: credential.payment_hash(),
+                scope: if credential.covers(&self.resource.path) {
+                    TokenScope::SamePath
+                } else {
+                    TokenScope::SameOrigin
+                },
+            });
+        let returned = self.last.as_ref().map(|(_, answer)| answer.returned());
+        Situation {
+            sent: self.last.as_ref().map(|(sent, _)| *sent),
+            returned: returned.unwrap_or(Returned::Response),
+            untried: untried.collect(),
+            tries: self.tries,
+            replay: if call.is_replayable() {
+                Replay::Possible
+            } else {
+                Replay::Impossible
+            },
+            turn: match self.turn {
+                Some(_) => Turn::Taken,
+                None => Turn::NotTaken,
+            },
+            others: self.others(now),
+        }
+    }
+
+    fn others(&self, now: l402::UnixSeconds) -> Others {
+        let is_working = self
+            .view
+            .open
+            .iter()
+            .any(|(_, owner)| *owner == Owner::Working);
+        if is_working || self.view.is_presenting {
+            return Others::Busy;
+        }
+        let is_blocking = |purchase: &Purchase| {
+            let blocks = |wallet: WalletFacts| {
+                purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
+            };
+            self.wallet.is_some_and(blocks)
+        };
+        if self
+            .view
+            .open
+            .iter()
+            .any(|(purchase, _)| is_blocking(purchase))
+        {
+            return Others::Abandoned;
+        }
+        Others::Idle
+    }
+
+    /// Takes a credential out of those that have not been presented.
+    fn take(&mut self, hash: &PaymentHash) -> Option<StoredCredential> {
+        self.presented.insert(*hash);
+        let credential = self
+            .view
+            .credentials
+            .iter()
+            .find(|credential| credential.payment_hash() == *hash)?;
+        let left = if credential.covers(&self.resource.path) {
+            &mut self.tries.same_path
+        } else {
+            &mut self.tries.same_origin
+        };
+        *left = left.saturating_sub(1);
+        Some(credential.clone())
+    }
+
+    fn took(&mut self, sent: Sent, answer: Answer) {
+        if let Answer::Challenged(challenged) = &answer {
+            self.challenged = Some(challenged.clone());
+        }
+        self.last = Some((sent, answer));
+    }
+}
+
+const TRIES_FIRST: Tries = Tries {
+    same_path: 3,
+    same_origin: 1,
+};
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_LONGEST: Duration = Duration::from_millis(500);
+/// How much longer than a payment another process may take to present what it bought.
+const OTHERS_MARGIN: Duration = Duration::from_secs(90);
+const BRAKE_SECS: u64 = 86_400;
