@@ -1,4 +1,4 @@
-//! How quick is the sandbox on this machine?
+//! Speed and memory of the sandbox on this machine.
 //!
 //! Prints the time until ready, the first payment, payments one after another and several
 //! at once, and what invoices nobody pays cost in memory.
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use l402::Msat;
 use tokio::task::JoinSet;
 use tollway_sandbox::wallet::{
-    InvoiceDescription, NewInvoice, NewPayment, PaymentStatus, SelfPayment, Wallet,
+    InvoiceDescription, NewInvoice, NewPayment, PaymentStatus, SelfPayment, Wallet, parse_invoice,
 };
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
@@ -83,7 +83,7 @@ async fn purchase(seller: Wallet, buyer: Wallet) -> Duration {
     let invoice = seller.add_invoice(terms()).unwrap();
     let begun = Instant::now();
     let watch = buyer.pay(&NewPayment {
-        bolt11: invoice.bolt11.into(),
+        invoice: parse_invoice(&invoice.bolt11).unwrap(),
         amount: None,
         fee_max: Msat::ZERO,
         timeout: Duration::from_secs(60),

@@ -1,5 +1,7 @@
 //! An LND-compatible API in front of a wallet.
 //!
+//! [`LndSandbox`] is a whole sandbox that other programs can use.
+//!
 //! - [`server`]: one port per wallet that answers gRPC and REST;
 //! - `auth`: macaroons, and which call needs which permission;
 //! - [`files`]: what is kept on disk, and `sandbox.json`, which names every wallet;
@@ -12,6 +14,8 @@ mod auth;
 pub mod files;
 mod generated;
 mod grpc;
-mod hex;
 mod rest;
+mod sandbox;
 pub mod server;
+
+pub use sandbox::{LndSandbox, LndSandboxError, Ports};

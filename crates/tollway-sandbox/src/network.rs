@@ -406,7 +406,9 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wallet::{InvoiceDescription, NewInvoice, NewPayment, PaymentStatus, SelfPayment};
+    use crate::wallet::{
+        InvoiceDescription, NewInvoice, NewPayment, PaymentStatus, SelfPayment, parse_invoice,
+    };
 
     #[tokio::test]
     async fn a_payment_waits_for_a_connection_that_broke() {
@@ -422,7 +424,7 @@ mod tests {
 
         sandbox.buyer().node().disconnect();
         let watch = sandbox.buyer().pay(&NewPayment {
-            bolt11: asked.unwrap().bolt11.into(),
+            invoice: parse_invoice(&asked.unwrap().bolt11).unwrap(),
             amount: None,
             fee_max: Msat::ZERO,
             timeout: READY_WITHIN,

@@ -1,15 +1,16 @@
-//! What does the owner of one node see and do?
+//! One node's wallet: invoices, payments and balances.
 //!
 //! A [`Wallet`] is a cheap handle; clones are the same wallet. Its terms are LND's, because
-//! an LND-compatible API stands in front of it, but its values are parsed: amounts are
-//! [`Msat`], hashes are [`PaymentHash`], and a status carries what belongs to it.
+//! it is served over an LND-compatible API, but its values are parsed: amounts are [`Msat`],
+//! hashes are [`PaymentHash`], and a status carries what belongs to it.
 //!
-//! Two books, `invoice_book` and `payment_book`, hold what was asked for and what was paid;
+//! Two books, `invoice_book` and `payment_book`, hold the invoices issued and payments made;
 //! `task` alone acts on them.
 
 mod create_invoice;
 mod invoice;
 mod invoice_book;
+mod page;
 mod pay;
 mod payment;
 mod payment_book;
@@ -32,10 +33,11 @@ pub use invoice::{
 };
 pub use invoice_book::InvoiceUpdates;
 use invoice_book::Invoices;
+pub use page::{Direction, Page};
 use pay::{Order, Outbox};
 pub use payment::{
-    Attempt, AttemptStatus, EstimateError, FailureReason, FeeEstimate, Hop, NewPayment, PayError,
-    PaymentRecord, PaymentStatus, SelfPayment,
+    Attempt, AttemptStatus, EstimateError, FailureReason, FeeEstimate, Hop, InvoiceError,
+    NewPayment, PayError, PaymentRecord, PaymentStatus, SelfPayment, parse_invoice,
 };
 use payment_book::PaymentBook;
 pub use payment_book::PaymentWatch;
@@ -182,6 +184,20 @@ impl Wallet {
             .read(|book| book.list(after, limit, now))
     }
 
+    /// Returns one page of the invoices that are `wanted`, oldest first. `wanted` is given each
+    /// invoice and its current status.
+    #[must_use]
+    pub fn page_of_invoices(
+        &self,
+        page: Page,
+        wanted: &dyn Fn(&InvoiceRecord, &InvoiceStatus) -> bool,
+    ) -> Vec<InvoiceRecord> {
+        let now = self.inner.clock.now();
+        self.inner
+            .invoices
+            .read(|book| book.page(page, now, wanted))
+    }
+
     /// Where the book of invoices stands: a subscription from here sees only what comes.
     #[must_use]
     pub fn invoice_cursor(&self) -> InvoiceCursor {
@@ -207,8 +223,8 @@ impl Wallet {
     /// [`PayError`]: nothing was begun and no money moves for this call.
     pub fn pay(&self, new: &NewPayment) -> Result<PaymentWatch, PayError> {
         let inner = &self.inner;
-        let order = Order::read(new, &inner.node.id(), inner.clock.now())?;
-        let record = order.record(&new.bolt11, inner.now_nanos());
+        let order = Order::check(new, &inner.node.id(), inner.clock.now())?;
+        let record = order.record(&new.invoice, inner.now_nanos());
         let watch = lock(&inner.payments).begin(record)?;
         lock(&inner.outbox).waiting.push_back(order);
         inner.ordered.notify_one();
@@ -225,6 +241,22 @@ impl Wallet {
     #[must_use]
     pub fn payments(&self, after: u64, limit: usize) -> Vec<PaymentRecord> {
         lock(&self.inner.payments).list(after, limit)
+    }
+
+    /// Returns one page of the payments that are `wanted`, oldest first.
+    #[must_use]
+    pub fn page_of_payments(
+        &self,
+        page: Page,
+        wanted: &dyn Fn(&PaymentRecord) -> bool,
+    ) -> Vec<PaymentRecord> {
+        lock(&self.inner.payments).page(page, wanted)
+    }
+
+    /// Returns how many payments were begun, a hash begun again counted once.
+    #[must_use]
+    pub fn payment_count(&self) -> usize {
+        lock(&self.inner.payments).len()
     }
 
     /// A watch on the payment with this hash, if this wallet ever began it.

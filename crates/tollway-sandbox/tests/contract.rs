@@ -4,14 +4,12 @@
     reason = "test helpers: a failure to set up is a failure of the test"
 )]
 
-use std::path::Path;
-
 use l402::Msat;
 use tollway_lightning::contract::{CASES, Fixture};
 use tollway_lightning::lnd::{Lnd, LndConnect};
+use tollway_sandbox::SandboxConfig;
 use tollway_sandbox::lnd::server::LndServer;
-use tollway_sandbox::wallet::Wallet;
-use tollway_sandbox::{Sandbox, SandboxConfig};
+use tollway_sandbox::lnd::{LndSandbox, Ports};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandbox_keeps_the_contract_that_lnd_keeps() {
@@ -26,13 +24,10 @@ async fn stock_macaroons_that_allow_no_more_than_needed_keep_the_contract() {
 
 async fn keeps_the_contract(seller_macaroon: &str, buyer_macaroon: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::start(SandboxConfig::new(folder.path().to_owned()))
-        .await
-        .unwrap();
-    let seller_front = front(sandbox.seller(), folder.path()).await;
-    let buyer_front = front(sandbox.buyer(), folder.path()).await;
-    let seller = connect(&seller_front, seller_macaroon).invoicer();
-    let buyer = connect(&buyer_front, buyer_macaroon).payer();
+    let config = SandboxConfig::new(folder.path().to_owned());
+    let sandbox = LndSandbox::start(config, Ports::ANY).await.unwrap();
+    let seller = connect(sandbox.seller(), seller_macaroon).invoicer();
+    let buyer = connect(sandbox.buyer(), buyer_macaroon).payer();
     // The buyer begins with four channels of 5 BTC and 4 BTC to spend in each.
     let fixture = Fixture {
         seller: &seller,
@@ -48,18 +43,12 @@ async fn keeps_the_contract(seller_macaroon: &str, buyer_macaroon: &str) {
     }
 
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-    seller_front.stop().await;
-    buyer_front.stop().await;
-    sandbox.stop().await;
-}
-
-async fn front(wallet: &Wallet, data_dir: &Path) -> LndServer {
-    LndServer::start(wallet, data_dir, 0).await.unwrap()
+    sandbox.stop().await.unwrap();
 }
 
 /// Connects with the files LND keeps, as a configuration names them.
-fn connect(front: &LndServer, macaroon: &str) -> Lnd {
-    let access = front.access();
+fn connect(server: &LndServer, macaroon: &str) -> Lnd {
+    let access = server.access();
     let macaroon = &access.macaroons[macaroon];
     let address = access.address.to_string();
     let connect = LndConnect::from_files(&address, Some(&access.tls_cert), macaroon).unwrap();

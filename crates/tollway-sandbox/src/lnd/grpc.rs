@@ -1,16 +1,14 @@
-//! What does a wallet answer to LND's calls?
+//! LND's calls, each implemented once for gRPC and REST alike.
 //!
-//! Each call is here once; gRPC and REST both end up in it. Checks come in LND's order and
-//! fail in LND's words, because programs written for LND match on both.
+//! Codes are LND's, and so are the texts that programs written for LND match on.
 
 mod amount;
-mod bech32;
 mod feature;
 mod invoice;
 mod lightning;
+mod listing;
 mod new_invoice;
 mod new_payment;
-mod page;
 mod payment;
 mod payreq;
 mod report;
@@ -27,7 +25,7 @@ use tonic::Status;
 
 use crate::wallet::Wallet;
 
-/// One wallet, answering as an LND node would.
+/// One wallet with the calls of an LND node.
 #[derive(Clone, Debug)]
 pub(crate) struct LndService {
     wallet: Wallet,
@@ -40,7 +38,7 @@ impl LndService {
         Self { wallet, stopping }
     }
 
-    /// A stream of answers that ends, without an error, when the node stops.
+    /// Returns a stream that ends, without an error, when the server stops.
     fn until_stopped<T>(
         &self,
         answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
@@ -53,7 +51,7 @@ impl LndService {
     }
 }
 
-/// The answers of a streaming call.
+/// The messages of a streaming call.
 pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// LND reports nearly every refusal under this one code, and the reason as its text.

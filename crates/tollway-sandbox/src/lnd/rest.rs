@@ -1,8 +1,8 @@
 //! The same calls, as JSON over HTTP.
 //!
 //! A request is translated into the message its call takes, sent through [`GrpcServices`] like any
-//! gRPC request, and the answers are translated back: what LND's REST proxy does. Nothing
-//! here knows any call but by its description, and the table in `routes` is the only list.
+//! gRPC request, and the responses are translated back: what LND's REST proxy does. Calls are
+//! known by their descriptors alone; the table in `routes` is the only list of them.
 
 mod json;
 mod local;
@@ -12,7 +12,9 @@ mod routes;
 
 use std::net::IpAddr;
 
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use tonic::body::Body;
@@ -43,11 +45,29 @@ impl Rest {
     /// Handles one HTTP request from `ip`.
     pub(crate) async fn answer(
         &self,
-        calls: GrpcServices,
+        services: GrpcServices,
         request: Request<Incoming>,
         ip: IpAddr,
     ) -> Response<Body> {
-        let (route, bindings) = match routes::find(request.method(), request.uri().path()) {
+        let (head, mut body) = request.into_parts();
+        let mut response = self.respond(services, &head, &mut body, ip).await;
+        // Over HTTP/1.1 the next request follows this one's body, so either all of the body is
+        // read or the connection ends.
+        if head.version < Version::HTTP_2 && request::drain(&mut body).await.is_err() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        response
+    }
+
+    async fn respond(
+        &self,
+        services: GrpcServices,
+        head: &Parts,
+        body: &mut Incoming,
+        ip: IpAddr,
+    ) -> Response<Body> {
+        let (route, bindings) = match routes::find(&head.method, head.uri.path()) {
             Found::Route(route, bindings) => (route, bindings),
             Found::OtherVerb => return reply::error(&Status::unimplemented("Method Not Allowed")),
             Found::Nothing => return reply::error(&Status::not_found("Not Found")),
@@ -55,11 +75,11 @@ impl Rest {
         let Some(method) = self.method(route) else {
             return reply::error(&Status::not_found("Not Found"));
         };
-        let message = match request::read(route, &method, &bindings, request).await {
+        let message = match request::read(route, &method, &bindings, head, body).await {
             Ok(message) => message,
             Err(refused) => return reply::error(&refused),
         };
-        let local = Local::new(calls, ip);
+        let local = Local::new(services, ip);
         if method.is_server_streaming() {
             reply::stream(local.stream(route.call, &method, message).await).await
         } else {

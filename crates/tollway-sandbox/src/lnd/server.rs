@@ -1,4 +1,4 @@
-//! What stands in front of a wallet, and where are its files?
+//! The server of a wallet's LND-compatible API.
 //!
 //! ```no_run
 //! # use tollway_sandbox::lnd::server::{LndServer, LndServerError};

@@ -1,4 +1,4 @@
-//! How is an invoice made?
+//! Creation of invoices.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::invoice::{
 };
 use crate::node::{CLTV_DELTA, Node};
 
-/// Makes an invoice of `node`. It is not payable before the wallet has it in its book.
+/// Creates an invoice of `node`. It is not payable before the wallet has it in its book.
 ///
 /// The preimage is the wallet's own, drawn here or given: the node only checks the payment
 /// secret, and asks the wallet when a payment has arrived.

@@ -1,11 +1,11 @@
-//! What does an invoice ask for, and what became of it?
+//! Invoices: what one asks for, and its status.
 
 use l402::{Msat, PaymentHash, Preimage, UnixSeconds};
 
-/// What an invoice shall say.
+/// Terms of a new invoice.
 #[derive(Clone, Debug)]
 pub struct NewInvoice {
-    /// What the payer is told it pays for.
+    /// The description shown to the payer.
     pub description: InvoiceDescription,
     /// The price in millisatoshis; `None` lets the payer choose.
     pub amount: Option<Msat>,
@@ -86,7 +86,7 @@ pub struct InvoiceRecord {
     pub cltv_delta: u16,
     /// The invoice as its payer reads it.
     pub bolt11: Box<str>,
-    /// What became of it.
+    /// Its status.
     pub status: InvoiceStatus,
 }
 
@@ -98,7 +98,7 @@ impl InvoiceRecord {
     }
 }
 
-/// What became of an invoice.
+/// The status of an invoice.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum InvoiceStatus {
     /// Expired unpaid: no longer payable.

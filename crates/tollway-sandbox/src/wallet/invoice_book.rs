@@ -1,4 +1,4 @@
-//! Which invoices has a wallet issued, and may a payment for one be taken?
+//! The invoices of a wallet, and whether a payment for one may be claimed.
 //!
 //! The book itself neither reads a clock nor talks to a node. [`Invoices`] is the book
 //! behind a lock, with a signal for its subscribers.
@@ -10,6 +10,7 @@ use l402::{Msat, PaymentHash, Preimage, UnixSeconds};
 use tokio::sync::watch;
 
 use super::invoice::{InvoiceCursor, InvoiceRecord, InvoiceStatus, InvoiceUpdate};
+use super::page::{Direction, Page};
 use crate::sync::lock;
 
 /// Every invoice, in the order it was added.
@@ -62,9 +63,27 @@ impl InvoiceBook {
 
     /// The invoices added after the one with add index `after`.
     pub(super) fn list(&self, after: u64, limit: usize, now: UnixSeconds) -> Vec<InvoiceRecord> {
-        let skip = usize::try_from(after).unwrap_or(usize::MAX);
-        let records = self.records.iter().skip(skip).take(limit);
-        records.map(|record| self.seen_at(record, now)).collect()
+        let page = Page {
+            offset: after,
+            limit,
+            direction: Direction::Forward,
+        };
+        self.page(page, now, &|_, _| true)
+    }
+
+    /// One page of those invoices that are `wanted`, given their status at `now`, oldest first.
+    /// Only the page is cloned.
+    pub(super) fn page(
+        &self,
+        page: Page,
+        now: UnixSeconds,
+        wanted: &dyn Fn(&InvoiceRecord, &InvoiceStatus) -> bool,
+    ) -> Vec<InvoiceRecord> {
+        page.of(self.records.len(), |index| {
+            let record = self.records.get(index)?;
+            let status = self.status_at(record, now);
+            wanted(record, status).then(|| self.seen_at(record, now))
+        })
     }
 
     pub(super) fn cursor(&self) -> InvoiceCursor {
@@ -134,11 +153,17 @@ impl InvoiceBook {
 
     fn seen_at(&self, record: &InvoiceRecord, now: UnixSeconds) -> InvoiceRecord {
         let mut seen = record.clone();
+        seen.status = self.status_at(record, now).clone();
+        seen
+    }
+
+    fn status_at<'a>(&self, record: &'a InvoiceRecord, now: UnixSeconds) -> &'a InvoiceStatus {
         let expired = now >= record.expires_at() && !self.claiming.contains(&record.hash);
         if expired && record.status == InvoiceStatus::Open {
-            seen.status = InvoiceStatus::Canceled;
+            &InvoiceStatus::Canceled
+        } else {
+            &record.status
         }
-        seen
     }
 }
 

@@ -1,16 +1,16 @@
-//! May this invoice be paid, and what leaves the node for it?
+//! Orders to pay: the checks before one is accepted, and the record of its attempts.
 
 use std::collections::{HashMap, VecDeque};
-use std::str::FromStr;
 
 use bitcoin::secp256k1::PublicKey;
-use l402::{Msat, Network, PaymentHash, UnixSeconds};
+use l402::{Msat, PaymentHash, UnixSeconds};
 use lightning::routing::router::Path;
-use lightning_invoice::{Bolt11Invoice, Currency};
+use lightning_invoice::Bolt11Invoice;
 use tokio::time::Instant;
 
 use super::payment::{
     Attempt, AttemptStatus, Hop, NewPayment, PayError, PaymentRecord, PaymentStatus, SelfPayment,
+    check_network,
 };
 use crate::node::{Destination, PlannedRoute};
 
@@ -30,21 +30,22 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Reads what is to be paid. The order of checks is LND's.
-    pub(super) fn read(
+    /// Checks a payment, in LND's order.
+    pub(super) fn check(
         new: &NewPayment,
         payer: &PublicKey,
         now: UnixSeconds,
     ) -> Result<Self, PayError> {
-        let invoice = parse(&new.bolt11)?;
-        check_expiry(&invoice, now)?;
+        let invoice = &new.invoice;
+        check_network(invoice).map_err(PayError::WrongNetwork)?;
+        check_expiry(invoice, now)?;
         let amount = match (invoice.amount_milli_satoshis(), new.amount) {
             (Some(_), Some(_)) => return Err(PayError::AmountGiven),
             (Some(asked), None) => Msat::from_msat(asked),
             (None, Some(given)) if !given.is_zero() => given,
             (None, _) => return Err(PayError::AmountMissing),
         };
-        let to = Destination::of_invoice(&invoice);
+        let to = Destination::of_invoice(invoice);
         if to.node == *payer && new.self_payment == SelfPayment::Refuse {
             return Err(PayError::SelfPayment);
         }
@@ -64,11 +65,12 @@ impl Order {
     }
 
     /// The record of this payment as it begins.
-    pub(super) fn record(&self, bolt11: &str, now_nanos: u64) -> PaymentRecord {
+    pub(super) fn record(&self, invoice: &Bolt11Invoice, now_nanos: u64) -> PaymentRecord {
         PaymentRecord {
             payment_index: 0,
             hash: self.hash,
-            bolt11: bolt11.into(),
+            bolt11: invoice.to_string().into(),
+            payment_secret: self.secret,
             destination: self.to.node,
             amount: self.amount,
             created_at_nanos: now_nanos,
@@ -124,20 +126,6 @@ fn attempt(way: &PlannedRoute, path: &Path, now_nanos: u64) -> Attempt {
         hops,
         status: AttemptStatus::InFlight,
     }
-}
-
-fn parse(bolt11: &str) -> Result<Bolt11Invoice, PayError> {
-    let invoice = Bolt11Invoice::from_str(bolt11).map_err(|error| PayError::Unreadable {
-        reason: error.to_string(),
-    })?;
-    let network = match invoice.currency() {
-        Currency::Regtest => return Ok(invoice),
-        Currency::Bitcoin => Network::Mainnet,
-        Currency::BitcoinTestnet => Network::Testnet,
-        Currency::Signet => Network::Signet,
-        Currency::Simnet => Network::Simnet,
-    };
-    Err(PayError::WrongNetwork { network })
 }
 
 fn check_expiry(invoice: &Bolt11Invoice, now: UnixSeconds) -> Result<(), PayError> {

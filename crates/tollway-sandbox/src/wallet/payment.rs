@@ -1,15 +1,17 @@
-//! What is to be paid, and how did a payment end?
+//! Payments: what to pay, and how one ends.
 
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use bitcoin::secp256k1::PublicKey;
 use l402::{Msat, PaymentHash, Preimage, UnixSeconds};
+use lightning_invoice::{Bolt11Invoice, Currency};
 
 /// What to pay and within which bounds.
 #[derive(Clone, Debug)]
 pub struct NewPayment {
-    /// The BOLT 11 invoice.
-    pub bolt11: String,
+    /// The invoice; [`parse_invoice`] reads one of this network.
+    pub invoice: Bolt11Invoice,
     /// What to pay, for an invoice that names no amount; `None` for any other.
     pub amount: Option<Msat>,
     /// The most routing may cost beyond the amount.
@@ -64,18 +66,52 @@ pub enum PayError {
     /// The sandbox has stopped.
     #[error("the sandbox has stopped")]
     Stopped,
-    /// The text is not a BOLT 11 invoice.
+    /// The invoice is for another network.
+    #[error(transparent)]
+    WrongNetwork(InvoiceError),
+}
+
+/// Why a text is not an invoice of this network.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvoiceError {
+    /// Not a BOLT 11 invoice.
     #[error("not a BOLT 11 invoice: {reason}")]
     Unreadable {
-        /// What the reader said.
+        /// What the parser reported.
         reason: String,
     },
-    /// The invoice is for another network.
-    #[error("the invoice is for {network}, this wallet pays on regtest only")]
+    /// For another network, in LND's words.
+    #[error("invoice not for current active network 'regtest'")]
     WrongNetwork {
         /// The invoice's network.
         network: l402::Network,
     },
+}
+
+/// Parses a BOLT 11 invoice of the sandbox's network.
+///
+/// # Errors
+///
+/// [`InvoiceError`].
+pub fn parse_invoice(text: &str) -> Result<Bolt11Invoice, InvoiceError> {
+    let invoice = Bolt11Invoice::from_str(text).map_err(|error| InvoiceError::Unreadable {
+        reason: error.to_string(),
+    })?;
+    check_network(&invoice)?;
+    Ok(invoice)
+}
+
+pub(super) fn check_network(invoice: &Bolt11Invoice) -> Result<(), InvoiceError> {
+    use l402::Network;
+    let network = match invoice.currency() {
+        Currency::Regtest => return Ok(()),
+        Currency::Bitcoin => Network::Mainnet,
+        Currency::BitcoinTestnet => Network::Testnet,
+        Currency::Signet => Network::Signet,
+        Currency::Simnet => Network::Simnet,
+    };
+    Err(InvoiceError::WrongNetwork { network })
 }
 
 /// A payment of this wallet. A second attempt at a failed hash continues its record.
@@ -87,6 +123,8 @@ pub struct PaymentRecord {
     pub hash: PaymentHash,
     /// The invoice paid.
     pub bolt11: Box<str>,
+    /// The invoice's payment secret, which proves to the payee that the payer has read it.
+    pub payment_secret: [u8; 32],
     /// Who is paid.
     pub destination: PublicKey,
     /// What the payee gets.

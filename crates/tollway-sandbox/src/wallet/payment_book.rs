@@ -1,4 +1,4 @@
-//! Which payments has a wallet begun, and may one be begun again?
+//! The payments of a wallet.
 //!
 //! This book is why nothing is paid twice: a payment is in it, in flight, before anything
 //! leaves the node, and a hash that is in flight or paid is refused. It neither reads a
@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use l402::{Msat, PaymentHash, Preimage};
 use tokio::sync::watch;
 
+use super::page::{Direction, Page};
 use super::payment::{
     Attempt, AttemptStatus, FailureReason, PayError, PaymentRecord, PaymentStatus,
 };
@@ -28,7 +29,7 @@ enum Entry {
     /// In flight; watched through the channel that holds it.
     Open(watch::Sender<PaymentRecord>),
     /// Ended, or left as it was when the network stopped.
-    Closed(PaymentRecord),
+    Closed(Box<PaymentRecord>),
 }
 
 impl PaymentBook {
@@ -59,24 +60,39 @@ impl PaymentBook {
     pub(super) fn watch(&self, hash: &PaymentHash) -> Option<PaymentWatch> {
         let receiver = match self.entries.get(hash)? {
             Entry::Open(sender) => sender.subscribe(),
-            Entry::Closed(record) => watch::channel(record.clone()).1,
+            Entry::Closed(record) => watch::channel(record.as_ref().clone()).1,
         };
         Some(PaymentWatch { receiver })
     }
 
     /// The payments begun after the one with payment index `after`.
     pub(super) fn list(&self, after: u64, limit: usize) -> Vec<PaymentRecord> {
-        let skip = usize::try_from(after).unwrap_or(usize::MAX);
-        (1..)
-            .zip(&self.order)
-            .skip(skip)
-            .filter_map(|(index, hash)| {
-                let record = self.entries.get(hash)?.record();
-                // A failed payment that was begun again is listed under its new index only.
-                (record.payment_index == index).then_some(record)
-            })
-            .take(limit)
-            .collect()
+        let page = Page {
+            offset: after,
+            limit,
+            direction: Direction::Forward,
+        };
+        self.page(page, &|_| true)
+    }
+
+    /// One page of those payments that are `wanted`, oldest first. Only the page is cloned.
+    pub(super) fn page(
+        &self,
+        page: Page,
+        wanted: &dyn Fn(&PaymentRecord) -> bool,
+    ) -> Vec<PaymentRecord> {
+        page.of(self.order.len(), |index| {
+            let hash = self.order.get(index)?;
+            let number = u64::try_from(index).ok()?.saturating_add(1);
+            // A failed payment that was begun again is listed under its new index only.
+            let listed = |record: &PaymentRecord| record.payment_index == number && wanted(record);
+            self.entries.get(hash)?.record_if(&listed)
+        })
+    }
+
+    /// How many payments there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Notes the routes about to be tried.
@@ -125,7 +141,7 @@ impl PaymentBook {
     pub(super) fn stop(&mut self) {
         self.stopped = true;
         for entry in self.entries.values_mut() {
-            *entry = Entry::Closed(entry.record());
+            *entry = Entry::Closed(Box::new(entry.record()));
         }
     }
 
@@ -138,7 +154,7 @@ impl PaymentBook {
 
     fn close(&mut self, hash: &PaymentHash) {
         if let Some(entry) = self.entries.get_mut(hash) {
-            *entry = Entry::Closed(entry.record());
+            *entry = Entry::Closed(Box::new(entry.record()));
         }
     }
 }
@@ -146,8 +162,18 @@ impl PaymentBook {
 impl Entry {
     fn record(&self) -> PaymentRecord {
         match self {
-            Self::Closed(record) => record.clone(),
+            Self::Closed(record) => record.as_ref().clone(),
             Self::Open(sender) => sender.borrow().clone(),
+        }
+    }
+
+    fn record_if(&self, wanted: &dyn Fn(&PaymentRecord) -> bool) -> Option<PaymentRecord> {
+        match self {
+            Self::Closed(record) => wanted(record).then(|| record.as_ref().clone()),
+            Self::Open(sender) => {
+                let record = sender.borrow();
+                wanted(&record).then(|| record.clone())
+            }
         }
     }
 
@@ -302,6 +328,7 @@ mod tests {
             payment_index: 0,
             hash: Preimage::new([seed; 32]).payment_hash(),
             bolt11: "lnbcrt".into(),
+            payment_secret: [0; 32],
             destination: PublicKey::from_slice(&[2; 33]).unwrap(),
             amount: Msat::from_msat(1),
             created_at_nanos: 1,

@@ -1,4 +1,4 @@
-//! What does a node tell about itself?
+//! A node's own data: identity, channels, balances.
 
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Amount, OutPoint};

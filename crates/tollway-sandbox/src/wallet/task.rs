@@ -1,7 +1,7 @@
-//! Who works for a wallet?
+//! The task of a wallet.
 //!
-//! One task. It alone takes the node's turns and starts its payments, so no two decisions
-//! about money are made at once. Everybody else reads the books or leaves an order.
+//! It alone processes the node's events and starts its payments, so no two decisions about
+//! money are made at once. All other callers read the books or queue an order.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::node::{FailureCause, PaymentEvent, RouteError, SendError};
 use crate::sync::lock;
 
 impl Wallet {
-    /// Works until `stop` says so.
+    /// Runs until `stop` becomes true or its sender is dropped.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let task = WalletTask(self);
         let wallet = &task.0.inner;
@@ -46,7 +46,7 @@ impl Wallet {
     }
 }
 
-/// A wallet somebody works for. However the work ends, nobody waits for it in vain.
+/// Closes all watches and subscriptions when the task stops, for any reason.
 struct WalletTask(Wallet);
 
 impl Drop for WalletTask {
@@ -55,7 +55,7 @@ impl Drop for WalletTask {
     }
 }
 
-/// What became of an order that was tried.
+/// The result of trying an order.
 enum Tried {
     Failed(FailureReason),
     Sent,
@@ -174,7 +174,7 @@ impl Inner {
             .node
             .send(way.route, &order.hash, order.secret, metadata);
         match sent {
-            // The node has it under way already; what becomes of that will be told.
+            // The node has it in flight already and will report its end.
             Ok(()) | Err(SendError::Duplicate) => Tried::Sent,
             Err(SendError::Expired) => Tried::Failed(FailureReason::Timeout),
             Err(SendError::TooLarge) => Tried::Failed(FailureReason::Error),

@@ -37,19 +37,19 @@ pub(crate) struct Client {
 pub(crate) type Streamed<T> = (Vec<T>, Result<(), Status>);
 
 impl Client {
-    pub(crate) async fn admin(front: &LndServer) -> Self {
-        Self::with(front, "admin").await
+    pub(crate) async fn admin(server: &LndServer) -> Self {
+        Self::with(server, "admin").await
     }
 
     /// A client with the macaroon file called `name`.
-    pub(crate) async fn with(front: &LndServer, name: &str) -> Self {
-        let macaroon = hex(&read(&front.access().macaroons[name]));
-        Self::presenting(front, vec![macaroon]).await
+    pub(crate) async fn with(server: &LndServer, name: &str) -> Self {
+        let macaroon = hex(&read(&server.access().macaroons[name]));
+        Self::presenting(server, vec![macaroon]).await
     }
 
     /// A client with these macaroons, whatever they are.
-    pub(crate) async fn presenting(front: &LndServer, macaroons: Vec<String>) -> Self {
-        let access = front.access().clone();
+    pub(crate) async fn presenting(server: &LndServer, macaroons: Vec<String>) -> Self {
+        let access = server.access().clone();
         let connector = tower::service_fn(move |_uri| {
             let access = access.clone();
             async move { Ok::<_, std::io::Error>(TokioIo::new(dial(&access, b"h2").await)) }
@@ -215,17 +215,17 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) async fn admin(front: &LndServer) -> Self {
-        Self::with(front, "admin").await
+    pub(crate) async fn admin(server: &LndServer) -> Self {
+        Self::with(server, "admin").await
     }
 
-    pub(crate) async fn with(front: &LndServer, name: &str) -> Self {
-        let macaroon = hex(&read(&front.access().macaroons[name]));
-        Self::presenting(front, Some(macaroon)).await
+    pub(crate) async fn with(server: &LndServer, name: &str) -> Self {
+        let macaroon = hex(&read(&server.access().macaroons[name]));
+        Self::presenting(server, Some(macaroon)).await
     }
 
-    pub(crate) async fn presenting(front: &LndServer, macaroon: Option<String>) -> Self {
-        let stream = TokioIo::new(dial(front.access(), b"http/1.1").await);
+    pub(crate) async fn presenting(server: &LndServer, macaroon: Option<String>) -> Self {
+        let stream = TokioIo::new(dial(server.access(), b"http/1.1").await);
         let (sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         Self { sender, macaroon }

@@ -31,7 +31,7 @@ async fn the_folder_is_laid_out_as_lnds() {
     ] {
         let path = macaroons.join(format!("{name}.macaroon"));
         assert_eq!(read(&path)[0], 2, "{name} is not a V2 macaroon");
-        assert_eq!(network.seller.access().macaroons[name], path);
+        assert_eq!(network.lnd.seller().access().macaroons[name], path);
     }
     for secret in [folder.join("tls.key"), macaroons.join("admin.macaroon")] {
         let mode = fs::metadata(&secret).unwrap().permissions().mode();
@@ -43,7 +43,7 @@ async fn the_folder_is_laid_out_as_lnds() {
 #[tokio::test]
 async fn the_uri_carries_the_address_the_certificate_and_the_admin_macaroon() {
     let network = Network::start().await;
-    let access = network.buyer.access();
+    let access = network.lnd.buyer().access();
 
     let cert = CertificateDer::from_pem_slice(&read(&access.tls_cert)).unwrap();
     let expected = format!(
@@ -59,13 +59,13 @@ async fn the_uri_carries_the_address_the_certificate_and_the_admin_macaroon() {
 #[tokio::test]
 async fn certificate_macaroons_and_key_survive_a_restart() {
     let network = Network::start().await;
-    let before = network.buyer.access().clone();
+    let before = network.lnd.buyer().access().clone();
     let macaroon = read(&before.macaroons["admin"]);
     let cert = read(&before.tls_cert);
 
     let network = Network::start_in(network.stop().await).await;
 
-    let after = network.buyer.access();
+    let after = network.lnd.buyer().access();
     assert_eq!(read(&after.macaroons["admin"]), macaroon);
     assert_eq!(read(&after.tls_cert), cert);
     assert_eq!(after.pubkey, before.pubkey);
@@ -75,11 +75,11 @@ async fn certificate_macaroons_and_key_survive_a_restart() {
 #[tokio::test]
 async fn wallets_do_not_share_certificates_or_macaroons() {
     let network = Network::start().await;
-    let (seller, buyer) = (network.seller.access(), network.buyer.access());
+    let (seller, buyer) = (network.lnd.seller().access(), network.lnd.buyer().access());
 
     assert_ne!(read(&seller.tls_cert), read(&buyer.tls_cert));
     let foreign = crate::hex(&read(&seller.macaroons["admin"]));
-    let refused = Client::presenting(&network.buyer, vec![foreign])
+    let refused = Client::presenting(network.lnd.buyer(), vec![foreign])
         .await
         .get_info()
         .await
@@ -94,13 +94,11 @@ async fn wallets_do_not_share_certificates_or_macaroons() {
 async fn sandbox_json_finds_the_running_sandbox_and_only_that() {
     let network = Network::start().await;
     let dir = network.dir.path().to_owned();
-    let file = Manifest::new([&network.seller, &network.buyer]);
 
-    file.write(&dir).unwrap();
     let found = Manifest::find(&dir).await.unwrap();
 
-    assert_eq!(found.wallets["seller"], *network.seller.access());
-    assert_eq!(found.wallets["buyer"], *network.buyer.access());
+    assert_eq!(found.wallets["seller"], *network.lnd.seller().access());
+    assert_eq!(found.wallets["buyer"], *network.lnd.buyer().access());
     assert_eq!(found.pid, std::process::id());
     let written: serde_json::Value =
         serde_json::from_slice(&read(&dir.join("sandbox.json"))).unwrap();
@@ -110,15 +108,15 @@ async fn sandbox_json_finds_the_running_sandbox_and_only_that() {
 
     let _kept = network.stop().await;
     let missed = Manifest::find(&dir).await.unwrap_err();
-    assert!(matches!(missed, FindError::Silent { .. }), "{missed}");
+    assert!(matches!(missed, FindError::NotRunning { .. }), "{missed}");
 }
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let network = Network::start().await;
-    let taken = network.seller.access().address.port();
+    let taken = network.lnd.seller().access().address.port();
 
-    let refused = LndServer::start(network.sandbox.buyer(), network.dir.path(), taken)
+    let refused = LndServer::start(network.sandbox().buyer(), network.dir.path(), taken)
         .await
         .unwrap_err();
 

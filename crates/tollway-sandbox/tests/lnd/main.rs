@@ -20,16 +20,14 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use tollway_lightning::lnd::proto::lnrpc;
-use tollway_sandbox::lnd::server::LndServer;
+use tollway_sandbox::lnd::{LndSandbox, Ports};
 use tollway_sandbox::{Sandbox, SandboxConfig};
 
 use client::Client;
 
-/// A sandbox with an API in front of each wallet, and their data.
+/// A sandbox with a server for each wallet, and their data.
 struct Network {
-    sandbox: Sandbox,
-    seller: LndServer,
-    buyer: LndServer,
+    lnd: LndSandbox,
     dir: TempDir,
 }
 
@@ -41,29 +39,25 @@ impl Network {
 
     async fn start_in(dir: TempDir) -> Self {
         let config = SandboxConfig::new(dir.path().to_owned());
-        let sandbox = Sandbox::start(config).await.unwrap();
-        let front = |wallet| LndServer::start(wallet, dir.path(), 0);
-        Self {
-            seller: front(sandbox.seller()).await.unwrap(),
-            buyer: front(sandbox.buyer()).await.unwrap(),
-            sandbox,
-            dir,
-        }
+        let lnd = LndSandbox::start(config, Ports::ANY).await.unwrap();
+        Self { lnd, dir }
+    }
+
+    fn sandbox(&self) -> &Sandbox {
+        self.lnd.network()
     }
 
     async fn seller(&self) -> Client {
-        Client::admin(&self.seller).await
+        Client::admin(self.lnd.seller()).await
     }
 
     async fn buyer(&self) -> Client {
-        Client::admin(&self.buyer).await
+        Client::admin(self.lnd.buyer()).await
     }
 
     /// Stops everything and leaves the data.
     async fn stop(self) -> TempDir {
-        self.seller.stop().await;
-        self.buyer.stop().await;
-        self.sandbox.stop().await;
+        self.lnd.stop().await.unwrap();
         self.dir
     }
 }

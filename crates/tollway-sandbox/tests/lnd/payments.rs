@@ -93,7 +93,7 @@ async fn a_payment_is_told_step_by_step_to_its_preimage() {
     assert_eq!(attempt.preimage, preimage.expose());
     let route = attempt.route.as_ref().unwrap();
     let hop = route.hops.last().unwrap();
-    assert_eq!(hop.pub_key, network.seller.access().pubkey);
+    assert_eq!(hop.pub_key, network.lnd.seller().access().pubkey);
     assert_eq!(
         (hop.amt_to_forward_msat, route.total_amt_msat),
         (11_000, 11_000)
@@ -192,12 +192,12 @@ async fn two_callers_at_once_pay_an_invoice_once() {
 }
 
 #[tokio::test]
-async fn an_expired_invoice_is_refused_with_the_moment_it_expired() {
+async fn an_expired_invoice_is_refused_by_both_calls() {
     let network = Network::start().await;
     let (seller, buyer) = (network.seller().await, network.buyer().await);
     let invoice = invoice_over(&seller, 10).await;
     network
-        .sandbox
+        .sandbox()
         .buyer()
         .clock()
         .advance(Duration::from_secs(86_401));
@@ -209,11 +209,7 @@ async fn an_expired_invoice_is_refused_with_the_moment_it_expired() {
         .unwrap_err();
 
     assert_eq!(code, Code::Unknown);
-    assert!(
-        text.starts_with("invoice expired. Valid until 20"),
-        "{text}"
-    );
-    assert!(text.ends_with(" +0000 UTC"), "{text}");
+    assert!(text.starts_with("invoice expired "), "{text}");
     assert_eq!(by_older_call.message(), text);
 }
 
@@ -226,7 +222,7 @@ async fn an_invoice_the_payee_no_longer_honours_fails_with_its_refusal() {
         invoice_over(&seller, 10).await,
     );
     network
-        .sandbox
+        .sandbox()
         .seller()
         .clock()
         .advance(Duration::from_secs(86_401));
@@ -337,7 +333,7 @@ async fn a_payee_out_of_reach_or_over_the_fee_limit_is_no_route() {
         .pay_sync(sync(&strangers_invoice(2, None)))
         .await
         .unwrap();
-    let seller = network.seller.access().pubkey.parse().unwrap();
+    let seller = network.lnd.seller().access().pubkey.parse().unwrap();
     let behind_seller = strangers_invoice(3, Some(seller));
     let dear = routerrpc::SendPaymentRequest {
         fee_limit_sat: 1,
@@ -355,19 +351,18 @@ async fn texts_that_are_no_invoices_are_refused() {
     let network = Network::start().await;
     let buyer = network.buyer().await;
     for (text, reason) in [
-        ("garbage", "invalid bech32 string length 7"),
-        (
-            "lnbcrt1qqqqqqbqqqqqq",
-            "failed converting data to bytes: invalid character not part of charset: 98",
-        ),
+        ("garbage", "not a BOLT 11 invoice: "),
+        ("lnbcrt1qqqqqqbqqqqqq", "not a BOLT 11 invoice: "),
         (MAINNET, "invoice not for current active network 'regtest'"),
     ] {
-        assert_eq!(
-            refusal(buyer.pay(request(text)).await),
-            (Code::Unknown, reason.to_owned())
-        );
+        let (code, message) = refusal(buyer.pay(request(text)).await);
+        assert_eq!(code, Code::Unknown);
+        assert!(message.starts_with(reason), "{message}");
         let refused = buyer.pay_sync(sync(text)).await.unwrap_err();
-        assert_eq!((refused.code(), refused.message()), (Code::Unknown, reason));
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (code, message.as_str())
+        );
     }
 }
 
@@ -454,7 +449,7 @@ async fn a_fee_is_estimated_for_a_node_or_an_invoice_but_not_both() {
     let (seller, buyer) = (network.seller().await, network.buyer().await);
     let invoice = invoice_over(&seller, 10).await.payment_request;
     let open = invoice_over(&seller, 0).await.payment_request;
-    let seller_key: PublicKey = network.seller.access().pubkey.parse().unwrap();
+    let seller_key: PublicKey = network.lnd.seller().access().pubkey.parse().unwrap();
     let blank = routerrpc::RouteFeeRequest::default;
     let to = |dest: Vec<u8>, amt_sat| routerrpc::RouteFeeRequest {
         dest,
@@ -546,4 +541,4 @@ fn strangers_invoice(number: u8, via: Option<PublicKey>) -> String {
 }
 
 // BOLT 11, "Examples": a donation of any amount, on the main network.
-const MAINNET: &str = "lnbc1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdpl2pkx2ctnv5sxxmmwwd5kgetjypeh2ursdae8g6twvus8g6rfwvs8qun0dfjkxaq9qrsgq357wnc5r2ueh7ck6q93dj32dlqnls087fxdwk8qakdyafkq3yap9us6v52vjjsrvywa6rt52cm9r9zqt8r2t7mlcwspyetp5h2tztugp9lfyql";
+pub(crate) const MAINNET: &str = "lnbc1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdpl2pkx2ctnv5sxxmmwwd5kgetjypeh2ursdae8g6twvus8g6rfwvs8qun0dfjkxaq9qrsgq357wnc5r2ueh7ck6q93dj32dlqnls087fxdwk8qakdyafkq3yap9us6v52vjjsrvywa6rt52cm9r9zqt8r2t7mlcwspyetp5h2tztugp9lfyql";

@@ -7,14 +7,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use l402::Preimage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tollway_sandbox::wallet::{InvoiceDescription, NewInvoice};
 
 use crate::client::{Rest, dial, whole};
+use crate::payments::MAINNET;
 use crate::{Network, hex, read};
 
 #[tokio::test]
 async fn unary_calls_answer_with_every_field() {
     let network = Network::start().await;
-    let mut rest = Rest::admin(&network.seller).await;
+    let mut rest = Rest::admin(network.lnd.seller()).await;
 
     let info = rest.get("/v1/getinfo").await;
 
@@ -25,7 +27,7 @@ async fn unary_calls_answer_with_every_field() {
     let info = info.json();
     assert_eq!(
         info["identity_pubkey"],
-        network.seller.access().pubkey.as_str()
+        network.lnd.seller().access().pubkey.as_str()
     );
     assert_eq!(
         info["chains"],
@@ -58,8 +60,8 @@ async fn unary_calls_answer_with_every_field() {
 #[tokio::test]
 async fn an_invoice_is_added_found_decoded_and_paid() {
     let network = Network::start().await;
-    let mut seller = Rest::admin(&network.seller).await;
-    let mut buyer = Rest::admin(&network.buyer).await;
+    let mut seller = Rest::admin(network.lnd.seller()).await;
+    let mut buyer = Rest::admin(network.lnd.buyer()).await;
 
     let added = seller
         .post("/v1/invoices", r#"{"value": "10", "memo": "rest"}"#)
@@ -103,8 +105,8 @@ async fn an_invoice_is_added_found_decoded_and_paid() {
 #[tokio::test]
 async fn a_payment_is_streamed_as_one_result_a_line() {
     let network = Network::start().await;
-    let mut seller = Rest::admin(&network.seller).await;
-    let mut buyer = Rest::admin(&network.buyer).await;
+    let mut seller = Rest::admin(network.lnd.seller()).await;
+    let mut buyer = Rest::admin(network.lnd.buyer()).await;
     let added = seller.post("/v1/invoices", r#"{"value": 3}"#).await.json();
     // What the PyPI package `l402-requests` sends.
     let body = json!({
@@ -141,7 +143,7 @@ async fn a_payment_is_streamed_as_one_result_a_line() {
 #[tokio::test]
 async fn errors_have_lnds_shape_and_status() {
     let network = Network::start().await;
-    let mut rest = Rest::admin(&network.seller).await;
+    let mut rest = Rest::admin(network.lnd.seller()).await;
     let unknown = URL_SAFE.encode([1; 32]);
     for (path, status, code, text) in [
         ("/v1/nosuch", 404, 5, "Not Found"),
@@ -150,7 +152,7 @@ async fn errors_have_lnds_shape_and_status() {
             "/v1/invoice/zz",
             500,
             2,
-            "encoding/hex: invalid byte: U+007A 'z'",
+            "the payment hash is not hexadecimal: Invalid character 'z' at position 0",
         ),
         (
             &format!("/v1/invoice/{}", "00".repeat(32)),
@@ -159,16 +161,16 @@ async fn errors_have_lnds_shape_and_status() {
             "unable to locate invoice",
         ),
         (
-            "/v1/payreq/garbage",
+            &format!("/v1/payreq/{MAINNET}"),
             500,
             2,
-            "invalid bech32 string length 7",
+            "invoice not for current active network 'regtest'",
         ),
         (
             "/v1/invoices?num_max_invoices=x",
             400,
             3,
-            "parsing field \"num_max_invoices\": strconv.ParseUint: parsing \"x\": invalid syntax",
+            "parsing field \"num_max_invoices\": \"x\" is not a number of this field's type",
         ),
     ] {
         let reply = rest.get(path).await;
@@ -191,7 +193,7 @@ async fn errors_have_lnds_shape_and_status() {
 #[tokio::test]
 async fn bodies_are_read_as_lnds_proxy_reads_them() {
     let network = Network::start().await;
-    let mut rest = Rest::admin(&network.seller).await;
+    let mut rest = Rest::admin(network.lnd.seller()).await;
     for body in [r#"{"valueMsat": "1500"}"#, r#"{"value_msat": 1500}"#, ""] {
         let reply = rest.post("/v1/invoices", body).await;
         assert_eq!(reply.status, 200, "{body}: {}", reply.body);
@@ -216,10 +218,57 @@ async fn bodies_are_read_as_lnds_proxy_reads_them() {
 }
 
 #[tokio::test]
+async fn a_connection_serves_the_next_request_after_a_refused_one() {
+    let network = Network::start().await;
+    let mut rest = Rest::admin(network.lnd.seller()).await;
+    let body = "b".repeat(600 * 1024);
+    for path in ["/v1/nosuch", "/v1/getinfo", "/v2/invoices/hodl"] {
+        let refused = rest.post(path, &body).await;
+        assert!([404, 501].contains(&refused.status), "{}", refused.body);
+        assert_eq!(rest.get("/v1/getinfo").await.status, 200, "after {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_too_large_to_be_read_ends_the_connection_and_says_so() {
+    let network = Network::start().await;
+    let mut rest = Rest::admin(network.lnd.seller()).await;
+
+    let refused = rest
+        .send("POST", "/v1/nosuch", &"b".repeat(1024 * 1024 + 16 * 1024))
+        .await;
+
+    assert_eq!(refused.headers()["connection"], "close");
+    assert_eq!(whole(refused).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_listing_larger_than_four_mebibytes_is_returned_whole() {
+    let network = Network::start().await;
+    let mut rest = Rest::admin(network.lnd.seller()).await;
+    for _ in 0..2_500 {
+        let new = NewInvoice {
+            description: InvoiceDescription::Memo("m".repeat(639)),
+            amount: None,
+            expiry_secs: None,
+            preimage: None,
+        };
+        network.sandbox().seller().add_invoice(new).unwrap();
+    }
+
+    let listed = rest.get("/v1/invoices?num_max_invoices=50000").await;
+
+    assert_eq!(listed.status, 200, "{:.200}", listed.body);
+    assert!(listed.body.len() > 4 * 1024 * 1024);
+    let invoices = listed.json()["invoices"].as_array().unwrap().len();
+    assert_eq!(invoices, 2_500);
+}
+
+#[tokio::test]
 async fn permissions_hold_over_rest_too() {
     let network = Network::start().await;
-    let mut none = Rest::presenting(&network.seller, None).await;
-    let mut readonly = Rest::with(&network.seller, "readonly").await;
+    let mut none = Rest::presenting(network.lnd.seller(), None).await;
+    let mut readonly = Rest::with(network.lnd.seller(), "readonly").await;
 
     let missing = none.get("/v1/getinfo").await;
     let missing_stream = none.post("/v2/router/send", "{}").await;
@@ -248,8 +297,8 @@ async fn permissions_hold_over_rest_too() {
 #[tokio::test]
 async fn a_subscriber_over_rest_gets_each_invoice_as_it_comes() {
     let network = Network::start().await;
-    let mut seller = Rest::admin(&network.seller).await;
-    let mut subscriber = Rest::admin(&network.seller).await;
+    let mut seller = Rest::admin(network.lnd.seller()).await;
+    let mut subscriber = Rest::admin(network.lnd.seller()).await;
     seller.post("/v1/invoices", r#"{"value": 1}"#).await;
     seller.post("/v1/invoices", r#"{"value": 2}"#).await;
 
@@ -271,13 +320,13 @@ async fn a_subscriber_over_rest_gets_each_invoice_as_it_comes() {
 #[tokio::test]
 async fn rest_is_answered_over_http_2_on_the_same_port() {
     let network = Network::start().await;
-    let stream = TokioIo::new(dial(network.seller.access(), b"h2").await);
+    let stream = TokioIo::new(dial(network.lnd.seller().access(), b"h2").await);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
             .await
             .unwrap();
     tokio::spawn(connection);
-    let macaroon = hex(&read(&network.seller.access().macaroons["admin"]));
+    let macaroon = hex(&read(&network.lnd.seller().access().macaroons["admin"]));
     let request = http::Request::get("https://localhost/v1/getinfo")
         .header("Grpc-Metadata-macaroon", macaroon)
         .body(String::new())
@@ -292,7 +341,7 @@ async fn rest_is_answered_over_http_2_on_the_same_port() {
 #[tokio::test]
 async fn plain_http_gets_no_answer() {
     let network = Network::start().await;
-    let mut stream = tokio::net::TcpStream::connect(network.seller.access().address)
+    let mut stream = tokio::net::TcpStream::connect(network.lnd.seller().access().address)
         .await
         .unwrap();
 

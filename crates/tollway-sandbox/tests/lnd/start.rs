@@ -12,7 +12,7 @@ use crate::client::Client;
 #[tokio::test]
 async fn the_node_says_what_lndclient_insists_on() {
     let network = Network::start().await;
-    let client = Client::with(&network.seller, "readonly").await;
+    let client = Client::with(network.lnd.seller(), "readonly").await;
 
     let version = client.version().await.unwrap();
     let info = client.get_info().await.unwrap();
@@ -32,7 +32,7 @@ async fn the_node_says_what_lndclient_insists_on() {
         "{}",
         info.version
     );
-    assert_eq!(info.identity_pubkey, network.seller.access().pubkey);
+    assert_eq!(info.identity_pubkey, network.lnd.seller().access().pubkey);
     assert_eq!(info.alias, "seller");
     assert!(info.synced_to_chain && info.synced_to_graph && !info.testnet);
     assert_eq!(info.chains[0].chain, "bitcoin");
@@ -43,7 +43,7 @@ async fn the_node_says_what_lndclient_insists_on() {
 #[tokio::test]
 async fn a_subscription_to_the_state_stays_open_until_the_node_stops() {
     let network = Network::start().await;
-    let client = Client::presenting(&network.seller, vec![]).await;
+    let client = Client::presenting(network.lnd.seller(), vec![]).await;
     let subscribed = client
         .state()
         .subscribe_state(lnrpc::SubscribeStateRequest {})
@@ -58,9 +58,9 @@ async fn a_subscription_to_the_state_stays_open_until_the_node_stops() {
 }
 
 #[tokio::test]
-async fn a_dropped_front_stops_too() {
+async fn a_dropped_sandbox_stops_its_servers() {
     let network = Network::start().await;
-    let client = Client::presenting(&network.seller, vec![]).await;
+    let client = Client::presenting(network.lnd.seller(), vec![]).await;
     let subscribed = client
         .state()
         .subscribe_state(lnrpc::SubscribeStateRequest {})
@@ -68,7 +68,7 @@ async fn a_dropped_front_stops_too() {
     let mut states = subscribed.unwrap().into_inner();
     assert!(states.next().await.unwrap().is_ok());
 
-    drop(network.seller);
+    drop(network.lnd);
 
     assert!(states.next().await.is_none());
 }
@@ -107,7 +107,7 @@ async fn balances_and_channels_agree() {
     assert_eq!(u64::try_from(listed).unwrap(), local.sat);
     for channel in &channels {
         assert!(channel.active);
-        assert_eq!(channel.remote_pubkey, network.seller.access().pubkey);
+        assert_eq!(channel.remote_pubkey, network.lnd.seller().access().pubkey);
         assert!(channel.chan_id > 0 && channel.channel_point.contains(':'));
     }
     let account = coins.account_balance["default"];

@@ -17,7 +17,7 @@ use l402::{Msat, Preimage};
 use tempfile::TempDir;
 use tollway_sandbox::wallet::{
     FailureReason, InvoiceDescription, InvoiceRecord, NewInvoice, NewPayment, PaymentRecord,
-    PaymentStatus, SelfPayment, Wallet,
+    PaymentStatus, SelfPayment, Wallet, parse_invoice,
 };
 use tollway_sandbox::{ChannelPlan, Sandbox, SandboxConfig};
 
@@ -58,7 +58,7 @@ fn terms(amount: Option<Msat>) -> NewInvoice {
 
 fn payment(bolt11: &str) -> NewPayment {
     NewPayment {
-        bolt11: bolt11.to_owned(),
+        invoice: parse_invoice(bolt11).unwrap(),
         amount: None,
         fee_max: sat(10),
         timeout: Duration::from_secs(60),

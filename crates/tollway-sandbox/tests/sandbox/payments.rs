@@ -12,8 +12,8 @@ use lightning::types::payment::PaymentSecret;
 use lightning_invoice::{Bolt11Invoice, Currency, InvoiceBuilder};
 use tollway_sandbox::ChannelPlan;
 use tollway_sandbox::wallet::{
-    AttemptStatus, Clock, EstimateError, FailureReason, InvoiceStatus, PayError, PaymentStatus,
-    SelfPayment,
+    AttemptStatus, Clock, EstimateError, FailureReason, InvoiceError, InvoiceStatus, PayError,
+    PaymentStatus, SelfPayment, parse_invoice,
 };
 
 use crate::{btc, failure, invoice, network, network_with, pay, payment, preimage, sat};
@@ -248,16 +248,22 @@ async fn a_stranger_cannot_be_reached() {
 async fn what_is_not_an_invoice_of_this_network_is_refused() {
     let (sandbox, _dir) = network().await;
 
-    let refused = |bolt11: &str| sandbox.buyer().pay(&payment(bolt11)).unwrap_err();
-
     for (currency, network) in [
         (Currency::Bitcoin, Network::Mainnet),
         (Currency::Signet, Network::Signet),
     ] {
-        let refusal = refused(&strangers_invoice(currency));
-        assert_eq!(refusal, PayError::WrongNetwork { network });
+        let foreign = strangers_invoice(currency);
+        let wrong = InvoiceError::WrongNetwork { network };
+        assert_eq!(parse_invoice(&foreign).unwrap_err(), wrong);
+        let mut unchecked = payment(&strangers_invoice(Currency::Regtest));
+        unchecked.invoice = foreign.parse().unwrap();
+        let refused = sandbox.buyer().pay(&unchecked).unwrap_err();
+        assert_eq!(refused, PayError::WrongNetwork(wrong));
     }
-    assert!(matches!(refused("lnbcrt1"), PayError::Unreadable { .. }));
+    assert!(matches!(
+        parse_invoice("lnbcrt1"),
+        Err(InvoiceError::Unreadable { .. })
+    ));
     assert_eq!(sandbox.buyer().payments(0, 9), []);
 }
 

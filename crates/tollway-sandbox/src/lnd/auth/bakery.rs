@@ -1,4 +1,4 @@
-//! Which macaroons does a wallet bake, and which does it let through?
+//! Macaroons of one wallet: baking and checking.
 //!
 //! Built as LND builds them, so that `lncli printmacaroon` and every client library reads
 //! them: location `lnd`, and an identifier that names the operations it grants. Nothing is
@@ -11,7 +11,6 @@
 use l402::{Macaroon, MacaroonError, RootKey};
 use prost::Message as _;
 
-use super::super::hex;
 use super::caveats::{self, Caller};
 use super::permissions::Operation;
 

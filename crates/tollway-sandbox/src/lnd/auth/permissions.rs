@@ -1,7 +1,6 @@
-//! Which call needs which permission, and which macaroon file grants what?
+//! The permission each call needs, and those each macaroon file grants.
 //!
-//! Both tables say what LND 0.20 says, for the calls served here. A call without a row is not
-//! served, so nothing can be reached that nobody decided about.
+//! Both tables are LND 0.20's, for the calls served here. A call without a row is not served.
 
 /// Something a macaroon allows, as LND writes it: `invoices:read`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -176,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_nobody_decided_about_is_not_served() {
+    fn a_call_without_a_row_is_not_served() {
         for method in [
             "/lnrpc.Lightning/SendCoins",
             "/lnrpc.Lightning/getinfo",

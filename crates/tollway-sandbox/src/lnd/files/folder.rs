@@ -1,4 +1,4 @@
-//! Where do LND's clients look for a wallet's files?
+//! Paths of a wallet's files, where LND's clients look for them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
-//! Which wallets does a running sandbox have, and how does another program reach them?
+//! `sandbox.json`: the wallets of a running sandbox, and how other programs reach them.
 //!
-//! `sandbox.json` in the data folder is written when everything answers and removed on stop.
-//! It is readable by its user alone, because the URIs in it are logins.
+//! Written to the data folder when all servers run, and removed on stop. Readable by its user
+//! alone, because the URIs in it are logins.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ pub enum FindError {
         /// The data folder looked into.
         dir: PathBuf,
     },
-    /// There is one, but nobody answers where it points.
+    /// There is one, but nothing listens at its addresses.
     #[error(
         "the sandbox in {} (process {pid}) no longer answers on {address}: start it again with `tollway sandbox`",
         dir.display()

@@ -1,4 +1,4 @@
-//! Who does a wallet's API say it is?
+//! TLS identity of a wallet's API.
 //!
 //! A self-signed certificate per wallet, shaped like LND's: ECDSA on P-256, marked as its own
 //! authority, and good for the loopback names only. It is kept from run to run, because it is
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_without_its_key_is_made_anew() {
+    fn a_certificate_without_its_key_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let first = keep(folder.path()).unwrap();
         std::fs::remove_file(folder.path().join("tls.key")).unwrap();

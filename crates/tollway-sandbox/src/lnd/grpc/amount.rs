@@ -1,4 +1,4 @@
-//! Which amount does a request mean?
+//! Amounts in requests.
 //!
 //! LND's messages carry amounts twice, in satoshis and in millisatoshis, as signed numbers.
 
@@ -58,14 +58,6 @@ pub(super) fn whole_sat(amount: Msat) -> u64 {
     amount.as_msat().div_euclid(1_000)
 }
 
-/// Satoshis as LND prints them: in bitcoin, without trailing zeros.
-pub(super) fn btc(sat: u64) -> String {
-    let (whole, rest) = (sat.div_euclid(SAT_PER_BTC), sat.rem_euclid(SAT_PER_BTC));
-    let digits = format!("{whole}.{rest:08}");
-    let digits = digits.trim_end_matches('0').trim_end_matches('.');
-    format!("{digits} BTC")
-}
-
 fn share(amount: Msat, percent: u64) -> Msat {
     let hundredfold = u128::from(amount.as_msat()).saturating_mul(u128::from(percent));
     Msat::from_msat(u64::try_from(hundredfold.div_euclid(100)).unwrap_or(u64::MAX))
@@ -73,7 +65,6 @@ fn share(amount: Msat, percent: u64) -> Msat {
 
 const DEFAULT_PERCENT: u64 = 5;
 const FREELY_DOUBLED: Msat = Msat::from_msat(1_000_000);
-const SAT_PER_BTC: u64 = 100_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -114,18 +105,5 @@ mod tests {
         let fee = |sat| fee_max(None, Msat::from_sat(sat).unwrap());
         assert_eq!(fee(1_000), Ok(Msat::from_sat(1_000).unwrap()));
         assert_eq!(fee(1_001), Ok(Msat::from_msat(50_050)));
-    }
-
-    #[test]
-    fn bitcoin_is_printed_as_lnd_prints_it() {
-        for (sat, text) in [
-            (0, "0 BTC"),
-            (1, "0.00000001 BTC"),
-            (150_000_000, "1.5 BTC"),
-            (10_000_000_000_000, "100000 BTC"),
-            (2_100_000_000_000_001, "21000000.00000001 BTC"),
-        ] {
-            assert_eq!(btc(sat), text);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What does LND call each feature bit of an invoice?
+//! Feature bits of invoices, under LND's names.
 
 use std::collections::HashMap;
 
@@ -29,6 +29,9 @@ fn described(bit: u32) -> Feature {
         name: name.unwrap_or_else(|| "unknown".to_owned()),
     }
 }
+
+/// What every invoice of the sandbox carries: bits 8, 14 and 17.
+pub(super) const OF_SANDBOX_INVOICES: [u8; 3] = [0, 0b0100_0001, 0b0000_0010];
 
 /// The even bit of each pair that may stand in an invoice, and LND's name for it.
 const NAMES: &[(u32, &str)] = &[

@@ -1,14 +1,12 @@
-//! How are invoices made, found and watched through LND's API?
+//! Invoices through LND's API: creating, finding, listing and subscribing.
 
 use futures_util::stream;
 use l402::{Msat, PaymentHash};
 use tollway_lightning::lnd::proto::lnrpc;
 use tonic::Status;
 
-use super::super::hex;
 use super::amount::whole_sat;
-use super::page::{self, Direction, Page};
-use super::{LndService, ResponseStream, feature, int64, new_invoice, payreq, refused};
+use super::{LndService, ResponseStream, feature, int64, listing, new_invoice, refused};
 use crate::wallet::{
     InvoiceCursor, InvoiceDescription, InvoiceRecord, InvoiceStatus, InvoiceUpdate,
 };
@@ -46,23 +44,16 @@ impl LndService {
         &self,
         request: &lnrpc::ListInvoiceRequest,
     ) -> Result<lnrpc::ListInvoiceResponse, Status> {
-        let (start, end) = (request.creation_date_start, request.creation_date_end);
-        page::check_dates(start, end).map_err(refused)?;
-        let page = Page {
-            offset: request.index_offset,
-            limit: request.num_max_invoices,
-            direction: if request.reversed {
-                Direction::Reversed
-            } else {
-                Direction::Forward
-            },
-        };
-        let shown = |record: &InvoiceRecord| {
-            page::in_dates(record.created_at.as_secs(), start, end)
-                && (!request.pending_only || record.status == InvoiceStatus::Open)
-        };
-        let all = self.wallet.invoices(0, usize::MAX);
-        let records = page::select(page, all, |record| record.add_index, shown);
+        let dates = listing::Dates::new(request.creation_date_start, request.creation_date_end)?;
+        let page = listing::page(
+            request.index_offset,
+            request.num_max_invoices,
+            request.reversed,
+        );
+        let records = self.wallet.page_of_invoices(page, &|record, status| {
+            dates.contain(record.created_at.as_secs())
+                && (!request.pending_only || *status == InvoiceStatus::Open)
+        });
         let index = |record: Option<&InvoiceRecord>| record.map_or(0, |found| found.add_index);
         Ok(lnrpc::ListInvoiceResponse {
             first_index_offset: index(records.first()),
@@ -119,7 +110,8 @@ fn read_hash(request: &lnrpc::PaymentHash) -> Result<Option<PaymentHash>, Status
     // The older of the two fields that can name it, still the one REST uses.
     let hash = match request.r_hash_str.as_str() {
         "" => request.r_hash.clone(),
-        text => hex::decode(text.as_bytes()).map_err(refused)?,
+        text => hex::decode(text)
+            .map_err(|error| refused(format!("the payment hash is not hexadecimal: {error}")))?,
     };
     match (<[u8; 32]>::try_from(hash.as_slice()), hash.len()) {
         (Ok(hash), _) => Ok(Some(PaymentHash::new(hash))),
@@ -137,11 +129,6 @@ fn describe(record: InvoiceRecord) -> lnrpc::Invoice {
         InvoiceDescription::Memo(memo) => (memo, vec![]),
         InvoiceDescription::Hash { hash, memo } => (memo, hash.to_vec()),
     };
-    let written = payreq::read_own(&record.bolt11);
-    let features = written
-        .as_ref()
-        .and_then(|invoice| invoice.raw_invoice().features())
-        .map_or(&[][..], |set| set.le_flags());
     let invoice = lnrpc::Invoice {
         memo,
         r_preimage: record.preimage.expose().to_vec(),
@@ -155,7 +142,7 @@ fn describe(record: InvoiceRecord) -> lnrpc::Invoice {
         cltv_expiry: u64::from(record.cltv_delta),
         add_index: record.add_index,
         payment_addr: record.payment_secret.to_vec(),
-        features: feature::named(features),
+        features: feature::named(&feature::OF_SANDBOX_INVOICES),
         ..lnrpc::Invoice::default()
     };
     with_status(invoice, &record.status)
@@ -195,7 +182,10 @@ mod tests {
         };
         assert_eq!(read_hash(&lnrpc::PaymentHash::default()).unwrap(), None);
         for (request, reason) in [
-            (text("zz"), "encoding/hex: invalid byte: U+007A 'z'"),
+            (
+                text("zz"),
+                "the payment hash is not hexadecimal: Invalid character 'z' at position 0",
+            ),
             (
                 text("00"),
                 "payment hash must be exactly 32 bytes, is instead 1",

@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::super::generated::lnrpc::lightning_server::Lightning;
 use super::{LndService, ResponseStream, payreq, refused};
+use crate::wallet::parse_invoice;
 
 #[async_trait]
 impl Lightning for LndService {
@@ -71,7 +72,7 @@ impl Lightning for LndService {
         &self,
         request: Request<lnrpc::PayReqString>,
     ) -> Result<Response<lnrpc::PayReq>, Status> {
-        let invoice = payreq::read(&request.get_ref().pay_req).map_err(refused)?;
+        let invoice = parse_invoice(&request.get_ref().pay_req).map_err(refused)?;
         Ok(Response::new(payreq::describe(&invoice)))
     }
 

@@ -1,17 +1,16 @@
-//! What does a request ask the wallet to pay?
+//! Payment requests.
 //!
-//! Checks come in LND's order. A restriction on the route that cannot be kept is refused,
-//! never dropped: whoever asks for one relies on it.
+//! A restriction on the route that cannot be kept is refused, never dropped: its caller relies
+//! on it. Whether the invoice may be paid is the wallet's to check.
 
 use std::time::Duration;
 
 use l402::{Msat, PaymentHash};
-use lightning_invoice::Bolt11Invoice;
 use tollway_lightning::lnd::proto::{lnrpc, routerrpc};
 use tonic::Status;
 
-use super::{amount, payreq, refused};
-use crate::wallet::{NewPayment, PayError, SelfPayment};
+use super::{amount, refused};
+use crate::wallet::{NewPayment, SelfPayment, parse_invoice};
 
 /// Reads a payment as LND's newer call takes it.
 pub(super) fn parse_request(request: &routerrpc::SendPaymentRequest) -> Result<NewPayment, Status> {
@@ -19,19 +18,13 @@ pub(super) fn parse_request(request: &routerrpc::SendPaymentRequest) -> Result<N
     let fee_max = amount::either(request.fee_limit_sat, request.fee_limit_msat).map_err(refused)?;
     let amount = amount::either(request.amt, request.amt_msat).map_err(refused)?;
     check_target(request)?;
-    let invoice = payreq::read(&request.payment_request).map_err(refused)?;
-    let amount = Some(amount).filter(|amount| !amount.is_zero());
-    match (named_amount(&invoice), amount) {
-        (None, None) => Err(refused(PayError::AmountMissing)),
-        (Some(_), Some(_)) => Err(refused(PayError::AmountGiven)),
-        (Some(_), None) | (None, Some(_)) => Ok(NewPayment {
-            bolt11: request.payment_request.clone(),
-            amount,
-            fee_max,
-            timeout: timeout(request.timeout_seconds),
-            self_payment: self_payment(request.allow_self_payment),
-        }),
-    }
+    Ok(NewPayment {
+        invoice: parse_invoice(&request.payment_request).map_err(refused)?,
+        amount: Some(amount).filter(|amount| !amount.is_zero()),
+        fee_max,
+        timeout: timeout(request.timeout_seconds),
+        self_payment: self_payment(request.allow_self_payment),
+    })
 }
 
 /// Reads a payment as LND's older call takes it: an amount beside a named one is ignored.
@@ -51,28 +44,23 @@ pub(super) fn parse_sync_request(
     if !request.dest_custom_records.is_empty() {
         return Err(unsupported_field("dest_custom_records"));
     }
-    let invoice = payreq::read(&request.payment_request).map_err(refused)?;
-    let given = match named_amount(&invoice) {
+    let invoice = parse_invoice(&request.payment_request).map_err(refused)?;
+    let named = invoice.amount_milli_satoshis().map(Msat::from_msat);
+    let given = match named {
         Some(_) => None,
         None => Some(amount::either(request.amt, request.amt_msat).map_err(refused)?)
             .filter(|given| !given.is_zero()),
     };
-    let amount = named_amount(&invoice)
-        .or(given)
-        .ok_or_else(|| refused(PayError::AmountMissing))?;
+    let amount = named.or(given).unwrap_or(Msat::ZERO);
+    let hash = PaymentHash::new(*invoice.payment_hash().as_ref());
     let new = NewPayment {
-        bolt11: request.payment_request.clone(),
+        invoice,
         amount: given,
         fee_max: amount::fee_max(request.fee_limit.as_ref(), amount).map_err(refused)?,
         timeout: DEFAULT_TIMEOUT,
         self_payment: self_payment(request.allow_self_payment),
     };
-    let hash = PaymentHash::new(*invoice.payment_hash().as_ref());
     Ok((new, hash))
-}
-
-fn named_amount(invoice: &Bolt11Invoice) -> Option<Msat> {
-    invoice.amount_milli_satoshis().map(Msat::from_msat)
 }
 
 /// Restrictions on the route, in the order LND looks at them.
@@ -203,7 +191,6 @@ mod tests {
         let negative = "amount cannot be negative";
         let time_pref = "time preference out of range";
         for (request, reason) in [
-            (with(|_| {}), "invalid bech32 string length 7"),
             (
                 with(|new| new.payment_request.clear()),
                 "invalid vertex length of 0, want 33",

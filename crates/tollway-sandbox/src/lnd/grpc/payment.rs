@@ -1,16 +1,14 @@
-//! How are payments made, watched and listed through LND's API?
+//! Payments through LND's API: paying, tracking and listing.
 //!
 //! Nothing here decides about money: `new_payment` reads the limits from the request, and
 //! the wallet keeps to them.
 
 use futures_util::{StreamExt as _, stream};
 use l402::PaymentHash;
-use time::OffsetDateTime;
 use tollway_lightning::lnd::proto::{lnrpc, routerrpc};
 use tonic::Status;
 
-use super::page::{self, Direction, Page};
-use super::{LndService, ResponseStream, new_payment, payreq, refused, route};
+use super::{LndService, ResponseStream, listing, new_payment, refused, route};
 use crate::wallet::{PayError, PaymentRecord, PaymentStatus, PaymentWatch};
 
 impl LndService {
@@ -71,25 +69,14 @@ impl LndService {
         &self,
         request: &lnrpc::ListPaymentsRequest,
     ) -> Result<lnrpc::ListPaymentsResponse, Status> {
-        let (start, end) = (request.creation_date_start, request.creation_date_end);
-        page::check_dates(start, end).map_err(refused)?;
-        let page = Page {
-            offset: request.index_offset,
-            limit: request.max_payments,
-            direction: if request.reversed {
-                Direction::Reversed
-            } else {
-                Direction::Forward
-            },
-        };
-        let shown = |record: &PaymentRecord| {
+        let dates = listing::Dates::new(request.creation_date_start, request.creation_date_end)?;
+        let page = listing::page(request.index_offset, request.max_payments, request.reversed);
+        let records = self.wallet.page_of_payments(page, &|record| {
             let succeeded = matches!(record.status, PaymentStatus::Succeeded { .. });
-            let created_at = record.created_at_nanos.div_euclid(1_000_000_000);
-            page::in_dates(created_at, start, end) && (succeeded || request.include_incomplete)
-        };
-        let all = self.wallet.payments(0, usize::MAX);
-        let total = u64::try_from(all.len()).unwrap_or(u64::MAX);
-        let records = page::select(page, all, |record| record.payment_index, shown);
+            dates.contain(record.created_at_nanos.div_euclid(1_000_000_000))
+                && (succeeded || request.include_incomplete)
+        });
+        let total = u64::try_from(self.wallet.payment_count()).unwrap_or(u64::MAX);
         let index = |record: Option<&PaymentRecord>| record.map_or(0, |found| found.payment_index);
         Ok(lnrpc::ListPaymentsResponse {
             payments: records.iter().map(route::describe).collect(),
@@ -161,37 +148,11 @@ fn not_begun(error: PayError) -> Status {
         PayError::AlreadyPaid { .. } | PayError::InFlight { .. } => {
             Status::already_exists(error.to_string())
         }
-        PayError::Expired { expired_at, .. } => refused(expired(expired_at.as_secs())),
-        PayError::AmountGiven | PayError::AmountMissing | PayError::SelfPayment => refused(error),
+        PayError::AmountGiven
+        | PayError::AmountMissing
+        | PayError::Expired { .. }
+        | PayError::SelfPayment
+        | PayError::WrongNetwork(_) => refused(error),
         PayError::Stopped => Status::unavailable(error.to_string()),
-        PayError::Unreadable { reason } => refused(reason),
-        PayError::WrongNetwork { .. } => refused(payreq::PayReqError::Network),
-    }
-}
-
-fn expired(at: u64) -> String {
-    let at = i64::try_from(at)
-        .ok()
-        .and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok())
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (hour, minute, second) = at.to_hms();
-    let date = at.date();
-    format!("invoice expired. Valid until {date} {hour:02}:{minute:02}:{second:02} +0000 UTC")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_expiry_is_written_as_go_writes_it() {
-        assert_eq!(
-            expired(1_795_212_671),
-            "invoice expired. Valid until 2026-11-20 22:11:11 +0000 UTC"
-        );
-        assert_eq!(
-            expired(u64::MAX),
-            "invoice expired. Valid until 1970-01-01 00:00:00 +0000 UTC"
-        );
     }
 }

@@ -1,60 +1,11 @@
-//! What does an invoice ask for?
+//! Invoices as `DecodePayReq` describes them.
 
-use std::str::FromStr as _;
-
-use lightning_invoice::{
-    Bolt11Invoice, Bolt11InvoiceDescriptionRef, RouteHint, SignedRawBolt11Invoice,
-};
+use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef, RouteHint};
 use tollway_lightning::lnd::proto::lnrpc;
 
-use super::super::hex;
 use super::amount::whole_sat;
-use super::bech32::{self, Bech32Error};
 use super::{feature, int64};
 use l402::Msat;
-
-/// Why a text cannot be paid here, in LND's words where LND has any.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum PayReqError {
-    /// Not even bech32.
-    #[error(transparent)]
-    Bech32(#[from] Bech32Error),
-    /// For another network.
-    #[error("invoice not for current active network 'regtest'")]
-    Network,
-    /// Bech32, but nothing of Lightning's.
-    #[error("prefix should be \"ln\"")]
-    Prefix,
-    /// Longer than any invoice.
-    #[error("invoice is too large")]
-    TooLarge,
-    /// Damaged within a good checksum.
-    #[error("invalid invoice: {reason}")]
-    Unreadable {
-        /// What the reader said.
-        reason: String,
-    },
-}
-
-/// Reads an invoice of the sandbox's network.
-pub(super) fn read(text: &str) -> Result<Bolt11Invoice, PayReqError> {
-    if text.len() > MAX_LEN {
-        return Err(PayReqError::TooLarge);
-    }
-    let prefix = bech32::prefix(text)?;
-    let network = prefix.strip_prefix("ln").ok_or(PayReqError::Prefix)?;
-    if !network.starts_with("bcrt") {
-        return Err(PayReqError::Network);
-    }
-    Bolt11Invoice::from_str(text).map_err(|error| PayReqError::Unreadable {
-        reason: error.to_string(),
-    })
-}
-
-/// What is written in an invoice, without checking who signed it: for our own.
-pub(super) fn read_own(bolt11: &str) -> Option<SignedRawBolt11Invoice> {
-    bolt11.parse().ok()
-}
 
 /// An invoice as `DecodePayReq` answers it.
 pub(super) fn describe(invoice: &Bolt11Invoice) -> lnrpc::PayReq {
@@ -86,7 +37,7 @@ pub(super) fn describe(invoice: &Bolt11Invoice) -> lnrpc::PayReq {
 
 fn hint(hint: &RouteHint) -> lnrpc::RouteHint {
     let hop = |hop: &lightning_invoice::RouteHintHop| lnrpc::HopHint {
-        node_id: hex::encode(&hop.src_node_id.serialize()),
+        node_id: hop.src_node_id.to_string(),
         chan_id: hop.short_channel_id,
         fee_base_msat: hop.fees.base_msat,
         fee_proportional_millionths: hop.fees.proportional_millionths,
@@ -94,37 +45,5 @@ fn hint(hint: &RouteHint) -> lnrpc::RouteHint {
     };
     lnrpc::RouteHint {
         hop_hints: hint.0.iter().map(hop).collect(),
-    }
-}
-
-/// BOLT 11 recommends at most 7089 bytes, what a QR code holds.
-const MAX_LEN: usize = 7_089;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // BOLT 11, "Examples": a donation of any amount, on the main network.
-    const DONATION: &str = "lnbc1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdpl2pkx2ctnv5sxxmmwwd5kgetjypeh2ursdae8g6twvus8g6rfwvs8qun0dfjkxaq9qrsgq357wnc5r2ueh7ck6q93dj32dlqnls087fxdwk8qakdyafkq3yap9us6v52vjjsrvywa6rt52cm9r9zqt8r2t7mlcwspyetp5h2tztugp9lfyql";
-
-    #[test]
-    fn texts_that_cannot_be_paid_here_are_refused_in_lnds_words() {
-        for (text, reason) in [
-            ("", "invalid bech32 string length 0"),
-            ("garbage", "invalid bech32 string length 7"),
-            (DONATION, "invoice not for current active network 'regtest'"),
-            (
-                "split1checkupstagehandshakeupstreamerranterredcaperred2y9e3w",
-                "prefix should be \"ln\"",
-            ),
-            (&"l".repeat(MAX_LEN + 1), "invoice is too large"),
-        ] {
-            assert_eq!(read(text).unwrap_err().to_string(), reason, "{text}");
-        }
-        let prefixed = format!("lightning:{DONATION}");
-        assert!(matches!(
-            read(&prefixed),
-            Err(PayReqError::Bech32(Bech32Error::Checksum { .. }))
-        ));
     }
 }

@@ -1,4 +1,4 @@
-//! What does a node say about itself, its coins and its channels?
+//! The node's data as LND reports it: identity, coins, channels.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! How does LND describe a payment and the routes it took?
+//! Payments and their routes as LND describes them.
 
 use l402::Msat;
 use tollway_lightning::lnd::proto::lnrpc;
@@ -6,9 +6,8 @@ use tollway_lightning::lnd::proto::lnrpc::failure::FailureCode;
 use tollway_lightning::lnd::proto::lnrpc::htlc_attempt::HtlcStatus;
 use tollway_lightning::lnd::proto::lnrpc::payment::PaymentStatus as LndStatus;
 
-use super::super::hex;
 use super::amount::whole_sat;
-use super::{int64, payreq};
+use super::int64;
 use crate::wallet::{Attempt, AttemptStatus, FailureReason, Hop, PaymentRecord, PaymentStatus};
 
 /// A payment as every call answers it.
@@ -89,7 +88,7 @@ fn attempts(record: &PaymentRecord) -> Vec<lnrpc::HtlcAttempt> {
 fn attempt(
     record: &PaymentRecord,
     attempt: &Attempt,
-    proof: Option<lnrpc::MppRecord>,
+    proof: lnrpc::MppRecord,
 ) -> lnrpc::HtlcAttempt {
     let (status, resolved_at) = match attempt.status {
         AttemptStatus::Failed { at_nanos } => (HtlcStatus::Failed, at_nanos),
@@ -129,7 +128,7 @@ fn failure(record: &PaymentRecord, attempt: &Attempt) -> lnrpc::Failure {
     }
 }
 
-fn route(attempt: &Attempt, proof: Option<lnrpc::MppRecord>) -> lnrpc::Route {
+fn route(attempt: &Attempt, proof: lnrpc::MppRecord) -> lnrpc::Route {
     let mut hops: Vec<lnrpc::Hop> = attempt
         .hops
         .iter()
@@ -140,7 +139,7 @@ fn route(attempt: &Attempt, proof: Option<lnrpc::MppRecord>) -> lnrpc::Route {
         })
         .collect();
     if let Some(last) = hops.last_mut() {
-        last.mpp_record = proof;
+        last.mpp_record = Some(proof);
     }
     lnrpc::Route {
         total_time_lock: attempt.total_time_lock,
@@ -165,7 +164,7 @@ fn hop(hop: &Hop, arriving: Msat) -> lnrpc::Hop {
         expiry: hop.expiry_height,
         amt_to_forward_msat: int64(hop.forwards.as_msat()),
         fee_msat: int64(hop.fee.as_msat()),
-        pub_key: hex::encode(&hop.node.serialize()),
+        pub_key: hop.node.to_string(),
         tlv_payload: true,
         ..lnrpc::Hop::default()
     };
@@ -181,13 +180,11 @@ fn set_older_names(described: &mut lnrpc::Hop, hop: &Hop, capacity: i64) {
 }
 
 /// What the payee is shown to prove that the payer has read the invoice.
-fn proof_of_invoice(record: &PaymentRecord) -> Option<lnrpc::MppRecord> {
-    let invoice = payreq::read_own(&record.bolt11)?;
-    let secret = invoice.raw_invoice().payment_secret()?;
-    Some(lnrpc::MppRecord {
-        payment_addr: secret.0.to_vec(),
+fn proof_of_invoice(record: &PaymentRecord) -> lnrpc::MppRecord {
+    lnrpc::MppRecord {
+        payment_addr: record.payment_secret.to_vec(),
         total_amt_msat: int64(record.amount.as_msat()),
-    })
+    }
 }
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;

@@ -7,8 +7,8 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::super::generated::routerrpc::router_server::Router;
 use super::amount;
-use super::{LndService, ResponseStream, int64, payreq, refused};
-use crate::wallet::{EstimateError, FeeEstimate};
+use super::{LndService, ResponseStream, int64, refused};
+use crate::wallet::{EstimateError, FeeEstimate, parse_invoice};
 
 #[async_trait]
 impl Router for LndService {
@@ -71,7 +71,7 @@ impl LndService {
     /// For an invoice LND sends a probe, and reports its failure instead of failing.
     fn estimate_for_invoice(&self, bolt11: &str) -> Result<routerrpc::RouteFeeResponse, Status> {
         use lnrpc::PaymentFailureReason as Lnd;
-        let invoice = payreq::read(bolt11).map_err(refused)?;
+        let invoice = parse_invoice(bolt11).map_err(refused)?;
         let amount = invoice
             .amount_milli_satoshis()
             .filter(|&msat| msat > 0)

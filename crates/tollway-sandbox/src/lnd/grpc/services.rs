@@ -1,7 +1,7 @@
-//! Which call is this, may its caller make it, and who answers?
+//! The gRPC services of one wallet, with authorization.
 //!
-//! The one way into [`LndService`]: gRPC and REST both come through here, so neither can forget to
-//! ask for a macaroon.
+//! The one way into [`LndService`]: gRPC and REST both come through here, so neither can skip
+//! the check of the macaroon.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -21,7 +21,6 @@ use super::super::generated::lnrpc::lightning_server::LightningServer;
 use super::super::generated::lnrpc::state_server::StateServer;
 use super::super::generated::routerrpc::router_server::RouterServer;
 use super::super::generated::verrpc::versioner_server::VersionerServer;
-use super::super::hex;
 use super::LndService;
 use crate::wallet::Clock;
 
@@ -102,7 +101,8 @@ fn presented(headers: &HeaderMap) -> Result<Vec<u8>, Status> {
         let found = headers.get_all("macaroon").iter().count();
         return Err(Status::unknown(format!("expected 1 macaroon, got {found}")));
     };
-    hex::decode(text.as_bytes()).map_err(|error| Status::unknown(error.to_string()))
+    hex::decode(text.as_bytes())
+        .map_err(|error| Status::unknown(format!("the macaroon is not hexadecimal: {error}")))
 }
 
 /// What Go's gRPC server says of a call it does not know.

@@ -1,6 +1,6 @@
-//! Is the node up, and which version is it? LND's `lnrpc.State` and `verrpc.Versioner`.
+//! State and version: LND's `lnrpc.State` and `verrpc.Versioner`.
 //!
-//! A sandbox answers only once it is up, so there is one state. The subscription stays open,
+//! A sandbox is served only once it is up, so there is one state. The subscription stays open,
 //! as LND's does: clients take its end for the end of the node.
 
 use futures_util::{StreamExt as _, stream};

@@ -1,133 +1,48 @@
-//! How does LND print a message as JSON?
-//!
-//! Like protobuf's canonical JSON, with names as in the `.proto` file and every field shown:
-//! an unset message as `null`, anything else unset as its zero.
+//! Messages as LND prints them: protobuf's JSON with the names of the `.proto` file, every
+//! field shown, and an unset message as `null`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
-use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use prost_reflect::{DynamicMessage, Kind, ReflectMessage as _, SerializeOptions, Value as Field};
+use serde_json::Value;
 
-/// A message to be printed.
-pub(super) struct Printed<'a>(pub(super) &'a DynamicMessage);
-
-impl Serialize for Printed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for field in self.0.descriptor().fields() {
-            let is_set = self.0.has_field(&field);
-            // Of the alternatives only the chosen one is shown.
-            if field.containing_oneof().is_some() && !is_set {
-                continue;
-            }
-            if is_unset_message(&field) && !is_set {
-                map.serialize_entry(field.name(), &None::<()>)?;
-                continue;
-            }
-            let value = self.0.get_field(&field);
-            let printed = PrintedValue {
-                field: &field,
-                value: &value,
-            };
-            map.serialize_entry(field.name(), &printed)?;
-        }
-        map.end()
-    }
+/// Returns a message as LND's REST proxy prints it.
+pub(super) fn printed(message: &DynamicMessage) -> Value {
+    let options = SerializeOptions::new()
+        .skip_default_fields(false)
+        .use_proto_field_name(true);
+    // Text keys and no failing values: nothing that serialization could fail on.
+    let mut json = message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .unwrap_or_default();
+    add_nulls(message, &mut json);
+    json
 }
 
-fn is_unset_message(field: &FieldDescriptor) -> bool {
-    matches!(field.kind(), Kind::Message(_)) && !field.is_list() && !field.is_map()
-}
-
-struct PrintedValue<'a> {
-    field: &'a FieldDescriptor,
-    value: &'a Value,
-}
-
-impl PrintedValue<'_> {
-    fn of<'a>(&'a self, value: &'a Value) -> PrintedValue<'a> {
-        PrintedValue {
-            field: self.field,
-            value,
-        }
-    }
-}
-
-impl Serialize for PrintedValue<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.value {
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::I32(value) => serializer.serialize_i32(*value),
-            Value::U32(value) => serializer.serialize_u32(*value),
-            Value::F32(value) => serializer.serialize_f32(*value),
-            Value::F64(value) => serializer.serialize_f64(*value),
-            // Not every reader of JSON keeps 64 bits.
-            Value::I64(value) => serializer.collect_str(value),
-            Value::U64(value) => serializer.collect_str(value),
-            Value::String(value) => serializer.serialize_str(value),
-            Value::Bytes(value) => serializer.serialize_str(&STANDARD.encode(value)),
-            Value::EnumNumber(number) => self.name_of(*number).serialize(serializer),
-            Value::Message(value) => Printed(value).serialize(serializer),
-            Value::List(values) => {
-                let mut list = serializer.serialize_seq(Some(values.len()))?;
-                for value in values {
-                    list.serialize_element(&self.of(value))?;
+/// Adds unset messages, which the serializer leaves out. Of a oneof, only the set field is
+/// shown. Maps are left alone: none holds a message with a message field.
+fn add_nulls(message: &DynamicMessage, json: &mut Value) {
+    let Some(object) = json.as_object_mut() else {
+        return;
+    };
+    let descriptor = message.descriptor();
+    for field in descriptor
+        .fields()
+        .filter(|field| matches!(field.kind(), Kind::Message(_)))
+    {
+        let is_alternative = field.containing_oneof().is_some();
+        match (&*message.get_field(&field), object.get_mut(field.name())) {
+            (Field::Message(inner), Some(json)) => add_nulls(inner, json),
+            (Field::List(items), Some(Value::Array(printed))) => {
+                for (item, json) in items.iter().zip(printed) {
+                    item.as_message()
+                        .into_iter()
+                        .for_each(|item| add_nulls(item, json));
                 }
-                list.end()
             }
-            Value::Map(entries) => self.serialize_entries(entries, serializer),
+            (Field::Message(_), None) if !is_alternative => {
+                object.insert(field.name().to_owned(), Value::Null);
+            }
+            _ => {}
         }
-    }
-}
-
-impl PrintedValue<'_> {
-    fn serialize_entries<S: Serializer>(
-        &self,
-        entries: &std::collections::HashMap<MapKey, Value>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let Kind::Message(entry) = self.field.kind() else {
-            return serializer.serialize_map(Some(0))?.end();
-        };
-        let field = entry.map_entry_value_field();
-        let mut sorted: Vec<_> = entries.iter().collect();
-        sorted.sort_by_key(|(key, _)| text_of(key));
-        let mut map = serializer.serialize_map(Some(sorted.len()))?;
-        for (key, value) in sorted {
-            let printed = PrintedValue {
-                field: &field,
-                value,
-            };
-            map.serialize_entry(&text_of(key), &printed)?;
-        }
-        map.end()
-    }
-
-    fn name_of(&self, number: i32) -> EnumName {
-        if let Kind::Enum(values) = self.field.kind()
-            && let Some(value) = values.get_value(number)
-        {
-            return EnumName::Known(value.name().to_owned());
-        }
-        EnumName::Unknown(number)
-    }
-}
-
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum EnumName {
-    Known(String),
-    Unknown(i32),
-}
-
-fn text_of(key: &MapKey) -> String {
-    match key {
-        MapKey::Bool(key) => key.to_string(),
-        MapKey::I32(key) => key.to_string(),
-        MapKey::I64(key) => key.to_string(),
-        MapKey::U32(key) => key.to_string(),
-        MapKey::U64(key) => key.to_string(),
-        MapKey::String(key) => key.clone(),
     }
 }
 
@@ -139,12 +54,12 @@ mod tests {
     use serde_json::json;
     use tollway_lightning::lnd::proto::lnrpc;
 
-    fn printed(name: &str, message: &impl prost::Message) -> serde_json::Value {
+    fn printed(name: &str, message: &impl prost::Message) -> Value {
         let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
         let descriptor = pool.get_message_by_name(name).unwrap();
         let bytes = message.encode_to_vec();
         let message = DynamicMessage::decode(descriptor, bytes.as_slice()).unwrap();
-        serde_json::to_value(Printed(&message)).unwrap()
+        super::printed(&message)
     }
 
     #[test]
@@ -191,6 +106,22 @@ mod tests {
         );
         assert_eq!(printed["blinded_path_config"], json!(null));
         assert_eq!(printed["htlcs"], json!([]));
+    }
+
+    #[test]
+    fn no_map_holds_a_message_with_a_message_field() {
+        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let entries = pool.all_messages().filter(|message| message.is_map_entry());
+        for entry in entries {
+            if let Kind::Message(value) = entry.map_entry_value_field().kind() {
+                let mut fields = value.fields();
+                assert!(
+                    fields.all(|field| !matches!(field.kind(), Kind::Message(_))),
+                    "{}",
+                    value.full_name()
+                );
+            }
+        }
     }
 
     #[test]

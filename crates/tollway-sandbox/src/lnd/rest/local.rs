@@ -1,6 +1,5 @@
-//! How does REST reach a call?
-//!
-//! As a gRPC client whose server is in the same process: the request passes the same door.
+//! In-process gRPC client, through which REST requests reach the services and their
+//! authorization.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -44,6 +43,7 @@ impl Local {
     ) -> Result<DynamicMessage, Status> {
         let path = PathAndQuery::from_static(call);
         let answer = Grpc::new(self)
+            .max_decoding_message_size(RESPONSE_MAX)
             .unary(request(message), path, Dynamic::of(method))
             .await?;
         Ok(answer.into_inner())
@@ -58,6 +58,7 @@ impl Local {
     ) -> Result<Streaming<DynamicMessage>, Status> {
         let path = PathAndQuery::from_static(call);
         let answers = Grpc::new(self)
+            .max_decoding_message_size(RESPONSE_MAX)
             .server_streaming(request(message), path, Dynamic::of(method))
             .await?;
         Ok(answers.into_inner())
@@ -143,3 +144,7 @@ impl Decoder for DynamicDecoder {
             .map_err(|error| Status::internal(error.to_string()))
     }
 }
+
+/// What LND's proxy allows: a listing of tens of thousands of invoices is larger than gRPC's
+/// default of 4 MiB.
+const RESPONSE_MAX: usize = 200 * 1024 * 1024;

@@ -1,7 +1,7 @@
-//! How are answers and errors sent over HTTP?
+//! HTTP responses, as LND's proxy sends them.
 //!
-//! As LND's proxy sends them: an error with its code inside and a matching status outside;
-//! the answers of a stream one to a line, each under `result`, a failure under `error`.
+//! An error has its code in the body and a matching status; the messages of a stream come one
+//! to a line, each under `result`, a failure under `error`.
 
 use std::convert::Infallible;
 
@@ -16,13 +16,13 @@ use serde::Serialize;
 use tonic::body::Body;
 use tonic::{Code, Status, Streaming};
 
-use super::json::Printed;
+use super::json::printed;
 
 /// Sends one answer or the error in its place.
 pub(super) fn unary(answer: Result<DynamicMessage, Status>) -> Response<Body> {
     match answer {
         Ok(message) => {
-            let mut reply = whole(StatusCode::OK, &Printed(&message));
+            let mut reply = whole(StatusCode::OK, &printed(&message));
             let grpc = HeaderValue::from_static("application/grpc");
             reply
                 .headers_mut()
@@ -67,7 +67,7 @@ fn failed_stream(status: &Status) -> Response<Body> {
 
 fn line(answer: Result<DynamicMessage, Status>) -> Bytes {
     let mut line = match &answer {
-        Ok(message) => text(&Line::Result(Printed(message))),
+        Ok(message) => text(&Line::Result(printed(message))),
         Err(status) => text(&Line::Error(Failure::of(status))),
     };
     line.push(b'\n');
@@ -90,7 +90,7 @@ fn text(body: &impl Serialize) -> Vec<u8> {
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
     Error(Failure<'a>),
-    Result(Printed<'a>),
+    Result(serde_json::Value),
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,4 @@
-//! Which call does a path stand for?
-//!
-//! LND's own table (`lnrpc/*.yaml`), for the calls that are served.
+//! The table of REST paths: LND's own (`lnrpc/*.yaml`), for the calls that are served.
 
 use http::Method;
 
@@ -79,25 +77,8 @@ fn bind(pattern: &'static str, path: &str) -> Option<Bindings> {
 
 /// Undoes percent-encoding; what is not one stays as it is.
 pub(super) fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = match (first, after) {
-            (b'%', [high, low, ..]) => super::super::hex::decode(&[*high, *low]).ok(),
-            _ => None,
-        };
-        rest = match escaped {
-            Some(byte) => {
-                bytes.extend(byte);
-                after.get(2..).unwrap_or_default()
-            }
-            None => {
-                bytes.push(first);
-                after
-            }
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let decoded = percent_encoding::percent_decode_str(text);
+    decoded.decode_utf8_lossy().into_owned()
 }
 
 const fn get(path: &'static str, call: &'static str) -> Route {
@@ -185,14 +166,6 @@ mod tests {
         ] {
             assert_eq!(found(Method::GET, path), "nothing", "{path}");
         }
-    }
-
-    #[test]
-    fn broken_escapes_are_left_alone() {
-        assert_eq!(percent_decoded("%"), "%");
-        assert_eq!(percent_decoded("%4"), "%4");
-        assert_eq!(percent_decoded("%zz%41"), "%zzA");
-        assert_eq!(percent_decoded("%ff"), "\u{fffd}");
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! How does a wallet's port turn bytes into requests?
+//! Connections to a wallet's port.
 //!
-//! One listener speaks TLS only, and on it both HTTP versions; what says it is gRPC goes to
-//! the calls, the rest to REST. A client that stalls is let go: in its handshake, in sending a
-//! request's head, in its body, or in answering HTTP/2's pings.
+//! TLS only, with HTTP/1.1 and HTTP/2; requests marked as gRPC go to the services, all others
+//! to REST. Handshakes, request heads, bodies and HTTP/2 pings have time limits.
 //!
-//! Told to stop, the port closes, requests under way may finish, and streams end. What has
-//! not ended after a grace period is cut off.
+//! On stop the port closes, requests in flight may finish, and streams end. Connections that
+//! are still open after a grace period are aborted.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -48,7 +47,15 @@ pub(crate) async fn run(
 ) {
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut warned = false;
     loop {
+        if places.available_permits() == 0 && !warned {
+            warned = true;
+            tracing::warn!(
+                limit = CONNECTIONS_MAX,
+                "all connections are in use: new ones wait until one is closed"
+            );
+        }
         let accepted = tokio::select! {
             accepted = next(&listener, &places) => accepted,
             () = stopped(&mut stopping) => break,
