@@ -53,7 +53,9 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), DiskError> {
 
 /// Replaces a file, whole or not at all, readable by this user alone.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), DiskError> {
-    let beside = path.with_added_extension("new");
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
     // One left by a crash may have any permissions.
     remove(&beside)?;
     let mut options = OpenOptions::new();

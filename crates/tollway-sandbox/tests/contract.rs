@@ -49,7 +49,7 @@ async fn keeps_the_contract(seller_macaroon: &str, buyer_macaroon: &str) {
 /// Connects with the files LND keeps, as a configuration names them.
 fn connect(server: &LndServer, macaroon: &str) -> Lnd {
     let access = server.access();
-    let macaroon = &access.macaroons[macaroon];
+    let macaroon = access.macaroons.get(macaroon).unwrap();
     let address = access.address.to_string();
     let connect = LndConnect::from_files(&address, Some(&access.tls_cert), macaroon).unwrap();
     Lnd::new(&connect).unwrap()

@@ -21,36 +21,32 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tollway_lightning::Payer;
 use tollway_lightning::lnd::{Lnd, LndConnect};
-use tollway_sandbox::lnd::files::manifest::Manifest;
-use tollway_sandbox::lnd::server::LndServer;
+use tollway_sandbox::SandboxConfig;
+use tollway_sandbox::lnd::{LndSandbox, Ports};
 use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus, Wallet};
-use tollway_sandbox::{Sandbox, SandboxConfig};
 
 /// Two funded wallets behind LND's API, where the binary looks for `sandbox:…`.
 #[derive(Debug)]
 pub struct Market {
     home: TempDir,
-    sandbox: Sandbox,
-    fronts: Vec<LndServer>,
+    /// `None` once its wallets are closed.
+    sandbox: Option<LndSandbox>,
 }
 
 impl Market {
     pub async fn open() -> Self {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("sandbox");
-        let sandbox = Sandbox::start(SandboxConfig::new(dir.clone()))
-            .await
-            .unwrap();
-        let mut fronts = Vec::new();
-        for wallet in sandbox.wallets() {
-            fronts.push(LndServer::start(wallet, &dir, 0).await.unwrap());
-        }
-        Manifest::new(&fronts).write(&dir).unwrap();
+        let config = SandboxConfig::new(dir);
+        let sandbox = LndSandbox::start(config, Ports::ANY).await.unwrap();
         Self {
             home,
-            sandbox,
-            fronts,
+            sandbox: Some(sandbox),
         }
+    }
+
+    fn sandbox(&self) -> &LndSandbox {
+        self.sandbox.as_ref().unwrap()
     }
 
     /// What `TOLLWAY_HOME` is set to.
@@ -65,7 +61,7 @@ impl Market {
 
     /// Everything the buyer's wallet has paid.
     pub fn settled_payments(&self) -> Vec<PaymentRecord> {
-        let all = self.sandbox.buyer().payments(0, usize::MAX);
+        let all = self.sandbox().network().buyer().payments(0, usize::MAX);
         all.into_iter()
             .filter(|payment| matches!(payment.status, PaymentStatus::Succeeded { .. }))
             .collect()
@@ -73,7 +69,7 @@ impl Market {
 
     /// Waits until no payment of the buyer's is under way.
     pub async fn payments_at_rest(&self) {
-        let buyer = self.sandbox.buyer();
+        let buyer = self.sandbox().network().buyer();
         for payment in buyer.payments(0, usize::MAX) {
             if let Some(watch) = buyer.watch_payment(&payment.hash) {
                 watch.ended().await;
@@ -83,14 +79,13 @@ impl Market {
 
     /// The URI of the buyer's wallet.
     pub fn buyer_uri(&self) -> String {
-        let mut apis = self.fronts.iter();
-        let buyer = apis.find(|api| api.name() == "buyer").unwrap();
+        let buyer = self.sandbox().buyer();
         buyer.access().uri.expose().to_owned()
     }
 
     /// The wallet of the buyer.
     pub fn buyer(&self) -> Wallet {
-        self.sandbox.buyer().clone()
+        self.sandbox().network().buyer().clone()
     }
 
     /// The buyer's wallet, as the binary reaches it.
@@ -101,8 +96,8 @@ impl Market {
 
     /// Takes both wallets away.
     pub async fn close_wallets(&mut self) {
-        for front in self.fronts.drain(..) {
-            front.stop().await;
+        if let Some(sandbox) = self.sandbox.take() {
+            sandbox.stop().await.unwrap();
         }
     }
 

@@ -17,6 +17,7 @@ use tollway_client::{Body, Client, Policy, WalletName};
 use tollway_gateway::{Gateway, GatewayConfig, Price, RoutingConfig, Running, ServiceConfig};
 use tollway_lightning::Invoicer;
 use tollway_sandbox::lnd::files::manifest::Manifest;
+use tollway_sandbox::lnd::{LndSandbox, Ports};
 use tollway_server::ledger::MemoryLedger;
 use tollway_server::{Gate, GateSettings, Requirement, Terms};
 
@@ -24,7 +25,7 @@ use self::sample_api::SampleApi;
 use self::steps::Steps;
 use crate::cli::DemoArgs;
 use crate::commands::get;
-use crate::commands::sandbox::{Network, Ports};
+use crate::commands::sandbox;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::Output;
@@ -63,13 +64,13 @@ pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<
     gateway.stop().await;
     api.stop().await;
     match network {
-        Some(network) => network.stop().await,
+        Some(network) => network.stop().await.map_err(Failure::general),
         None => Ok(()),
     }
 }
 
 /// Starts a sandbox, unless one is running already.
-async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<Network>, Failure> {
+async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<LndSandbox>, Failure> {
     if let Ok(running) = Manifest::find(dir).await {
         steps.done(
             "sandbox",
@@ -84,24 +85,15 @@ async fn open_network(dir: &Path, steps: &Steps) -> Result<Option<Network>, Fail
         seller: 10_009,
         buyer: 10_010,
     };
-    let network = match Network::start(dir, usual).await {
+    let network = match sandbox::start(dir, usual).await {
         Ok(network) => network,
         // Another node may have those ports; the demo does not care which it gets.
-        Err(_taken) => {
-            Network::start(
-                dir,
-                Ports {
-                    seller: 0,
-                    buyer: 0,
-                },
-            )
-            .await?
-        }
+        Err(_taken) => sandbox::start(dir, Ports::ANY).await?,
     };
     let addresses: Vec<String> = network
-        .fronts()
+        .servers()
         .iter()
-        .map(|front| format!("{} {}", front.name(), front.access().address))
+        .map(|server| format!("{} {}", server.name(), server.access().address))
         .collect();
     steps.done(
         "sandbox",

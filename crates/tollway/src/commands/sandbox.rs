@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tollway_sandbox::lnd::files::manifest::Manifest;
-use tollway_sandbox::lnd::server::LndServer;
-use tollway_sandbox::{History, Sandbox, SandboxConfig};
+use tollway_sandbox::lnd::{LndSandbox, Ports};
+use tollway_sandbox::{History, SandboxConfig};
 
 use crate::cli::SandboxArgs;
 use crate::exit::Failure;
@@ -18,88 +17,33 @@ pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Resu
     let shutdown = Shutdown::catch();
     let started = Instant::now();
     let dir = args.data_dir.clone().unwrap_or_else(|| dirs.sandbox());
-    let network = Network::start(
-        &dir,
-        Ports {
-            seller: args.seller_port,
-            buyer: args.buyer_port,
-        },
-    )
-    .await?;
+    let ports = Ports {
+        seller: args.seller_port,
+        buyer: args.buyer_port,
+    };
+    let network = start(&dir, ports).await?;
     announce(&network, &dir, started, output);
     shutdown.requested().await;
-    network.stop().await
+    network.stop().await.map_err(Failure::general)
 }
 
-/// The ports of the two wallets; 0 is any free one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ports {
-    pub(crate) seller: u16,
-    pub(crate) buyer: u16,
+/// Starts a sandbox whose data is in `dir`.
+pub(crate) async fn start(dir: &Path, ports: Ports) -> Result<LndSandbox, Failure> {
+    LndSandbox::start(SandboxConfig::new(dir.to_owned()), ports)
+        .await
+        .map_err(with_source)
 }
 
-/// A running sandbox, its two APIs, and the file that says where they are.
-#[derive(Debug)]
-pub(crate) struct Network {
-    sandbox: Sandbox,
-    fronts: Vec<LndServer>,
-    dir: std::path::PathBuf,
-}
-
-impl Network {
-    pub(crate) async fn start(dir: &Path, ports: Ports) -> Result<Self, Failure> {
-        let sandbox = Sandbox::start(SandboxConfig::new(dir.to_owned()))
-            .await
-            .map_err(with_source)?;
-        let mut fronts = Vec::new();
-        for (wallet, port) in [
-            (sandbox.seller(), ports.seller),
-            (sandbox.buyer(), ports.buyer),
-        ] {
-            fronts.push(
-                LndServer::start(wallet, dir, port)
-                    .await
-                    .map_err(Failure::general)?,
-            );
-        }
-        Manifest::new(&fronts)
-            .write(dir)
-            .map_err(Failure::general)?;
-        Ok(Self {
-            sandbox,
-            fronts,
-            dir: dir.to_owned(),
-        })
-    }
-
-    pub(crate) fn fronts(&self) -> &[LndServer] {
-        &self.fronts
-    }
-
-    pub(crate) fn history(&self) -> History {
-        self.sandbox.history()
-    }
-
-    pub(crate) async fn stop(self) -> Result<(), Failure> {
-        Manifest::remove(&self.dir).map_err(Failure::general)?;
-        for front in self.fronts {
-            front.stop().await;
-        }
-        self.sandbox.stop().await;
-        Ok(())
-    }
-}
-
-fn announce(network: &Network, dir: &Path, started: Instant, output: Output) {
+fn announce(network: &LndSandbox, dir: &Path, started: Instant, output: Output) {
     let ready_ms = started.elapsed().as_millis();
     let mut lines = vec![(
         "sandbox".to_owned(),
         format!("ready in {ready_ms} ms, a private regtest chain: its coins are worthless"),
     )];
-    for front in network.fronts() {
-        let access = front.access();
+    for server in network.servers() {
+        let access = server.access();
         lines.push((
-            front.name().to_owned(),
+            server.name().to_owned(),
             format!(
                 "{} answers LND's gRPC and REST, node {}",
                 access.address, access.pubkey
@@ -113,7 +57,7 @@ fn announce(network: &Network, dir: &Path, started: Instant, output: Output) {
             dir.join("sandbox.json").display()
         ),
     ));
-    if network.history() == History::Reset {
+    if network.network().history() == History::Reset {
         lines.push((
             "history".to_owned(),
             "reset: the wallets keep their keys; chain, channels, invoices and payments are new"
@@ -121,12 +65,12 @@ fn announce(network: &Network, dir: &Path, started: Instant, output: Output) {
         ));
     }
     let wallets: serde_json::Map<String, serde_json::Value> = network
-        .fronts()
+        .servers()
         .iter()
-        .map(|front| {
+        .map(|server| {
             (
-                front.name().to_owned(),
-                front.access().address.to_string().into(),
+                server.name().to_owned(),
+                server.access().address.to_string().into(),
             )
         })
         .collect();
@@ -134,7 +78,7 @@ fn announce(network: &Network, dir: &Path, started: Instant, output: Output) {
         "ready_ms": u64::try_from(ready_ms).unwrap_or(u64::MAX),
         "wallets": wallets,
         "file": dir.join("sandbox.json"),
-        "history_reset": network.history() == History::Reset,
+        "history_reset": network.network().history() == History::Reset,
     });
     output.report(&lines, &json);
 }
