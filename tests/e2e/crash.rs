@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use l402::{Limits, Msat, PaymentHash};
 use tollway_client::{Client, Policy, WalletName};
 
+use crate::support::random::Random;
 use crate::support::{Market, echo_api, stdout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +32,7 @@ async fn a_client_killed_anywhere_neither_loses_nor_repeats_a_payment() {
     );
     let whole_run = began.elapsed();
 
-    let mut random = Random(0x5eed);
+    let mut random = Random::new();
     let mut killed = 0;
     for round in 0..rounds {
         let url = gateway.url(&format!("/{round}"));
@@ -110,20 +111,4 @@ fn open(client: &Client) -> BTreeSet<PaymentHash> {
     open.iter()
         .map(|(purchase, _owner)| purchase.payment_hash())
         .collect()
-}
-
-/// A fixed sequence, so that a failure can be run again. (xorshift64)
-struct Random(u64);
-
-impl Random {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a fraction of a millisecond does not matter"
-    )]
-    fn next_fraction(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }

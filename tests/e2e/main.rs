@@ -11,6 +11,7 @@
 
 mod buy;
 mod crash;
+mod delivery;
 mod demo;
 mod failures;
 mod output;

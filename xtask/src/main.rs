@@ -10,7 +10,9 @@
 mod bench;
 mod codegen;
 mod crash;
+mod delivery;
 mod deny;
+mod e2e;
 mod fuzz;
 mod interop;
 mod msrv;
@@ -30,8 +32,10 @@ enum Task {
     Bench(bench::Bench),
     /// Generates Rust code from proto/.
     Codegen(codegen::Args),
-    /// Kills a paying client at random moments, and checks that nothing is paid twice or lost.
+    /// Kills paying clients at random moments, and checks that nothing is paid twice or lost.
     Crash(crash::Args),
+    /// Fails upstreams and gateways, and checks that each paid use buys one response.
+    Delivery(delivery::Args),
     /// Checks licences, sources and bans of the dependencies.
     Deny(deny::Args),
     /// Runs the fuzz targets.
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(&bench).map_err(Box::<dyn Error>::from),
         Task::Codegen(args) => codegen::run(&args).map_err(Box::<dyn Error>::from),
         Task::Crash(args) => crash::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Delivery(args) => delivery::run(&args).map_err(Box::<dyn Error>::from),
         Task::Deny(args) => deny::run(&args).map_err(Box::<dyn Error>::from),
         Task::Fuzz(args) => fuzz::run(&args).map_err(Box::<dyn Error>::from),
         Task::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),

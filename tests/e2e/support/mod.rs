@@ -2,6 +2,8 @@
 //! real `tollway` binary as gateway and as client. Every port is any free one, every file
 //! in a folder of the test's own.
 
+pub mod random;
+pub mod upstream;
 pub mod wallet;
 
 use std::io::{BufRead as _, BufReader};
@@ -160,6 +162,16 @@ impl Gateway {
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = said["http"].as_str().unwrap().parse().unwrap();
         Self { process, address }
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 
     pub fn url(&self, path: &str) -> String {
