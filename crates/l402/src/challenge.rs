@@ -227,7 +227,8 @@ pub fn read_challenges<'a>(
         if len > MAX_LINES_LEN {
             return Err(ChallengeError::TooLong);
         }
-        for item in list::items(line) {
+        // RFC 9110 allows bytes outside ASCII in quoted strings, and other schemes have them.
+        for item in list::items(&String::from_utf8_lossy(line)) {
             let Some(name) = SchemeName::from_name(item.scheme()) else {
                 continue;
             };
@@ -387,6 +388,44 @@ mod tests {
             r#"L402 realm="a\"b, L402 c=", macaroon="{TOKEN}", future=1, invoice="{INVOICE}""#
         );
         assert_eq!(read(&[&line]), Ok(vec![challenge(SchemeName::L402)]));
+    }
+
+    #[test]
+    fn bytes_outside_ascii_in_another_scheme_hide_no_challenge() {
+        let ours = format!(r#"L402 macaroon="{TOKEN}", invoice="{INVOICE}""#);
+        let line = [&b"Basic realm=\"f\xfcr\", "[..], ours.as_bytes()].concat();
+
+        assert_eq!(
+            read_challenges([&*line]),
+            Ok(vec![challenge(SchemeName::L402)])
+        );
+    }
+
+    #[test]
+    fn a_challenge_with_bytes_outside_ascii_is_refused() {
+        let line = b"L402 macaroon=\"AgE\xfc\", invoice=\"x\"";
+
+        assert_eq!(read_challenges([&line[..]]), Err(ChallengeError::Token));
+    }
+
+    #[test]
+    fn the_credential_presents_the_token_in_the_text_it_was_sold_in() {
+        for text in [
+            "AgEEbHNhdAIB+w==",
+            "AgEEbHNhdAIB+w",
+            "AgEEbHNhdAIB-w",
+            "MDAxMmxvY2F0aW9u",
+        ] {
+            for name in ["L402", "LSAT"] {
+                let line = format!(r#"{name} macaroon="{text}", invoice="{INVOICE}""#);
+                let challenge = read(&[&line]).unwrap().remove(0);
+
+                assert_eq!(
+                    challenge.authorization(&Preimage::new([1; 32])),
+                    format!("{name} {text}:{}", "01".repeat(32))
+                );
+            }
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Credential {
     }
 }
 
-/// Decodes a token's text. What is wrong with it is looked for when something is.
+/// Decodes a token's text. Errors are classified only after decoding fails.
 fn read_token(text: &str) -> Result<Vec<u8>, CredentialError> {
     let decoded = (text.len() <= MAX_TOKEN_TEXT)
         .then(|| encoding::base64_any(text.as_bytes()))
@@ -118,11 +118,12 @@ fn read_token(text: &str) -> Result<Vec<u8>, CredentialError> {
     })
 }
 
-/// Reads 64 hexadecimal digits, or the 96 that some clients make of them.
+/// Reads 64 hexadecimal digits, or 96: the hex of a hex string mistaken for base64
+/// (l402-requests).
 ///
-/// LND writes preimages in hexadecimal. A client that takes that text for base64 decodes it to
-/// 48 bytes and sends those in hexadecimal. Encoding them again gives the text back whole, so
-/// this is one more spelling, told by its length alone; the payment hash decides as ever.
+/// LND writes preimages in hexadecimal. Those 64 digits read as base64 are 48 bytes, which
+/// that client writes in hexadecimal. Encoding the bytes as base64 gives the digits back, so
+/// the length alone determines the form; the payment hash decides as for any preimage.
 fn read_preimage(text: &str) -> Result<Preimage, HexError> {
     if text.len() != TWICE_ENCODED_LEN {
         return Preimage::from_hex(text);
@@ -245,9 +246,8 @@ impl Found {
     /// A comma also separates the tokens of one credential, so a piece without a scheme
     /// belongs to the credential before it.
     fn read_line(&mut self, line: &[u8]) {
-        let Ok(line) = std::str::from_utf8(line) else {
-            return;
-        };
+        // RFC 9110 allows bytes outside ASCII; what replaces them here is not visible ASCII.
+        let line = &*String::from_utf8_lossy(line);
         // Nearly every line is one credential. What reads as one has no comma in it.
         if let Ok(credential) = Credential::parse(line) {
             return self.add(Ok(credential));
@@ -333,6 +333,22 @@ mod tests {
             lines.iter().map(|line| line.as_bytes()),
             metadata.iter().map(|value| value.as_bytes()),
         )
+    }
+
+    #[test]
+    fn a_credential_with_bytes_outside_ascii_is_refused_and_not_overlooked() {
+        for line in [&b"L402 AgE\xfc:00"[..], b"Basic a\xfc, L402 AgE\xfc:00"] {
+            assert_eq!(read_credentials([line], []), Err(CredentialError::Text));
+        }
+    }
+
+    #[test]
+    fn bytes_outside_ascii_in_another_scheme_hide_no_credential() {
+        let ours = credential(1).authorization(SchemeName::L402);
+        let line = [&b"Basic a\xfc, "[..], ours.as_bytes()].concat();
+
+        assert_eq!(read_credentials([&*line], []), Ok(vec![credential(1)]));
+        assert_eq!(read_credentials([&b"Basic a\xfc"[..]], []), Ok(vec![]));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod caveat;
 mod challenge;
 mod credential;
 mod encoding;
+mod grpc;
 mod hash;
 mod identifier;
 mod invoice;
@@ -47,6 +48,7 @@ pub use credential::{
     read_credentials,
 };
 pub use encoding::HexError;
+pub use grpc::Grpc;
 pub use hash::{PaymentHash, Preimage};
 pub use identifier::{Identifier, IdentifierError, TokenId};
 pub use invoice::{Invoice, InvoiceError, Network, NetworkError};

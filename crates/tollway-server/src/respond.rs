@@ -37,6 +37,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
+use l402::Grpc;
 use serde::Serialize;
 
 use crate::reason::ReasonCode;
@@ -71,18 +72,10 @@ impl Form {
     #[must_use]
     pub fn of(parts: &Parts) -> Self {
         let asked = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let asked = asked.unwrap_or_default();
-        // Longest first: each is a prefix of the one before.
-        let grpc = [
-            "application/grpc-web-text",
-            "application/grpc-web",
-            "application/grpc",
-        ];
-        match grpc
-            .into_iter()
-            .find(|known| asked.starts_with(known.as_bytes()))
-        {
-            Some(content_type) => Self::Grpc { content_type },
+        match asked.and_then(Grpc::of) {
+            Some(framing) => Self::Grpc {
+                content_type: framing.content_type(),
+            },
             None if parts.method == Method::HEAD => Self::Head,
             None => Self::Http,
         }

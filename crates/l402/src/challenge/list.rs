@@ -5,8 +5,8 @@
 //! list      = challenge *( OWS "," OWS challenge )
 //! ```
 //!
-//! A comma separates parameters as well as challenges, so what follows one is told by
-//! looking ahead: a name with `=` behind it is a parameter, a name without is a scheme.
+//! A comma separates parameters as well as challenges, so what follows one is determined by
+//! looking ahead: a name followed by `=` is a parameter, any other name is a scheme.
 //! Missing commas and unquoted values are read too; that costs nothing in certainty, since
 //! a scheme is never followed by `=`.
 
@@ -38,10 +38,7 @@ impl<'a> Item<'a> {
 }
 
 /// Reads the challenges of one line. Bytes that fit nowhere are skipped.
-pub(super) fn items(line: &[u8]) -> Vec<Item<'_>> {
-    let Ok(line) = std::str::from_utf8(line) else {
-        return Vec::new();
-    };
+pub(super) fn items(line: &str) -> Vec<Item<'_>> {
     let mut items: Vec<Item<'_>> = Vec::new();
     let mut rest = line;
     loop {

@@ -2,6 +2,7 @@
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
+use l402::Grpc;
 
 /// The kinds of exchange that are forwarded differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,9 +49,7 @@ pub(crate) fn list_items(value: &HeaderValue) -> impl Iterator<Item = &str> {
 fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     // gRPC-Web is ordinary HTTP with its own body format.
-    value
-        .and_then(|value| value.strip_prefix(b"application/grpc"))
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+    value.and_then(Grpc::of) == Some(Grpc::Native)
 }
 
 /// No other protocol is upgraded to: through an HTTP/2 tunnel, any number of requests
