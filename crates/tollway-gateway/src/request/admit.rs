@@ -1,35 +1,129 @@
-//! Admission of requests by the gate.
+//! Admission of requests by the gate, and settlement of the uses they take.
 //!
 //! The gate decides; here its decision becomes an [`Admission`], which the upstream pool
 //! requires as an argument. There is no other way to create one, so no request reaches an
 //! upstream unchecked.
+//!
+//! An admission that is dropped settles itself: while no upstream connection has received
+//! the request, its use is released; afterwards the client has used it.
+
+use std::cell::Cell;
 
 use bytes::Bytes;
-use http::Response;
 use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
-use l402::Grant;
 use tollway_server::respond::{self, StatusStyle};
-use tollway_server::{Peer, Rejection, RequestInfo, Settlement};
+use tollway_server::{Admitted, Outage, Peer, Rejection, RequestInfo, Settlement, is_undelivered};
 
 use crate::config::Price;
 
-/// Proof that a request may be forwarded.
+/// Proof that a request may be forwarded, with the use it takes.
 #[derive(Debug)]
-pub(crate) struct Admission(Basis);
+pub(crate) struct Admission {
+    /// `None` for a free request, and after it has been settled.
+    paid: Option<Paid>,
+    /// Whether an upstream may have received the request.
+    forwarded: Cell<bool>,
+    verdict: &'static str,
+}
 
 #[derive(Debug)]
-enum Basis {
-    Free,
-    Paid(#[expect(dead_code, reason = "kept as the proof it is")] Grant),
+struct Paid {
+    settlement: Settlement,
+    response_headers: HeaderMap,
+    style: StatusStyle,
 }
 
 impl Admission {
+    fn free() -> Self {
+        Self {
+            paid: None,
+            forwarded: Cell::new(false),
+            verdict: "free",
+        }
+    }
+
+    fn paid(admitted: Admitted, style: StatusStyle) -> Self {
+        Self {
+            paid: Some(Paid {
+                settlement: admitted.settlement,
+                response_headers: admitted.response_headers,
+                style,
+            }),
+            forwarded: Cell::new(false),
+            verdict: "paid",
+        }
+    }
+
     /// Returns its name in the access log.
     pub(crate) fn verdict(&self) -> &'static str {
-        match self.0 {
-            Basis::Free => "free",
-            Basis::Paid(_) => "paid",
+        self.verdict
+    }
+
+    /// Records that an upstream connection has been given the request.
+    pub(crate) fn mark_forwarded(&self) {
+        self.forwarded.set(true);
+    }
+
+    /// Records that the connection was closed before any of the request was sent.
+    pub(crate) fn mark_unsent(&self) {
+        self.forwarded.set(false);
+    }
+
+    /// Releases the use: there is no response to deliver.
+    pub(crate) fn release(mut self) {
+        if let Some(paid) = self.paid.take() {
+            paid.settlement.release();
+        }
+    }
+
+    /// Settles the use when the head of the upstream's response has arrived, before any of
+    /// it goes to the client. Headers for the client are added to `headers`.
+    ///
+    /// Returns the settlement to finish with the body; `None` when there is nothing to
+    /// finish, because the request is free or its use was released.
+    ///
+    /// # Errors
+    ///
+    /// [`Declined`] when the use cannot be committed: the response must not go out.
+    pub(crate) async fn settle(
+        mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Settlement>, Declined> {
+        let Some(paid) = self.paid.take() else {
+            return Ok(None);
+        };
+        let Paid {
+            mut settlement,
+            response_headers,
+            style,
+        } = paid;
+        settlement.forwarded();
+        if is_undelivered(status, headers) {
+            settlement.release();
+            return Ok(None);
+        }
+        headers.extend(response_headers);
+        match settlement.commit().await {
+            Ok(()) => Ok(Some(settlement)),
+            Err(error) => {
+                settlement.release();
+                tracing::warn!(%error, "a use cannot be committed");
+                let rejection = Rejection::Unavailable(Outage::Ledger(error));
+                Err(Declined::Refused { rejection, style })
+            }
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(paid) = &mut self.paid
+            && self.forwarded.get()
+        {
+            paid.settlement.forwarded();
         }
     }
 }
@@ -46,18 +140,14 @@ pub(crate) enum Declined {
     },
 }
 
-/// Admits a request, with the use it takes, or returns what it lacks.
+/// Admits a request, or returns what it lacks.
 ///
 /// # Errors
 ///
 /// [`Declined`], which the gate has logged already.
-pub(crate) async fn admit(
-    price: &Price,
-    head: &Parts,
-    peer: Peer,
-) -> Result<(Admission, Option<Settlement>), Declined> {
+pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Admission, Declined> {
     let (gate, requirement, pricer) = match price {
-        Price::Free => return Ok((Admission(Basis::Free), None)),
+        Price::Free => return Ok(Admission::free()),
         Price::Paid {
             gate,
             requirement,
@@ -68,14 +158,9 @@ pub(crate) async fn admit(
         return Err(Declined::Preflight(response));
     }
     let info = RequestInfo::of(head, peer);
+    let style = gate.settings().status;
     match gate.admit(requirement, pricer.as_ref(), &info).await {
-        Ok(admitted) => Ok((
-            Admission(Basis::Paid(admitted.grant)),
-            Some(admitted.settlement),
-        )),
-        Err(rejection) => {
-            let style = gate.settings().status;
-            Err(Declined::Refused { rejection, style })
-        }
+        Ok(admitted) => Ok(Admission::paid(admitted, style)),
+        Err(rejection) => Err(Declined::Refused { rejection, style }),
     }
 }

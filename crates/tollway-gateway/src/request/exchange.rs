@@ -17,9 +17,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use l402::path;
-use tollway_server::ledger::LedgerError;
-use tollway_server::respond::{self, Form, StatusStyle};
-use tollway_server::{Outage, Rejection, Settlement, is_undelivered};
+use tollway_server::Rejection;
+use tollway_server::respond::{self, Form};
 
 use crate::admin::access_log::AccessLine;
 use crate::conn::client::ClientConnection;
@@ -28,7 +27,7 @@ use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
 use crate::request::headers;
 use crate::request::kind::RequestKind;
-use crate::request::reply::{InFlight, Problem, ReplyBody};
+use crate::request::reply::{Delivery, InFlight, Problem, ReplyBody};
 use crate::request::route::{self, Unroutable};
 use crate::request::upgrade::Tunnel;
 use crate::upstream::response::ResponseBody;
@@ -90,25 +89,20 @@ enum ResponseSource {
         response: Response<()>,
         client: OnUpgrade,
         upstream: OnUpgrade,
+        delivery: Delivery,
     },
-    Upstream(Response<ResponseBody>),
+    Upstream {
+        response: Response<ResponseBody>,
+        delivery: Delivery,
+    },
 }
 
 impl ResponseSource {
-    /// Returns whether the upstream failed to deliver, for which no use is taken.
-    fn is_undelivered(&self) -> bool {
-        match self {
-            Self::Local(response) => is_undelivered(response.status(), response.headers()),
-            Self::Tunnel { .. } => false,
-            Self::Upstream(response) => is_undelivered(response.status(), response.headers()),
-        }
-    }
-
     fn status(&self) -> StatusCode {
         match self {
             Self::Local(response) => response.status(),
             Self::Tunnel { response, .. } => response.status(),
-            Self::Upstream(response) => response.status(),
+            Self::Upstream { response, .. } => response.status(),
         }
     }
 
@@ -119,17 +113,21 @@ impl ResponseSource {
                 response,
                 client,
                 upstream,
+                delivery,
             } => {
                 let tunnel = Tunnel {
                     client,
                     upstream,
+                    delivery,
                     in_flight,
                 };
                 // Ends with its two sides, or when all tunnels are closed.
                 tokio::task::spawn_local(tunnel.run(core.tunnels_closing()));
                 response.map(|()| ReplyBody::tunnel())
             }
-            Self::Upstream(response) => response.map(|body| ReplyBody::upstream(body, in_flight)),
+            Self::Upstream { response, delivery } => {
+                response.map(|body| ReplyBody::upstream(body, delivery, in_flight))
+            }
         }
     }
 }
@@ -157,27 +155,43 @@ fn serve(
     routed: RoutedRequest,
 ) -> impl Future<Output = (ResponseSource, &'static str)> {
     async move {
-        let admitted = admit(&local.route.price, &routed.head, client.peer);
-        let (admission, mut settlement) = match admitted.await {
-            Ok(admitted) => admitted,
+        let admission = match admit(&local.route.price, &routed.head, client.peer).await {
+            Ok(admission) => admission,
             Err(declined) => {
                 drain::drain(&routed.head, routed.body);
                 return decline(&local, routed.form, declined);
             }
         };
-        let form = routed.form;
-        settlement.as_mut().map(Settlement::forwarded);
-        match forward(&client, &local, &admission, routed).await {
-            Ok(source) => match settle(settlement, &source).await {
-                Ok(()) => (source, admission.verdict()),
-                Err(error) => uncommitted(&local, form, error),
-            },
+        let (form, verdict) = (routed.form, admission.verdict());
+        let forwarded = match forward(&client, &local, &admission, routed).await {
+            Ok(forwarded) => forwarded,
             Err(problem) => {
-                settlement.map(Settlement::release);
-                local_response(problem, form)
+                if problem.releases_use() {
+                    admission.release();
+                }
+                return local_response(problem, form);
             }
+        };
+        match deliver(admission, forwarded).await {
+            Ok(source) => (source, verdict),
+            Err(declined) => decline(&local, form, declined),
         }
     }
+}
+
+/// Settles the use a request takes, and passes the response on.
+async fn deliver(admission: Admission, forwarded: Forwarded) -> Result<ResponseSource, Declined> {
+    let Forwarded {
+        mut response,
+        upgrade,
+    } = forwarded;
+    let status = response.status();
+    let settlement = admission.settle(status, response.headers_mut()).await?;
+    let delivery = Delivery::new(settlement);
+    Ok(match upgrade {
+        Some(client) => switch(response, client, delivery),
+        None => ResponseSource::Upstream { response, delivery },
+    })
 }
 
 fn local_response(problem: Problem, form: Form) -> (ResponseSource, &'static str) {
@@ -185,39 +199,6 @@ fn local_response(problem: Problem, form: Form) -> (ResponseSource, &'static str
         ResponseSource::Local(problem.into_response(form)),
         problem.verdict(),
     )
-}
-
-/// Settles the use of a request before any of its response goes to the client.
-async fn settle(
-    settlement: Option<Settlement>,
-    source: &ResponseSource,
-) -> Result<(), LedgerError> {
-    let Some(mut settlement) = settlement else {
-        return Ok(());
-    };
-    if source.is_undelivered() {
-        settlement.release();
-        return Ok(());
-    }
-    let committed = settlement.commit().await;
-    if committed.is_err() {
-        settlement.release();
-    }
-    committed
-}
-
-/// Creates the response to a request whose use could not be committed.
-fn uncommitted(
-    local: &LocalRoute,
-    form: Form,
-    error: LedgerError,
-) -> (ResponseSource, &'static str) {
-    let service = local.route.service.name.as_str();
-    tracing::warn!(service, %error, "a use could not be committed");
-    let rejection = Rejection::Unavailable(Outage::Ledger(error));
-    local.stats.refused(rejection.code());
-    let response = respond::refuse(&rejection, form, StatusStyle::default());
-    (ResponseSource::Local(response), rejection.code().as_str())
 }
 
 /// Creates the response to a request that is not admitted.
@@ -234,13 +215,20 @@ fn decline(local: &LocalRoute, form: Form, declined: Declined) -> (ResponseSourc
     (ResponseSource::Local(response), rejection.code().as_str())
 }
 
+/// A response whose head has arrived.
+struct Forwarded {
+    response: Response<ResponseBody>,
+    /// The client's connection, when it becomes a tunnel.
+    upgrade: Option<OnUpgrade>,
+}
+
 /// Sends an admitted request to the service's upstream.
-fn forward(
+fn forward<'a>(
     client: &ClientConnection,
-    local: &LocalRoute,
-    admission: &Admission,
+    local: &'a LocalRoute,
+    admission: &'a Admission,
     routed: RoutedRequest,
-) -> impl Future<Output = Result<ResponseSource, Problem>> {
+) -> impl Future<Output = Result<Forwarded, Problem>> + use<'a> {
     let RoutedRequest {
         mut head,
         body,
@@ -261,37 +249,39 @@ fn forward(
     let sent = Instant::now();
     let exchange = local.pool.send(admission, request, kind);
     exchange.map(move |exchanged| {
-        let response = exchanged.map_err(|error| {
+        let mut response = exchanged.map_err(|error| {
             let service = local.route.service.name.as_str();
             tracing::debug!(service, %error, "no response from upstream");
             Problem::from(&error)
         })?;
         local.stats.upstream_responded(sent.elapsed());
-        match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => {
-                // The client did not ask for an upgrade and could not understand it.
-                let client = client_side.filter(|_| kind == RequestKind::WebSocket);
-                let client = client.ok_or(Problem::UPSTREAM_RESET)?;
-                Ok(switch(response, client))
-            }
-            _ => {
-                let (mut head, body) = response.into_parts();
-                headers::prepare_response(&mut head);
-                Ok(ResponseSource::Upstream(Response::from_parts(head, body)))
-            }
-        }
+        let upgrade = match response.status() {
+            // A client that did not ask for an upgrade could not understand what follows.
+            StatusCode::SWITCHING_PROTOCOLS => Some(
+                client_side
+                    .filter(|_| kind == RequestKind::WebSocket)
+                    .ok_or(Problem::UPSTREAM_RESET)?,
+            ),
+            _ => None,
+        };
+        let (mut head, body) = response.into_parts();
+        headers::prepare_response(&mut head);
+        response = Response::from_parts(head, body);
+        Ok(Forwarded { response, upgrade })
     })
 }
 
 /// Prepares the tunnel of an upgraded connection.
-fn switch(mut response: Response<ResponseBody>, client: OnUpgrade) -> ResponseSource {
-    let upstream = hyper::upgrade::on(&mut response);
-    let (mut head, _) = response.into_parts();
-    headers::prepare_response(&mut head);
+fn switch(
+    mut response: Response<ResponseBody>,
+    client: OnUpgrade,
+    delivery: Delivery,
+) -> ResponseSource {
     ResponseSource::Tunnel {
-        response: Response::from_parts(head, ()),
+        upstream: hyper::upgrade::on(&mut response),
+        response: response.map(drop),
         client,
-        upstream,
+        delivery,
     }
 }
 

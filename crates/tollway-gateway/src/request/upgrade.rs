@@ -8,14 +8,16 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::sync::watch;
+use tollway_server::Ending;
 
-use crate::request::reply::InFlight;
+use crate::request::reply::{Delivery, InFlight};
 
 /// The two halves of a tunnel before it opens.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) client: OnUpgrade,
     pub(crate) upstream: OnUpgrade,
+    pub(crate) delivery: Delivery,
     /// Held while the tunnel is open.
     pub(crate) in_flight: InFlight,
 }
@@ -26,23 +28,31 @@ impl Tunnel {
         let Self {
             client,
             upstream,
+            mut delivery,
             in_flight,
         } = self;
         tokio::select! {
-            () = copy(client, upstream) => {}
+            () = copy(client, upstream, &mut delivery) => {}
             _ = closing.wait_for(|closing| *closing) => {}
         }
+        delivery.end(Ending::ServiceFailed);
         drop(in_flight);
     }
 }
 
-async fn copy(client: OnUpgrade, upstream: OnUpgrade) {
+async fn copy(client: OnUpgrade, upstream: OnUpgrade, delivery: &mut Delivery) {
     let Ok((client, upstream)) = tokio::try_join!(client, upstream) else {
         return tracing::debug!("upgrade failed");
     };
     let (mut client, mut upstream) = (plain(client), plain(upstream));
     // An abrupt end of either side is how tunnels usually end.
-    let _ended = copy_bidirectional(&mut client, &mut upstream).await;
+    match copy_bidirectional(&mut client, &mut upstream).await {
+        Ok((_, to_client)) => {
+            delivery.count(to_client);
+            delivery.end(Ending::Complete);
+        }
+        Err(_) => delivery.end(Ending::ClientLeft),
+    }
 }
 
 fn plain(upgraded: Upgraded) -> TokioIo<Upgraded> {

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::Either;
 use http::{Request, StatusCode, Uri, Version, header};
 use http_body::Body;
-use hyper::client::conn::http1;
+use hyper::client::conn::{TrySendError, http1};
 
 use crate::request::admit::Admission;
 use crate::request::kind::RequestKind;
@@ -49,45 +49,49 @@ impl Pool {
     /// Sends an admitted request, in HTTP/1.1 form, and waits for the head of the response.
     ///
     /// Dropping the future abandons the request and closes its connection or stream.
-    pub(crate) fn send(
-        self: &Rc<Self>,
-        _admission: &Admission,
+    pub(crate) fn send<'a>(
+        self: &'a Rc<Self>,
+        admission: &'a Admission,
         request: Request<Upload>,
         kind: RequestKind,
-    ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
+    ) -> impl Future<Output = Result<Response, SendError>> + use<'a> {
         let progress = request.body().progress();
         let limit = self.limits.response_timeout;
         match (self.offered(kind), kind) {
             // A gRPC call carries its own deadline, and a stream may begin with silence.
             (Offered::Http2, RequestKind::Grpc) => {
-                Either::Left(self.exchange_shared(request).boxed_local())
+                Either::Left(self.exchange_shared(admission, request).boxed_local())
             }
             (Offered::Http2, RequestKind::Http | RequestKind::WebSocket) => {
-                let exchange = self.exchange_shared(request);
+                let exchange = self.exchange_shared(admission, request);
                 Either::Left(with_progress_timeout(limit, progress, exchange).boxed_local())
             }
             (offered @ (Offered::Either | Offered::Http1), _) if progress.is_none() => {
-                let exchange = self.exchange_exclusive(request, offered);
+                let exchange = self.exchange_exclusive(admission, request, offered);
                 let in_time = tokio::time::timeout(limit, exchange);
                 Either::Right(
                     in_time.map(move |ended| ended.unwrap_or(Err(SendError::Timeout(limit)))),
                 )
             }
             (offered @ (Offered::Either | Offered::Http1), _) => {
-                let exchange = self.exchange_exclusive(request, offered);
+                let exchange = self.exchange_exclusive(admission, request, offered);
                 Either::Left(with_progress_timeout(limit, progress, exchange).boxed_local())
             }
         }
     }
 
     /// Sends on an HTTP/1.1 connection of its own, an idle one if there is one.
-    fn exchange_exclusive(
-        self: &Rc<Self>,
+    fn exchange_exclusive<'a>(
+        self: &'a Rc<Self>,
+        admission: &'a Admission,
         request: Request<Upload>,
         offered: Offered,
-    ) -> impl Future<Output = Result<Response, SendError>> + use<'_> {
+    ) -> impl Future<Output = Result<Response, SendError>> + use<'a> {
         let Some(kept) = self.idle.take() else {
-            return Either::Left(self.exchange_on_new(request, offered).boxed_local());
+            return Either::Left(
+                self.exchange_on_new(admission, request, offered)
+                    .boxed_local(),
+            );
         };
         let is_fresh = self.idle.age(&kept) < self.limits.fresh_for;
         let spare = if is_fresh {
@@ -95,7 +99,7 @@ impl Pool {
         } else {
             clone_if_replayable(&request)
         };
-        let attempt = self.try_http1(kept.sender, request);
+        let attempt = self.try_http1(admission, kept.sender, request);
         Either::Right(attempt.then(move |attempted| {
             let again = match attempted {
                 Ok(response) => return Either::Left(ready(Ok(response))),
@@ -105,23 +109,27 @@ impl Pool {
                     _ => return Either::Left(ready(Err(send_failed(error)))),
                 },
             };
-            Either::Right(self.exchange_on_new(again, offered).boxed_local())
+            Either::Right(
+                self.exchange_on_new(admission, again, offered)
+                    .boxed_local(),
+            )
         }))
     }
 
     /// Sends on a new connection, over HTTP/2 if the upstream chooses it.
     async fn exchange_on_new(
         self: &Rc<Self>,
+        admission: &Admission,
         request: Request<Upload>,
         offered: Offered,
     ) -> Result<Response, SendError> {
         let connected = connect(self.target(), offered, self.limits.connect_timeout).await;
         let sent = match connected.map_err(SendError::Unreachable)? {
-            Connected::Http1(sender) => self.try_http1(sender, request).await,
+            Connected::Http1(sender) => self.try_http1(admission, sender, request).await,
             Connected::Http2(sender) => {
                 self.chose_http2.set(true);
                 let shared = self.register(sender.clone());
-                self.try_http2(sender, Lease::Shared(shared.join()), request)
+                self.try_http2(admission, sender, Lease::Shared(shared.join()), request)
                     .await
             }
         };
@@ -131,6 +139,7 @@ impl Pool {
     /// Sends on an HTTP/2 connection shared with other requests.
     async fn exchange_shared(
         self: &Rc<Self>,
+        admission: &Admission,
         mut request: Request<Upload>,
     ) -> Result<Response, SendError> {
         let mut attempts_left = 2_u8;
@@ -147,7 +156,10 @@ impl Pool {
                 }
             };
             let spare = clone_if_replayable(&request);
-            request = match (self.try_http2(sender, lease, request).await, spare) {
+            request = match (
+                self.try_http2(admission, sender, lease, request).await,
+                spare,
+            ) {
                 (Ok(response), _) => return Ok(response),
                 (Err(Failed::Unsent(unsent)), _) if attempts_left > 0 => *unsent,
                 (Err(Failed::Sent(error)), Some(copy)) if attempts_left > 0 && !error.is_user() => {
@@ -160,11 +172,13 @@ impl Pool {
     }
 
     /// Passes the request on at once, so that the future does not hold it.
-    fn try_http1(
-        self: &Rc<Self>,
+    fn try_http1<'a>(
+        self: &'a Rc<Self>,
+        admission: &'a Admission,
         mut sender: http1::SendRequest<Upload>,
         request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response, Failed>> + use<'_> {
+    ) -> impl Future<Output = Result<Response, Failed>> + use<'a> {
+        admission.mark_forwarded();
         let response = sender.try_send_request(request);
         response.map(move |answered| match answered {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -177,26 +191,22 @@ impl Pool {
                 };
                 Ok(response.map(|body| ResponseBody::new(body, lease)))
             }
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Failed::Unsent(Box::new(unsent)),
-                None => Failed::Sent(error.into_error()),
-            }),
+            Err(error) => Err(Failed::of(error, admission)),
         })
     }
 
     async fn try_http2(
         &self,
+        admission: &Admission,
         mut sender: Http2Sender,
         lease: Lease,
         mut request: Request<Upload>,
     ) -> Result<Response, Failed> {
         self.use_http2_form(&mut request);
+        admission.mark_forwarded();
         match sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|body| ResponseBody::new(body, lease))),
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Failed::Unsent(Box::new(unsent)),
-                None => Failed::Sent(error.into_error()),
-            }),
+            Err(error) => Err(Failed::of(error, admission)),
         }
     }
 
@@ -253,6 +263,16 @@ enum Failed {
 }
 
 impl Failed {
+    fn of(mut error: TrySendError<Request<Upload>>, admission: &Admission) -> Self {
+        match error.take_message() {
+            Some(unsent) => {
+                admission.mark_unsent();
+                Self::Unsent(Box::new(unsent))
+            }
+            None => Self::Sent(error.into_error()),
+        }
+    }
+
     fn into_error(self) -> SendError {
         match self {
             Self::Sent(error) => send_failed(error),

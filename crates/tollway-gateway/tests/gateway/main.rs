@@ -11,6 +11,7 @@
 mod support;
 
 mod admin;
+mod delivery;
 mod drain;
 mod failures;
 mod framing;

@@ -5,7 +5,7 @@
 //! `tollway-lightning` and the end-to-end tests of the binary.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use l402::{
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_gateway::Price;
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
-use tollway_server::ledger::MemoryLedger;
+use tollway_server::ledger::{MemoryLedger, Stores};
 use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, Terms};
 
 /// A gate and the wallet behind it.
@@ -46,6 +46,23 @@ impl Shop {
         key: u8,
         clock: fn() -> UnixSeconds,
     ) -> Self {
+        let stores = Arc::new(MemoryLedger::new());
+        Self::on(stores, requirement, terms, key, clock).await
+    }
+
+    /// Sells one use of `weather`, counted in `stores`.
+    pub(crate) async fn single_use(stores: impl Into<Stores>) -> Self {
+        let once = ten_sat().with_uses_max(NonZeroU64::MIN);
+        Self::on(stores, weather(), once, 1, || NOON).await
+    }
+
+    async fn on(
+        stores: impl Into<Stores>,
+        requirement: Requirement,
+        terms: Terms,
+        key: u8,
+        clock: fn() -> UnixSeconds,
+    ) -> Self {
         let wallet = Arc::new(FakeWallet::default());
         let ring = KeyRing::new(MasterKey::new([key; 32]));
         let settings = GateSettings {
@@ -58,7 +75,7 @@ impl Shop {
             ..GateSettings::default()
         };
         let invoicer: Arc<dyn Invoicer> = Arc::clone(&wallet) as _;
-        let gate = Gate::open(ring, invoicer, Arc::new(MemoryLedger::new()), settings);
+        let gate = Gate::open(ring, invoicer, stores, settings);
         Self {
             gate: Arc::new(gate.await.unwrap()),
             wallet,

@@ -1,0 +1,434 @@
+//! Paid means delivered: whether the only use of a token is taken when a request fails.
+//!
+//! After each failure the route leads to a reliable upstream, and the same token is shown
+//! again: it buys one response when the use was given back, and none when it was taken.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tollway_gateway::{Limits, RoutingConfig, Running};
+use tollway_server::ledger::{LedgerError, MemoryLedger, Reservation, Reserved, Stores, Uses};
+
+use crate::support::client::{Answer, Body, Client, empty, full, get, read_to_close, read_until};
+use crate::support::shop::Shop;
+use crate::support::upstream::{self, Upstream};
+use crate::support::{self, dead_port};
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_reached_takes_no_use() {
+    let site = Site::open(dead_port()).await;
+
+    assert_eq!(site.show().await.status, StatusCode::BAD_GATEWAY);
+
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_resets_before_its_response_takes_no_use() {
+    let address = upstream::accept(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+    })
+    .await;
+    let site = Site::open(address).await;
+
+    assert_eq!(site.show().await.status, StatusCode::BAD_GATEWAY);
+
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_resets_within_the_head_takes_no_use() {
+    let site = Site::open(sends(b"HTTP/1.1 200 OK\r\nContent-Le").await).await;
+
+    assert_eq!(site.show().await.status, StatusCode::BAD_GATEWAY);
+
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_resets_within_the_body_takes_the_use() {
+    let site = Site::open(sends(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsu").await).await;
+    let mut client = Client::http1(support::http(&site.running)).await;
+
+    let response = client.send(site.paid()).await;
+
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.into_body().collect().await.is_err());
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_too_slow_takes_no_use() {
+    let address = upstream::serve(|_| std::future::pending()).await;
+    let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
+    let mut service = support::service(address);
+    service.limits.response_timeout = Duration::from_millis(1);
+    let routing = RoutingConfig::single(service, shop.price());
+    let site = Site::with(shop, routing).await;
+
+    assert_eq!(site.show().await.status, StatusCode::GATEWAY_TIMEOUT);
+
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn a_service_that_reports_its_own_failure_takes_no_use() {
+    for (status, is_taken) in [
+        (StatusCode::BAD_GATEWAY, false),
+        (StatusCode::SERVICE_UNAVAILABLE, false),
+        (StatusCode::GATEWAY_TIMEOUT, false),
+        (StatusCode::INTERNAL_SERVER_ERROR, true),
+        (StatusCode::NOT_FOUND, true),
+        (StatusCode::PAYMENT_REQUIRED, true),
+        (StatusCode::NO_CONTENT, true),
+    ] {
+        let upstream = Upstream::answering(move |_| {
+            let mut response = Response::new(Full::<Bytes>::default().boxed_unsync());
+            *response.status_mut() = status;
+            response
+        })
+        .await;
+        let site = Site::open(upstream.address).await;
+
+        let answer = site.show().await;
+
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("l402-reason"), None, "the upstream's own");
+        match is_taken {
+            true => site.use_is_taken().await,
+            false => site.use_is_left().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_service_that_is_unavailable_takes_no_use() {
+    for (grpc_status, is_taken) in [("14", false), ("5", true)] {
+        let address = upstream::serve_h2c(move |_| async move {
+            Response::builder()
+                .header("content-type", "application/grpc")
+                .header("grpc-status", grpc_status)
+                .body(Full::<Bytes>::default().boxed_unsync())
+                .unwrap()
+        })
+        .await;
+        let site = Site::open(address).await;
+        let mut client = Client::h2c(support::http(&site.running)).await;
+        let call = Request::post("http://localhost/weather.Weather/Today")
+            .header("authorization", &site.line)
+            .header("content-type", "application/grpc");
+
+        let answer = client.ask(call.body(empty()).unwrap()).await;
+
+        assert_eq!(answer.header("grpc-status"), Some(grpc_status));
+        match is_taken {
+            true => site.use_is_taken().await,
+            false => site.use_is_left().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_request_is_forwarded_keeps_its_use() {
+    let (dialled, mut dials) = mpsc::unbounded_channel();
+    let address = upstream::accept(move |stream| {
+        dialled.send(()).unwrap();
+        async move {
+            // Never completes TLS.
+            let _held = stream;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
+    let identity = support::Identity::new();
+    let mut service = support::service(address);
+    service.upstream = format!("https://localhost:{}", address.port())
+        .parse()
+        .unwrap();
+    service.upstream_authorities = Some(identity.certificate());
+    let site = Site::with(shop.clone(), RoutingConfig::single(service, shop.price())).await;
+    let client = site.show_and_wait().await;
+    support::soon(dials.recv()).await.unwrap();
+
+    drop(client);
+
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_its_request_was_forwarded_has_used_it() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let address = upstream::accept(move |mut stream| {
+        let arrived = arrived.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            arrived.send(()).unwrap();
+            read_to_close(stream).await;
+        }
+    })
+    .await;
+    let site = Site::open(address).await;
+    let client = site.show_and_wait().await;
+    support::soon(arrivals.recv()).await.unwrap();
+
+    drop(client);
+
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
+async fn a_client_that_aborts_its_upload_has_used_it() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let address = upstream::accept(move |mut stream| {
+        let arrived = arrived.clone();
+        async move {
+            read_until(&mut stream, "half").await;
+            arrived.send(()).unwrap();
+            read_to_close(stream).await;
+        }
+    })
+    .await;
+    let site = Site::open(address).await;
+    let mut client = TcpStream::connect(support::http(&site.running))
+        .await
+        .unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nContent-Length: 8\r\n\r\nhalf",
+        site.line
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    support::soon(arrivals.recv()).await.unwrap();
+
+    drop(client);
+
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
+async fn two_requests_at_once_are_not_both_delivered() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let address = upstream::serve(move |_| {
+        let (finish, finished) = tokio::sync::oneshot::channel::<()>();
+        arrived.send(finish).unwrap();
+        async move {
+            let _released = finished.await;
+            Response::new(Full::from("sunny").boxed_unsync())
+        }
+    })
+    .await;
+    let site = Site::open(address).await;
+    let mut first = Client::http1(support::http(&site.running)).await;
+    let request = site.paid();
+    let first = tokio::spawn(async move { first.ask(request).await });
+    let finish = support::soon(arrivals.recv()).await.unwrap();
+
+    let second = site.show().await;
+    assert_eq!(second.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(second.header("l402-reason"), Some("token_in_use"));
+    assert_eq!(second.header("retry-after"), Some("1"));
+
+    finish.send(()).unwrap();
+    assert_eq!(support::soon(first).await.unwrap().body, "sunny");
+    assert_eq!(site.show().await.status, StatusCode::PAYMENT_REQUIRED);
+}
+
+#[tokio::test]
+async fn the_use_is_taken_before_the_body_is_sent() {
+    let (more, body) = mpsc::channel::<Result<http_body::Frame<Bytes>, _>>(1);
+    let body = std::sync::Mutex::new(Some(body));
+    let upstream = Upstream::answering(move |_| {
+        let body = body.lock().unwrap().take().unwrap();
+        let stream = tokio_stream::wrappers::ReceiverStream::new(body);
+        Response::new(http_body_util::StreamBody::new(stream).boxed_unsync())
+    })
+    .await;
+    let site = Site::open(upstream.address).await;
+    let mut client = Client::http1(support::http(&site.running)).await;
+
+    let _unread = support::soon(client.send(site.paid())).await;
+
+    site.use_is_taken().await;
+    drop(more);
+}
+
+#[tokio::test]
+async fn a_tunnel_takes_the_use_when_it_opens() {
+    let address = upstream::accept(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(SWITCHED).await.unwrap();
+        read_to_close(stream).await;
+    })
+    .await;
+    let site = Site::open(address).await;
+    let mut client = TcpStream::connect(support::http(&site.running))
+        .await
+        .unwrap();
+    let head = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nConnection: upgrade\r\n\
+         Upgrade: websocket\r\n\r\n",
+        site.line
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+
+    support::soon(read_until(&mut client, "\r\n\r\n")).await;
+
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
+async fn a_use_that_cannot_be_committed_is_our_failure_and_delivers_nothing() {
+    let ledger = Arc::new(MemoryLedger::new());
+    let stores = Stores {
+        uses: Arc::new(FailsToCommit(Arc::clone(&ledger))),
+        ..Stores::from(ledger)
+    };
+    let shop = Shop::single_use(stores).await;
+    let upstream = Upstream::sunny().await;
+    let site = Site::with(
+        shop.clone(),
+        support::single(shop.price(), upstream.address),
+    )
+    .await;
+
+    let answer = site.show().await;
+
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("l402-reason"), Some("unavailable"));
+    assert!(!answer.body.contains("sunny") && !answer.body.contains(DISK_FULL));
+}
+
+#[tokio::test]
+async fn an_upload_is_delivered_once() {
+    let mut upstream = Upstream::sunny().await;
+    let site = Site::open(upstream.address).await;
+    let post = || {
+        let request = Request::post("http://localhost/").header("authorization", &site.line);
+        request.body(full("order")).unwrap()
+    };
+    let mut client = Client::http1(support::http(&site.running)).await;
+
+    assert_eq!(client.ask(post()).await.status, StatusCode::OK);
+    assert_eq!(
+        client.ask(post()).await.status,
+        StatusCode::PAYMENT_REQUIRED
+    );
+
+    assert_eq!(upstream.all_seen().len(), 1);
+}
+
+/// A gateway that sold one use of a token.
+struct Site {
+    shop: Shop,
+    running: Running,
+    /// The token, as an `Authorization` line.
+    line: String,
+}
+
+impl Site {
+    async fn open(upstream: SocketAddr) -> Self {
+        let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
+        let routing = support::single(shop.price(), upstream);
+        Self::with(shop, routing).await
+    }
+
+    async fn with(shop: Shop, routing: RoutingConfig) -> Self {
+        Self {
+            line: shop.authorization().await,
+            running: support::start_with(routing, Limits::default()),
+            shop,
+        }
+    }
+
+    fn paid(&self) -> Request<Body> {
+        let request = get("/").header("authorization", &self.line);
+        request.body(empty()).unwrap()
+    }
+
+    /// Shows the token once.
+    async fn show(&self) -> Answer {
+        let mut client = Client::http1(support::http(&self.running)).await;
+        support::soon(client.ask(self.paid())).await
+    }
+
+    /// Shows the token on a connection that is not read.
+    async fn show_and_wait(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(support::http(&self.running))
+            .await
+            .unwrap();
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n",
+            self.line
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn use_is_left(&self) {
+        assert_eq!(self.at_last().await.status, StatusCode::OK);
+        self.use_is_taken().await;
+    }
+
+    async fn use_is_taken(&self) {
+        assert_eq!(self.at_last().await.status, StatusCode::PAYMENT_REQUIRED);
+    }
+
+    /// The response of a reliable upstream, once the request before has been settled.
+    async fn at_last(&self) -> Answer {
+        let reliable = Upstream::sunny().await;
+        let routing = support::single(self.shop.price(), reliable.address);
+        self.running.replace_routing(routing).unwrap();
+        loop {
+            let answer = self.show().await;
+            if answer.header("l402-reason") != Some("token_in_use") {
+                return answer;
+            }
+        }
+    }
+}
+
+/// An upstream that reads a request, sends `bytes` and closes.
+async fn sends(bytes: &'static [u8]) -> SocketAddr {
+    upstream::accept(move |mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(bytes).await.unwrap();
+    })
+    .await
+}
+
+/// Reserves, and loses its disk before it commits.
+#[derive(Debug)]
+struct FailsToCommit(Arc<MemoryLedger>);
+
+impl Uses for FailsToCommit {
+    fn reserve(
+        &self,
+        token: l402::TokenId,
+        uses_max: std::num::NonZeroU64,
+    ) -> BoxFuture<'_, Result<Reserved, LedgerError>> {
+        self.0.reserve(token, uses_max)
+    }
+
+    fn commit(&self, reservation: Reservation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.0.release(reservation);
+        Box::pin(std::future::ready(Err(LedgerError::Store(Arc::from(
+            Box::<dyn std::error::Error + Send + Sync>::from(DISK_FULL),
+        )))))
+    }
+
+    fn release(&self, reservation: Reservation) {
+        self.0.release(reservation);
+    }
+}
+
+const DISK_FULL: &str = "no space left on device";
+const SWITCHED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
