@@ -1,13 +1,16 @@
 //! Lightning wallets behind two small traits, one adapter per wallet behind a feature.
 //!
 //! [`Invoicer`] makes invoices, [`Payer`] pays them. They are separate so that a gateway,
-//! which holds only an `Invoicer`, provably cannot spend.
+//! which holds only an `Invoicer`, provably cannot spend. The [`registry`] opens a wallet from
+//! its URI.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "contract")]
 pub mod contract;
 #[cfg(feature = "lnd")]
 pub mod lnd;
+
+pub mod registry;
 
 mod identity;
 mod invoicer;

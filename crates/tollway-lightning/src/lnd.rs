@@ -17,6 +17,7 @@ mod payer;
 mod permission;
 pub mod proto;
 mod require_status;
+mod scheme;
 mod status;
 mod tls;
 
@@ -24,3 +25,4 @@ pub use connect::{LndConnect, LndConnectError};
 pub use invoicer::LndInvoicer;
 pub use link::{Lnd, LndError};
 pub use payer::LndPayer;
+pub use scheme::LndScheme;

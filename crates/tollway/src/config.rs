@@ -21,10 +21,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use l402::Msat;
 use serde::{Deserialize, Deserializer};
+use tollway_lightning::registry::WalletTable;
 
 use crate::exit::Failure;
 
@@ -64,29 +65,25 @@ pub(crate) struct ServeConfig {
     pub(crate) wallet: Option<String>,
 }
 
-/// A named wallet: a URI, or the files of an LND node.
+/// A named wallet: a URI, or a table that the wallet registry reads. Either may hold a
+/// credential.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a wallet is a URI, or a table of texts like { lnd = \"host:port\", macaroon = \"…\" }"
+)]
 pub(crate) enum WalletEntry {
     Uri(String),
-    Lnd(LndFiles),
+    #[serde(deserialize_with = "table")]
+    Table(WalletTable),
 }
 
-/// Where an LND node is and the files it keeps.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LndFiles {
-    pub(crate) lnd: String,
-    pub(crate) tls_cert: Option<PathBuf>,
-    pub(crate) macaroon: PathBuf,
-}
-
-/// A URI may hold a macaroon, so it is not shown.
+/// A URI may hold a macaroon, therefore it is not shown.
 impl fmt::Debug for WalletEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uri(_) => f.write_str("Uri(redacted)"),
-            Self::Lnd(files) => files.fmt(f),
+            Self::Table(table) => table.fmt(f),
         }
     }
 }
@@ -125,6 +122,11 @@ fn line_of(text: &str, at: usize) -> usize {
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Msat>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WalletTable, D::Error> {
+    let fields = BTreeMap::<String, String>::deserialize(deserializer)?;
+    Ok(fields.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -177,7 +179,7 @@ mod tests {
                 .unwrap();
 
         assert!(matches!(config.wallets["a"], WalletEntry::Uri(_)));
-        assert!(matches!(config.wallets["b"], WalletEntry::Lnd(_)));
+        assert!(matches!(config.wallets["b"], WalletEntry::Table(_)));
     }
 
     #[test]

@@ -1,184 +1,231 @@
-//! Which wallet is meant?
+//! Wallets of the command line and the configuration.
 //!
-//! `sandbox:NAME`, `lndconnect://…`, or a name from the configuration. A gateway asks for an
-//! [`Invoicer`] and gets nothing that could spend.
+//! A wallet is `sandbox:NAME`, a URI of a scheme in `tollway_lightning::registry`, or a name
+//! from `[wallets]`. A gateway asks for an [`Invoicer`] and gets nothing that could spend. A
+//! paying wallet is opened when it is first needed: a request whose credential is in the store
+//! neither waits for a wallet nor fails for want of one.
 //!
-//! A paying wallet is opened when it is first needed: a request whose credential is already
-//! there must not wait for a wallet, nor fail for want of one.
+//! No message repeats an argument unless it is a plain name: a misspelt URI is still a secret.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use l402::{Network, PaymentHash};
-use tokio::sync::OnceCell;
-use tollway_lightning::lnd::{Lnd, LndConnect, LndPayer};
-use tollway_lightning::{
-    Invoicer, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms,
-    WalletIdentity,
+use tollway_lightning::registry::{
+    NamedWallet, OpenError, Registry, RegistryError, SchemeError, WalletScheme, WalletUri,
+    lazy_payer, plain_name,
 };
-use tollway_sandbox::lnd::files::manifest::Manifest;
+use tollway_lightning::{Invoicer, Payer};
+use tollway_sandbox::lnd::files::manifest::{FindError, Manifest};
 
-use crate::config::{Config, LndFiles, WalletEntry};
+use crate::config::{Config, WalletEntry};
 use crate::exit::Failure;
 
-/// Finds wallets by the words a person uses for them.
+/// Resolves wallet names from the command line and the configuration.
 #[derive(Debug)]
 pub(crate) struct Wallets<'a> {
     pub(crate) config: &'a Config,
     pub(crate) sandbox: &'a Path,
 }
 
-/// A wallet that is named and not yet opened.
-#[derive(Clone)]
-enum Named {
-    Lnd(LndConnect),
-    Sandbox { dir: PathBuf, wallet: String },
-}
-
 impl Wallets<'_> {
-    /// The wallet that is paid, opened.
-    pub(crate) async fn invoicer(&self, name: &str) -> Result<Arc<dyn Invoicer>, Failure> {
-        Ok(Arc::new(self.named(name)?.open().await?.invoicer()))
+    /// Opens the wallet that is paid, and returns it with a name that contains no secret.
+    pub(crate) async fn invoicer(
+        &self,
+        wallet: &str,
+    ) -> Result<(Arc<dyn Invoicer>, String), Failure> {
+        let found = self.find(wallet)?;
+        let name = found.name();
+        let opened = found.invoicer().await;
+        let invoicer =
+            opened.map_err(|error| Failure::usage(format!("wallet `{name}`: {error}")))?;
+        Ok((invoicer, name))
     }
 
-    /// The wallet that pays, and a name for it that contains no secret.
-    pub(crate) fn payer(&self, name: &str) -> Result<(Arc<dyn Payer>, String), Failure> {
-        let wallet = self.named(name)?;
-        let shown = wallet.to_string();
-        Ok((
-            Arc::new(LazyPayer {
-                wallet,
-                opened: OnceCell::new(),
-            }),
-            shown,
-        ))
+    /// Returns the wallet that pays, not opened yet, and a name that contains no secret.
+    pub(crate) fn payer(&self, wallet: &str) -> Result<(Arc<dyn Payer>, String), Failure> {
+        let found = self.find(wallet)?;
+        let name = found.name();
+        Ok((lazy_payer(found), name))
     }
 
-    fn named(&self, name: &str) -> Result<Named, Failure> {
-        match self.config.wallets.get(name) {
-            Some(WalletEntry::Uri(uri)) => self.of_uri(uri),
-            Some(WalletEntry::Lnd(files)) => of_files(name, files),
-            None => self.of_uri(name),
-        }
+    fn find(&self, wallet: &str) -> Result<Arc<dyn NamedWallet>, Failure> {
+        let registry = self.registry();
+        let (found, entry) = match self.config.wallets.get(wallet) {
+            Some(WalletEntry::Uri(uri)) => (registry.find(uri), Some(wallet)),
+            Some(WalletEntry::Table(table)) => (registry.find_table(table), Some(wallet)),
+            None => (registry.find(wallet), None),
+        };
+        found.map_err(|error| match (entry, error) {
+            (Some(entry), error) => Failure::usage(format!("[wallets] {entry}: {error}")),
+            (None, RegistryError::Unknown { .. }) => self.unknown(wallet),
+            (None, error) => Failure::usage(format!("wallet: {error}")),
+        })
     }
 
-    fn of_uri(&self, uri: &str) -> Result<Named, Failure> {
-        if let Some(wallet) = uri.strip_prefix("sandbox:") {
-            return Ok(Named::Sandbox {
-                dir: self.sandbox.to_owned(),
-                wallet: wallet.to_owned(),
-            });
-        }
-        if uri.starts_with("lndconnect://") {
-            return LndConnect::parse(uri)
-                .map(Named::Lnd)
-                .map_err(Failure::usage);
-        }
+    fn registry(&self) -> Registry {
+        let dir = self.sandbox.to_owned();
+        Registry::builtin().register(Arc::new(SandboxScheme { dir }))
+    }
+
+    fn unknown(&self, wallet: &str) -> Failure {
+        let wallet = plain_name(wallet).map_or_else(String::new, |name| format!(" `{name}`"));
         let known: Vec<&str> = self.config.wallets.keys().map(String::as_str).collect();
         let known = if known.is_empty() {
             "none".to_owned()
         } else {
             known.join(", ")
         };
-        Err(Failure::usage(format!(
-            "no wallet `{uri}`: write sandbox:buyer, sandbox:seller, lndconnect://… or a name from [wallets] (there: {known})",
-        )))
+        Failure::usage(format!(
+            "no wallet{wallet}: write sandbox:buyer, sandbox:seller, lndconnect://… or a name from [wallets] (there: {known})",
+        ))
     }
 }
 
-fn of_files(name: &str, files: &LndFiles) -> Result<Named, Failure> {
-    LndConnect::from_files(&files.lnd, files.tls_cert.as_deref(), &files.macaroon)
-        .map(Named::Lnd)
-        .map_err(|error| Failure::usage(format!("wallet `{name}`: {error}")))
+/// `sandbox:NAME`: a wallet of the sandbox that runs in a folder.
+#[derive(Debug)]
+struct SandboxScheme {
+    dir: PathBuf,
 }
 
-impl Named {
-    async fn open(&self) -> Result<Lnd, Failure> {
-        let connect = match self {
-            Self::Lnd(connect) => connect.clone(),
-            Self::Sandbox { dir, wallet } => find_in_sandbox(dir, wallet).await?,
+impl WalletScheme for SandboxScheme {
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn find(&self, uri: &WalletUri) -> Result<Arc<dyn NamedWallet>, SchemeError> {
+        let wallet = plain_name(uri.rest()).ok_or(NOT_A_SANDBOX_WALLET)?;
+        Ok(Arc::new(SandboxWallet {
+            dir: self.dir.clone(),
+            wallet: wallet.to_owned(),
+        }))
+    }
+}
+
+/// A wallet of a sandbox, which need not run before the wallet is opened.
+#[derive(Debug)]
+struct SandboxWallet {
+    dir: PathBuf,
+    wallet: String,
+}
+
+impl SandboxWallet {
+    /// Reads how the running sandbox's wallet is reached.
+    async fn reached(&self) -> Result<Arc<dyn NamedWallet>, OpenError> {
+        let sandbox = Manifest::find(&self.dir).await.map_err(not_running)?;
+        let Some(access) = sandbox.wallets.get(&self.wallet) else {
+            let known: Vec<&str> = sandbox.wallets.keys().map(String::as_str).collect();
+            return Err(OpenError::Misconfigured {
+                reason: format!("the sandbox has only {}", known.join(" and ")),
+            });
         };
-        Lnd::new(&connect).map_err(|error| Failure::usage(format!("wallet `{self}`: {error}")))
+        let found = Registry::builtin().find(access.uri.expose());
+        found.map_err(|error| OpenError::Misconfigured {
+            reason: error.to_string(),
+        })
     }
 }
 
-async fn find_in_sandbox(dir: &Path, wallet: &str) -> Result<LndConnect, Failure> {
-    let sandbox = Manifest::find(dir).await.map_err(Failure::usage)?;
-    let Some(access) = sandbox.wallets.get(wallet) else {
-        let known: Vec<&str> = sandbox.wallets.keys().map(String::as_str).collect();
-        return Err(Failure::usage(format!(
-            "the sandbox has no wallet `{wallet}`, only {}",
-            known.join(" and ")
-        )));
-    };
-    LndConnect::parse(access.uri.expose()).map_err(Failure::usage)
+impl NamedWallet for SandboxWallet {
+    fn name(&self) -> String {
+        format!("sandbox:{}", self.wallet)
+    }
+
+    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, OpenError>> {
+        async { self.reached().await?.invoicer().await }.boxed()
+    }
+
+    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, OpenError>> {
+        async { self.reached().await?.payer().await }.boxed()
+    }
 }
 
-/// Names the wallet without its secrets. The same wallet always has the same name.
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lnd(connect) => write!(f, "lnd:{}", connect.address()),
-            Self::Sandbox { wallet, .. } => write!(f, "sandbox:{wallet}"),
+fn not_running(error: FindError) -> OpenError {
+    OpenError::Unreachable {
+        reason: error.to_string(),
+    }
+}
+
+const NOT_A_SANDBOX_WALLET: &str = "write sandbox:buyer or sandbox:seller";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payer(config: &Config, wallet: &str) -> Result<String, String> {
+        let wallets = Wallets {
+            config,
+            sandbox: Path::new("/nowhere"),
+        };
+        let found = wallets.payer(wallet);
+        found
+            .map(|(_payer, name)| name)
+            .map_err(|failure| failure.to_string())
+    }
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn no_message_shows_a_secret_however_the_wallet_is_misspelt() {
+        let secret = "AgEDbG5kAvgBAwoQzWpDXb0dIe1wY0EybXJ5dGVzdBIBMA".repeat(2);
+        for wallet in [
+            format!("Lndconnect://h:1?macaroon={secret}"),
+            format!(" lndconnect://h:1?macaroon={secret}"),
+            format!("lndconnect:/h:1?macaroon={secret}"),
+            format!("lndconect://h:1?macaroon={secret}"),
+            format!("sandbox:{secret}"),
+            secret.clone(),
+        ] {
+            let given = payer(&Config::default(), &wallet).unwrap_err();
+            let configured = config(&format!("[wallets]\nnode = \"{wallet}\"\n"));
+            let named = payer(&configured, "node").unwrap_err();
+
+            assert!(!given.contains("AgEDbG5k"), "{given}");
+            assert!(!named.contains("AgEDbG5k"), "{named}");
         }
     }
-}
 
-/// A paying wallet that is opened by the first call.
-struct LazyPayer {
-    wallet: Named,
-    opened: OnceCell<LndPayer>,
-}
+    #[test]
+    fn an_unknown_name_is_named_with_the_known_ones() {
+        let config = config("[wallets]\nnode = \"sandbox:buyer\"\n");
 
-impl LazyPayer {
-    async fn opened(&self) -> Result<&LndPayer, PayerError> {
-        let open = || async {
-            let lnd = self.wallet.open().await;
-            lnd.map(|lnd| lnd.payer())
-                .map_err(|failure| PayerError::Misconfigured {
-                    reason: failure.to_string(),
-                })
-        };
-        self.opened.get_or_try_init(open).await
-    }
-}
+        let message = payer(&config, "nod").unwrap_err();
 
-impl Payer for LazyPayer {
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
-        async { self.opened().await?.network().await }.boxed()
+        assert!(message.contains("`nod`"), "{message}");
+        assert!(message.contains("(there: node)"), "{message}");
+        assert_eq!(payer(&config, "node"), Ok("sandbox:buyer".to_owned()));
     }
 
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
-        async { self.opened().await?.identity().await }.boxed()
-    }
+    #[test]
+    fn a_misspelt_field_of_a_wallet_is_refused_with_the_nearest_known_one() {
+        for (table, nearest) in [
+            ("lnd = \"h:1\", macaron = \"/m\"", "`macaroon`"),
+            (
+                "lnd = \"h:1\", macaroon = \"/m\", tls = \"/t\"",
+                "`tls_cert`",
+            ),
+            ("lmd = \"h:1\", macaroon = \"/m\"", "`lnd`"),
+        ] {
+            let config = config(&format!("[wallets]\nnode = {{ {table} }}\n"));
 
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
-        async { self.opened().await?.promises().await }.boxed()
-    }
+            let message = payer(&config, "node").unwrap_err();
 
-    fn pay(&self, payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
-        async {
-            match self.opened().await {
-                Ok(payer) => payer.pay(payment).await,
-                // Nothing was sent anywhere.
-                Err(error) => Err(PayError::NotSent {
-                    reason: error.to_string(),
-                }),
-            }
+            assert!(message.contains(nearest), "{message}");
         }
-        .boxed()
     }
 
-    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
-        async move { self.opened().await?.lookup(hash).await }.boxed()
-    }
-}
+    #[test]
+    fn a_macaroon_written_in_place_of_its_file_is_not_shown() {
+        let secret = "0201036c6e6402f801030a10".repeat(8);
+        let config = config(&format!(
+            "[wallets]\nnode = {{ lnd = \"h:1\", macaroon = \"{secret}\" }}\n"
+        ));
 
-impl fmt::Debug for LazyPayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LazyPayer({})", self.wallet)
+        let message = payer(&config, "node").unwrap_err();
+
+        assert!(!message.contains("0201036c"), "{message}");
     }
 }

@@ -1,13 +1,14 @@
-//! Where is the node, and how is it spoken to?
+//! LND connection data: address, certificate and macaroon of a node.
 //!
 //! Reads and writes `lndconnect://host:port?cert=…&macaroon=…`, the URI LND wallets exchange as
 //! QR codes, and the same three facts from the files a node keeps. Everything is checked here,
-//! so that a wrong byte is reported where it was written and not by the first payment.
+//! so that a wrong byte is reported where it was written and not by the first payment. No error
+//! repeats a text that could be the macaroon, wherever it was written.
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -17,6 +18,8 @@ use l402::{Macaroon, MacaroonError};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
+
+use crate::registry::plain_name;
 
 /// Where a node is, the certificate it must show and the macaroon it wants to see.
 ///
@@ -42,9 +45,7 @@ impl LndConnect {
         if uri.len() > MAX_URI_LEN {
             return Err(LndConnectError::TooLong { len: uri.len() });
         }
-        let rest = uri
-            .strip_prefix(SCHEME)
-            .ok_or(LndConnectError::NotLndConnect)?;
+        let rest = after_scheme(uri).ok_or(LndConnectError::NotLndConnect)?;
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
         let address = Address::parse(address)?;
         let parameters = Parameters::parse(query)?;
@@ -69,8 +70,8 @@ impl LndConnect {
         macaroon: &Path,
     ) -> Result<Self, LndConnectError> {
         let unreadable = |path: &Path| {
-            let path = path.to_owned();
-            |source| LndConnectError::File { path, source }
+            let file = shown_path(path);
+            |source| LndConnectError::File { file, source }
         };
         let address = Address::parse(address)?;
         let certificate = match tls_cert {
@@ -143,19 +144,19 @@ impl fmt::Debug for LndConnect {
 #[derive(Debug, thiserror::Error)]
 pub enum LndConnectError {
     /// The host or port is missing or malformed.
-    #[error("`{address}` is not an address: write host:port, like localhost:10009 or [::1]:10009")]
+    #[error("{address} is no address: write host:port, like localhost:10009 or [::1]:10009")]
     Address {
-        /// What was found.
+        /// What was found, if it can be shown.
         address: String,
     },
     /// The certificate is not an X.509 certificate in DER, or the file not PEM.
     #[error("the certificate cannot be read: take the node's tls.cert")]
     Certificate,
     /// A file cannot be read.
-    #[error("cannot read `{}`", path.display())]
+    #[error("cannot read {file}: {source}")]
     File {
-        /// The file.
-        path: PathBuf,
+        /// Its path, if it can be shown.
+        file: String,
         /// Why.
         source: io::Error,
     },
@@ -187,11 +188,32 @@ pub enum LndConnectError {
         len: usize,
     },
     /// A parameter nobody defined; more likely a slip than an extension.
-    #[error("unknown parameter `{name}`: lndconnect knows `cert` and `macaroon`")]
+    #[error("unknown parameter {name}: lndconnect knows `cert` and `macaroon`")]
     UnknownParameter {
-        /// Its name.
+        /// Its name, if it can be shown.
         name: String,
     },
+}
+
+/// Schemes are the same in any case: RFC 3986, section 3.1.
+fn after_scheme(uri: &str) -> Option<&str> {
+    let (scheme, rest) = uri.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(rest)
+}
+
+/// A text from a place where a credential may stand by mistake, quoted.
+fn shown(text: &str, otherwise: &str) -> String {
+    plain_name(text).map_or_else(|| otherwise.to_owned(), |text| format!("`{text}`"))
+}
+
+/// A path, unless a part of it may be a credential that was written in its place.
+fn shown_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let mut parts = text.split('/');
+    if parts.any(|part| part.len() > PATH_PART_LEN_MAX) {
+        return "the file: its name is as long as a credential, write a path".to_owned();
+    }
+    format!("`{text}`")
 }
 
 /// A host that TLS can check a certificate against, and a port.
@@ -204,7 +226,7 @@ struct Address {
 impl Address {
     fn parse(text: &str) -> Result<Self, LndConnectError> {
         let refuse = || LndConnectError::Address {
-            address: text.to_owned(),
+            address: shown(text, "what stands there"),
         };
         let (host, port) = split_port(text).ok_or_else(refuse)?;
         let port = match port {
@@ -269,7 +291,7 @@ impl<'a> Parameters<'a> {
                 "cert" => ("cert", &mut parameters.cert),
                 "macaroon" => ("macaroon", &mut parameters.macaroon),
                 _ => {
-                    let name = name.to_owned();
+                    let name = shown(name, "(not shown)");
                     return Err(LndConnectError::UnknownParameter { name });
                 }
             };
@@ -318,6 +340,8 @@ fn checked(
     }
 }
 
+/// Longer than the names of LND's files, shorter than any macaroon.
+const PATH_PART_LEN_MAX: usize = 80;
 const SCHEME: &str = "lndconnect://";
 const DEFAULT_PORT: u16 = 10_009;
 /// A QR code holds 4296 characters; a certificate with many names may be longer than that.
@@ -410,21 +434,28 @@ mod tests {
         ] {
             let refused = LndConnect::parse(&uri(address)).unwrap_err();
             assert!(
-                matches!(&refused, LndConnectError::Address { address: named } if named == address),
+                matches!(&refused, LndConnectError::Address { .. }),
                 "{address}: {refused}"
             );
+            let shown = format!("`{address}` is no address");
+            let can_be_shown = plain_name(address).is_some();
+            assert_eq!(refused.to_string().contains(&shown), can_be_shown);
         }
     }
 
     #[test]
+    fn the_scheme_may_be_in_any_case() {
+        let usual = uri("h:1");
+        let shouted = usual.replacen("lndconnect", "LNDCONNECT", 1);
+
+        let connect = LndConnect::parse(&shouted).unwrap();
+
+        assert_eq!(connect.expose_uri(), usual);
+    }
+
+    #[test]
     fn other_schemes_are_refused() {
-        for text in [
-            "",
-            "lndconnect:",
-            "LNDCONNECT://h:1",
-            "https://h:1?macaroon=AgE",
-            "h:10009",
-        ] {
+        for text in ["", "lndconnect:", "https://h:1?macaroon=AgE", "h:10009"] {
             let refused = LndConnect::parse(text).unwrap_err();
             assert!(
                 matches!(refused, LndConnectError::NotLndConnect),

@@ -47,7 +47,8 @@ pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<
 
     let api = SampleApi::start().await?;
     steps.done("sample API", &format!("http://{}", api.address()));
-    let gateway = open_gateway(args, &api, wallets.invoicer("sandbox:seller").await?).await?;
+    let (invoicer, _name) = wallets.invoicer("sandbox:seller").await?;
+    let gateway = open_gateway(args, &api, invoicer).await?;
     let address = gateway.addresses().http.unwrap_or(args.listen);
     steps.done(
         "gateway",

@@ -76,11 +76,11 @@ impl Sale {
             .as_deref()
             .or(config.serve.wallet.as_deref())
             .unwrap_or(SELLER);
-        let invoicer = wallets.invoicer(wallet).await?;
+        let (invoicer, name) = wallets.invoicer(wallet).await?;
         let network = invoicer
             .network()
             .await
-            .map_err(|error| Failure::general(format!("wallet `{wallet}`: {error}")))?;
+            .map_err(|error| Failure::general(format!("wallet `{name}`: {error}")))?;
         Ok(Self {
             requirement: Requirement::new(args.service.parse().map_err(Failure::usage)?),
             terms: terms(args, price)?,

@@ -1,0 +1,58 @@
+//! LND's entry in the wallet registry: `lndconnect://` URIs and tables of files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{Lnd, LndConnect};
+use crate::registry::{NamedWallet, OpenError, SchemeError, WalletScheme, WalletTable, WalletUri};
+use crate::{Invoicer, Payer};
+
+/// The scheme `lndconnect`, and tables `{ lnd = "host:port", tls_cert = …, macaroon = … }`.
+#[derive(Clone, Copy, Debug)]
+pub struct LndScheme;
+
+impl WalletScheme for LndScheme {
+    fn name(&self) -> &'static str {
+        "lndconnect"
+    }
+
+    fn find(&self, uri: &WalletUri) -> Result<Arc<dyn NamedWallet>, SchemeError> {
+        let connect = LndConnect::parse(&uri.expose())?;
+        Ok(Arc::new(connect))
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        &["lnd", "macaroon", "tls_cert"]
+    }
+
+    fn find_table(&self, table: &WalletTable) -> Result<Arc<dyn NamedWallet>, SchemeError> {
+        let connect = LndConnect::from_files(
+            table.required("lnd")?,
+            table.get("tls_cert").map(Path::new),
+            Path::new(table.required("macaroon")?),
+        )?;
+        Ok(Arc::new(connect))
+    }
+}
+
+impl NamedWallet for LndConnect {
+    fn name(&self) -> String {
+        format!("lnd:{}", self.address())
+    }
+
+    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, OpenError>> {
+        Box::pin(async { Ok(Arc::new(open(self)?.invoicer()) as _) })
+    }
+
+    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, OpenError>> {
+        Box::pin(async { Ok(Arc::new(open(self)?.payer()) as _) })
+    }
+}
+
+fn open(connect: &LndConnect) -> Result<Lnd, OpenError> {
+    Lnd::new(connect).map_err(|error| OpenError::Misconfigured {
+        reason: error.to_string(),
+    })
+}
