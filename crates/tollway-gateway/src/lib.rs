@@ -42,3 +42,8 @@ pub use conn::tls::TlsError;
 pub use gateway::{Addresses, Gateway, Running, StartError, Stopped};
 pub use request::route::RoutingError;
 pub use upstream::target::{Upstream, UpstreamError};
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,3 +22,8 @@ pub use payer::{
     FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
     PaymentTerms, Repeat,
 };
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

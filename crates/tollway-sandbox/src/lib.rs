@@ -21,3 +21,8 @@ pub use disk::DiskError;
 pub use network::{ChannelPlan, History, Sandbox, SandboxConfig, StartError};
 pub use node::{OpenError, SeedError};
 pub use seed::SeedFileError;
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -45,3 +45,8 @@ pub use requirement::{Requirement, Resource, UnsellablePath};
 pub use revocations::ActiveRevocations;
 pub use settlement::{Admitted, Ending, Settlement, Usage, is_undelivered};
 pub use terms::{Terms, TermsError};
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
