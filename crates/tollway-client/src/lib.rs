@@ -37,3 +37,8 @@ pub use policy::{
     Policy, PurchaseRequest,
 };
 pub use transport::Connections;
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
