@@ -1,4 +1,4 @@
-//! What the admin port says.
+//! The admin port, and what does not start.
 
 use http::StatusCode;
 use tollway_gateway::{Gateway, Limits, RoutingError, StartError};

@@ -1,4 +1,4 @@
-//! Stopping: what is in flight finishes, what has no end is ended, nothing new begins.
+//! Stopping: requests in flight finish, streams and tunnels are closed, no request begins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,7 +175,7 @@ async fn dropping_a_gateway_stops_it_at_once() {
     refuses(address).await;
 }
 
-/// Waits until nobody accepts connections any more.
+/// Waits until connections are refused.
 async fn refuses(address: std::net::SocketAddr) {
     support::soon(async {
         while TcpStream::connect(address).await.is_ok() {

@@ -1,4 +1,4 @@
-//! What clients are told when something is missing, down, slow or broken.
+//! Responses when something is missing, down, slow or broken.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

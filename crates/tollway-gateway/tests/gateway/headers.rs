@@ -1,4 +1,4 @@
-//! What crosses the gateway and what does not.
+//! Headers that cross the gateway, and headers that do not.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};

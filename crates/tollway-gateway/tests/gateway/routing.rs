@@ -1,4 +1,4 @@
-//! Which service receives a request, and what a replacement of the routes keeps.
+//! Routing: the service that receives a request, and what a replacement of the routes keeps.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

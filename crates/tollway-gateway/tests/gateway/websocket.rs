@@ -1,4 +1,4 @@
-//! WebSockets, and what must not be taken for one.
+//! WebSockets, and requests that must not open one.
 
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;

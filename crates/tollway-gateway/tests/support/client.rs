@@ -1,4 +1,4 @@
-//! Clients, as polite or as raw as a test needs them.
+//! HTTP clients for tests, and raw sockets.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

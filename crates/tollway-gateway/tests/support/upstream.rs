@@ -1,4 +1,4 @@
-//! Services behind the gateway, as well-behaved or as broken as a test needs them.
+//! Upstreams for tests: well-behaved, slow and broken.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use super::any_port;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// An upstream that answers every request the same way, and tells what it was sent.
+/// An upstream with one response for every request, which reports what it received.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     seen: mpsc::UnboundedReceiver<Seen>,
@@ -34,7 +34,7 @@ pub(crate) struct Seen {
 }
 
 impl Upstream {
-    /// Answers 200 and `sunny`.
+    /// Responds 200 with `sunny`.
     pub(crate) async fn sunny() -> Self {
         Self::answering(|_| Response::new(Full::new(Bytes::from_static(b"sunny")).boxed_unsync()))
             .await
