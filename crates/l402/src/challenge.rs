@@ -11,21 +11,17 @@
 //! Specification: RFC 9110 section 11.6.1; L402 `protocol-specification.md`; rows 5, 6, 15,
 //! 19, 41, 42 and 54 in `docs/spec.md`.
 
+#[cfg(feature = "invoice")]
+mod issue;
 mod list;
 
 use std::fmt;
 
 use self::list::Item;
-use crate::caveat::Caveat;
 use crate::encoding;
 use crate::hash::Preimage;
-use crate::invoice::Invoice;
-use crate::keys::KeyRing;
 use crate::macaroon::{Macaroon, MacaroonError};
-use crate::mint::mint;
 use crate::scheme::{Scheme, SchemeName};
-use crate::services::Services;
-use crate::time::UnixSeconds;
 
 /// A token exactly as it was received: its text, and the bytes that text encodes.
 ///
@@ -128,31 +124,6 @@ pub enum LegacyLsat {
 }
 
 impl Challenge {
-    /// Mints a token for the payment of `invoice` and creates the challenge of both.
-    ///
-    /// `entropy` must come from a cryptographic random source. The token is for `services`
-    /// and is narrowed by `caveats`, in their order.
-    ///
-    /// # Errors
-    ///
-    /// As [`mint`](crate::mint()).
-    pub fn issue(
-        ring: &KeyRing,
-        invoice: &Invoice,
-        services: &Services,
-        caveats: &[Caveat],
-        now: UnixSeconds,
-        entropy: [u8; 20],
-    ) -> Result<Self, MacaroonError> {
-        let hash = invoice.payment_hash();
-        let token = mint(ring, hash, services, caveats, now, entropy)?;
-        Ok(Self {
-            name: SchemeName::L402,
-            token: Token::from(&token),
-            invoice: invoice.as_str().to_owned(),
-        })
-    }
-
     /// Returns the payment scheme.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {

@@ -1,75 +1,16 @@
-//! What a BOLT 11 invoice says, as far as a purchase cares.
+//! BOLT 11 invoices, as far as a purchase needs to know them.
 //!
 //! Reading is `lightning-invoice`'s work: checksum, signature and feature bits included.
-//! This module keeps the four facts a decision needs and refuses what has no safe reading.
+//! This module keeps the facts a decision needs and refuses what has no safe reading.
 
-use std::fmt;
 use std::str::FromStr;
 
 use lightning_invoice::{Bolt11Invoice, Currency};
 
 use crate::amount::Msat;
 use crate::hash::PaymentHash;
+use crate::network::Network;
 use crate::time::UnixSeconds;
-
-/// The Bitcoin network an invoice is payable on.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Network {
-    /// `lnbc…`: real money.
-    Mainnet,
-    /// `lntb…`: testnet 3 or 4.
-    Testnet,
-    /// `lntbs…`.
-    Signet,
-    /// `lnbcrt…`: a private chain; what the sandbox uses.
-    Regtest,
-    /// `lnsb…`: btcd's private chain.
-    Simnet,
-}
-
-impl Network {
-    /// The name LND, `bitcoind` and our configuration use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mainnet => "mainnet",
-            Self::Testnet => "testnet",
-            Self::Signet => "signet",
-            Self::Regtest => "regtest",
-            Self::Simnet => "simnet",
-        }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why a text is not the name of a network.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{name}` is not a network: write mainnet, testnet, signet, regtest or simnet")]
-pub struct NetworkError {
-    name: String,
-}
-
-impl FromStr for Network {
-    type Err = NetworkError;
-
-    fn from_str(name: &str) -> Result<Self, NetworkError> {
-        match name {
-            "mainnet" | "bitcoin" => Ok(Self::Mainnet),
-            "testnet" | "testnet4" => Ok(Self::Testnet),
-            "signet" => Ok(Self::Signet),
-            "regtest" => Ok(Self::Regtest),
-            "simnet" => Ok(Self::Simnet),
-            _ => Err(NetworkError {
-                name: name.to_owned(),
-            }),
-        }
-    }
-}
 
 /// A readable BOLT 11 invoice: its text and the facts in it.
 #[derive(Clone, Debug, Eq, PartialEq)]

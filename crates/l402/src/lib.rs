@@ -1,21 +1,4 @@
-//! The L402 protocol, without I/O: values in, values out.
-//!
-//! # Map
-//!
-//! | question | module |
-//! |---|---|
-//! | How much? | [`Msat`] |
-//! | What does an invoice say? | [`Invoice`] |
-//! | What is a token made of? | [`Macaroon`], [`Identifier`], [`Caveat`] |
-//! | Under which key? | [`RootKeys`], [`KeyRing`] |
-//! | What does a server ask for? | [`mint()`], [`Challenge`] |
-//! | What does a client present? | [`Credential`] |
-//! | Does it buy this request? | [`verify()`], [`RevocationSet`] |
-//! | May a buyer pay, and what comes next? | [`Quote`], [`Budget`], [`step`] |
-//!
-//! There is no clock, no randomness and no socket in here: time and entropy are arguments,
-//! so every decision about money can be replayed from its inputs. The crate builds for
-//! `wasm32-unknown-unknown`, and no input makes it panic.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod amount;
@@ -27,11 +10,14 @@ mod encoding;
 mod grpc;
 mod hash;
 mod identifier;
+#[cfg(feature = "invoice")]
 mod invoice;
 mod keys;
 mod macaroon;
 mod mint;
+mod network;
 pub mod path;
+#[cfg(feature = "invoice")]
 mod purchase;
 mod revocation;
 mod scheme;
@@ -51,10 +37,13 @@ pub use encoding::HexError;
 pub use grpc::Grpc;
 pub use hash::{PaymentHash, Preimage};
 pub use identifier::{Identifier, IdentifierError, TokenId};
-pub use invoice::{Invoice, InvoiceError, Network, NetworkError};
+#[cfg(feature = "invoice")]
+pub use invoice::{Invoice, InvoiceError};
 pub use keys::{ApertureKey, Dialect, KeyIdTaken, KeyRing, MasterKey, RootKeys};
 pub use macaroon::{Forged, Macaroon, MacaroonError, RawCaveat, RootKey};
 pub use mint::mint;
+pub use network::{Network, NetworkError};
+#[cfg(feature = "invoice")]
 pub use purchase::{
     OutOfOrder, Payable, PurchaseAction, PurchaseEvent, PurchaseState, Quote, QuoteError, step,
     unverified_deadline,

@@ -29,7 +29,8 @@ mod quote;
 pub use self::quote::{Quote, QuoteError, unverified_deadline};
 use crate::amount::Msat;
 use crate::hash::{PaymentHash, Preimage};
-use crate::invoice::{Invoice, Network};
+use crate::invoice::Invoice;
+use crate::network::Network;
 use crate::time::UnixSeconds;
 
 /// What can be paid: the facts that a decision about money needs, whatever the scheme.

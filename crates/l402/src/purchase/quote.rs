@@ -11,8 +11,9 @@ use crate::caveat;
 use crate::challenge::Challenge;
 use crate::hash::{PaymentHash, Preimage};
 use crate::identifier::{Identifier, IdentifierError};
-use crate::invoice::{Invoice, InvoiceError, Network};
+use crate::invoice::{Invoice, InvoiceError};
 use crate::macaroon::{Macaroon, MacaroonError};
+use crate::network::Network;
 use crate::time::UnixSeconds;
 
 /// A challenge that could be paid: its token and invoice agree, and it names its price.
