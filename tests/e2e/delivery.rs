@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use futures_util::{StreamExt as _, stream};
-use l402::{Invoice, Msat};
-use tollway_lightning::PaymentTerms;
 
 use crate::support::random::Random;
 use crate::support::upstream::{Upstream, request};
@@ -126,7 +124,7 @@ impl<'a> Case<'a> {
         }
         let seller = case.gateways[0].address();
         case.tokens = stream::iter(0..rounds)
-            .map(|_| buy(market, seller))
+            .map(|_| market.buy(seller))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -221,7 +219,7 @@ impl<'a> Case<'a> {
     /// How long a paid request takes when nothing fails.
     async fn usual_time(&self) -> Duration {
         let address = self.gateways[0].address();
-        let token = buy(self.market, address).await;
+        let token = self.market.buy(address).await;
         let began = Instant::now();
         request(address, "/ok", Some(&token)).await;
         began.elapsed()
@@ -237,21 +235,6 @@ impl<'a> Case<'a> {
     fn last(&self) -> SocketAddr {
         self.gateways.last().unwrap().address()
     }
-}
-
-/// Buys a token and returns its `Authorization` value.
-async fn buy(market: &Market, seller: SocketAddr) -> String {
-    let asked = request(seller, "/ok", None).await;
-    let lines = asked.challenges();
-    let challenges = l402::read_challenges(lines.iter().map(|line| line.as_bytes())).unwrap();
-    let challenge = challenges.first().unwrap();
-    let payer = market.payer();
-    let paid = payer.pay(PaymentTerms {
-        invoice: Invoice::parse(&challenge.invoice).unwrap(),
-        fee_max: Msat::from_msat(10_000),
-        timeout: Duration::from_secs(60),
-    });
-    challenge.authorization(&paid.await.unwrap().preimage)
 }
 
 /// The outcomes of one case.

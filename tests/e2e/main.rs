@@ -14,6 +14,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod failures;
+mod operate;
 mod output;
 mod support;
 mod token;

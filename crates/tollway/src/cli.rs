@@ -187,6 +187,8 @@ pub(crate) enum TokenCommand {
     Attenuate(AttenuateArgs),
     /// Show what a token, credential or challenge contains.
     Inspect(InspectArgs),
+    /// Make a token invalid, or all minted before a moment; running gateways follow.
+    Revoke(RevokeArgs),
     /// Check a token or credential against a key.
     Verify(Box<VerifyArgs>),
 }
@@ -204,6 +206,20 @@ pub(crate) struct AttenuateArgs {
 pub(crate) struct InspectArgs {
     /// A token (base64, hex or JSON), a credential or a challenge; `-` reads standard input.
     pub(crate) token: String,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("revoked").required(true))]
+pub(crate) struct RevokeArgs {
+    /// A token (base64, hex or JSON), a credential or a token id; `-` reads standard input.
+    #[arg(group = "revoked")]
+    pub(crate) token: Option<String>,
+    /// Revoke every token minted before this moment, in Unix seconds.
+    #[arg(long, group = "revoked", value_name = "SECONDS")]
+    pub(crate) minted_before: Option<u64>,
+    /// The gateway's directory; default: gateway in the tollway folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -45,7 +45,8 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     if let Command::Token(command) = &cli.command {
-        return commands::token::run(command, output);
+        // A token is explained and checked without any configuration.
+        return wait(one_thread()?, commands::token::run(command, output));
     }
     let dirs = Dirs::from_env()?;
     let config = Config::read(cli.config.as_deref(), &dirs.config_file())?;
@@ -65,7 +66,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
             several_threads()?,
             commands::serve::run(args, &config, &dirs, output),
         ),
-        Command::Token(command) => commands::token::run(command, output),
+        Command::Token(command) => wait(one_thread()?, commands::token::run(command, output)),
     }
 }
 

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,14 +19,17 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use l402::{Invoice, Msat};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tollway_lightning::Payer;
 use tollway_lightning::lnd::{Lnd, LndConnect};
+use tollway_lightning::{Payer, PaymentTerms};
 use tollway_sandbox::SandboxConfig;
 use tollway_sandbox::lnd::{LndSandbox, Ports};
 use tollway_sandbox::wallet::{PaymentRecord, PaymentStatus, Wallet};
+
+use self::upstream::request;
 
 /// Two funded wallets behind LND's API, where the binary looks for `sandbox:…`.
 #[derive(Debug)]
@@ -94,6 +98,21 @@ impl Market {
     pub fn payer(&self) -> Arc<dyn Payer> {
         let connect = LndConnect::parse(&self.buyer_uri()).unwrap();
         Arc::new(Lnd::new(&connect).unwrap().payer())
+    }
+
+    /// Buys a token from a gateway and returns its `Authorization` value.
+    pub async fn buy(&self, seller: SocketAddr) -> String {
+        let asked = request(seller, "/", None).await;
+        let lines = asked.challenges();
+        let challenges = l402::read_challenges(lines.iter().map(|line| line.as_bytes())).unwrap();
+        let challenge = challenges.first().unwrap();
+        let payer = self.payer();
+        let paid = payer.pay(PaymentTerms {
+            invoice: Invoice::parse(&challenge.invoice).unwrap(),
+            fee_max: Msat::from_msat(10_000),
+            timeout: Duration::from_secs(60),
+        });
+        challenge.authorization(&paid.await.unwrap().preimage)
     }
 
     /// Takes both wallets away.

@@ -1,10 +1,11 @@
 //! `tollway token`: explains a token, narrows one, checks one.
 //!
-//! Works on text alone: nothing is sent, paid or stored. A preimage is compared and never
-//! printed back.
+//! All but `revoke` work on text alone: nothing is sent, paid or stored. A preimage is
+//! compared and never printed.
 
 mod inspect;
 mod presented;
+mod revoke;
 mod verify;
 
 use crate::cli::{AttenuateArgs, TokenCommand};
@@ -14,10 +15,11 @@ use crate::output::Output;
 use self::presented::Presented;
 
 /// Runs one of the token commands.
-pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     match command {
         TokenCommand::Attenuate(args) => attenuate(args, output),
         TokenCommand::Inspect(args) => inspect::run(args, output),
+        TokenCommand::Revoke(args) => revoke::run(args, output).await,
         TokenCommand::Verify(args) => verify::run(args, output),
     }
 }

@@ -1,0 +1,67 @@
+//! `tollway token revoke`: makes a token, or every token minted before a moment, invalid.
+//!
+//! Writes to the ledger of a data directory. Running gateways on it refuse the token within
+//! a second.
+
+use l402::{Identifier, PaymentHash, TokenId, UnixSeconds};
+use serde_json::json;
+use tollway_server::ledger::{Revocation, Revocations as _, SqliteLedger};
+
+use super::presented::Presented;
+use crate::cli::RevokeArgs;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::paths::Dirs;
+
+/// Revokes for good.
+pub(super) async fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure> {
+    let revocation = revocation(args)?;
+    let dir = match &args.data_dir {
+        Some(dir) => dir.clone(),
+        None => Dirs::from_env()?.gateway(),
+    };
+    let file = dir.join("ledger.sqlite");
+    if !file.exists() {
+        return Err(Failure::usage(format!(
+            "{}: no ledger there: name the gateway's directory with --data-dir",
+            file.display()
+        )));
+    }
+    let failed = |error: String| Failure::general(format!("{}: {error}", file.display()));
+    let ledger = SqliteLedger::open(&file).map_err(|error| failed(error.to_string()))?;
+    let kept = ledger.revoke(revocation).await;
+    kept.map_err(|error| failed(error.to_string()))?;
+    match revocation {
+        Revocation::Token(token) => output.line(
+            &format!("revoked {token}"),
+            &json!({ "revoked": { "token_id": token.to_string() } }),
+        ),
+        Revocation::MintedBefore(moment) => output.line(
+            &format!("revoked every token minted before {moment} (Unix seconds)"),
+            &json!({ "revoked": { "minted_before": moment.as_secs() } }),
+        ),
+    }
+    Ok(())
+}
+
+fn revocation(args: &RevokeArgs) -> Result<Revocation, Failure> {
+    match (&args.token, args.minted_before) {
+        (Some(text), None) => token_id(text).map(Revocation::Token),
+        (None, Some(secs)) => Ok(Revocation::MintedBefore(UnixSeconds::new(secs))),
+        (None, None) | (Some(_), Some(_)) => {
+            Err(Failure::usage("give a token, or --minted-before SECONDS"))
+        }
+    }
+}
+
+/// Reads a token id, or the id out of a token, a credential or a challenge.
+fn token_id(text: &str) -> Result<TokenId, Failure> {
+    // A token id has the form of a hash: 64 hexadecimal digits.
+    if let Ok(bytes) = text.trim().parse::<PaymentHash>() {
+        return Ok(TokenId::new(*bytes.as_bytes()));
+    }
+    let presented = Presented::read(text)?;
+    let identifier =
+        Identifier::parse(presented.macaroon().identifier()).map_err(Failure::usage)?;
+    Ok(identifier.token_id)
+}
