@@ -1,74 +1,162 @@
-//! Nothing paid is lost and nothing is paid twice, wherever the client dies.
+//! Crash test of the buyer: nothing paid is lost and nothing is paid twice, wherever it dies.
 //!
 //! `tollway get` is killed at a random moment, again and again, each time while it buys
-//! something new. In the end the wallet's payments and the tokens in the book must be the same. `TOLLWAY_CRASH_ROUNDS` says how often; `cargo xtask crash` sets 200.
+//! something new, alone or while a second process buys at the same origin. Most of these
+//! things are then requested again, and must be served within five seconds of the kill. In the
+//! end the wallet's payments and the tokens in the book must be the same, one for each path.
+//! `TOLLWAY_CRASH_ROUNDS` sets the number of kills; `cargo xtask crash` sets 200.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use l402::{Limits, Msat, PaymentHash};
+use tollway_client::book::StoredCredential;
 use tollway_client::{Client, Policy, WalletName};
 
 use crate::support::random::Random;
-use crate::support::{Market, echo_api, stdout};
+use crate::support::{Gateway, Market, echo_api, stdout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_killed_anywhere_neither_loses_nor_repeats_a_payment() {
-    let rounds: u64 =
-        std::env::var("TOLLWAY_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
-    let market = Market::open().await;
-    let gateway = market
-        .serve(
-            echo_api().await,
-            &["--max-uses", "1", "--challenges-per-minute", "1000000"],
+    Crash::open().await.run(Buyers::One).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_clients_at_one_origin_one_may_be_killed_anywhere() {
+    Crash::open().await.run(Buyers::Two).await;
+}
+
+/// Processes that buy at the same time, of which one is killed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Buyers {
+    One,
+    Two,
+}
+
+struct Crash {
+    market: Market,
+    gateway: Gateway,
+    /// The shortest time of a purchase that is not killed.
+    whole_run: Duration,
+    random: Random,
+    killed: u64,
+    /// The longest time from a kill until the same request was served.
+    blocked_max: Duration,
+}
+
+impl Crash {
+    async fn open() -> Self {
+        let market = Market::open().await;
+        std::fs::write(
+            market.home().join("config.toml"),
+            "[get]\nmax_per_day = \"10000000 sat\"\n",
         )
-        .await;
-
-    let began = Instant::now();
-    stdout(
-        &market
-            .run(&["get", &gateway.url("/first"), "--quiet"])
-            .await,
-    );
-    let whole_run = began.elapsed();
-
-    let mut random = Random::new();
-    let mut killed = 0;
-    for round in 0..rounds {
-        let url = gateway.url(&format!("/{round}"));
-        let after = whole_run.mul_f64(random.next_fraction() * 1.1);
-        killed += u64::from(kill_after(&market, &url, after).await);
-    }
-    println!("{killed} of {rounds} runs were killed before they ended");
-
-    let paid = settled_when_quiet(&market).await;
-    let client = client(&market);
-    let before: BTreeSet<PaymentHash> = tokens(&client);
-    let open: BTreeSet<PaymentHash> = open(&client);
-    for hash in &paid {
-        let known = before.contains(hash) || open.contains(hash);
-        assert!(known, "payment {hash} is not in the book");
+        .unwrap();
+        let arguments = ["--challenges-per-minute", "1000000"];
+        let gateway = market.serve(echo_api().await, &arguments).await;
+        let mut whole_run = Duration::MAX;
+        for usual in ["/usual-1", "/usual-2", "/usual-3"] {
+            let began = Instant::now();
+            stdout(&market.run(&["get", &gateway.url(usual), "-q"]).await);
+            whole_run = whole_run.min(began.elapsed());
+        }
+        Self {
+            market,
+            gateway,
+            whole_run,
+            random: Random::new(),
+            killed: 0,
+            blocked_max: Duration::ZERO,
+        }
     }
 
-    client.resume().await.unwrap();
+    async fn run(mut self, buyers: Buyers) {
+        let rounds: u64 =
+            std::env::var("TOLLWAY_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
+        for round in 0..rounds {
+            let url = self.gateway.url(&format!("/{round}"));
+            match buyers {
+                Buyers::One => self.kill_one(&url).await,
+                Buyers::Two => self.kill_one_of_two(&url, round).await,
+            }
+            // The rest is left to be looked up at the end.
+            if round % 4 != 0 {
+                let killed_at = Instant::now();
+                stdout(&self.market.run(&["get", &url, "-q"]).await);
+                self.blocked_max = self.blocked_max.max(killed_at.elapsed());
+            }
+        }
+        println!(
+            "{buyers:?}: {} of {rounds} runs were killed before they ended; served at most {} ms after a kill",
+            self.killed,
+            self.blocked_max.as_millis()
+        );
+        self.check().await;
+        assert!(
+            self.killed * 2 > rounds,
+            "most runs must die for the test to mean anything"
+        );
+        assert!(self.blocked_max < Duration::from_secs(5));
+    }
 
-    assert_eq!(
-        tokens(&client),
-        paid,
-        "after resuming, every payment is a token and every token a payment"
-    );
-    assert!(
-        killed * 2 > rounds,
-        "most runs must die for the test to mean anything"
-    );
+    async fn kill_one(&mut self, url: &str) {
+        let after = self.random_moment();
+        self.killed += u64::from(kill_after(&self.market, url, after).await);
+    }
+
+    /// The second process buys the same thing, or something else at the same origin.
+    async fn kill_one_of_two(&mut self, url: &str, round: u64) {
+        let after = self.random_moment();
+        let others = if round.is_multiple_of(2) {
+            url.to_owned()
+        } else {
+            format!("{url}-other")
+        };
+        let arguments = ["get", &others, "-q"];
+        let (killed, other) = tokio::join!(
+            kill_after(&self.market, url, after),
+            self.market.run(&arguments)
+        );
+        stdout(&other);
+        self.killed += u64::from(killed);
+    }
+
+    fn random_moment(&mut self) -> Duration {
+        self.whole_run.mul_f64(self.random.next_fraction() * 1.1)
+    }
+
+    /// Compares what the wallet paid with what the book holds.
+    async fn check(&self) {
+        let paid = settled_when_quiet(&self.market).await;
+        let client = client(&self.market);
+        let mut known: BTreeSet<PaymentHash> = tokens(&client).into_iter().collect();
+        let open = client.book().open_purchases().unwrap();
+        known.extend(open.iter().map(|(purchase, _)| purchase.payment_hash()));
+        for hash in &paid {
+            assert!(known.contains(hash), "payment {hash} is not in the book");
+        }
+
+        client.resume().await.unwrap();
+
+        let kept = tokens(&client);
+        assert_eq!(
+            kept.iter().copied().collect::<BTreeSet<_>>(),
+            paid,
+            "after resuming, every payment is a token and every token a payment"
+        );
+        let paths: BTreeSet<String> = credentials(&client)
+            .into_iter()
+            .map(|credential| credential.resource.path)
+            .collect();
+        assert_eq!(paths.len(), kept.len(), "a path was paid twice");
+    }
 }
 
 /// Starts a purchase and kills it after a while. True when it had not ended by itself.
 async fn kill_after(market: &Market, url: &str, after: Duration) -> bool {
     let mut command = market.command(&["get", url, "--quiet"]);
-    command
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut process = tokio::process::Command::from(command).spawn().unwrap();
     tokio::select! {
         ended = process.wait() => { ended.unwrap(); false }
@@ -76,7 +164,7 @@ async fn kill_after(market: &Market, url: &str, after: Duration) -> bool {
     }
 }
 
-/// The hashes of all settled payments, once none is under way. No hash may appear twice.
+/// The hashes of all settled payments, once none is in flight. No hash may appear twice.
 async fn settled_when_quiet(market: &Market) -> BTreeSet<PaymentHash> {
     market.payments_at_rest().await;
     let payments = market.settled_payments();
@@ -98,17 +186,14 @@ fn client(market: &Market) -> Client {
         .build()
 }
 
-fn tokens(client: &Client) -> BTreeSet<PaymentHash> {
-    let credentials = client.book().credentials().unwrap();
-    credentials
-        .iter()
-        .map(tollway_client::book::StoredCredential::payment_hash)
-        .collect()
+fn credentials(client: &Client) -> Vec<StoredCredential> {
+    client.book().credentials().unwrap()
 }
 
-fn open(client: &Client) -> BTreeSet<PaymentHash> {
-    let open = client.book().open_purchases().unwrap();
-    open.iter()
-        .map(|(purchase, _owner)| purchase.payment_hash())
+fn tokens(client: &Client) -> Vec<PaymentHash> {
+    let credentials = credentials(client);
+    credentials
+        .iter()
+        .map(StoredCredential::payment_hash)
         .collect()
 }
