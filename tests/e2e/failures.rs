@@ -1,10 +1,10 @@
 //! Failures of `tollway get`: exit codes, what was paid, and no secret.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::support::wallet::SilentWallet;
-use crate::support::{Market, echo_api, failure, raw_api, stderr, stdout};
+use crate::support::{Market, echo_api, failure, raw_api, signal, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paid_body_that_does_not_arrive_whole_has_its_own_code_and_names_the_payment() {
@@ -184,11 +184,4 @@ async fn the_help_lists_the_exit_codes() {
     for code in ["paid_but_undelivered", "payment_unknown", "not_allowed"] {
         assert!(help.contains(code), "{help}");
     }
-}
-
-fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill")
-        .args([format!("-{name}"), process.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
 }

@@ -16,5 +16,6 @@ mod demo;
 mod failures;
 mod operate;
 mod output;
+mod purchases;
 mod support;
 mod token;

@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Fetch a URL, paying for it when asked and allowed.
     #[command(after_help = exit::help())]
     Get(GetArgs),
+    /// Show purchases, and end those that nothing can look up.
+    #[command(subcommand)]
+    Purchases(PurchasesCommand),
     /// Run a private Lightning network with two funded wallets. Its coins are worthless.
     Sandbox(SandboxArgs),
     /// Put a price on an HTTP or gRPC service.
@@ -167,6 +170,9 @@ pub(crate) struct GetArgs {
     /// Never pay: show what is asked instead.
     #[arg(long)]
     pub(crate) no_pay: bool,
+    /// Buy again where a token that was just paid for was refused.
+    #[arg(long)]
+    pub(crate) buy_after_refusal: bool,
     /// Seconds to wait for the payment.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) payment_timeout: u64,
@@ -179,6 +185,43 @@ pub(crate) struct GetArgs {
     /// Print nothing but the body, warnings and errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PurchasesCommand {
+    /// List purchases of which it is not known whether money moved, and what to do.
+    List(ListPurchasesArgs),
+    /// End an open purchase with what you found out about its payment.
+    Resolve(ResolveArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListPurchasesArgs {
+    /// List the ended ones as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("outcome").required(true))]
+pub(crate) struct ResolveArgs {
+    /// The payment hash that names the purchase.
+    #[arg(value_name = "HASH")]
+    pub(crate) payment_hash: l402::PaymentHash,
+    /// The wallet did not pay it and will not: nothing is reserved for it any more.
+    #[arg(long, group = "outcome")]
+    pub(crate) not_paid: bool,
+    /// The wallet paid it: the preimage, which makes the token usable.
+    #[arg(long, group = "outcome", value_name = "PREIMAGE")]
+    pub(crate) paid: Option<String>,
+    /// The routing fee of the payment.
+    #[arg(
+        long,
+        requires = "paid",
+        default_value = "0msat",
+        value_name = "AMOUNT"
+    )]
+    pub(crate) fee: Msat,
 }
 
 #[derive(Debug, Subcommand)]

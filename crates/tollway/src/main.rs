@@ -58,6 +58,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
             one_thread()?,
             commands::get::run(args, &config, &dirs, output),
         ),
+        Command::Purchases(command) => commands::purchases::run(command, &dirs, output),
         Command::Sandbox(args) => wait(
             several_threads()?,
             commands::sandbox::run(args, &dirs, output),
@@ -75,7 +76,11 @@ const fn usual_log(command: &Command) -> &'static str {
     match command {
         Command::Serve(args) if args.access_log => "info,tollway::access=debug",
         Command::Serve(_) => "info",
-        Command::Demo(_) | Command::Get(_) | Command::Sandbox(_) | Command::Token(_) => "warn",
+        Command::Demo(_)
+        | Command::Get(_)
+        | Command::Purchases(_)
+        | Command::Sandbox(_)
+        | Command::Token(_) => "warn",
     }
 }
 

@@ -42,6 +42,25 @@ impl Output {
         }
     }
 
+    /// Prints items: one line each for people, an object with an array for programs.
+    pub(crate) fn list(
+        self,
+        items: &[Value],
+        none: &str,
+        to_line: impl Fn(&Value) -> String,
+        name: &str,
+    ) {
+        if self == Self::Json {
+            return print(&json!({ name: items }).to_string());
+        }
+        if items.is_empty() {
+            print(none);
+        }
+        for item in items {
+            print(&to_line(item));
+        }
+    }
+
     /// Prints progress on standard error.
     pub(crate) fn note(self, text: &str) {
         if self == Self::Human {

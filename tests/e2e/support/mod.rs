@@ -199,10 +199,7 @@ impl Gateway {
 
     /// Asks it to stop and answers with its exit code.
     pub async fn stop(mut self) -> Option<i32> {
-        let killed = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
-            .status();
-        assert!(killed.unwrap().success());
+        signal(self.process.id(), "TERM");
         tokio::task::spawn_blocking(move || self.process.wait().unwrap().code())
             .await
             .unwrap()
@@ -249,6 +246,14 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper
         "headers": headers,
     });
     Ok(Response::new(Full::from(seen.to_string())))
+}
+
+/// Sends a signal to a process.
+pub fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 /// An API that sends the same bytes to every request and closes the connection.

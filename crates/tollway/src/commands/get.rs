@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use l402::Limits;
 use serde_json::{Value, json};
 use tollway_client::{
-    ClearText, Client, Connections, DEFAULT_LIMITS, Event, Paying, Policy, WalletName,
+    AfterRefusal, ClearText, Client, Connections, DEFAULT_LIMITS, Event, Paying, Policy, WalletName,
 };
 
 use self::destination::{Destination, Saved, Target};
@@ -160,6 +160,11 @@ fn policy(args: &GetArgs, config: &Config) -> Policy {
             ClearText::PrivateHosts
         },
         pay_timeout: Duration::from_secs(args.payment_timeout),
+        after_refusal: if args.buy_after_refusal {
+            AfterRefusal::BuyAgain
+        } else {
+            AfterRefusal::Wait
+        },
         ..Policy::new(limits)
     }
 }

@@ -2,14 +2,29 @@
 
 use std::error::Error as _;
 
-use tollway_client::Error;
+use tollway_client::{Error, NotPaid};
 
 use crate::exit::{Failure, FailureKind};
 use crate::payment::{Payment, PaymentState};
 
 /// Returns the failure that a client's error is, with the payment it is about.
 pub(crate) fn of(error: Error) -> Failure {
-    Failure::new(kind(&error), with_sources(&error)).after(payment(&error).into_iter().collect())
+    let mut message = with_sources(&error);
+    if let Some(advice) = advice(&error) {
+        message = format!("{message}; {advice}");
+    }
+    Failure::new(kind(&error), message).after(payment(&error).into_iter().collect())
+}
+
+/// What the command line offers where the client can only stop.
+const fn advice(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::NotPaid(NotPaid::PaidBefore(_)) => {
+            Some("contact the seller, or buy again with --buy-after-refusal")
+        }
+        Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
+        _ => None,
+    }
 }
 
 const fn kind(error: &Error) -> FailureKind {
