@@ -15,12 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use l402::{
-    Challenge, CountedUse, Credential, Denial, Grant, Invoice, KeyRing, LegacyLsat,
-    METADATA_HEADERS, Msat, Services, UnixSeconds, Verified,
+    Challenge, CountedUse, Credential, Denial, Grant, Identifier, Invoice, LegacyLsat,
+    METADATA_HEADERS, Msat, RootKeys, Services, UnixSeconds, Verified,
 };
 use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
 
+use crate::keys::{KeySource, KeyStoreError};
 use crate::ledger::{Event, GrantedEvent, LedgerError, RefusedEvent, Reports, Reserved, Stores};
 use crate::limit::{ChallengeLimit, ChallengeLimiter};
 use crate::pricer::Pricer;
@@ -35,7 +36,7 @@ use crate::terms::{Terms, price_of};
 
 /// Decides which requests are paid for. Share it in an [`Arc`].
 pub struct Gate {
-    keys: KeyRing,
+    keys: Arc<dyn KeySource>,
     invoicer: Arc<dyn Invoicer>,
     stores: Stores,
     revocations: ActiveRevocations,
@@ -96,21 +97,21 @@ pub enum Verdict {
 }
 
 impl Gate {
-    /// Opens a gate that sells tokens of `keys`, paid to `invoicer`, written down in `ledger`.
+    /// Opens a gate that sells tokens of `keys`, paid to `invoicer`, recorded in `stores`.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when the revocations cannot be read: a gate that does not know them
     /// would let revoked tokens through.
     pub async fn open(
-        keys: KeyRing,
+        keys: impl KeySource + 'static,
         invoicer: Arc<dyn Invoicer>,
         stores: impl Into<Stores>,
         settings: GateSettings,
     ) -> Result<Self, LedgerError> {
         let stores = stores.into();
         Ok(Self {
-            keys,
+            keys: Arc::new(keys),
             invoicer,
             revocations: ActiveRevocations::open(Arc::clone(&stores.revocations)).await?,
             stores,
@@ -199,7 +200,7 @@ impl Gate {
         let mut first_reason = None;
         let mut is_in_use = false;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
-            let reason = match self.verify(credential, &context) {
+            let reason = match self.verify(credential, &context).await? {
                 Ok(verified) => match self.reserve(verified).await? {
                     Use::Taken(grant, settlement) => {
                         self.record_grant(requirement, &grant, credential, now);
@@ -210,7 +211,7 @@ impl Gate {
                         }));
                     }
                     Use::Exhausted => Reason::Exhausted,
-                    Use::InUse => {
+                    Use::Contended => {
                         is_in_use = true;
                         continue;
                     }
@@ -230,32 +231,64 @@ impl Gate {
     ///
     /// Tries the credentials that [`admit`](Self::admit) would, reserves no use of a counted
     /// token and does not know whether one is left.
-    #[must_use]
-    pub fn peek(&self, requirement: &Requirement, info: &RequestInfo<'_>) -> Verdict {
+    ///
+    /// # Errors
+    ///
+    /// [`KeyStoreError`] when a stored key cannot be looked up.
+    pub async fn peek(
+        &self,
+        requirement: &Requirement,
+        info: &RequestInfo<'_>,
+    ) -> Result<Verdict, KeyStoreError> {
         let credentials = match read_credentials(info.headers) {
             Ok(credentials) => credentials,
-            Err(malformed) => return Verdict::Refused(Reason::Malformed(malformed)),
+            Err(malformed) => return Ok(Verdict::Refused(Reason::Malformed(malformed))),
         };
         let context = context(requirement, info, (self.settings.clock)());
         let mut reason = None;
         for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
-            match self.verify(credential, &context) {
+            match self.verify(credential, &context).await? {
                 Ok(verified) => {
                     let paid = price_in(credential);
-                    return Verdict::Granted { verified, paid };
+                    return Ok(Verdict::Granted { verified, paid });
                 }
                 Err(denial) => reason = reason.or(Some(Reason::Denied(denial))),
             }
         }
-        Verdict::Refused(reason.unwrap_or(Reason::NoCredential))
+        Ok(Verdict::Refused(reason.unwrap_or(Reason::NoCredential)))
     }
 
-    fn verify(
+    /// Verifies with the ring, and with a stored key what the ring did not mint.
+    async fn verify(
         &self,
         credential: &Credential,
         context: &l402::RequestContext<'_>,
-    ) -> Result<Verified, Denial> {
-        l402::verify(&self.keys, &self.revocations.load(), credential, context)
+    ) -> Result<Result<Verified, Denial>, KeyStoreError> {
+        let by_ring = {
+            let revoked = self.revocations.load();
+            l402::verify(&*self.keys.ring(), &revoked, credential, context)
+        };
+        if by_ring != Err(Denial::Forged) || !self.may_be_stored(credential) {
+            return Ok(by_ring);
+        }
+        let identifier = credential.macaroon().identifier();
+        let Some(key) = self.keys.stored(identifier).await? else {
+            return Ok(by_ring);
+        };
+        let revoked = self.revocations.load();
+        Ok(l402::verify(&key, &revoked, credential, context))
+    }
+
+    /// Returns whether a look-up is worth its cost: the ring has no key for the token, and the
+    /// preimage is that of its payment hash.
+    fn may_be_stored(&self, credential: &Credential) -> bool {
+        if !self.keys.has_stored_keys() {
+            return false;
+        }
+        let identifier = credential.macaroon().identifier();
+        let is_paid = Identifier::parse(identifier)
+            .is_ok_and(|parsed| credential.preimage().matches(&parsed.payment_hash));
+        is_paid && self.keys.ring().root_key(identifier).is_none()
     }
 
     /// Asks for payment because of `reason`, or returns why that is not possible.
@@ -340,7 +373,7 @@ impl Gate {
         let now = (self.settings.clock)();
         let caveats = terms.token_caveats(requirement, now)?;
         let entropy = (self.settings.entropy)()?;
-        Challenge::issue(&self.keys, invoice, services, &caveats, now, entropy)?
+        Challenge::issue(&self.keys.ring(), invoice, services, &caveats, now, entropy)?
             .header_values(self.settings.lsat)
             .into_iter()
             .map(|line| {
@@ -365,7 +398,7 @@ impl Gate {
                 Settlement::counted(Arc::clone(uses), reservation),
             ),
             Reserved::Exhausted => Use::Exhausted,
-            Reserved::InUse => Use::InUse,
+            Reserved::InUse => Use::Contended,
         })
     }
 
@@ -448,8 +481,8 @@ enum Redeemed {
 
 /// What asking for a use came to.
 enum Use {
+    Contended,
     Exhausted,
-    InUse,
     Taken(Grant, Settlement),
 }
 

@@ -5,6 +5,7 @@
 //! | What must a token be for? | [`Requirement`] |
 //! | What does it cost? | [`Terms`], [`Pricer`], [`check_prices`] |
 //! | May this request pass? | [`Gate`] |
+//! | Which tokens are genuine? | [`keys`] |
 //! | If not, why, and what does the client read? | [`Rejection`], [`respond`] |
 //! | How much may strangers cost us? | [`ChallengeLimit`] |
 //! | What may no longer be used? | [`ActiveRevocations`] |
@@ -15,6 +16,7 @@
 
 mod forward;
 mod gate;
+pub mod keys;
 pub mod ledger;
 mod limit;
 mod name;

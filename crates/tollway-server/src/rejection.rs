@@ -9,6 +9,7 @@ use http::header::InvalidHeaderValue;
 use l402::{CaveatError, MacaroonError, Msat};
 use tollway_lightning::InvoicerError;
 
+use crate::keys::KeyStoreError;
 use crate::ledger::LedgerError;
 use crate::limit::OverLimit;
 use crate::name::ServiceName;
@@ -34,6 +35,12 @@ pub enum Rejection {
     /// We: something behind the gate does not work.
     #[error(transparent)]
     Unavailable(#[from] Outage),
+}
+
+impl From<KeyStoreError> for Rejection {
+    fn from(error: KeyStoreError) -> Self {
+        Self::Unavailable(error.into())
+    }
 }
 
 impl Rejection {
@@ -79,6 +86,9 @@ pub enum Outage {
     /// The wallet did not make an invoice.
     #[error("the wallet made no invoice")]
     Invoicer(#[from] InvoicerError),
+    /// A stored key could not be looked up.
+    #[error("the key of a token could not be looked up")]
+    KeyStore(#[from] KeyStoreError),
     /// A counted use could not be reserved or committed.
     #[error("a counted use could not be taken")]
     Ledger(#[from] LedgerError),

@@ -137,19 +137,19 @@ async fn a_token_of_a_path_buys_that_path_and_no_other() {
     let by_path = weather().bound_to_path();
     let table = PriceTable::new(ten_sat()).with_path("/cheap", Terms::new(ONE_SAT).unwrap());
     let credential = shop.buy_at(&by_path, &table, "/cheap").await;
-    let peek = |path| {
+    let peek = async |path| {
         let mut parts = paid_get(&credential);
         parts.uri = path;
         let info = RequestInfo::of(&parts, Peer::default());
-        shop.gate.peek(&by_path, &info)
+        shop.gate.peek(&by_path, &info).await.unwrap()
     };
 
-    let Verdict::Granted { paid, .. } = peek("/cheap?q=1".parse().unwrap()) else {
+    let Verdict::Granted { paid, .. } = peek("/cheap?q=1".parse().unwrap()).await else {
         panic!("not granted");
     };
     assert_eq!(paid, Some(ONE_SAT));
     for path in ["/dear", "/", "/cheap/", "/cheap:0", "//cheap"] {
-        let verdict = peek(path.parse().unwrap());
+        let verdict = peek(path.parse().unwrap()).await;
         let Verdict::Refused(reason) = verdict else {
             panic!("{path}: {verdict:?}");
         };
@@ -263,7 +263,7 @@ async fn looking_at_a_counted_token_takes_no_use() {
     let info = RequestInfo::of(&parts, Peer::default());
 
     for _ in 0..3 {
-        let verdict = shop.gate.peek(&shop.requirement, &info);
+        let verdict = shop.gate.peek(&shop.requirement, &info).await.unwrap();
         assert!(matches!(verdict, Verdict::Granted { .. }), "{verdict:?}");
     }
     assert!(shop.admit(&parts).await.is_ok());

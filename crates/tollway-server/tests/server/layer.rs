@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{future, io};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -10,12 +12,13 @@ use axum::routing::{any, get};
 use axum::{Extension, Router};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use l402::{Credential, Grant, SchemeName};
+use l402::{Credential, Grant, Msat, SchemeName};
 use tollway_server::ledger::MemoryLedger;
-use tollway_server::{ChallengeLimit, GateSettings, Loopback, Peer};
-use tower::ServiceExt;
+use tollway_server::paywall::PaywallLayer;
+use tollway_server::{ChallengeLimit, GateSettings, Loopback, Peer, Reason, ReasonCode, Terms};
+use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{Shop, narrowed, settings, token_id};
+use crate::support::{FailingCommits, Shop, narrowed, paid_get, settings, token_id, uses, weather};
 
 #[tokio::test]
 async fn an_unpaid_request_does_not_reach_the_service() {
@@ -148,6 +151,123 @@ async fn a_client_among_the_extensions_is_found_by_itself() {
         let response = app.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), status, "{address}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_the_service_fails_to_serve_takes_no_use() {
+    let shop = counted_shop().await;
+    let credential = shop.buy().await;
+    let answers = [
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+        StatusCode::OK,
+        StatusCode::OK,
+    ];
+    let served = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&served);
+    let answer = move || {
+        let answer = answers[counter.fetch_add(1, Ordering::Relaxed)];
+        future::ready(answer)
+    };
+    let app = priced(&shop, get(answer));
+
+    for status in [
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+        StatusCode::OK,
+        StatusCode::PAYMENT_REQUIRED,
+    ] {
+        let request = request("GET", Some(&credential));
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+    assert_eq!(served.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_takes_no_use_and_any_other_response_does() {
+    let shop = counted_shop().await;
+    let credential = shop.buy().await;
+    let fails = service_fn(|_: Request<Body>| {
+        future::ready(Err::<Response<Body>, _>(io::Error::other("reset")))
+    });
+    let answers = service_fn(|_: Request<Body>| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        future::ready(Ok::<_, io::Error>(response))
+    });
+
+    let failed = shop.paywall().layer(fails);
+    let failed = failed.oneshot(request("GET", Some(&credential))).await;
+    assert!(failed.is_err());
+    let answered = shop.paywall().layer(answers);
+    for status in [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::PAYMENT_REQUIRED,
+    ] {
+        let request = request("GET", Some(&credential));
+        let response = answered.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_request_is_served_has_used_it() {
+    let shop = counted_shop().await;
+    let credential = shop.buy().await;
+    let app = priced(&shop, get(future::pending::<()>));
+
+    let mut left = Box::pin(app.oneshot(request("GET", Some(&credential))));
+    assert!(futures_util::poll!(&mut left).is_pending());
+    let waiting = shop.reserve(&paid_get(&credential)).await.unwrap_err();
+    assert_eq!(waiting.code(), ReasonCode::TokenInUse);
+    drop(left);
+
+    let reason = shop.reason(&paid_get(&credential)).await;
+    assert_eq!(reason, Reason::Exhausted);
+}
+
+#[tokio::test]
+async fn a_response_whose_use_cannot_be_committed_does_not_go_out() {
+    let shop = Shop::with(Arc::new(FailingCommits::default()), settings()).await;
+    let terms = shop.terms.clone().with_uses_max(uses(1));
+    let credential = shop.buy_for(&shop.requirement, &terms).await;
+    let app = priced(&shop, get(|| async { "the weather" }));
+
+    let response = app
+        .oneshot(request("GET", Some(&credential)))
+        .await
+        .unwrap();
+
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!text(response).await.contains("the weather"));
+}
+
+#[test]
+fn layers_whose_tokens_are_interchangeable_cost_the_same() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let shop = runtime.block_on(Shop::open());
+    let cheap = shop.paywall();
+    let dear = Terms::new(Msat::from_msat(99_000)).unwrap();
+    let layer = |requirement| PaywallLayer::new(Arc::clone(&shop.gate), requirement, dear.clone());
+
+    let conflict = PaywallLayer::check(&[("/", &cheap), ("/dear", &layer(weather()))]);
+    let told_apart =
+        PaywallLayer::check(&[("/", &cheap), ("/dear", &layer(weather().with_tier(1)))]);
+
+    assert!(conflict.unwrap_err().to_string().contains("`/dear`"));
+    assert_eq!(told_apart, Ok(()));
+}
+
+/// A shop whose tokens are good for one request.
+async fn counted_shop() -> Shop {
+    let mut shop = Shop::open().await;
+    shop.terms = shop.terms.with_uses_max(uses(1));
+    shop
 }
 
 fn priced(shop: &Shop, route: axum::routing::MethodRouter) -> Router {

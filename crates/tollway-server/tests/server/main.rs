@@ -13,6 +13,7 @@
 mod admission;
 mod books;
 mod grpc;
+mod keys;
 mod layer;
 mod secrecy;
 mod support;

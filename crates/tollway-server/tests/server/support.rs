@@ -17,6 +17,7 @@ use l402::{
 };
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+use tollway_server::keys::KeySource;
 use tollway_server::ledger::{
     Event, EventLog, Ledger, LedgerError, MemoryLedger, Refusals, Reports, Reservation, Reserved,
     Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
@@ -58,9 +59,21 @@ impl Shop {
     }
 
     pub(crate) async fn with(ledger: Arc<dyn Ledger>, settings: GateSettings) -> Self {
+        Self::of(ring(1), ledger, settings).await
+    }
+
+    pub(crate) async fn with_keys(keys: impl KeySource + 'static) -> Self {
+        Self::of(keys, Arc::new(MemoryLedger::new()), settings()).await
+    }
+
+    async fn of(
+        keys: impl KeySource + 'static,
+        ledger: Arc<dyn Ledger>,
+        settings: GateSettings,
+    ) -> Self {
         let wallet = Arc::new(FakeWallet::default());
         let invoicer: Arc<dyn Invoicer> = Arc::clone(&wallet) as _;
-        let gate = Gate::open(ring(1), invoicer, Arc::clone(&ledger), settings)
+        let gate = Gate::open(keys, invoicer, Arc::clone(&ledger), settings)
             .await
             .unwrap();
         Self {
@@ -349,5 +362,65 @@ impl Reports for BrokenLedger {
 
     fn token(&self, _: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>> {
         broken()
+    }
+}
+
+/// A ledger whose disk fills up between reserving and committing.
+#[derive(Debug, Default)]
+pub(crate) struct FailingCommits(MemoryLedger);
+
+impl Uses for FailingCommits {
+    fn reserve(
+        &self,
+        token: TokenId,
+        max: NonZeroU64,
+    ) -> BoxFuture<'_, Result<Reserved, LedgerError>> {
+        self.0.reserve(token, max)
+    }
+
+    fn commit(&self, _: Reservation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        broken()
+    }
+
+    fn release(&self, reservation: Reservation) {
+        self.0.release(reservation);
+    }
+}
+
+impl Revocations for FailingCommits {
+    fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.0.revoke(revocation)
+    }
+
+    fn all(&self) -> BoxFuture<'_, Result<Vec<Revocation>, LedgerError>> {
+        self.0.all()
+    }
+
+    fn watch(&self, observer: RevocationObserver) {
+        self.0.watch(observer);
+    }
+}
+
+impl EventLog for FailingCommits {
+    fn record(&self, event: Event) {
+        self.0.record(event);
+    }
+
+    fn dropped(&self) -> u64 {
+        self.0.dropped()
+    }
+}
+
+impl Reports for FailingCommits {
+    fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
+        self.0.sales()
+    }
+
+    fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
+        self.0.refusals()
+    }
+
+    fn token(&self, token: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>> {
+        self.0.token(token)
     }
 }
