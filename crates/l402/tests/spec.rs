@@ -91,9 +91,9 @@ fn function_name(line: &str) -> Option<&str> {
 }
 
 #[test]
-fn all_56_rows_are_there_once_and_in_order() {
+fn all_60_rows_are_there_once_and_in_order() {
     let numbers: Vec<usize> = rows().iter().map(|row| row.number).collect();
-    assert_eq!(numbers, (1..=56).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
 }
 
 #[test]
