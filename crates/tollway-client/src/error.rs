@@ -44,7 +44,6 @@ impl Receipt {
 
 /// Why [`Client::send`](crate::Client::send) has no response.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// Refused here, before any money moved. The same request will be refused again.
     #[error(transparent)]
@@ -58,7 +57,7 @@ pub enum Error {
     )]
     PaidButRefused {
         /// What was paid.
-        receipt: Receipt,
+        receipt: Box<Receipt>,
         /// The status of the response to the paid request.
         status: StatusCode,
     },
@@ -71,7 +70,7 @@ pub enum Error {
     )]
     PaidButUndelivered {
         /// What was paid.
-        receipt: Receipt,
+        receipt: Box<Receipt>,
         /// What went wrong.
         source: Box<Self>,
     },
@@ -79,7 +78,7 @@ pub enum Error {
     #[error("not paid, no money moved: {reason}")]
     PaymentFailed {
         /// What was to be paid.
-        payment: Payment,
+        payment: Box<Payment>,
         /// What the wallet reported.
         reason: String,
     },
@@ -93,7 +92,7 @@ pub enum Error {
     )]
     PaymentUnknown {
         /// What was to be paid.
-        payment: Payment,
+        payment: Box<Payment>,
         /// Why it is unknown, and what to do.
         reason: String,
         /// When something else may be bought at its path although its outcome is unknown.
@@ -122,7 +121,7 @@ impl From<BookError> for Error {
 impl Error {
     /// Returns what this request has paid.
     #[must_use]
-    pub const fn receipt(&self) -> Option<&Receipt> {
+    pub fn receipt(&self) -> Option<&Receipt> {
         match self {
             Self::PaidButRefused { receipt, .. } | Self::PaidButUndelivered { receipt, .. } => {
                 Some(receipt)
@@ -138,7 +137,7 @@ impl Error {
 
     /// Returns the payment that this error is about.
     #[must_use]
-    pub const fn payment(&self) -> Option<&Payment> {
+    pub fn payment(&self) -> Option<&Payment> {
         match self {
             Self::PaidButRefused { receipt, .. } | Self::PaidButUndelivered { receipt, .. } => {
                 Some(&receipt.payment)

@@ -12,7 +12,6 @@ use crate::origin::Origin;
 
 /// One step. Times are the observer's to take: it is called as the step happens.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum Event {
     /// Another process has held the book for a while, and is waited for.
     BookBusy {

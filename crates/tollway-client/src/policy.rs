@@ -267,6 +267,13 @@ mod tests {
     }
 
     #[test]
+    fn a_buyer_that_sets_no_limits_has_a_daily_one() {
+        let per_day = Policy::default().limits.per_day;
+
+        assert_eq!(per_day, Msat::from_sat(10_000));
+    }
+
+    #[test]
     fn the_kill_switch_is_a_file_or_a_call() {
         let dir = tempfile::tempdir().unwrap();
         let switch = KillSwitch::new(dir.path().join("stop"));

@@ -77,7 +77,7 @@ impl Inner {
     pub(super) fn check(&self, call: &Call, challenged: &Challenged) -> Result<(), Error> {
         if let Some(receipt) = call.receipt() {
             return Err(Error::PaidButRefused {
-                receipt: receipt.clone(),
+                receipt: Box::new(receipt.clone()),
                 status: challenged.status,
             });
         }
@@ -149,7 +149,7 @@ impl Inner {
             },
             presented,
         };
-        let payment = payment(&order.resource, &order.payable);
+        let payment = Box::new(payment(&order.resource, &order.payable));
         let inner = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             let (purchase, ticket) = inner.begin(order, &wallet).await?;
@@ -349,7 +349,7 @@ fn payment(resource: &Resource, payable: &Payable) -> Payment {
 fn unpaid(purchase: &Purchase) -> Error {
     match purchase.state {
         PurchaseState::Failed => Error::PaymentFailed {
-            payment: payment(&purchase.resource, &purchase.payable),
+            payment: Box::new(payment(&purchase.resource, &purchase.payable)),
             reason: purchase.reason.clone(),
         },
         PurchaseState::Offered
@@ -367,7 +367,7 @@ pub(super) fn unknown(
     blocks_until: Option<UnixSeconds>,
 ) -> Error {
     Error::PaymentUnknown {
-        payment: payment(&purchase.resource, &purchase.payable),
+        payment: Box::new(payment(&purchase.resource, &purchase.payable)),
         reason: reason.to_owned(),
         blocks_until,
     }

@@ -113,7 +113,7 @@ impl Call {
     pub(super) fn failed(&self, source: impl Into<Error>) -> Error {
         match &self.receipt {
             Some(receipt) => Error::PaidButUndelivered {
-                receipt: receipt.clone(),
+                receipt: Box::new(receipt.clone()),
                 source: Box::new(source.into()),
             },
             None => source.into(),

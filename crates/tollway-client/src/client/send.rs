@@ -287,7 +287,10 @@ impl Inner {
         // Without the brake the next request may buy again, within the limits.
         let _ = self.with_book(move |book| book.brake(&brake)).await;
         self.tell(&Event::Refused { payment_hash });
-        Error::PaidButRefused { receipt, status }
+        Error::PaidButRefused {
+            receipt: Box::new(receipt),
+            status,
+        }
     }
 
     /// Sends the request once, and reads whether the server asks to be paid.

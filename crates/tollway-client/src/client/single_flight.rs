@@ -16,8 +16,10 @@ use crate::origin::Origin;
 
 #[derive(Clone, Default)]
 pub(super) struct SingleFlight {
-    turns: Arc<Mutex<HashMap<(Origin, String), Weak<tokio::sync::Mutex<()>>>>>,
+    turns: Arc<Mutex<Turns>>,
 }
+
+type Turns = HashMap<(Origin, String), Weak<tokio::sync::Mutex<()>>>;
 
 /// The turn to buy, until dropped.
 pub(super) struct Guard(#[expect(dead_code, reason = "held, never read")] OwnedMutexGuard<()>);

@@ -7,9 +7,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{Network, PaymentHash};
 use tokio::io::AsyncBufReadExt as _;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tollway_client::book::{Owner, Resolution};
-use tollway_client::{Book, Error, Event, Policy, Resumption, WalletName};
+use tollway_client::{Book, Error, Event, Pauses, Policy, Resumption, WalletName};
 use tollway_lightning::{
     Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, Repeat,
     WalletIdentity,
@@ -227,6 +227,23 @@ async fn what_a_killed_process_paid_for_serves_the_whole_service() {
 }
 
 #[tokio::test]
+async fn open_purchases_are_looked_up_at_the_same_time() {
+    let world = World::new().await;
+    for path in ["/a", "/b", "/c"] {
+        world.record_only(path).await;
+    }
+    let patient = Arc::new(Together(Barrier::new(3)));
+    let client = world
+        .builder(policy())
+        .wallet(patient, WalletName::new("fake:buyer"))
+        .build();
+
+    let resumed = client.resume().await.unwrap();
+
+    assert_eq!(resumed.len(), 3);
+}
+
+#[tokio::test]
 async fn a_purchase_whose_owner_lives_is_left_to_its_owner() {
     let world = World::new().await;
     let owner = world.client();
@@ -358,11 +375,10 @@ async fn a_book_that_fails_after_paying_does_not_lose_the_payment() {
         "the credential is used all the same"
     );
 
-    let told = world.events().into_iter().find_map(|event| match event {
-        Event::NotKept { reason, .. } => Some(reason),
-        _ => None,
-    });
-    assert!(told.unwrap().contains("disk is full"));
+    let told = world.events().into_iter().any(
+        |event| matches!(event, Event::NotKept { reason, .. } if reason.contains("disk is full")),
+    );
+    assert!(told);
     lock.execute_batch("DROP TRIGGER full").unwrap();
     drop(client);
     let resumed = world.client().resume().await.unwrap();
@@ -414,7 +430,11 @@ impl World {
     async fn record_only(&self, path: &str) -> PaymentHash {
         let unplugged = Arc::new(Unplugged::default());
         let client = self
-            .builder(Policy::clone(&policy()))
+            .builder(Policy {
+                // Others that are open are not ended in passing.
+                pauses: Pauses::default(),
+                ..policy()
+            })
             .wallet(unplugged.clone(), WalletName::new("fake:buyer"))
             .build();
         let request = self.get(path);
@@ -481,6 +501,39 @@ impl Payer for Unplugged {
         _hash: PaymentHash,
     ) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
         async { Ok(None) }.boxed()
+    }
+}
+
+/// A wallet that replies to look-ups when three are waiting.
+#[derive(Debug)]
+struct Together(Barrier);
+
+impl Payer for Together {
+    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+        async { Ok(Network::Regtest) }.boxed()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+        async { Ok(wallet::identity(2)) }.boxed()
+    }
+
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+        async { Ok(wallet::PROMISES) }.boxed()
+    }
+
+    fn pay(&self, _payment: PaymentTerms) -> BoxFuture<'_, Result<Paid, PayError>> {
+        std::future::pending().boxed()
+    }
+
+    fn lookup(
+        &self,
+        _hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+        async {
+            self.0.wait().await;
+            Ok(Some(PaymentState::InFlight))
+        }
+        .boxed()
     }
 }
 

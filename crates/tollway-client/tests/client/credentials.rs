@@ -2,7 +2,7 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
-use tollway_client::{Body, ClearText, Error, Hosts, NotPaid, Policy};
+use tollway_client::{AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Policy};
 
 use crate::shop::{Honours, Lines, Shop};
 use crate::{World, policy, text};
@@ -65,27 +65,167 @@ async fn a_credential_refused_with_401_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_bare_401_refuses_the_credential_only_if_the_server_sells() {
+async fn an_applications_own_refusal_is_served_and_costs_nothing() {
     let world = World::new().await;
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
-    world.shop.sells(|terms| {
-        terms.honours = Honours::NothingSilently;
-        terms.lines = Lines::Basic;
-        terms.status = StatusCode::UNAUTHORIZED;
-    });
 
-    let response = client.send(world.get("/a")).await.unwrap();
+    for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+        world
+            .shop
+            .sells(|terms| terms.honours = Honours::OwnRefusal(status));
+        for _again in 0..3 {
+            let response = client.send(world.get("/a")).await.unwrap();
+            assert_eq!(response.status(), status);
+        }
+    }
 
-    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     world
         .shop
         .sells(|terms| terms.honours = Honours::SameService);
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn credentials_bound_to_a_query_or_a_method_are_bought_once_each() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::SameQuery);
+    let client = world.client();
+    let post = || {
+        let post = Request::post(world.shop.url("/q?id=1"));
+        post.body(Body::from("x")).unwrap()
+    };
+
+    for _round in 0..2 {
+        for path in ["/q?id=1", "/q?id=2"] {
+            assert_eq!(text(client.send(world.get(path)).await).await, "paid /q");
+        }
+        assert_eq!(text(client.send(post()).await).await, "paid /q");
+    }
+
+    assert_eq!(world.wallet.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_is_forgotten_after_a_while() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    let first = world.wallet.asked()[0];
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    client.send(world.get("/a")).await.unwrap_err();
+    assert!(client.book().forget(&world.wallet.asked()[1]).unwrap());
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+
+    world.wait_secs(600);
+
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked().len(), 2, "{first} is tried again");
+}
+
+#[tokio::test]
+async fn after_paid_and_refused_nothing_more_is_bought_there_without_a_word_from_the_buyer() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    let client = world.client();
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+    let paid = refused.receipt().unwrap().clone();
+
+    for _again in 0..3 {
+        let refused = world.client().send(world.get("/a")).await.unwrap_err();
+        let Error::NotPaid(NotPaid::PaidBefore(brake)) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(brake.payment_hash, paid.payment.payment_hash);
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
+
+    let insisting = world.client_with(Policy {
+        after_refusal: AfterRefusal::BuyAgain,
+        ..policy()
+    });
+    let refused = insisting.send(world.get("/a")).await.unwrap_err();
+    assert!(matches!(refused, Error::PaidButRefused { .. }), "{refused}");
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_credential_that_is_accepted_later_ends_the_brake() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    world.client().send(world.get("/a")).await.unwrap_err();
+
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+
+    let client = world.client();
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+    assert_eq!(world.wallet.asked().len(), 1);
+    let credential = client.book().credentials().unwrap().remove(0);
+    client.book().forget(&credential.payment_hash()).unwrap();
+    assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
+}
+
+#[tokio::test]
+async fn a_seller_that_hears_of_the_payment_late_is_shown_the_credential_twice() {
+    let world = World::new().await;
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SecondTime);
+
     assert_eq!(
-        world.wallet.asked().len(),
-        1,
-        "it was not set aside for somebody else's 401"
+        text(world.client().send(world.get("/a")).await).await,
+        "paid /a"
+    );
+
+    assert_eq!(world.wallet.asked().len(), 1);
+    assert_eq!(world.shop.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_stored_credential_does_not_follow_a_redirect_to_an_origin_nobody_asked_for() {
+    let world = World::new().await;
+    let seller = Shop::beside(world.shop.preimages()).await;
+    let client = world.client();
+    let direct = Request::get(seller.url("/a")).body(Body::empty()).unwrap();
+    text(client.send(direct).await).await;
+    world.shop.redirects("/free/away", 307, &seller.url("/a"));
+    let before = seller.seen().len();
+
+    let refused = client.send(world.get("/free/away")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::Redirected { .. })),
+        "{refused}"
+    );
+    assert!(
+        seller.seen()[before..]
+            .iter()
+            .all(|seen| seen.authorization.is_empty())
+    );
+    let listed = world.client_with(Policy {
+        hosts: Hosts::Only(vec!["127.0.0.1".to_owned()]),
+        ..policy()
+    });
+    assert_eq!(
+        text(listed.send(world.get("/free/away")).await).await,
+        "paid /a"
+    );
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_challenges_the_affordable_one_is_paid() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.lines = Lines::DearFirst);
+
+    assert_eq!(
+        text(world.client().send(world.get("/a")).await).await,
+        "paid /a"
     );
 }
 
@@ -156,12 +296,20 @@ async fn a_redirect_to_another_origin_takes_no_credential_along() {
     request
         .headers_mut()
         .insert("cookie", HeaderValue::from_static("secret"));
+    request
+        .headers_mut()
+        .insert("x-api-key", HeaderValue::from_static("secret"));
+    request
+        .headers_mut()
+        .insert("accept", HeaderValue::from_static("text/plain"));
 
     assert_eq!(text(client.send(request).await).await, "free");
 
     let there = &other.seen()[0];
     assert!(there.authorization.is_empty(), "{there:?}");
     assert!(!there.headers.contains_key("cookie"));
+    assert!(!there.headers.contains_key("x-api-key"));
+    assert_eq!(there.headers["accept"], "text/plain");
     assert_eq!(
         world.shop.seen().last().unwrap().authorization.len(),
         2,

@@ -414,6 +414,5 @@ fn name(event: &Event) -> &'static str {
             Presented::Nothing | Presented::Bought(_) => "sending",
             Presented::Stored(_) => "sending stored",
         },
-        _ => "an event that this test does not know",
     }
 }

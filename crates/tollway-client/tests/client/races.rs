@@ -50,6 +50,22 @@ async fn a_credential_good_for_one_request_goes_to_the_one_who_paid() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn between_processes_too_a_credential_good_for_one_request_goes_to_the_one_who_paid() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Once);
+    let clients: Vec<_> = (0..6).map(|_| world.client()).collect();
+
+    let all = join_all(
+        clients
+            .iter()
+            .map(|client| async { text(client.send(world.get("/a")).await).await }),
+    );
+
+    assert!(all.await.iter().all(|body| body == "paid /a"));
+    assert_eq!(world.wallet.asked().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_buyers_cannot_both_spend_the_last_satoshi() {
     let world = World::new().await;
     // Three purchases of 10 sat and a fee of 1 msat fit, and a fourth with its ceiling of 2 does not.

@@ -54,6 +54,8 @@ pub(crate) enum Lines {
     Basic,
     /// Ours, and unreadable.
     Broken,
+    /// One that is too dear before the usual one.
+    DearFirst,
     /// A status and nothing else.
     None,
     /// As gRPC has it.
@@ -69,8 +71,12 @@ pub(crate) enum Honours {
     Once,
     /// None: it takes the money and asks again.
     Nothing,
-    /// None, and says so with 401 and no challenge.
-    NothingSilently,
+    /// The application behind the seller refuses with this status and asks for a Bearer token.
+    OwnRefusal(StatusCode),
+    /// Those sold for the very method, path and query.
+    SameQuery,
+    /// Those sold for the first segment of the path, from the second time they are shown.
+    SecondTime,
 }
 
 /// A request as it arrived.
@@ -222,6 +228,7 @@ impl Shop {
             .map(|line| line.to_str().unwrap().to_owned())
             .collect();
         let path = parts.uri.path().to_owned();
+        let whole = format!("{} {}", parts.method, parts.uri);
         self.shared.seen.lock().unwrap().push(Seen {
             authorization: lines.clone(),
             headers: parts.headers,
@@ -237,23 +244,30 @@ impl Shop {
             return Ok(Response::new(Full::from("free")));
         }
         let terms = self.shared.terms.lock().unwrap().clone();
+        let sale = if terms.honours == Honours::SameQuery {
+            whole
+        } else {
+            service(&path).to_owned()
+        };
         let shows = lines
             .iter()
             .any(|line| l402::is_credential_line(line.as_bytes()));
         if shows && std::mem::take(&mut *self.shared.hangs_up.lock().unwrap()) > 0 {
             return Err(std::io::Error::other("hangs up"));
         }
-        if self.honours(&terms, &lines, service(&path)) {
+        if self.honours(&terms, &lines, &sale) {
             return Ok(Response::new(Full::from(format!("paid {path}"))));
         }
-        if shows && terms.honours == Honours::NothingSilently {
-            let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+        if let (true, Honours::OwnRefusal(status)) = (shows, terms.honours) {
+            let response = Response::builder()
+                .status(status)
+                .header(WWW_AUTHENTICATE, "Bearer realm=\"app\"");
             return Ok(response.body(Full::default()).unwrap());
         }
-        Ok(self.ask(&terms, service(&path)))
+        Ok(self.ask(&terms, &sale))
     }
 
-    fn honours(&self, terms: &Terms, lines: &[String], service: &str) -> bool {
+    fn honours(&self, terms: &Terms, lines: &[String], sale: &str) -> bool {
         if terms.lines == Lines::LsatOnly && lines.iter().any(|line| !line.starts_with("LSAT ")) {
             return false;
         }
@@ -266,9 +280,11 @@ impl Shop {
             };
             *shown += 1;
             match terms.honours {
-                Honours::SameService => sold_for == service,
-                Honours::Once => sold_for == service && *shown == 1,
-                Honours::Nothing | Honours::NothingSilently => false,
+                Honours::SameService => sold_for == sale,
+                Honours::Once => sold_for == sale && *shown == 1,
+                Honours::Nothing | Honours::OwnRefusal(_) => false,
+                Honours::SameQuery => sold_for == sale,
+                Honours::SecondTime => sold_for == sale && *shown > 1,
             }
         })
     }
@@ -314,6 +330,16 @@ fn challenge_lines(terms: &Terms, hash: PaymentHash) -> Vec<String> {
     let mut lines = challenge.header_values(LegacyLsat::Emit);
     match terms.lines {
         Lines::Both | Lines::Mismatched | Lines::Grpc => lines,
+        Lines::DearFirst => {
+            let dear = Terms {
+                amount: Some(Msat::from_sat(1_000).unwrap()),
+                lines: Lines::Both,
+                ..terms.clone()
+            };
+            let mut dear = challenge_lines(&dear, PaymentHash::new([9; 32]));
+            dear.append(&mut lines);
+            dear
+        }
         Lines::LsatOnly => {
             lines.truncate(1);
             lines

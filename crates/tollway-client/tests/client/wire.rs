@@ -115,6 +115,25 @@ async fn a_redirect_from_tls_to_clear_text_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_redirect_from_clear_text_to_tls_at_the_same_host_is_paid_for() {
+    let world = World::new().await;
+    let (url, certificate) = world.shop.open_tls().await;
+    let path = world.path().join("ca.pem");
+    std::fs::write(&path, certificate).unwrap();
+    world.shop.redirects("/start", 308, &format!("{url}/a"));
+    let connections = Connections {
+        extra_certificates: Some(path),
+        ..Connections::default()
+    };
+    let client = world.builder(policy()).connections(connections).build();
+
+    assert_eq!(
+        text(client.send(world.get("/start")).await).await,
+        "paid /a"
+    );
+}
+
+#[tokio::test]
 async fn a_401_with_a_challenge_of_ours_is_a_demand() {
     let world = World::new().await;
     world

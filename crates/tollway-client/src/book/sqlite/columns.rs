@@ -176,11 +176,16 @@ fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Read<T> {
 
 fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Read<T> {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-    row.get(column).map_err(|error| match error {
-        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+    row.get(column).map_err(|error| {
+        let is_ours = matches!(
+            error,
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+        );
+        if is_ours {
             ColumnError::Meaningless(column)
+        } else {
+            ColumnError::Database(error)
         }
-        error => ColumnError::Database(error),
     })
 }
 

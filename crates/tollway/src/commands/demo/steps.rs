@@ -82,7 +82,15 @@ impl Steps {
                 );
             }
             Event::Kept { .. } => self.done("credential", "token and preimage, kept for next time"),
-            _ => {}
+            Event::BookBusy { .. }
+            | Event::Challenged { .. }
+            | Event::NotKept { .. }
+            | Event::Redirected { .. }
+            | Event::Refused { .. }
+            | Event::Reoffered { .. }
+            | Event::Resumed { .. }
+            | Event::Retrying { .. }
+            | Event::Waiting { .. } => {}
         }
     }
 

@@ -35,8 +35,7 @@ const fn kind(error: &Error) -> FailureKind {
         Error::PaidButUndelivered { .. } => FailureKind::PaidButUndelivered,
         Error::NotPaid(_) => FailureKind::NotAllowed,
         Error::Transport(_) => FailureKind::Network,
-        // Storage, and what a later version of the client adds.
-        _ => FailureKind::General,
+        Error::Storage(_) => FailureKind::General,
     }
 }
 
@@ -56,7 +55,13 @@ fn payment(error: &Error) -> Option<Payment> {
         Error::PaymentUnknown { payment: made, .. } => {
             Some(payment(PaymentState::Unknown, made, None))
         }
-        _ => None,
+        Error::NotPaid(_)
+        | Error::PaidButRefused { .. }
+        | Error::PaidButUndelivered { .. }
+        | Error::PaymentFailed { .. }
+        | Error::Storage(_)
+        | Error::Transport(_)
+        | Error::Wallet { .. } => None,
     }
 }
 

@@ -74,7 +74,16 @@ impl Payments {
             Event::Waiting { origin, path } => self.note(&format!(
                 "waiting for another process that buys {origin}{path}"
             )),
-            _ => {}
+            Event::Challenged { .. }
+            | Event::Kept { .. }
+            | Event::Paying { .. }
+            | Event::Refused { .. }
+            | Event::Reoffered { .. }
+            | Event::Reserved { .. }
+            | Event::Responded { .. }
+            | Event::Resumed { .. }
+            | Event::Retrying { .. }
+            | Event::Sending { .. } => {}
         }
     }
 
@@ -112,7 +121,18 @@ impl Record {
                 fee,
                 ..
             } => self.settle(*payment_hash, *price, *fee),
-            _ => {}
+            Event::BookBusy { .. }
+            | Event::Challenged { .. }
+            | Event::Kept { .. }
+            | Event::NotKept { .. }
+            | Event::Quoted { .. }
+            | Event::Redirected { .. }
+            | Event::Refused { .. }
+            | Event::Reoffered { .. }
+            | Event::Responded { .. }
+            | Event::Resumed { .. }
+            | Event::Retrying { .. }
+            | Event::Waiting { .. } => {}
         }
     }
 
