@@ -9,6 +9,8 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// Every edge between our own crates.
@@ -78,6 +80,19 @@ fn the_protocol_depends_on_nothing_that_could_do_io() {
     let l402 = &dependencies()["l402"];
     let allowed: BTreeSet<String> = L402_MAY_USE.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(*l402, allowed);
+}
+
+#[test]
+fn every_library_has_a_readme_and_an_example() {
+    for (name, _edges) in ALLOWED.iter().filter(|(name, _edges)| *name != "tollway") {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+        assert!(folder.join("README.md").is_file(), "{name} has no README");
+        let examples = fs::read_dir(folder.join("examples")).map(Iterator::count);
+        assert!(
+            examples.is_ok_and(|count| count > 0),
+            "{name} has no example"
+        );
+    }
 }
 
 /// Returns the dependencies of each workspace crate, without dev-dependencies.
