@@ -1,7 +1,7 @@
 //! Speed and memory of the sandbox on this machine.
 //!
 //! Prints the time until ready, the first payment, payments one after another and several
-//! at once, and what invoices nobody pays cost in memory.
+//! at once, and what unpaid invoices cost in memory.
 //! `cargo run --release -p tollway-sandbox --example measure`
 #![allow(
     clippy::arithmetic_side_effects,

@@ -66,7 +66,7 @@ impl Chain {
     pub fn new() -> Self {
         let genesis = bitcoin::constants::genesis_block(Network::Regtest);
         let state = State::from_genesis(genesis);
-        let (progress, _nobody_yet) = watch::channel(state.progress());
+        let (progress, _no_subscribers) = watch::channel(state.progress());
         let shared = Shared {
             state: RwLock::new(state),
             progress,

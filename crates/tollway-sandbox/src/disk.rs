@@ -53,23 +53,23 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), DiskError> {
 
 /// Replaces a file, whole or not at all, readable by this user alone.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), DiskError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
     // One left by a crash may have any permissions.
-    remove(&beside)?;
+    remove(&temporary)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-        .open(&beside)
+        .open(&temporary)
         .and_then(|mut file| {
             file.write_all(content)?;
             file.sync_all()
         })
-        .map_err(DiskError::io(&beside))?;
-    fs::rename(&beside, path).map_err(DiskError::io(path))
+        .map_err(DiskError::io(&temporary))?;
+    fs::rename(&temporary, path).map_err(DiskError::io(path))
 }
 
 /// Reads a file of at most [`MAX_LEN`] bytes; `None` when there is none.
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replaced_file_leaves_nothing_beside_it() {
+    fn a_replaced_file_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tls.cert");
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_may_read_what_is_written() {
+    fn other_users_cannot_read_what_is_written() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a").join("tls.key");

@@ -308,6 +308,8 @@ impl Sandbox {
     async fn open_group(&self, plan: &ChannelPlan, count: u16) -> Result<(), StartError> {
         let nodes = [self.buyer.node(), self.seller.node()];
         let [buyer, seller] = nodes;
+        buyer.clear_channel_failure();
+        seller.clear_channel_failure();
         self.chain.mine_rewards(u32::from(count), plan.capacity);
         let pushed = Msat::from_sat(plan.push_amount.to_sat()).unwrap_or(Msat::MAX);
         let waiting = self.chain.progress().borrow().waiting;

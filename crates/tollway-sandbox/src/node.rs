@@ -119,7 +119,7 @@ impl std::fmt::Debug for Node {
 
 impl Node {
     /// Assembles a node that stands on the tip of `chain`; `max_accepted_htlcs` is how many payments
-    /// it lets its peers have under way in one channel.
+    /// it lets its peers have in flight in one channel.
     ///
     /// # Errors
     ///
@@ -234,6 +234,12 @@ impl Node {
     /// Returns the status of the channels, to be waited on.
     pub(crate) fn channel_status(&self) -> watch::Receiver<ChannelStatus> {
         self.channel_status.subscribe()
+    }
+
+    /// Forgets an earlier failure, before another channel is opened.
+    pub(crate) fn clear_channel_failure(&self) {
+        self.channel_status
+            .send_modify(|status| status.failure = None);
     }
 
     /// Resolves when a channel has failed, with the reason.

@@ -216,7 +216,7 @@ impl Wallet {
     /// Begins a payment, and answers with a watch on it at once.
     ///
     /// The payment goes on by itself: dropping the watch does not stop it. While payments
-    /// under way hold all of the channels, it waits for its turn until its timeout.
+    /// in flight hold all of the channels, it waits for its turn until its timeout.
     ///
     /// # Errors
     ///

@@ -174,9 +174,9 @@ impl LndServer {
         &self.access
     }
 
-    /// Stops serving: requests under way may finish within three seconds, streams end.
+    /// Stops serving: requests in flight may finish within three seconds, streams end.
     pub async fn stop(self) {
-        // Nobody listening means the server has ended by itself.
+        // No receiver means that the server has ended by itself.
         let _ended = self.stopping.send(true);
         let _panicked = self.server.await;
     }

@@ -15,7 +15,7 @@ use super::Node;
 pub(crate) enum PaymentEvent {
     /// All parts of a payment to us have arrived: [`Node::claim`] or [`Node::refuse`] it.
     Claimable { hash: PaymentHash, amount: Msat },
-    /// A payment of ours will not succeed, and nothing of it is under way any more.
+    /// A payment of ours will not succeed, and nothing of it is in flight.
     Failed {
         hash: PaymentHash,
         because: FailureCause,

@@ -67,7 +67,7 @@ impl PlannedRoute {
 /// Why there is no route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RouteError {
-    /// Not now: payments under way hold the channels' slots or their money, or the payee's
+    /// Not now: payments in flight hold the channels' slots or their money, or the payee's
     /// connection is down.
     Busy,
     /// Never, with what the channels hold.
@@ -76,10 +76,10 @@ pub(crate) enum RouteError {
     NoRoute,
 }
 
-/// Why a payment did not leave. Nothing of it is under way.
+/// Why a payment did not leave. Nothing of it is in flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SendError {
-    /// Another payment with this hash is under way.
+    /// Another payment with this hash is in flight.
     Duplicate,
     /// The invoice expired.
     Expired,
@@ -208,7 +208,7 @@ impl Node {
 
     /// Sends a payment along a route, under its hash as id.
     ///
-    /// The node refuses a second payment of a hash while the first is under way.
+    /// The node refuses a second payment of a hash while the first is in flight.
     pub(crate) fn send(
         &self,
         route: Route,
@@ -230,7 +230,7 @@ impl Node {
     }
 }
 
-/// Whether the money is there but bound by payments under way, or not there.
+/// Whether the money is there but bound by payments in flight, or not there.
 fn shortage(channels: &[&ChannelDetails], amount: Msat) -> RouteError {
     let bound: u64 = channels
         .iter()

@@ -24,7 +24,7 @@ impl Logger for Tracing {
     }
 }
 
-/// Nobody competes for block space here: always the lowest fee that nodes accept.
+/// The lowest fee that nodes accept: no transactions compete for block space here.
 pub(super) struct FixedFees;
 
 impl FeeEstimator for FixedFees {

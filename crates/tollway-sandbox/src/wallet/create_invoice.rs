@@ -65,7 +65,7 @@ pub(super) fn invoice(
     })
 }
 
-/// What is in an invoice beside its description.
+/// What is in an invoice other than its description.
 struct Terms {
     hash: PaymentHash,
     payment_secret: [u8; 32],

@@ -68,7 +68,7 @@ pub enum AddInvoiceError {
 pub struct InvoiceRecord {
     /// 1 for the first invoice, one more for each later one.
     pub add_index: u64,
-    /// What the payer is told, and the owner's note.
+    /// The description for the payer, and the owner's note.
     pub description: InvoiceDescription,
     /// The secret that settling reveals.
     pub preimage: Preimage,

@@ -238,7 +238,7 @@ pub struct FeeEstimate {
 /// Why there is no estimate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EstimateError {
-    /// More than this wallet can send now, payments under way counted as gone.
+    /// More than this wallet can send now, payments in flight counted as gone.
     #[error("the wallet's channels cannot send that much now")]
     InsufficientBalance,
     /// No route leads there.

@@ -35,7 +35,7 @@ enum Entry {
 impl PaymentBook {
     /// Begins a payment, unless its hash is in flight or paid.
     ///
-    /// One that failed is begun anew, under a new index, as LND does.
+    /// One that failed is begun again, under a new index, as LND does.
     pub(super) fn begin(&mut self, mut record: PaymentRecord) -> Result<PaymentWatch, PayError> {
         let hash = record.hash;
         if self.stopped {

@@ -41,13 +41,13 @@ pub struct Channel {
     pub local: Msat,
     /// The other side, its reserve included.
     pub remote: Msat,
-    /// In payments under way, in either direction.
+    /// In payments in flight, in either direction.
     pub unsettled: Msat,
     /// What this node must always keep.
     pub local_reserve: Amount,
     /// What the other node must always keep.
     pub remote_reserve: Amount,
-    /// Payments under way, in either direction.
+    /// Payments in flight, in either direction.
     pub pending_htlcs: u32,
     /// Who opened it.
     pub initiator: Initiator,
@@ -75,7 +75,7 @@ pub struct ChannelBalance {
     pub local: Msat,
     /// The other side.
     pub remote: Msat,
-    /// In payments under way, in either direction.
+    /// In payments in flight, in either direction.
     pub unsettled: Msat,
 }
 

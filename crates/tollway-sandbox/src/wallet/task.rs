@@ -98,7 +98,7 @@ impl Inner {
         }
     }
 
-    /// A payment of ours failed, and nothing of it is under way: it ends or is tried again.
+    /// A payment of ours failed, and nothing of it is in flight: it ends or is tried again.
     fn failed(&self, hash: &PaymentHash, because: FailureCause) {
         let order = lock(&self.outbox).sent.remove(hash);
         let reason = match (because, order) {
@@ -149,7 +149,7 @@ impl Inner {
                 }
             }
         }
-        // In front of what was ordered meanwhile.
+        // In front of what was ordered since.
         let mut outbox = lock(&self.outbox);
         for order in kept.into_iter().rev() {
             outbox.waiting.push_front(order);
@@ -166,7 +166,7 @@ impl Inner {
             Err(RouteError::NoRoute) => return Tried::Failed(FailureReason::NoRoute),
         };
         order.tries = order.tries.saturating_add(1);
-        // Written down first: from here on the payment may be under way.
+        // Written down first: from here on the payment may be in flight.
         let attempts = pay::attempts(&way, self.now_nanos());
         lock(&self.payments).attempt(&order.hash, attempts);
         let metadata = order.metadata.clone();

@@ -510,7 +510,7 @@ fn stranger() -> PublicKey {
     PublicKey::from_secret_key(&Secp256k1::new(), &stranger_key())
 }
 
-/// A valid regtest invoice of a node nobody knows, over 10 sat; `via` charges 5 sat to reach it.
+/// A valid regtest invoice of an unknown node, over 10 sat; `via` charges 5 sat to reach it.
 fn strangers_invoice(number: u8, via: Option<PublicKey>) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let builder = InvoiceBuilder::new(Currency::Regtest)

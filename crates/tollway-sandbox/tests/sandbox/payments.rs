@@ -1,4 +1,4 @@
-//! Paying: what succeeds, how each failure is told, and that nothing is paid twice.
+//! Paying: what succeeds, how each failure is reported, and that nothing is paid twice.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -353,7 +353,7 @@ async fn a_watch_can_be_had_at_any_time() {
     assert_eq!(late.ended().await, last);
 }
 
-/// What a wallet holds once nothing is under way: the last messages of a payment follow
+/// What a wallet holds once nothing is in flight: the last messages of a payment follow
 /// its preimage.
 async fn settled_balance(wallet: &tollway_sandbox::wallet::Wallet) -> Msat {
     loop {

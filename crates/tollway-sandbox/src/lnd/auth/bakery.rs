@@ -71,7 +71,7 @@ impl Bakery {
             let key = String::from_utf8_lossy(&id.storage_id).into_owned();
             return Err(AuthError::UnknownKey { key });
         }
-        // Nobody discharges third-party caveats here, so one of them is one too many.
+        // Third-party caveats cannot be discharged here, so any of them refuses the macaroon.
         if let Some(caveat) = macaroon
             .unverified_caveats()
             .find(l402::RawCaveat::is_third_party)

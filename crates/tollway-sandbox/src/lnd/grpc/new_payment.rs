@@ -27,7 +27,8 @@ pub(super) fn parse_request(request: &routerrpc::SendPaymentRequest) -> Result<N
     })
 }
 
-/// Reads a payment as LND's older call takes it: an amount beside a named one is ignored.
+/// Reads a payment as LND's older call takes it: an amount given with an invoice that names
+/// one is ignored.
 pub(super) fn parse_sync_request(
     request: &lnrpc::SendRequest,
 ) -> Result<(NewPayment, PaymentHash), Status> {
@@ -141,7 +142,8 @@ fn unsupported_field(field: &str) -> Status {
     ))
 }
 
-/// LND's minute for zero; it takes a negative timeout for none, which nobody should wait for.
+/// LND's minute for zero; it takes a negative timeout for none, with which a caller would wait
+/// for ever.
 fn timeout(seconds: i32) -> Duration {
     match u64::try_from(seconds) {
         Ok(0) | Err(_) => DEFAULT_TIMEOUT,
