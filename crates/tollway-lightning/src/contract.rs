@@ -1,12 +1,12 @@
-//! What every wallet adapter promises, as tests that run against a real wallet.
+//! Wallet contract: what every adapter promises, as tests that run against a real wallet.
 //!
 //! Each [`Case`] is one sentence of the contract in [`Invoicer`] and [`Payer`]. A test suite
 //! makes a [`Fixture`] of a seller's and a buyer's wallet with a channel between them, and runs
-//! [`CASES`] in any order, any number of times: no case leaves anything behind that another
-//! would trip over. Each moves less than 20 sat.
+//! [`CASES`] in any order, any number of times: no case changes the result of another. Each
+//! moves less than 20 sat.
 //!
-//! Nothing here knows which wallet it is talking to. What two wallets answer differently is a
-//! defect of one of them.
+//! No case depends on the kind of wallet. A case about a promise is skipped for a payer that
+//! does not make it in [`PayerPromises`](crate::PayerPromises).
 
 mod buying;
 mod invoices;
@@ -46,7 +46,7 @@ impl Case {
         self.name
     }
 
-    /// Holds the wallets to the sentence.
+    /// Checks the sentence against the wallets.
     ///
     /// # Errors
     ///

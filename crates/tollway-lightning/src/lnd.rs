@@ -1,6 +1,6 @@
 //! LND over gRPC.
 //!
-//! [`LndConnect`] says where a node is and how to speak to it; [`Lnd`] is the connection. From
+//! [`LndConnect`] says where a node is and how to reach it; [`Lnd`] is the connection. From
 //! it come [`LndInvoicer`], which cannot spend, and [`LndPayer`].
 //!
 //! LND's own files are enough: `invoice.macaroon` to be paid, `router.macaroon` to pay. With
@@ -10,8 +10,8 @@
 //! macaroon of the same node counts as another wallet.
 
 mod connect;
+mod connection;
 mod invoicer;
-mod link;
 mod network;
 mod payer;
 mod permission;
@@ -22,7 +22,7 @@ mod status;
 mod tls;
 
 pub use connect::{LndConnect, LndConnectError};
+pub use connection::{Lnd, LndError};
 pub use invoicer::LndInvoicer;
-pub use link::{Lnd, LndError};
 pub use payer::LndPayer;
 pub use scheme::LndScheme;

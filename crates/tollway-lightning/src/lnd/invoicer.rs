@@ -1,4 +1,4 @@
-//! Being paid by way of LND.
+//! LND invoicer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use l402::{Invoice, Msat, Network, PaymentHash};
 
-use super::link::{Link, answer};
+use super::connection::{Connection, unary};
 use super::permission::Permission;
 use super::proto::lnrpc;
 use super::proto::lnrpc::invoice::InvoiceState as LndState;
-use super::status::{CallError, Fate};
+use super::status::{CallError, CallOutcome};
 use crate::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 
 /// The half of an LND wallet that can be paid. Made by [`Lnd::invoicer`](super::Lnd::invoicer).
@@ -19,46 +19,46 @@ use crate::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 /// spends, and then the process it runs in cannot either.
 #[derive(Clone)]
 pub struct LndInvoicer {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 impl LndInvoicer {
-    pub(super) const fn new(link: Arc<Link>) -> Self {
-        Self { link }
+    pub(super) const fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
     }
 
     async fn add(&self, terms: InvoiceTerms) -> Result<Invoice, InvoicerError> {
         let request = request(&terms)?;
-        let mut lightning = self.link.lightning();
-        let added = answer(lightning.add_invoice(request), Permission::InvoicesWrite).await?;
+        let mut lightning = self.connection.lightning();
+        let added = unary(lightning.add_invoice(request), Permission::InvoicesWrite).await?;
         read_added(&added, &terms)
     }
 
     /// Asks the node, or where the macaroon does not allow that, has it make an invoice: the
     /// prefix names the network. The invoice is shown to nobody and expires within a minute.
     async fn learn_network(&self) -> Result<Network, InvoicerError> {
-        if let Some(network) = self.link.network.get() {
+        if let Some(network) = self.connection.network.get() {
             return Ok(*network);
         }
-        let network = match self.link.info().await {
+        let network = match self.connection.info().await {
             Ok(identity) => identity.network(),
             Err(error) if error.is_denied() => self.add(probe()).await?.network(),
             Err(error) => return Err(error.into()),
         };
-        Ok(*self.link.network.get_or_init(|| network))
+        Ok(*self.connection.network.get_or_init(|| network))
     }
 
     async fn state(&self, hash: PaymentHash) -> Result<Option<InvoiceState>, InvoicerError> {
-        let mut lightning = self.link.lightning();
+        let mut lightning = self.connection.lightning();
         let request = lnrpc::PaymentHash {
             r_hash: hash.as_bytes().to_vec(),
             ..Default::default()
         };
         let asked = lightning.lookup_invoice(request);
-        match answer(asked, Permission::InvoicesRead).await {
+        match unary(asked, Permission::InvoicesRead).await {
             Ok(invoice) => read_state(&invoice).map(Some),
             Err(CallError {
-                fate: Fate::NotFound,
+                outcome: CallOutcome::NotFound,
                 ..
             }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -86,7 +86,7 @@ impl Invoicer for LndInvoicer {
 impl fmt::Debug for LndInvoicer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LndInvoicer")
-            .field(&self.link.address)
+            .field(&self.connection.address)
             .finish()
     }
 }
@@ -118,8 +118,8 @@ fn request(terms: &InvoiceTerms) -> Result<lnrpc::Invoice, InvoicerError> {
     })
 }
 
-/// A token is sold for the hash in this invoice, so it is believed only as far as it says
-/// itself what was asked.
+/// A token is sold for the hash in this invoice, therefore the invoice itself must carry what
+/// was asked.
 fn read_added(
     added: &lnrpc::AddInvoiceResponse,
     terms: &InvoiceTerms,

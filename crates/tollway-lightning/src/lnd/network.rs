@@ -5,21 +5,21 @@
 
 use l402::Network;
 
-use super::link::{Link, answer};
+use super::connection::{Connection, unary};
 use super::permission::Permission;
 use super::proto::lnrpc::PayReqString;
-use super::status::{CallError, Fate};
+use super::status::{CallError, CallOutcome};
 
 /// Has the node read one invoice of each network, until it accepts one.
-pub(super) async fn of_samples(link: &Link) -> Result<Network, CallError> {
+pub(super) async fn of_samples(connection: &Connection) -> Result<Network, CallError> {
     for (network, pay_req) in SAMPLES {
-        let mut lightning = link.lightning();
+        let mut lightning = connection.lightning();
         let asked = lightning.decode_pay_req(PayReqString {
             pay_req: (*pay_req).to_owned(),
         });
-        match answer(asked, Permission::OffchainRead).await {
+        match unary(asked, Permission::OffchainRead).await {
             Ok(_read) => return Ok(*network),
-            Err(error) if error.fate == Fate::Refused => {}
+            Err(error) if error.outcome == CallOutcome::Refused => {}
             Err(error) => return Err(error),
         }
     }

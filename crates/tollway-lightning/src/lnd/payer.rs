@@ -1,9 +1,8 @@
-//! Paying by way of LND.
+//! LND payer.
 //!
-//! LND pays a payment hash once, whoever asks and however often; what it cannot do is tell a
-//! caller whose connection broke what became of the request. So every payment that does not end
-//! in plain sight is looked up once, and where that leaves a doubt the answer is
-//! [`PayError::Unknown`], never a guess.
+//! LND pays a payment hash once, however many callers ask. A caller whose connection broke does
+//! not learn the outcome from that call, therefore every payment whose end was not received is
+//! looked up once, and where that leaves a doubt the result is [`PayError::Unknown`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +13,14 @@ use l402::{Invoice, Msat, Network, PaymentHash, Preimage};
 use tokio::time::{Instant, timeout};
 use tonic::{Response, Status, Streaming};
 
-use super::link::{CALL_DEADLINE, Link};
+use super::connection::{CALL_DEADLINE, Connection};
 use super::network;
 use super::permission::Permission;
 use super::proto::lnrpc;
 use super::proto::lnrpc::PaymentFailureReason;
 use super::proto::lnrpc::payment::PaymentStatus;
 use super::proto::routerrpc::{SendPaymentRequest, TrackPaymentRequest};
-use super::status::{CallError, Fate};
+use super::status::{CallError, CallOutcome};
 use crate::{
     FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
     PaymentTerms, Repeat, WalletIdentity,
@@ -29,36 +28,36 @@ use crate::{
 
 /// The half of an LND wallet that can pay. Made by [`Lnd::payer`](super::Lnd::payer).
 ///
-/// The first payment asks the node for its network, and none for another network is sent.
+/// The first payment reads the node's network, and none for another network is sent.
 #[derive(Clone)]
 pub struct LndPayer {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 impl LndPayer {
-    pub(super) const fn new(link: Arc<Link>) -> Self {
-        Self { link }
+    pub(super) const fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
     }
 
     async fn settle(&self, payment: PaymentTerms) -> Result<Paid, PayError> {
         self.refuse_foreign(&payment.invoice).await?;
         let request = request(&payment)?;
         let hash = payment.invoice.payment_hash();
-        let patience = payment.timeout.saturating_add(SETTLING_GRACE);
+        let time_limit = payment.timeout.saturating_add(SETTLING_GRACE);
         let begun = Instant::now();
 
-        match self.send(request, hash, patience).await {
+        match self.send(request, hash, time_limit).await {
             Ok(end) => outcome(end),
-            Err(error) if error.fate == Fate::Unsent => Err(not_sent(error.reason)),
+            Err(error) if error.outcome == CallOutcome::Unsent => Err(not_sent(error.reason)),
             Err(error) => {
-                let left = patience.saturating_sub(begun.elapsed());
+                let left = time_limit.saturating_sub(begun.elapsed());
                 outcome_in_doubt(error, self.track_for(hash, left).await)
             }
         }
     }
 
-    /// Coins of one network do not pay an invoice of another, and a node asked to would say so
-    /// in a way that cannot be told from a payment in doubt.
+    /// Refuses an invoice of another network, because a node's own refusal of it cannot be told
+    /// from a payment in doubt.
     async fn refuse_foreign(&self, invoice: &Invoice) -> Result<(), PayError> {
         let identity = self.learn_identity().await;
         let network = identity.map_err(|error| not_sent(error.reason))?.network();
@@ -74,70 +73,68 @@ impl LndPayer {
     /// Asks the node for its key and network. Where the macaroon does not allow that, the
     /// macaroon's own identity stands for the key.
     async fn learn_identity(&self) -> Result<WalletIdentity, CallError> {
-        if let Some(identity) = self.link.identity.get() {
+        if let Some(identity) = self.connection.identity.get() {
             return Ok(*identity);
         }
-        let identity = match self.link.info().await {
+        let identity = match self.connection.info().await {
             Ok(identity) => identity,
             Err(error) if error.is_denied() => {
-                let network = network::of_samples(&self.link).await?;
-                WalletIdentity::new(self.link.account(), network)
+                let network = network::of_samples(&self.connection).await?;
+                WalletIdentity::new(self.connection.account(), network)
             }
             Err(error) => return Err(error),
         };
-        Ok(*self.link.identity.get_or_init(|| identity))
+        Ok(*self.connection.identity.get_or_init(|| identity))
     }
 
     async fn send(
         &self,
         request: SendPaymentRequest,
         hash: PaymentHash,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<PaymentState, CallError> {
-        let mut router = self.link.router();
+        let mut router = self.connection.router();
         let sent = router.send_payment_v2(request);
-        let wait = Wait::UntilItEnds;
+        let wait = Wait::UntilFinal;
         within(
-            patience,
+            time_limit,
             last_state(sent, hash, wait, Permission::OffchainWrite),
         )
         .await
     }
 
-    /// Waits for a payment in doubt to end, or, when no time is left, asks how it stands.
+    /// Waits for a payment in doubt to end, or reads its present state when no time is left.
     async fn track_for(
         &self,
         hash: PaymentHash,
         left: Duration,
     ) -> Result<Option<PaymentState>, CallError> {
         if left.is_zero() {
-            return self
-                .track(hash, Wait::ForTheFirstAnswer, CALL_DEADLINE)
-                .await;
+            return self.track(hash, Wait::FirstUpdate, CALL_DEADLINE).await;
         }
-        self.track(hash, Wait::UntilItEnds, left).await
+        self.track(hash, Wait::UntilFinal, left).await
     }
 
-    /// What became of a payment, `None` when the node never began it.
+    /// Returns the state of a payment, `None` when the node never began it.
     async fn track(
         &self,
         hash: PaymentHash,
         wait: Wait,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<Option<PaymentState>, CallError> {
-        let mut router = self.link.router();
+        let mut router = self.connection.router();
         let tracked = router.track_payment_v2(TrackPaymentRequest {
             payment_hash: hash.as_bytes().to_vec(),
-            no_inflight_updates: wait == Wait::UntilItEnds,
+            no_inflight_updates: wait == Wait::UntilFinal,
         });
         match within(
-            patience,
+            time_limit,
             last_state(tracked, hash, wait, Permission::OffchainRead),
         )
         .await
         {
             Ok(state) => Ok(Some(state)),
-            Err(error) if error.fate == Fate::NotFound => Ok(None),
+            Err(error) if error.outcome == CallOutcome::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -162,7 +159,7 @@ impl Payer for LndPayer {
 
     fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
         Box::pin(async move {
-            let asked = self.track(hash, Wait::ForTheFirstAnswer, CALL_DEADLINE);
+            let asked = self.track(hash, Wait::FirstUpdate, CALL_DEADLINE);
             Ok(asked.await?)
         })
     }
@@ -170,15 +167,17 @@ impl Payer for LndPayer {
 
 impl fmt::Debug for LndPayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LndPayer").field(&self.link.address).finish()
+        f.debug_tuple("LndPayer")
+            .field(&self.connection.address)
+            .finish()
     }
 }
 
-/// How long to listen to a stream of payment states.
+/// How long to read a stream of payment states.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Wait {
-    ForTheFirstAnswer,
-    UntilItEnds,
+    FirstUpdate,
+    UntilFinal,
 }
 
 fn request(payment: &PaymentTerms) -> Result<SendPaymentRequest, PayError> {
@@ -199,10 +198,10 @@ fn request(payment: &PaymentTerms) -> Result<SendPaymentRequest, PayError> {
 }
 
 async fn within<T>(
-    patience: Duration,
+    time_limit: Duration,
     call: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    match timeout(patience, call).await {
+    match timeout(time_limit, call).await {
         Ok(answered) => answered,
         Err(_elapsed) => Err(CallError::lost(
             "the payment had not ended when time was up",
@@ -210,7 +209,7 @@ async fn within<T>(
     }
 }
 
-/// Listens until the payment has ended, or for one message.
+/// Reads until the payment has ended, or one message.
 async fn last_state(
     opened: impl Future<Output = Result<Response<Streaming<lnrpc::Payment>>, Status>>,
     hash: PaymentHash,
@@ -222,12 +221,12 @@ async fn last_state(
     while let Some(payment) = payments.message().await.map_err(lost)? {
         let state = read_state(&payment, hash)?;
         let ended = state != PaymentState::InFlight;
-        if ended || wait == Wait::ForTheFirstAnswer {
+        if ended || wait == Wait::FirstUpdate {
             return Ok(state);
         }
     }
     Err(CallError::lost(
-        "the node stopped telling before the payment ended",
+        "the node ended the stream before the payment",
     ))
 }
 
@@ -272,23 +271,29 @@ fn outcome(state: PaymentState) -> Result<Paid, PayError> {
     }
 }
 
-/// What a payment came to whose request failed with `error`, given what the node then said.
+/// Decides the result of a payment whose request failed with `error`, from the look-up that
+/// followed.
 ///
 /// A refusal and no trace of a payment, or of a failed one, is a payment that never began. A
-/// lost request may still arrive: then only a settled payment is an answer, since "failed" or
-/// "never heard of it" may be true of the past and not of the next moment.
+/// lost request may still arrive: then only a settled payment is proof, since "failed" or
+/// "not found" may be true of the past and not of the next moment.
 fn outcome_in_doubt(
     error: CallError,
     tracked: Result<Option<PaymentState>, CallError>,
 ) -> Result<Paid, PayError> {
-    let answered = match error.fate {
-        Fate::AlreadyExists | Fate::Denied(_) | Fate::NotFound | Fate::Refused => true,
-        Fate::Lost | Fate::Unsent => false,
+    let answered = match error.outcome {
+        CallOutcome::AlreadyExists
+        | CallOutcome::Denied(_)
+        | CallOutcome::NotFound
+        | CallOutcome::Refused => true,
+        CallOutcome::Lost | CallOutcome::Unsent => false,
     };
     match tracked {
         Ok(Some(PaymentState::Settled(paid))) => Ok(paid),
         Ok(Some(PaymentState::Failed { .. })) if answered => Err(failed(error.reason)),
-        Ok(None) if answered && error.fate != Fate::AlreadyExists => Err(failed(error.reason)),
+        Ok(None) if answered && error.outcome != CallOutcome::AlreadyExists => {
+            Err(failed(error.reason))
+        }
         Ok(Some(PaymentState::Failed { .. } | PaymentState::InFlight) | None) => {
             Err(unknown(error.reason))
         }
@@ -316,7 +321,7 @@ fn unknown(reason: impl Into<String>) -> PayError {
 
 const fn describe(reason: PaymentFailureReason) -> &'static str {
     match reason {
-        PaymentFailureReason::FailureReasonNone => "the node did not say why",
+        PaymentFailureReason::FailureReasonNone => "the node gave no reason",
         PaymentFailureReason::FailureReasonTimeout => "no route worked within the time allowed",
         PaymentFailureReason::FailureReasonNoRoute => "no route to the payee within the fee limit",
         PaymentFailureReason::FailureReasonError => "the node ran into an error",
@@ -349,8 +354,8 @@ mod tests {
 
     #[test]
     fn only_a_refusal_without_a_trace_or_a_failed_one_is_a_failure() {
-        use Fate::{AlreadyExists, Lost, NotFound, Refused};
-        for (fate, tracked, expected) in [
+        use CallOutcome::{AlreadyExists, Lost, NotFound, Refused};
+        for (call, tracked, expected) in [
             (Refused, Tracked::Never, Outcome::Failed),
             (Refused, Tracked::Failed, Outcome::Failed),
             (Refused, Tracked::InFlight, Outcome::Unknown),
@@ -365,21 +370,21 @@ mod tests {
             (Lost, Tracked::InFlight, Outcome::Unknown),
             (Lost, Tracked::Unanswered, Outcome::Unknown),
         ] {
-            let result = outcome_in_doubt(error(fate), tracked.answer());
-            assert_eq!(Outcome::of(&result), expected, "{fate:?}, {tracked:?}");
+            let result = outcome_in_doubt(error(call), tracked.answer());
+            assert_eq!(Outcome::of(&result), expected, "{call:?}, {tracked:?}");
         }
     }
 
     #[test]
     fn a_settled_payment_is_paid_whatever_became_of_the_request() {
-        for fate in [
-            Fate::AlreadyExists,
-            Fate::Lost,
-            Fate::NotFound,
-            Fate::Refused,
+        for call in [
+            CallOutcome::AlreadyExists,
+            CallOutcome::Lost,
+            CallOutcome::NotFound,
+            CallOutcome::Refused,
         ] {
             let settled = Ok(Some(PaymentState::Settled(paid())));
-            assert_eq!(outcome_in_doubt(error(fate), settled).unwrap(), paid());
+            assert_eq!(outcome_in_doubt(error(call), settled).unwrap(), paid());
         }
     }
 
@@ -398,7 +403,10 @@ mod tests {
                 fee_msat,
                 ..succeeded()
             };
-            assert_eq!(read_state(&payment, hash).unwrap_err().fate, Fate::Lost);
+            assert_eq!(
+                read_state(&payment, hash).unwrap_err().outcome,
+                CallOutcome::Lost
+            );
         }
     }
 
@@ -428,7 +436,7 @@ mod tests {
         ] {
             assert_eq!(read(status.into()).unwrap(), PaymentState::InFlight);
         }
-        assert_eq!(read(5).unwrap_err().fate, Fate::Lost);
+        assert_eq!(read(5).unwrap_err().outcome, CallOutcome::Lost);
     }
 
     #[test]
@@ -481,14 +489,14 @@ mod tests {
         }
     }
 
-    fn error(fate: Fate) -> CallError {
+    fn error(call: CallOutcome) -> CallError {
         CallError {
-            fate,
+            outcome: call,
             reason: "why".to_owned(),
         }
     }
 
-    /// What the node says when asked about a payment in doubt.
+    /// What a look-up of a payment in doubt returns.
     #[derive(Debug)]
     enum Tracked {
         Failed,
@@ -505,7 +513,7 @@ mod tests {
                 })),
                 Self::InFlight => Ok(Some(PaymentState::InFlight)),
                 Self::Never => Ok(None),
-                Self::Unanswered => Err(error(Fate::Lost)),
+                Self::Unanswered => Err(error(CallOutcome::Lost)),
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What does a failed call say about the request?
+//! Call errors: what a failed call proves about its request.
 //!
-//! A payment turns on this: a request that never left is free to repeat, one that LND refused
-//! began nothing, and one that got lost may have done anything.
+//! A request that was never sent can be repeated, one that LND refused began nothing, and one
+//! whose response was lost may have done anything.
 
 use std::error::Error;
 
@@ -11,26 +11,26 @@ use super::permission::Permission;
 use super::tls;
 use crate::{InvoicerError, PayerError};
 
-/// A call that did not answer what was asked.
+/// A call without a usable response.
 #[derive(Debug)]
 pub(super) struct CallError {
-    pub(super) fate: Fate,
+    pub(super) outcome: CallOutcome,
     /// For the log, never for clients.
     pub(super) reason: String,
 }
 
-/// What became of a request that failed, by what may have happened at the node.
+/// What a failed request may have done at the node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum CallOutcome {
     /// LND knows the thing asked for, or is doing it already.
     AlreadyExists,
     /// LND refused before it looked at the request: the macaroon does not allow the call.
     Denied(Permission),
-    /// Nobody knows: the answer, or the request, got lost on the way.
+    /// Anything: the request or its response was lost on the way.
     Lost,
     /// LND does not know the thing asked about.
     NotFound,
-    /// LND answered, with a refusal.
+    /// LND responded with a refusal.
     Refused,
     /// There was no connection to send it on.
     Unsent,
@@ -39,31 +39,31 @@ pub(super) enum Fate {
 impl CallError {
     pub(super) fn lost(reason: impl Into<String>) -> Self {
         Self {
-            fate: Fate::Lost,
+            outcome: CallOutcome::Lost,
             reason: reason.into(),
         }
     }
 
     pub(super) fn refused(reason: impl Into<String>) -> Self {
         Self {
-            fate: Fate::Refused,
+            outcome: CallOutcome::Refused,
             reason: reason.into(),
         }
     }
 
     pub(super) const fn is_denied(&self) -> bool {
-        matches!(self.fate, Fate::Denied(_))
+        matches!(self.outcome, CallOutcome::Denied(_))
     }
 
     /// Reads the status of a call that needs `permission`.
     pub(super) fn new(status: &Status, permission: Permission) -> Self {
         match connect_error(status) {
             Some(connect) => Self {
-                fate: Fate::Unsent,
+                outcome: CallOutcome::Unsent,
                 reason: why_not_connected(connect),
             },
             None if is_denial(status) => Self {
-                fate: Fate::Denied(permission),
+                outcome: CallOutcome::Denied(permission),
                 reason: format!(
                     "the macaroon lacks {}: {}",
                     permission.name(),
@@ -71,7 +71,7 @@ impl CallError {
                 ),
             },
             None => Self {
-                fate: fate(status),
+                outcome: outcome(status),
                 reason: reason(status),
             },
         }
@@ -81,13 +81,15 @@ impl CallError {
 impl From<CallError> for InvoicerError {
     fn from(error: CallError) -> Self {
         let reason = error.reason;
-        match error.fate {
-            Fate::AlreadyExists | Fate::NotFound | Fate::Refused => Self::Refused { reason },
-            Fate::Denied(permission) => Self::Denied {
+        match error.outcome {
+            CallOutcome::AlreadyExists | CallOutcome::NotFound | CallOutcome::Refused => {
+                Self::Refused { reason }
+            }
+            CallOutcome::Denied(permission) => Self::Denied {
                 permission: permission.name().to_owned(),
                 remedy: permission.remedy().to_owned(),
             },
-            Fate::Lost | Fate::Unsent => Self::Unreachable { reason },
+            CallOutcome::Lost | CallOutcome::Unsent => Self::Unreachable { reason },
         }
     }
 }
@@ -95,13 +97,15 @@ impl From<CallError> for InvoicerError {
 impl From<CallError> for PayerError {
     fn from(error: CallError) -> Self {
         let reason = error.reason;
-        match error.fate {
-            Fate::AlreadyExists | Fate::NotFound | Fate::Refused => Self::Refused { reason },
-            Fate::Denied(permission) => Self::Denied {
+        match error.outcome {
+            CallOutcome::AlreadyExists | CallOutcome::NotFound | CallOutcome::Refused => {
+                Self::Refused { reason }
+            }
+            CallOutcome::Denied(permission) => Self::Denied {
                 permission: permission.name().to_owned(),
                 remedy: permission.remedy().to_owned(),
             },
-            Fate::Lost | Fate::Unsent => Self::Unreachable { reason },
+            CallOutcome::Lost | CallOutcome::Unsent => Self::Unreachable { reason },
         }
     }
 }
@@ -128,20 +132,20 @@ fn is_denial(status: &Status) -> bool {
 /// LND also ends a payment's stream with UNKNOWN when it shuts down after the payment began,
 /// therefore a refusal of a payment is followed by a look-up. A status with a source was made on this
 /// side, whatever its code.
-fn fate(status: &Status) -> Fate {
+fn outcome(status: &Status) -> CallOutcome {
     if status.source().is_some() {
-        return Fate::Lost;
+        return CallOutcome::Lost;
     }
     match status.code() {
-        Code::AlreadyExists => Fate::AlreadyExists,
-        Code::NotFound => Fate::NotFound,
+        Code::AlreadyExists => CallOutcome::AlreadyExists,
+        Code::NotFound => CallOutcome::NotFound,
         Code::FailedPrecondition
         | Code::InvalidArgument
         | Code::OutOfRange
         | Code::PermissionDenied
         | Code::Unauthenticated
         | Code::Unimplemented
-        | Code::Unknown => Fate::Refused,
+        | Code::Unknown => CallOutcome::Refused,
         Code::Ok
         | Code::Aborted
         | Code::Cancelled
@@ -149,7 +153,7 @@ fn fate(status: &Status) -> Fate {
         | Code::DeadlineExceeded
         | Code::Internal
         | Code::ResourceExhausted
-        | Code::Unavailable => Fate::Lost,
+        | Code::Unavailable => CallOutcome::Lost,
     }
 }
 
@@ -183,36 +187,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_counts_as_a_refusal() {
+    fn only_a_response_counts_as_a_refusal() {
         for (code, expected) in [
-            (Code::AlreadyExists, Fate::AlreadyExists),
-            (Code::NotFound, Fate::NotFound),
-            (Code::Unknown, Fate::Refused),
-            (Code::InvalidArgument, Fate::Refused),
+            (Code::AlreadyExists, CallOutcome::AlreadyExists),
+            (Code::NotFound, CallOutcome::NotFound),
+            (Code::Unknown, CallOutcome::Refused),
+            (Code::InvalidArgument, CallOutcome::Refused),
             (
                 Code::PermissionDenied,
-                Fate::Denied(Permission::OffchainWrite),
+                CallOutcome::Denied(Permission::OffchainWrite),
             ),
-            (Code::Unauthenticated, Fate::Refused),
-            (Code::Unimplemented, Fate::Refused),
-            (Code::FailedPrecondition, Fate::Refused),
-            (Code::OutOfRange, Fate::Refused),
-            (Code::Unavailable, Fate::Lost),
-            (Code::DeadlineExceeded, Fate::Lost),
-            (Code::Cancelled, Fate::Lost),
-            (Code::Internal, Fate::Lost),
-            (Code::Aborted, Fate::Lost),
-            (Code::DataLoss, Fate::Lost),
-            (Code::ResourceExhausted, Fate::Lost),
-            (Code::Ok, Fate::Lost),
+            (Code::Unauthenticated, CallOutcome::Refused),
+            (Code::Unimplemented, CallOutcome::Refused),
+            (Code::FailedPrecondition, CallOutcome::Refused),
+            (Code::OutOfRange, CallOutcome::Refused),
+            (Code::Unavailable, CallOutcome::Lost),
+            (Code::DeadlineExceeded, CallOutcome::Lost),
+            (Code::Cancelled, CallOutcome::Lost),
+            (Code::Internal, CallOutcome::Lost),
+            (Code::Aborted, CallOutcome::Lost),
+            (Code::DataLoss, CallOutcome::Lost),
+            (Code::ResourceExhausted, CallOutcome::Lost),
+            (Code::Ok, CallOutcome::Lost),
         ] {
             let error = read(&Status::new(code, "why"));
-            assert_eq!(error.fate, expected);
+            assert_eq!(error.outcome, expected);
         }
     }
 
     #[test]
-    fn a_status_made_on_this_side_is_never_an_answer() {
+    fn a_status_made_on_this_side_is_never_a_response() {
         let local = Status::from_error("the connection broke".into());
         assert_eq!(
             local.code(),
@@ -220,7 +224,7 @@ mod tests {
             "the code that LND refuses with"
         );
 
-        assert_eq!(read(&local).fate, Fate::Lost);
+        assert_eq!(read(&local).outcome, CallOutcome::Lost);
     }
 
     #[test]
@@ -230,7 +234,7 @@ mod tests {
 
         let error = read(&status);
 
-        assert_eq!(error.fate, Fate::Unsent);
+        assert_eq!(error.outcome, CallOutcome::Unsent);
         assert_eq!(error.reason, "connection refused");
     }
 
@@ -244,7 +248,10 @@ mod tests {
     fn a_denial_names_the_missing_permission_and_the_macaroon_that_has_it() {
         let denied = read(&Status::unknown("permission denied"));
 
-        assert_eq!(denied.fate, Fate::Denied(Permission::OffchainWrite));
+        assert_eq!(
+            denied.outcome,
+            CallOutcome::Denied(Permission::OffchainWrite)
+        );
         for error in [denied.reason.clone(), PayerError::from(denied).to_string()] {
             assert!(error.contains("offchain:write"), "{error}");
             assert!(error.contains("router.macaroon"), "{error}");
@@ -253,21 +260,21 @@ mod tests {
 
     #[test]
     fn an_invoicer_is_refused_by_answers_and_unreachable_without() {
-        for (fate, refused) in [
-            (Fate::AlreadyExists, true),
-            (Fate::NotFound, true),
-            (Fate::Refused, true),
-            (Fate::Lost, false),
-            (Fate::Unsent, false),
+        for (outcome, refused) in [
+            (CallOutcome::AlreadyExists, true),
+            (CallOutcome::NotFound, true),
+            (CallOutcome::Refused, true),
+            (CallOutcome::Lost, false),
+            (CallOutcome::Unsent, false),
         ] {
             let error = InvoicerError::from(CallError {
-                fate,
+                outcome,
                 reason: "why".to_owned(),
             });
             assert_eq!(
                 matches!(error, InvoicerError::Refused { .. }),
                 refused,
-                "{fate:?}"
+                "{outcome:?}"
             );
         }
     }

@@ -1,13 +1,13 @@
-//! Is this the node?
+//! Certificate pinning.
 //!
-//! LND signs its own certificate, so no authority can vouch for it: the certificate itself is
-//! what the user was given. Trusting it as an authority would also trust every certificate its
-//! key ever signs, and webpki refuses a certificate that is authority and server in one, as
-//! LND's is. So the one shown must be the one given, byte for byte, for a name it carries, and
+//! LND signs its own certificate, so no authority vouches for it: the certificate itself is what
+//! the user was given. Trusting it as an authority would also trust every certificate its key
+//! ever signs, and webpki refuses a certificate that is authority and server in one, as LND's
+//! is. So the one presented must be the one given, byte for byte, for a name it carries, and
 //! the handshake must be signed with its key.
 //!
-//! Its dates are not looked at: a certificate the user named is the right one until the user
-//! names another.
+//! Its dates are not checked: a certificate the user named is valid until the user names
+//! another.
 
 use std::error::Error;
 use std::io;
@@ -24,12 +24,12 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureSchem
 
 /// Accepts one certificate.
 #[derive(Debug)]
-pub(super) struct OnlyCertificate {
+pub(super) struct PinnedCertificate {
     certificate: CertificateDer<'static>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl OnlyCertificate {
+impl PinnedCertificate {
     pub(super) fn new(certificate: CertificateDer<'static>) -> Self {
         Self {
             certificate,
@@ -38,7 +38,7 @@ impl OnlyCertificate {
     }
 }
 
-impl ServerCertVerifier for OnlyCertificate {
+impl ServerCertVerifier for PinnedCertificate {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -48,7 +48,7 @@ impl ServerCertVerifier for OnlyCertificate {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if *end_entity != self.certificate {
-            let other = OtherError(Arc::new(AnotherCertificate));
+            let other = OtherError(Arc::new(CertificateMismatch));
             return Err(CertificateError::Other(other).into());
         }
         verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -78,8 +78,8 @@ impl ServerCertVerifier for OnlyCertificate {
     }
 }
 
-/// Says in words for the person who configured the wallet why a handshake failed, if that was
-/// over the certificate. rustls itself prints an identifier.
+/// Explains to the person who configured the wallet why a handshake failed, if the certificate
+/// was the reason. rustls itself prints an identifier.
 pub(super) fn explain(cause: &(dyn Error + 'static)) -> Option<String> {
     let error: &io::Error = cause.downcast_ref()?;
     let error: &rustls::Error = error.get_ref()?.downcast_ref()?;
@@ -87,7 +87,7 @@ pub(super) fn explain(cause: &(dyn Error + 'static)) -> Option<String> {
         return None;
     };
     if let CertificateError::Other(OtherError(why)) = reason
-        && why.is::<AnotherCertificate>()
+        && why.is::<CertificateMismatch>()
     {
         return Some(why.to_string());
     }
@@ -105,4 +105,4 @@ const NO_AUTHORITY: &str =
 /// The node showed a certificate that is not the one given.
 #[derive(Debug, thiserror::Error)]
 #[error("not the certificate given for this node: if the node renewed it, take its new tls.cert")]
-struct AnotherCertificate;
+struct CertificateMismatch;

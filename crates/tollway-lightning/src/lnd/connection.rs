@@ -1,8 +1,8 @@
-//! One connection to one node, shared by whoever needs it.
+//! Node connection, shared by the two halves of a wallet.
 //!
 //! Nothing is sent before the first call, which connects; a connection that broke is replaced
 //! by the next call. Every call has a deadline, and a node that stops answering pings is given
-//! up, so that no call hangs on a connection that is gone.
+//! up, so that no call hangs on a broken connection.
 
 use std::fmt;
 use std::future::Future;
@@ -23,7 +23,7 @@ use super::proto::lnrpc::{GetInfoRequest, GetInfoResponse};
 use super::proto::routerrpc::router_client::RouterClient;
 use super::require_status::RequireStatus;
 use super::status::CallError;
-use super::tls::OnlyCertificate;
+use super::tls::PinnedCertificate;
 use super::{LndConnect, LndInvoicer, LndPayer};
 use crate::{WalletIdentity, WalletKey};
 
@@ -33,17 +33,17 @@ use crate::{WalletIdentity, WalletKey};
 /// only.
 #[derive(Clone)]
 pub struct Lnd {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 impl Lnd {
-    /// Prepares to speak to a node; the first call connects.
+    /// Prepares a connection; the first call connects.
     ///
     /// # Errors
     ///
     /// [`LndError`] when TLS cannot be set up for the node's host.
     pub fn new(connect: &LndConnect) -> Result<Self, LndError> {
-        let link = Link {
+        let connection = Connection {
             address: connect.address(),
             endpoint: endpoint(connect).map_err(LndError)?,
             account: account(connect),
@@ -53,26 +53,28 @@ impl Lnd {
             network: OnceLock::new(),
         };
         Ok(Self {
-            link: Arc::new(link),
+            connection: Arc::new(connection),
         })
     }
 
-    /// The half that can be paid, and cannot spend.
+    /// Returns the half that makes invoices and cannot spend.
     #[must_use]
     pub fn invoicer(&self) -> LndInvoicer {
-        LndInvoicer::new(Arc::clone(&self.link))
+        LndInvoicer::new(Arc::clone(&self.connection))
     }
 
-    /// The half that can pay.
+    /// Returns the half that pays.
     #[must_use]
     pub fn payer(&self) -> LndPayer {
-        LndPayer::new(Arc::clone(&self.link))
+        LndPayer::new(Arc::clone(&self.connection))
     }
 }
 
 impl fmt::Debug for Lnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lnd").field(&self.link.address).finish()
+        f.debug_tuple("Lnd")
+            .field(&self.connection.address)
+            .finish()
     }
 }
 
@@ -82,7 +84,7 @@ impl fmt::Debug for Lnd {
 pub struct LndError(#[source] tonic::transport::Error);
 
 /// The connection and what is known about the node at its other end.
-pub(super) struct Link {
+pub(super) struct Connection {
     pub(super) address: String,
     endpoint: Endpoint,
     account: WalletKey,
@@ -96,7 +98,7 @@ pub(super) struct Link {
 
 pub(super) type Transport = InterceptedService<RequireStatus<Channel>, MacaroonHeader>;
 
-impl Link {
+impl Connection {
     pub(super) fn lightning(&self) -> LightningClient<Transport> {
         LightningClient::with_interceptor(self.channel(), self.macaroon.clone())
     }
@@ -105,11 +107,11 @@ impl Link {
         RouterClient::with_interceptor(self.channel(), self.macaroon.clone())
     }
 
-    /// What the node tells about itself to a macaroon that allows `info:read`.
+    /// Reads the node's key and network; needs `info:read`.
     pub(super) async fn info(&self) -> Result<WalletIdentity, CallError> {
         let mut lightning = self.lightning();
         let asked = lightning.get_info(GetInfoRequest {});
-        read_info(&answer(asked, Permission::InfoRead).await?)
+        read_info(&unary(asked, Permission::InfoRead).await?)
     }
 
     /// What identifies the wallet for a macaroon that does not allow `info:read`.
@@ -124,8 +126,8 @@ impl Link {
     }
 }
 
-/// Waits for an answer, for as long as any answer but a payment's may take.
-pub(super) async fn answer<T>(
+/// Waits for a response, for as long as any but a payment's may take.
+pub(super) async fn unary<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
     permission: Permission,
 ) -> Result<T, CallError> {
@@ -133,7 +135,7 @@ pub(super) async fn answer<T>(
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(CallError::new(&status, permission)),
         Err(_elapsed) => Err(CallError::lost(format!(
-            "no answer within {} s",
+            "no response within {} s",
             CALL_DEADLINE.as_secs()
         ))),
     }
@@ -167,7 +169,7 @@ fn endpoint(connect: &LndConnect) -> Result<Endpoint, tonic::transport::Error> {
     let tls = ClientTlsConfig::new().domain_name(connect.host());
     match connect.certificate() {
         Some(certificate) => {
-            let only = Arc::new(OnlyCertificate::new(certificate.clone()));
+            let only = Arc::new(PinnedCertificate::new(certificate.clone()));
             endpoint.tls_config_with_verifier(tls, only)
         }
         None => endpoint.tls_config(tls.with_webpki_roots()),
