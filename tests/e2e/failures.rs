@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Stdio;
 
+use l402::{Macaroon, RootKey};
+
 use crate::support::wallet::SilentWallet;
 use crate::support::{Market, echo_api, failure, raw_api, signal, stderr, stdout};
 
@@ -159,6 +161,24 @@ async fn no_failure_shows_a_secret() {
             "--wallet",
             "lndconnect://127.0.0.1:9?macaroon=MARKED",
         ],
+        vec![
+            "get",
+            &url,
+            "--wallet",
+            "LNDCONNECT://127.0.0.1:9?macaroon=MARKED",
+        ],
+        vec![
+            "get",
+            &url,
+            "--wallet",
+            " lndconnect:/127.0.0.1:9?macaroon=MARKED",
+        ],
+        vec![
+            "get",
+            &url,
+            "--wallet",
+            "lndconect://127.0.0.1:9?macaroon=MARKED",
+        ],
         vec!["token", "verify", token, "--key", "MARKED"],
         vec!["token", "inspect", token],
         vec!["token", "attenuate", token, "path_prefix=/"],
@@ -174,6 +194,25 @@ async fn no_failure_shows_a_secret() {
             );
             assert!(!shown.contains("MARKED"), "{arguments:?}: {shown}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_does_not_show_the_macaroon_of_a_wallet_it_cannot_reach() {
+    let market = Market::open().await;
+    let macaroon = Macaroon::mint(&RootKey::new([7; 32]), "lnd", b"id").unwrap();
+    let secret = macaroon.to_base64().replace('+', "-").replace('/', "_");
+    let wallet = format!("lndconnect://127.0.0.1:9?macaroon={secret}");
+
+    for json in [&[][..], &["--json"]] {
+        let arguments = ["serve", "--listen=127.0.0.1:0", "--price=1sat"];
+        let rest = ["--upstream=http://127.0.0.1:9", "--wallet", &wallet];
+        let failed = market.run(&[&arguments, &rest[..], json].concat()).await;
+
+        let shown = stderr(&failed);
+        assert!(!failed.status.success());
+        assert!(shown.contains("lnd:127.0.0.1:9"), "{shown}");
+        assert!(!shown.contains(secret.trim_end_matches('=')), "{shown}");
     }
 }
 

@@ -117,7 +117,11 @@ impl SandboxWallet {
         let Some(access) = sandbox.wallets.get(&self.wallet) else {
             let known: Vec<&str> = sandbox.wallets.keys().map(String::as_str).collect();
             return Err(OpenError::Misconfigured {
-                reason: format!("the sandbox has only {}", known.join(" and ")),
+                reason: format!(
+                    "the sandbox has no wallet `{}`, only {}",
+                    self.wallet,
+                    known.join(" and ")
+                ),
             });
         };
         let found = Registry::builtin().find(access.uri.expose());

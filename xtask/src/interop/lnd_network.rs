@@ -159,24 +159,17 @@ impl Node {
     ///
     /// When it cannot be read.
     pub(crate) fn admin_macaroon(&self) -> Result<Vec<u8>> {
-        let path = self
-            .lncli
-            .dir()
-            .join("data/chain/bitcoin/regtest/admin.macaroon");
-        Ok(fs::read(path)?)
+        self.macaroon("admin")
     }
 
-    /// A macaroon that may ask to be paid, and nothing else.
+    /// One of the macaroon files that LND makes, by its name without `.macaroon`.
     ///
     /// # Errors
     ///
-    /// When LND does not bake it.
-    pub(crate) fn invoicing_macaroon(&self) -> Result<Vec<u8>> {
-        let permissions = ["info:read", "invoices:read", "invoices:write"];
-        let baked = self
-            .lncli
-            .text(&[&["bakemacaroon"][..], &permissions].concat())?;
-        Ok(hex::decode(baked.trim())?)
+    /// When it cannot be read.
+    pub(crate) fn macaroon(&self, name: &str) -> Result<Vec<u8>> {
+        let dir = self.lncli.dir().join("data/chain/bitcoin/regtest");
+        Ok(fs::read(dir.join(name).with_extension("macaroon"))?)
     }
 
     fn info(&self) -> Result<Answer> {
