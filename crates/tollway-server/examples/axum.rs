@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn paywall() -> Result<PaywallLayer, Box<dyn Error>> {
     let setting = |name| env::var(name).map_err(|_unset| format!("set {name}"));
-    // Whoever has the key can mint tokens; without it, none that were sold are honoured.
+    // With this key anyone can mint tokens; without it, none that were sold are honoured.
     let keys = KeyRing::new(MasterKey::from_hex(&setting("MASTER_KEY")?)?);
     let wallet = Lnd::new(&LndConnect::parse(&setting("SELLER_WALLET")?)?)?;
     let wallet = Arc::new(wallet.invoicer());

@@ -1,6 +1,6 @@
-//! What of a paid request may go on to the service behind the gate?
+//! Removal of credentials from requests that are forwarded.
 //!
-//! Everything but the credential: whoever sees it can spend it. Lines of other schemes stay,
+//! Everything but the credential goes on: a service that sees it can spend it. Lines of other schemes stay,
 //! because they are the service's own business.
 
 use http::header::{AUTHORIZATION, Entry};
@@ -25,7 +25,7 @@ fn may_carry_credential(name: &HeaderName) -> bool {
     name == AUTHORIZATION || METADATA_HEADERS.contains(&name.as_str())
 }
 
-/// A proxy may have folded our line behind somebody else's, so the start is not enough.
+/// A proxy may have folded our line onto one of another scheme, so the start is not enough.
 fn carries_credential(line: &[u8]) -> bool {
     l402::is_credential_line(line)
         || l402::read_credentials([line], []).map_or(true, |found| !found.is_empty())

@@ -148,8 +148,8 @@ impl Gate {
     /// Admits a request or returns why not, and records either.
     ///
     /// A token good for any number of requests is admitted without waiting for anything. A use
-    /// of a counted token is reserved before this returns; the [`Settlement`] says what became
-    /// of it.
+    /// of a counted token is reserved before this returns; the [`Settlement`] decides
+    /// whether it is taken.
     ///
     /// Dropping the future is safe: a use that was reserved is released.
     ///
@@ -456,7 +456,7 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Tells the log what the client is not told: why payments cannot be taken.
+/// Logs what the client must not see: why payments cannot be taken.
 fn log(requirement: &Requirement, rejection: &Rejection) {
     let service = requirement.service().as_str();
     match rejection {
@@ -519,7 +519,7 @@ fn system_entropy() -> Result<[u8; 20], EntropyError> {
     Ok(bytes)
 }
 
-/// A client may hold an old token beside a new one; more is a search at our expense.
+/// A client may hold an old token next to a new one; more is a search at our expense.
 const CREDENTIALS_TRIED_MAX: usize = 2;
 const INVOICE_TIMEOUT: Duration = Duration::from_secs(10);
 const PRICER_TIMEOUT: Duration = Duration::from_secs(5);

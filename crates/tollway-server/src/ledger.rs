@@ -8,7 +8,7 @@
 //! dropped has still committed the use or kept the revocation.
 //!
 //! Events are handed over without waiting, and a log that cannot keep up drops them and counts
-//! them. Two things are different because somebody would lose by them: a committed use is
+//! them. Two things are never dropped, because money depends on them: a committed use is
 //! durable before the response goes out, and a revocation before it is reported as kept.
 //!
 //! Nothing is written for a challenge that was not paid.

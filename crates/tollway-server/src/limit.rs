@@ -1,10 +1,10 @@
-//! How many invoices may one network ask for?
+//! Challenge limit: how many invoices one network may ask for.
 //!
 //! Asking is free and every answer costs the wallet an invoice, so each network gets a
 //! steady rate and a burst. The memory is fixed before the first request: a grid of
-//! [`ROWS`] × [`COLUMNS`] clocks, half a mebibyte, whoever asks and however many they are.
+//! [`ROWS`] × [`COLUMNS`] clocks, half a mebibyte, however many clients ask.
 //!
-//! A network owns one clock in every row, chosen by a keyed hash nobody outside can predict.
+//! A network owns one clock in every row, chosen by a keyed hash that clients cannot predict.
 //! A challenge advances all of them to one interval past the *earliest*, which is the one
 //! shared with the fewest strangers (a count-min sketch with conservative update, whose cells
 //! are GCRA clocks). The error is one-sided: a network is never granted more than its share,

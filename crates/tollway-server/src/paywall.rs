@@ -40,7 +40,7 @@ use crate::respond::{self, Form};
 use crate::settlement::{Admitted, Settlement, is_undelivered};
 use crate::terms::Terms;
 
-/// The body of a response that came from the gate or from the service behind it.
+/// The body of a response of the gate or of the service it protects.
 pub type PaywallBody<B> = Either<Full<Bytes>, SettledBody<B>>;
 
 /// Puts a price on every request to the service it wraps. See the [module](self).
@@ -119,7 +119,7 @@ impl<S> Layer<S> for PaywallLayer {
     }
 }
 
-/// Lets paid requests through and answers the rest itself. Made by [`PaywallLayer`].
+/// Forwards paid requests and rejects the rest. Created by [`PaywallLayer`].
 #[derive(Clone, Debug)]
 pub struct Paywall<S> {
     inner: S,

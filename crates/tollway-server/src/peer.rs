@@ -1,7 +1,6 @@
-//! Who is asking, as far as the connection can tell?
+//! The remote end of a connection, as far as the socket proves it.
 //!
-//! Only what the socket proves belongs here. A forwarding header is a claim: whoever trusts
-//! one does so before making a [`Peer`].
+//! A forwarding header is a claim: code that trusts one does so before it creates a [`Peer`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +14,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A client known by its address alone.
+    /// Creates a peer known by its address alone.
     #[must_use]
     pub const fn at(address: IpAddr) -> Self {
         Self {
@@ -24,7 +23,7 @@ impl Peer {
         }
     }
 
-    /// The network the client's share of challenges is counted for.
+    /// Returns the network whose share of challenges the peer uses.
     #[must_use]
     pub fn network(&self) -> PeerNetwork {
         self.address.map_or(PeerNetwork::Unknown, PeerNetwork::of)
@@ -38,7 +37,7 @@ impl Peer {
 pub enum PeerNetwork {
     /// This machine.
     Loopback,
-    /// Everybody whose address is not known, together.
+    /// All clients with unknown addresses, as one network.
     Unknown,
     /// The first 24 bits of an IPv4 address.
     V4([u8; 3]),
@@ -47,7 +46,7 @@ pub enum PeerNetwork {
 }
 
 impl PeerNetwork {
-    /// The network an address belongs to. An IPv4 address written as IPv6 counts as IPv4.
+    /// Returns the network an address belongs to. An IPv4 address written as IPv6 counts as IPv4.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         let address = address.to_canonical();

@@ -32,7 +32,7 @@ pub enum Rejection {
     /// The client: wait.
     #[error(transparent)]
     TooManyChallenges(#[from] OverLimit),
-    /// We: something behind the gate does not work.
+    /// We: a backend of the gate does not work.
     #[error(transparent)]
     Unavailable(#[from] Outage),
 }
@@ -116,8 +116,8 @@ pub enum Outage {
         /// How long was waited.
         timeout_ms: u128,
     },
-    /// The wallet asks for something else than it was told to.
-    #[error("the wallet was told to ask for {asked} and asks for {got:?}")]
+    /// The invoice is over another amount than the price.
+    #[error("the wallet was asked for an invoice over {asked} and made one over {got:?}")]
     WrongInvoice {
         /// The price.
         asked: Msat,

@@ -1,4 +1,4 @@
-//! What does a rejection look like on the wire?
+//! Responses to requests that are not admitted.
 //!
 //! | [`ReasonCode`] | HTTP | gRPC | `detail` of the problem body |
 //! |---|---|---|---|
@@ -43,13 +43,13 @@ use serde::Serialize;
 use crate::reason::ReasonCode;
 use crate::rejection::Rejection;
 
-/// How a credential that fails is answered.
+/// The status of a response to a credential that fails.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum StatusStyle {
     /// 402 and a fresh challenge: what deployed clients renew on.
     #[default]
     Lenient402,
-    /// 401 and a fresh challenge: what the specification says.
+    /// 401 and a fresh challenge, as the specification has it.
     Strict401,
 }
 
@@ -68,7 +68,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form a request can read.
+    /// Returns the form a request can read.
     #[must_use]
     pub fn of(parts: &Parts) -> Self {
         let asked = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -82,7 +82,7 @@ impl Form {
     }
 }
 
-/// Answers what every origin may ask before the request itself, free of charge.
+/// Creates the response to a CORS preflight, which is free of charge.
 ///
 /// `None` for all methods but OPTIONS.
 #[must_use]
@@ -95,7 +95,7 @@ pub fn preflight(method: &Method) -> Option<Response<Full<Bytes>>> {
     let headers = response.headers_mut();
     allow_any_origin(headers);
     for (name, value) in [
-        // The wildcard does not cover `Authorization`, says the Fetch standard.
+        // Fetch standard: the wildcard does not cover `Authorization`.
         (ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, *"),
         (
             ACCESS_CONTROL_ALLOW_METHODS,
@@ -108,7 +108,7 @@ pub fn preflight(method: &Method) -> Option<Response<Full<Bytes>>> {
     Some(response)
 }
 
-/// Words a rejection in the form the client can read.
+/// Creates the response to a rejection, in the form the client can read.
 #[must_use]
 pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response<Full<Bytes>> {
     let answer = answer_to(rejection.code(), style);
@@ -144,7 +144,7 @@ pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response
     response
 }
 
-/// What a rejection is called in the two protocols.
+/// The status of a rejection in the two protocols.
 struct Answer {
     status: StatusCode,
     grpc_status: &'static str,
@@ -200,7 +200,7 @@ fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
     }
 }
 
-/// An RFC 9457 problem. `about:blank` says that the status tells the type; `reason` tells more.
+/// An RFC 9457 problem. With `about:blank` the status is the type; `reason` is more precise.
 #[derive(Serialize)]
 struct Problem<'a> {
     r#type: &'static str,

@@ -1,7 +1,7 @@
-//! What a granted request still owes the ledger.
+//! Settlement of a granted request: whether its use is taken or given back.
 //!
 //! A use of a counted token is reserved when its request is admitted. The holder of the
-//! [`Settlement`] says what became of it, in this order:
+//! [`Settlement`] reports how the request went, in this order:
 //!
 //! | when | call |
 //! |---|---|

@@ -222,7 +222,7 @@ pub enum TermsError {
     },
 }
 
-/// Conditions with a meaning of their own; those of a service are told by how they end.
+/// Conditions with a meaning of their own; those of a service are recognised by how they end.
 const RESERVED: [&str; 6] = [
     "services",
     "valid_until",

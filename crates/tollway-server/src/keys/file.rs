@@ -91,7 +91,7 @@ impl KeyFile {
     ///
     /// # Errors
     ///
-    /// [`KeyIdTaken`] when two of them cannot be told apart.
+    /// [`KeyIdTaken`] when two of them have one id.
     pub fn ring(&self) -> Result<KeyRing, KeyIdTaken> {
         let ring = KeyRing::new(self.newest.clone());
         self.retired.iter().try_fold(ring, |ring, retired| {
@@ -255,7 +255,7 @@ pub enum KeyFileError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Two keys cannot be told apart.
+    /// Two keys have one id.
     #[error("the key file `{path}` has two keys with one id")]
     KeyTaken {
         /// The file.

@@ -150,7 +150,7 @@ impl SqliteLedger {
     }
 }
 
-/// Nobody else has the number of this owner, so what is reserved under it is a predecessor's.
+/// This owner has just taken its number, so what is reserved under it is a predecessor's.
 fn release_abandoned(connection: &mut Connection, owner: &Owner) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     statements::release_all(&transaction, owner.number)?;
@@ -266,7 +266,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Reservations whose requests went away before they were told of them.
+    /// Reservations whose requests were dropped before they received them.
     fn abandoned(&self) -> MutexGuard<'_, Vec<Reservation>> {
         lock(&self.abandoned)
     }

@@ -1,6 +1,6 @@
 //! The owner of reservations: one per open ledger, alive as long as it holds a lock.
 //!
-//! An owner is a number, and a lock on the file `<ledger>.owner-<number>` beside the database.
+//! An owner is a number, and a lock on the file `<ledger>.owner-<number>` next to the database.
 //! The operating system drops the lock however the process ends, SIGKILL included, so whether
 //! an owner is alive is never a guess and needs no clock. Lock files are not deleted: the next
 //! owner takes the first number that is free, which proves its predecessor dead.

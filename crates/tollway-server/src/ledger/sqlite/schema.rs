@@ -1,7 +1,7 @@
 //! The ledger's file: its permissions, its version, its tables.
 //!
-//! `user_version` counts the migrations applied, `application_id` says that the file is a
-//! ledger at all. A migration that has been released is never edited; another is appended.
+//! `user_version` counts the migrations applied, `application_id` marks the file as a
+//! ledger. A migration that has been released is never edited; another is appended.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -55,7 +55,7 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// The lock file that shows this process to be alive cannot be locked.
-    #[error("no lock file beside the ledger `{path}` can be locked")]
+    #[error("no lock file next to the ledger `{path}` can be locked")]
     Lock {
         /// The ledger.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// SQLite gives the files it puts beside this one the same permissions.
+/// SQLite gives its other files the same permissions.
 #[cfg(unix)]
 fn private_file(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

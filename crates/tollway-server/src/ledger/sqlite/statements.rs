@@ -68,8 +68,8 @@ fn committed(transaction: &Transaction<'_>, token: &TokenId) -> rusqlite::Result
     Ok(used.unwrap_or(0))
 }
 
-/// Releases what processes that have ended left behind: those with reservations of `token`, or
-/// all of them. Returns the number of reservations released.
+/// Releases the reservations of processes that have ended: of those that hold one of `token`,
+/// or of all. Returns the number of reservations released.
 pub(super) fn release_dead(
     transaction: &Transaction<'_>,
     owner: &Owner,

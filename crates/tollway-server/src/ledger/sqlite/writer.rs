@@ -26,7 +26,7 @@ pub(super) enum Command {
     Write(Write),
 }
 
-/// A change that somebody waits for, or that must not be lost.
+/// A change that a caller waits for, or that must not be lost.
 pub(super) enum Write {
     Commit {
         reservation: Reservation,
@@ -70,14 +70,14 @@ pub(super) struct Writer {
     grants: Receiver<GrantedEvent>,
     commands: Receiver<Command>,
     pending: Pending,
-    /// Settlements that could not be written and that nobody else will repeat.
+    /// Settlements that could not be written and that no caller will repeat.
     unsettled: Vec<Write>,
     revoked: RevocationCursor,
     shared: Arc<Shared>,
     disk: Disk,
 }
 
-/// Whether the last events could be written: the log says so once, not ten times a second.
+/// Whether the last events could be written; a change is logged once, not ten times a second.
 #[derive(Clone, Copy)]
 enum Disk {
     Failing,
@@ -152,8 +152,7 @@ impl Writer {
         }
     }
 
-    /// One transaction for all, in the order they came: either all are told of success, or
-    /// none is.
+    /// Writes all in one transaction, in the order they came: all succeed or none does.
     fn write(&mut self, new: Vec<Write>) {
         let mut writes = mem::take(&mut self.unsettled);
         let abandoned = mem::take(&mut *self.shared.abandoned());
@@ -328,7 +327,7 @@ impl Write {
         }
     }
 
-    /// Answers after the transaction. The asking side may have gone away.
+    /// Replies after the transaction. The caller may have gone away.
     fn report(self, outcome: Outcome, shared: &Arc<Shared>) {
         match (self, outcome) {
             (Self::Reserve { reply, .. }, Outcome::Reserved(reserved)) => {
@@ -344,8 +343,8 @@ impl Write {
         }
     }
 
-    /// Reports a failed transaction, and returns what has to be tried again because nobody is
-    /// left to do so.
+    /// Reports a failed transaction, and returns what has to be tried again because no
+    /// caller is left to do so.
     fn fail(self, error: &LedgerError) -> Option<Self> {
         match self {
             Self::Commit { ref reply, .. } if reply.is_closed() => Some(self),
