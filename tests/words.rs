@@ -25,7 +25,7 @@ const SHARED_NAMES: &[(&str, &str)] = &[
         "reading an invoice; paying one in the sandbox",
     ),
     ("Limits", "of spending; of a gateway's connections"),
-    ("OpenError", "of a sandbox node; of a ledger"),
+    ("OpenError", "of a wallet; of a sandbox node; of a ledger"),
     (
         "OverLimit",
         "of a budget; of the challenges to a peer network",
