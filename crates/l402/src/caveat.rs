@@ -1,4 +1,4 @@
-//! Conditions on a token, `condition=value`: writing them.
+//! Caveats: conditions on a token, written as `condition=value`.
 //!
 //! A caveat's bytes are what is signed, so a value that contains a separator could say
 //! something its writer did not mean. [`Caveat`] is the only way this crate writes one, and
@@ -19,7 +19,7 @@ pub struct Caveat {
 }
 
 impl Caveat {
-    /// Writes `condition=value`.
+    /// Creates `condition=value`.
     ///
     /// # Errors
     ///
@@ -63,13 +63,13 @@ impl Caveat {
         Self::new(condition, value)
     }
 
-    /// What is restricted.
+    /// Returns what is restricted.
     #[must_use]
     pub fn condition(&self) -> &str {
         self.text.get(..self.split_at).unwrap_or_default()
     }
 
-    /// To what.
+    /// Returns what it is restricted to.
     #[must_use]
     pub fn value(&self) -> &str {
         self.text
@@ -77,7 +77,7 @@ impl Caveat {
             .unwrap_or_default()
     }
 
-    /// The whole, as it is signed.
+    /// Returns the whole, as it is signed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -108,7 +108,7 @@ pub fn capabilities(service: &str, list: &[&str]) -> Result<Caveat, CaveatError>
     list_caveat(&format!("{service}{CAPABILITIES}"), list)
 }
 
-/// `<service>_valid_until=seconds`: the first second at which the token is void.
+/// `<service>_valid_until=seconds`: the first second at which the token is no longer valid.
 ///
 /// # Errors
 ///
@@ -138,7 +138,9 @@ pub fn origin(origin: &str) -> Result<Caveat, CaveatError> {
     Caveat::new(ORIGIN, origin)
 }
 
-/// `tls_fingerprint=hex`: only a client with this TLS fingerprint (SHA-256) may use the token.
+/// `tls_fingerprint=hex`: only a client with this TLS certificate may use the token.
+///
+/// The fingerprint is the SHA-256 of the certificate in DER.
 ///
 /// # Errors
 ///
@@ -210,6 +212,7 @@ pub(crate) fn escape(path: &str) -> impl Iterator<Item = u8> {
 
 /// Why a caveat cannot be written.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CaveatError {
     /// No condition, or one with `=`, spaces or control characters in it.
     #[error("`{condition}` is not a caveat: write `condition=value` in visible ASCII")]

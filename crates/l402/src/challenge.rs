@@ -1,9 +1,9 @@
-//! What a server asks for: the `WWW-Authenticate` challenges of a 402.
+//! Challenges: what a server asks for in the `WWW-Authenticate` lines of a 402.
 //!
 //! Reading is tolerant, because deployed servers differ in parameter names, order, quoting
 //! and separators, and because proxies fold and reorder lines. It is a reader of the whole
-//! challenge list of RFC 9110, so other schemes beside ours are skipped and not stumbled
-//! over. Writing is the one form that every deployed client understands.
+//! challenge list of RFC 9110, so challenges of other schemes are
+//! skipped. Writing is the one form that every deployed client understands.
 //!
 //! A challenge is not trusted: nothing is paid until [`Quote::read`](crate::Quote::read)
 //! has compared token and invoice.
@@ -137,7 +137,7 @@ impl Challenge {
         self.token.authorization(self.name, preimage)
     }
 
-    /// The values of the `WWW-Authenticate` lines, in the order to send them.
+    /// Returns the values of the `WWW-Authenticate` lines, in the order to send them.
     #[must_use]
     pub fn header_values(&self, lsat: LegacyLsat) -> Vec<String> {
         let token = self.token.as_str();
@@ -220,6 +220,7 @@ pub fn read_challenges<'a>(
 
 /// Why a challenge cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChallengeError {
     /// A parameter given twice with different values.
     #[error("challenge gives `{parameter}` twice with different values")]

@@ -1,7 +1,7 @@
-//! What a client presents: a token and the preimage that paid for it.
+//! Credentials: a token and the preimage that paid for it, as a client presents them.
 //!
 //! Read from `Authorization` lines and from the metadata gRPC clients send. Every spelling
-//! deployed clients use is read; lines of other schemes are left to whoever wants them. A
+//! deployed clients use is read; lines of other schemes are ignored. A
 //! request may present several credentials, and which of them is good is not decided here.
 //!
 //! Specification: L402 `protocol-specification.md`, "Authorization header"; rows 9, 13,
@@ -17,14 +17,14 @@ use crate::hash::Preimage;
 use crate::macaroon::{Macaroon, MacaroonError};
 use crate::scheme::{Scheme, SchemeName};
 
-/// The headers, beside `Authorization`, in which gRPC clients carry a token.
+/// The headers, besides `Authorization`, in which gRPC clients carry a token.
 ///
 /// The value is a macaroon in hexadecimal with the preimage as its last caveat.
 pub const METADATA_HEADERS: [&str; 3] = ["grpc-metadata-macaroon", "macaroon", "token"];
 
 /// A token and a preimage. Not verified: see [`verify`](crate::verify()).
 ///
-/// Holding it is being able to spend what it bought, so `Debug` shows nothing of it.
+/// Its holder can use what it bought, so `Debug` shows nothing of it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Credential {
     macaroon: Macaroon,
@@ -32,19 +32,19 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Puts a token and its preimage together.
+    /// Creates a credential of a token and its preimage.
     #[must_use]
     pub const fn new(macaroon: Macaroon, preimage: Preimage) -> Self {
         Self { macaroon, preimage }
     }
 
-    /// The token.
+    /// Returns the token.
     #[must_use]
     pub const fn macaroon(&self) -> &Macaroon {
         &self.macaroon
     }
 
-    /// The preimage.
+    /// Returns the preimage.
     #[must_use]
     pub const fn preimage(&self) -> &Preimage {
         &self.preimage
@@ -152,7 +152,7 @@ impl fmt::Debug for Credential {
 ///
 /// `authorization` are the values of all `Authorization` lines, `metadata` those of the
 /// [`METADATA_HEADERS`]. An empty list means that none was presented: other schemes, and
-/// metadata that is somebody else's macaroon, are not ours to judge.
+/// metadata with another issuer's macaroon are ignored.
 ///
 /// # Errors
 ///
@@ -213,6 +213,7 @@ pub fn is_credential_metadata(value: &[u8]) -> bool {
 
 /// Why something presented as a credential is not one. Never repeats it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CredentialError {
     /// No colon between token and preimage.
     #[error("no `:` between token and preimage: write `L402 <token>:<preimage>`")]

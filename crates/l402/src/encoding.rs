@@ -1,4 +1,4 @@
-//! Hexadecimal and base64 as other people write them.
+//! Hexadecimal and base64 in every spelling that is deployed.
 //!
 //! Both decoders take every spelling seen in the wild and nothing else: four base64
 //! alphabets, two hexadecimal cases, no white space, no partial results.
@@ -54,7 +54,7 @@ pub(crate) fn hex_32(text: &[u8]) -> Result<[u8; 32], HexError> {
     Ok(bytes)
 }
 
-/// Reads an even number of hexadecimal digits, or says `None`.
+/// Reads an even number of hexadecimal digits; `None` for anything else.
 pub(crate) fn hex_any(text: &[u8]) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) {
         return None;
@@ -89,10 +89,10 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Reads standard or URL-safe base64, padded or not, or says `None`.
+/// Reads standard or URL-safe base64, padded or not; `None` for anything else.
 ///
-/// The alphabet is told by its own characters: any `-` or `_` means URL-safe. A text that
-/// mixes both alphabets, or leaves stray bits behind, has two readings and is refused.
+/// The alphabet is determined by its own characters: any `-` or `_` means URL-safe. A text that
+/// mixes both alphabets, or has stray bits at its end, has two readings and is refused.
 pub(crate) fn base64_any(text: &[u8]) -> Option<Vec<u8>> {
     // Nearly everybody writes the standard alphabet, and decoding it finds out.
     STANDARD

@@ -50,7 +50,7 @@ impl FromStr for PaymentHash {
 
 /// The secret that proves a payment: SHA-256 of it is the [`PaymentHash`].
 ///
-/// Whoever holds it holds half of the credential, so it has no `Display`, a redacting
+/// It is half of a credential, so it has no `Display`, a redacting
 /// `Debug`, a constant-time `==`, and is wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Preimage([u8; 32]);
@@ -66,18 +66,18 @@ impl Preimage {
     ///
     /// # Errors
     ///
-    /// [`HexError`], which says what was wrong without repeating the secret.
+    /// [`HexError`], which does not repeat the secret.
     pub fn from_hex(text: &str) -> Result<Self, HexError> {
         encoding::hex_32(text.as_bytes()).map(Self)
     }
 
-    /// SHA-256 of the preimage.
+    /// Returns the SHA-256 of the preimage.
     #[must_use]
     pub fn payment_hash(&self) -> PaymentHash {
         PaymentHash(Sha256::digest(self.0).into())
     }
 
-    /// True when this preimage settles `hash`.
+    /// Returns true when SHA-256 of this preimage is `hash`.
     #[must_use]
     pub fn matches(&self, hash: &PaymentHash) -> bool {
         equal_in_constant_time(&self.payment_hash().0, &hash.0)

@@ -110,6 +110,7 @@ impl FromStr for TokenId {
 
 /// Why bytes are not an L402 identifier.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentifierError {
     /// Neither 66 bytes nor 132 hexadecimal digits.
     #[error("identifier of {len} bytes where 66, or 132 hexadecimal digits, are needed")]

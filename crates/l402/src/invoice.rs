@@ -110,6 +110,7 @@ impl FromStr for Invoice {
 
 /// Why a text is not a payable invoice.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvoiceError {
     /// Longer than any invoice needs to be.
     #[error("invoice of {len} bytes is longer than {MAX_INVOICE_LEN}")]

@@ -103,7 +103,7 @@ impl MasterKey {
         encoding::hex_32(text.as_bytes()).map(Self)
     }
 
-    /// The secret as 64 lower-case hexadecimal digits, the form key files hold.
+    /// Returns the secret as 64 lower-case hexadecimal digits, the form key files hold.
     #[must_use]
     pub fn expose_hex(&self) -> String {
         encoding::to_hex(&self.0)
@@ -116,7 +116,7 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// The master keys whose tokens are honoured. The newest mints; all of them verify.
+/// The master keys whose tokens are valid. The newest mints; all of them verify.
 #[derive(Clone)]
 pub struct KeyRing {
     newest: Derivation,
@@ -124,7 +124,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring of one key.
+    /// Creates a ring of one key.
     #[must_use]
     pub fn new(newest: MasterKey) -> Self {
         Self {
@@ -136,7 +136,7 @@ impl KeyRing {
     /// Adds an older key, whose tokens stay valid when they were minted by `minted_until`.
     ///
     /// Tokens that say they were minted later are forged. A key that has leaked must be left
-    /// out, not retired: whoever has it can also write an earlier time.
+    /// out, not retired: its holder can also write an earlier time.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Names a new token: key id (4 bytes), moment of minting (8 bytes), `entropy` (20 bytes).
+    /// Creates the id of a new token: key id (4 bytes), time of minting in seconds (8 bytes), `entropy` (20 bytes).
     ///
     /// `entropy` must come from a cryptographic random source; it keeps tokens of one
     /// payment hash apart and cannot be guessed.
@@ -210,7 +210,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Two keys of a ring cannot be told apart by the id in their tokens.
+/// Two keys of a ring have the same id in their tokens.
 ///
 /// The id has 32 bits: keys drawn at random collide by chance once in four billion times, and
 /// the remedy is a new key. Usually the same key was given twice.

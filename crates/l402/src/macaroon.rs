@@ -1,8 +1,8 @@
-//! The token format: an identifier, a list of caveats, and a chain of HMACs over both.
+//! Macaroons, the token format: an identifier, caveats, and a chain of HMACs over both.
 //!
 //! A [`Macaroon`] is one piece of memory holding valid V2 bytes, whatever layout it was read
-//! from, so that what is signed is never re-encoded. Whoever holds a macaroon can add a
-//! caveat; nobody without the root key can take one away.
+//! from, so that what is signed is never re-encoded. The holder of a macaroon can add a
+//! caveat; only the root key allows to take one away.
 //!
 //! Nothing here knows what a caveat means: see [`verify`](crate::verify()).
 //!
@@ -40,7 +40,10 @@ struct Parts {
 }
 
 impl Macaroon {
-    /// Makes a macaroon without caveats under a root key.
+    /// Creates a macaroon without caveats under a root key.
+    ///
+    /// It is not limited to any service, and its holder can append any first caveat: tokens
+    /// are sold by [`mint`](crate::mint()), which starts with the services.
     ///
     /// `location` is a hint for readers and is not signed; L402 issuers write `lsat`.
     ///
@@ -53,7 +56,7 @@ impl Macaroon {
         Self::parse_v2(bytes)
     }
 
-    /// Reads V2 binary, V1 binary or V2 JSON, told apart by the first byte.
+    /// Reads V2 binary, V1 binary or V2 JSON, distinguished by the first byte.
     ///
     /// # Errors
     ///
@@ -98,7 +101,7 @@ impl Macaroon {
             .and_then(|bytes| Self::parse(&bytes))
     }
 
-    /// The same macaroon with one caveat more.
+    /// Returns the macaroon with one more caveat.
     ///
     /// # Errors
     ///
@@ -157,7 +160,7 @@ impl Macaroon {
             .unwrap_or_default()
     }
 
-    /// The last link of the chain. Whoever has it can add caveats.
+    /// Returns the last link of the chain. Its holder can add caveats.
     #[must_use]
     pub fn signature(&self) -> &[u8; 32] {
         &self.0.layout.signature
@@ -175,7 +178,7 @@ impl Macaroon {
     ///
     /// # Errors
     ///
-    /// [`Forged`], which says nothing about where the chain broke.
+    /// [`Forged`], without a hint where the chain broke.
     pub fn verify(&self, root: &RootKey) -> Result<(), Forged> {
         let mut signature = root.first_signature(self.identifier());
         for caveat in self.unverified_caveats() {
@@ -251,6 +254,7 @@ pub struct Forged;
 
 /// Why bytes are not a macaroon. Offsets are in bytes; contents are never repeated.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MacaroonError {
     /// An identifier, condition or verification id of no bytes.
     #[error("empty field at byte {at}")]

@@ -1,7 +1,7 @@
-//! Making a token for a payment that has not happened yet.
+//! Minting: a token for a payment that has not happened yet.
 //!
 //! Pure: the invoice exists, the entropy is drawn and the clock is read. The token is
-//! worth nothing until somebody learns the preimage, and nothing about it is stored.
+//! worth nothing without the preimage, and nothing about it is stored.
 
 use crate::caveat::Caveat;
 use crate::hash::PaymentHash;

@@ -1,7 +1,7 @@
-//! Which tokens are void although their signature holds?
+//! Revocation: the tokens that are invalid although their signature holds.
 //!
 //! Deriving root keys leaves no key to delete, so revocation is a small set instead: single
-//! tokens by id, and everything minted before a moment. Asking it takes one look-up and no
+//! tokens by id, and everything minted before a moment. A query takes one look-up and no
 //! lock; a server replaces the whole set when it changes.
 
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::identifier::TokenId;
 use crate::time::UnixSeconds;
 
-/// The tokens that no longer buy anything.
+/// The tokens that buy nothing although they are genuine.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RevocationSet {
     tokens: HashSet<TokenId>,
@@ -17,20 +17,20 @@ pub struct RevocationSet {
 }
 
 impl RevocationSet {
-    /// Voids one token.
+    /// Revokes one token.
     pub fn revoke(&mut self, token_id: TokenId) {
         self.tokens.insert(token_id);
     }
 
-    /// Voids every token minted before `moment`. Calling it again only ever voids more.
+    /// Revokes every token minted before `moment`. A later call only ever revokes more.
     ///
-    /// Reaches only tokens whose id says when they were minted, which those of a
+    /// Applies only to tokens whose id contains the time of minting, which those of a
     /// [`KeyRing`](crate::KeyRing) do.
     pub fn revoke_minted_before(&mut self, moment: UnixSeconds) {
         self.minted_before = self.minted_before.max(Some(moment));
     }
 
-    /// True when the token is void.
+    /// Returns true when the token is revoked.
     #[must_use]
     pub fn is_revoked(&self, token_id: &TokenId, minted_at: Option<UnixSeconds>) -> bool {
         let too_old = match (minted_at, self.minted_before) {
@@ -40,12 +40,12 @@ impl RevocationSet {
         too_old || self.tokens.contains(token_id)
     }
 
-    /// The tokens voided one by one.
+    /// Returns the tokens revoked one by one.
     pub fn tokens(&self) -> impl Iterator<Item = &TokenId> {
         self.tokens.iter()
     }
 
-    /// The moment before which everything minted is void.
+    /// Returns the time before which every token minted is revoked.
     #[must_use]
     pub const fn minted_before(&self) -> Option<UnixSeconds> {
         self.minted_before
@@ -60,7 +60,7 @@ mod tests {
     const NOON: UnixSeconds = UnixSeconds::new(43_200);
 
     #[test]
-    fn a_single_token_is_voided_and_no_other() {
+    fn a_single_token_is_revoked_and_no_other() {
         let mut set = RevocationSet::default();
         set.revoke(TOKEN);
 
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_moment_never_unvoids() {
+    fn an_earlier_time_never_restores_a_token() {
         let mut set = RevocationSet::default();
         set.revoke_minted_before(NOON);
         set.revoke_minted_before(UnixSeconds::new(0));

@@ -1,4 +1,4 @@
-//! Time as a value: whoever calls this crate reads the clock.
+//! Time as a value: the caller reads the clock.
 
 use std::fmt;
 
@@ -7,31 +7,31 @@ use std::fmt;
 pub struct UnixSeconds(u64);
 
 impl UnixSeconds {
-    /// A moment, in seconds since the epoch.
+    /// Creates the moment `secs` seconds after the epoch.
     #[must_use]
     pub const fn new(secs: u64) -> Self {
         Self(secs)
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 
-    /// This moment and `secs` seconds more, saturating at the end of time.
+    /// Returns the moment `secs` seconds later, saturating at the end of time.
     #[must_use]
     pub const fn plus_secs(self, secs: u64) -> Self {
         Self(self.0.saturating_add(secs))
     }
 
-    /// Whole seconds from `earlier` to this moment; zero when `earlier` is later.
+    /// Returns the whole seconds from `earlier` to this moment; zero when `earlier` is later.
     #[must_use]
     pub const fn secs_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The UTC day, counted from the epoch: what a daily limit is counted by.
+    /// Returns the UTC day, counted from the epoch, by which daily limits are counted.
     #[must_use]
     pub const fn utc_day(self) -> u64 {
         self.0.div_euclid(SECS_PER_DAY)

@@ -1,13 +1,15 @@
 //! Selling over the years: key rotation, revocation, and keys from a database.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on has failed"
 )]
 
 use l402::{
-    Credential, Denial, Identifier, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
-    RevocationSet, RootKey, RootKeys, Services, UnixSeconds, Verified, mint, verify,
+    CountedUse, Credential, Denial, Identifier, KeyRing, Macaroon, MasterKey, Preimage,
+    RequestContext, RevocationSet, RootKey, RootKeys, Services, UnixSeconds, Verified, mint,
+    verify, verify_with,
 };
 
 const NOW: UnixSeconds = UnixSeconds::new(1_800_000_000);
@@ -180,4 +182,53 @@ fn an_identifier_in_hexadecimal_text_buys_as_well() {
         buys(&key, &none(), &token).unwrap().scope().identifier(),
         &identifier
     );
+}
+
+#[test]
+fn a_condition_of_the_callers_own_is_judged_after_signature_and_payment() {
+    let ring = KeyRing::new(master(1));
+    let token = sold_by(&ring, NOW).with_caveat(b"region=eu").unwrap();
+    let request = RequestContext::new("weather", "GET", "/", NOW);
+    let in_region = |token: &Macaroon, preimage, region: &str| {
+        let credential = Credential::new(token.clone(), preimage);
+        let mut judged = Vec::new();
+        let verified = verify_with(&ring, &none(), &credential, &request, &mut |caveat| {
+            judged.push(caveat.id().to_vec());
+            match caveat.id().strip_prefix(b"region=") {
+                Some(bound) if bound != region.as_bytes() => Err(Denial::Unmet {
+                    condition: "region".to_owned(),
+                }),
+                Some(_) | None => Ok(()),
+            }
+        });
+        (verified.map(|_| ()), judged)
+    };
+
+    let (verdict, judged) = in_region(&token, preimage(), "eu");
+    assert_eq!(verdict, Ok(()));
+    assert_eq!(judged, [b"region=eu"], "known conditions are judged here");
+    let (verdict, _) = in_region(&token, preimage(), "us");
+    assert_eq!(verdict.unwrap_err().code(), "unmet_caveat");
+    let (verdict, judged) = in_region(&token, Preimage::new([8; 32]), "eu");
+    assert_eq!(verdict, Err(Denial::Unpaid));
+    assert!(judged.is_empty());
+}
+
+#[test]
+fn a_counted_token_is_granted_only_with_a_counted_use() {
+    let ring = KeyRing::new(master(1));
+    let token = sold_by(&ring, NOW).with_caveat(b"max_uses=3").unwrap();
+
+    let Ok(Verified::Counted(uncounted)) = buys(&ring, &none(), &token) else {
+        panic!("its uses are counted");
+    };
+
+    assert_eq!(uncounted.uses_max().get(), 3);
+    let grant = uncounted.counted(CountedUse::new(2));
+    assert_eq!(
+        (grant.service(), grant.uses_remaining()),
+        ("weather", Some(2))
+    );
+    let caveats: Vec<&[u8]> = grant.scope().caveats().map(|caveat| caveat.id()).collect();
+    assert_eq!(caveats, [&b"services=weather:0"[..], b"max_uses=3"]);
 }

@@ -1,9 +1,9 @@
 //! HMAC-SHA-256 with a 32-byte key, for chains of short messages.
 //!
-//! A macaroon is verified by one HMAC a caveat, each keyed by the one before, so the cost
+//! A macaroon is verified by one HMAC per caveat, each keyed by the one before, so the cost
 //! of a paid request is the cost of keying. This works on SHA-256's compression function
-//! directly, in as few calls as there can be: a block costs a quarter more in a call of its
-//! own. A key that is used again is absorbed once and kept as two states. Every result is
+//! directly, in as few calls as possible: hashing a block in a separate call costs 25 % more.
+//! A key that is used again is absorbed once and kept as two states. Every result is
 //! compared with the `hmac` crate in the tests below.
 
 use sha2::block_api::compress256;
@@ -11,8 +11,8 @@ use zeroize::Zeroize;
 
 /// The HMAC of `message` under a key that is used once.
 pub(super) fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    let inner = hash_behind(pad(key, INNER), message);
-    to_bytes(&hash_behind(pad(key, OUTER), &to_bytes(&inner)))
+    let inner = hash_after(pad(key, INNER), message);
+    to_bytes(&hash_after(pad(key, OUTER), &to_bytes(&inner)))
 }
 
 /// A key, absorbed: SHA-256's state after the inner and the outer pad.
@@ -57,8 +57,8 @@ fn absorb(block: [u8; BLOCK]) -> [u32; 8] {
     state
 }
 
-/// Hashes a pad and the message behind it.
-fn hash_behind(pad: [u8; BLOCK], message: &[u8]) -> [u32; 8] {
+/// Hashes a pad and the message after it.
+fn hash_after(pad: [u8; BLOCK], message: &[u8]) -> [u32; 8] {
     if message.len() > SHORT {
         return finish(absorb(pad), message);
     }
@@ -85,11 +85,11 @@ fn finish(mut state: [u32; 8], message: &[u8]) -> [u32; 8] {
 }
 
 /// What SHA-256 hashes last: the rest of the message, an end mark, and the length of
-/// everything. Says how many blocks that takes with the first one, which is left to a pad.
+/// everything. Returns the block count, including block 0, reserved for the key pad.
 fn last_blocks(rest: &[u8], message_len: usize) -> ([[u8; BLOCK]; 4], usize) {
     let mut blocks = [[0; BLOCK]; 4];
-    let (_, behind_pad) = blocks.as_flattened_mut().split_at_mut(BLOCK);
-    if let Some((start, end)) = behind_pad.split_at_mut_checked(rest.len()) {
+    let (_, after_pad) = blocks.as_flattened_mut().split_at_mut(BLOCK);
+    if let Some((start, end)) = after_pad.split_at_mut_checked(rest.len()) {
         start.copy_from_slice(rest);
         if let Some(mark) = end.first_mut() {
             *mark = 0x80;

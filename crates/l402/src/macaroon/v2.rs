@@ -38,20 +38,20 @@ impl<'a> RawCaveat<'a> {
         self.id
     }
 
-    /// Where a third-party caveat is discharged; empty for first-party ones. Not signed.
+    /// Returns where a third-party caveat is discharged; empty for first-party ones. Not signed.
     #[must_use]
     pub const fn location(&self) -> &'a [u8] {
         self.location
     }
 
-    /// True when somebody else has to vouch for it with a discharge macaroon.
+    /// Returns true when it needs a discharge macaroon of a third party.
     #[must_use]
     pub const fn is_third_party(&self) -> bool {
         self.vid.is_some()
     }
 }
 
-/// Checks a whole macaroon and says where its parts are.
+/// Checks a whole macaroon and returns where its parts are.
 pub(super) fn read(bytes: &[u8]) -> Result<Layout, MacaroonError> {
     if bytes.len() > MAX_MACAROON_LEN {
         return Err(MacaroonError::TooLarge { len: bytes.len() });

@@ -1,7 +1,7 @@
 //! The terms that a token's caveats, read in order, leave of what was bought.
 //!
 //! Each known condition keeps its last value. A later value must be contained in the one
-//! before it, or whoever added it tried to widen the token; then it must hold for the
+//! before it, or its holder tried to widen the token; then it must hold for the
 //! request. Values are compared in place: nothing is copied unless the credential is denied,
 //! and the number of comparisons is bounded by the limits on list items.
 

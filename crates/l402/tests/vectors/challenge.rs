@@ -37,7 +37,10 @@ struct ChallengeView {
 #[serde(deny_unknown_fields)]
 struct Unreadable {
     name: String,
+    #[serde(default)]
     lines: Vec<String>,
+    #[serde(default)]
+    lines_hex: Vec<String>,
     error: String,
 }
 
@@ -70,8 +73,9 @@ fn every_deployed_form_is_read_and_nothing_is_made_up() {
 #[test]
 fn unusable_challenges_are_refused_for_the_reason_given() {
     for vector in vectors().unreadable {
-        let lines: Vec<Vec<u8>> = vector.lines.into_iter().map(String::into_bytes).collect();
-        match parse(&lines) {
+        let text = vector.lines.into_iter().map(String::into_bytes);
+        let binary = vector.lines_hex.iter().map(|line| bytes(line));
+        match parse(&text.chain(binary).collect::<Vec<_>>()) {
             Ok(read) => panic!("{}: was read as {read:?}", vector.name),
             Err(error) => assert_eq!(variant(&error), vector.error, "{}: {error}", vector.name),
         }
