@@ -17,27 +17,30 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, UnixSeconds};
+use l402::{PaymentHash, PurchaseEvent, UnixSeconds};
 
 use crate::origin::Origin;
 
 mod admission;
+mod error;
 mod memory;
 mod purchase;
 mod rows;
 mod session;
 mod sqlite;
+mod upkeep;
 
 pub(crate) use admission::{Admission, BeginError};
+pub use error::BookError;
 pub use purchase::{
     Brake, Owner, Purchase, QueryHash, Refusal, Resource, SessionId, SoldToken, StoredCredential,
     WalletName,
 };
 pub use rows::{CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which};
+pub use upkeep::Resolution;
 
 use memory::Memory;
 use sqlite::Sqlite;
@@ -85,20 +88,6 @@ pub(crate) enum Publication {
     AtOnce,
 }
 
-/// What a person found out about an open purchase.
-#[derive(Clone, Debug)]
-pub enum Resolution {
-    /// The wallet did not pay, and will not.
-    NotPaid,
-    /// The wallet paid.
-    Paid {
-        /// The proof.
-        preimage: Preimage,
-        /// The routing fee, in millisatoshis.
-        fee: Msat,
-    },
-}
-
 impl Book {
     /// Opens the book in `dir`. The file is created by the first purchase.
     #[must_use]
@@ -135,103 +124,6 @@ impl Book {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.shared.file.as_deref()
-    }
-
-    /// Returns every purchase, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError`] when the book cannot be read.
-    pub fn purchases(&self) -> Result<Vec<Purchase>, BookError> {
-        self.read(|rows| rows.purchases(Which::All))
-    }
-
-    /// Returns every purchase of which it is not known whether money moved, and whether its
-    /// process is still working on it.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError`] when the book cannot be read.
-    pub fn open_purchases(&self) -> Result<Vec<(Purchase, Owner)>, BookError> {
-        self.with_owners(self.read(|rows| rows.purchases(Which::Open))?)
-    }
-
-    /// Returns every credential, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError`] when the book cannot be read.
-    pub fn credentials(&self) -> Result<Vec<StoredCredential>, BookError> {
-        self.read(|rows| rows.credentials())
-    }
-
-    /// Returns what counts against the limits of `host` and of the day of `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError`] when the book cannot be read.
-    pub fn charged(&self, host: &str, now: UnixSeconds) -> Result<Charged, BookError> {
-        self.read(|rows| rows.charged(host, now.utc_day()))
-    }
-
-    /// Removes a credential, so that it is not presented again; returns true when it was
-    /// there. What it cost still counts.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError`] when the book cannot be written.
-    pub fn forget(&self, hash: &PaymentHash) -> Result<bool, BookError> {
-        self.write(|rows, _session| rows.remove_credential(hash))
-    }
-
-    /// Removes every refusal of a credential, so that it is presented again everywhere.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError`] when the book cannot be written.
-    pub fn forgive(&self, hash: &PaymentHash) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.remove_refusals(hash))
-    }
-
-    /// Makes the credential of a paid purchase again, as it was bought.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError::Unknown`] when no such purchase was paid.
-    pub fn restore(&self, hash: &PaymentHash) -> Result<(), BookError> {
-        self.write(|rows, _session| {
-            let purchase = rows.purchase(hash)?;
-            let credential = purchase.and_then(|purchase| purchase.credential());
-            rows.put_credential(&credential.ok_or(BookError::Unknown { hash: *hash })?)
-        })
-    }
-
-    /// Ends an open purchase with what a person found out about it, and returns it.
-    ///
-    /// # Errors
-    ///
-    /// [`BookError::InUse`] while a process is working on it, [`BookError::Unknown`] when no
-    /// such purchase is open, [`BookError::NotItsPreimage`] for a proof of another payment.
-    pub fn resolve(
-        &self,
-        hash: &PaymentHash,
-        resolution: Resolution,
-    ) -> Result<Purchase, BookError> {
-        let purchase = self.read(|rows| rows.purchase(hash))?;
-        let purchase = purchase
-            .filter(|purchase| purchase.state.is_open())
-            .ok_or(BookError::Unknown { hash: *hash })?;
-        if self.owner(&purchase)? == Owner::Working {
-            return Err(BookError::InUse { hash: *hash });
-        }
-        let event = match resolution {
-            Resolution::NotPaid => PurchaseEvent::Failed,
-            Resolution::Paid { preimage, .. } if !preimage.matches(hash) => {
-                return Err(BookError::NotItsPreimage { hash: *hash });
-            }
-            Resolution::Paid { preimage, fee } => PurchaseEvent::Settled { preimage, fee },
-        };
-        self.settle(hash, event, "resolved by hand", Publication::AtOnce)
     }
 
     /// Returns what matters to one request.
@@ -477,85 +369,6 @@ impl fmt::Debug for Book {
             .field("storage", &self.shared.storage)
             .finish_non_exhaustive()
     }
-}
-
-/// Why the book cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BookError {
-    /// Another process holds the database for too long.
-    #[error("{} is in use by another process for more than {seconds} s", path.display())]
-    Busy {
-        /// The file.
-        path: PathBuf,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// The database cannot be used.
-    #[error("cannot use {}: {source}", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite reported.
-        source: rusqlite::Error,
-    },
-    /// The database is damaged. Nothing is bought with it.
-    #[error(
-        "{} is damaged: {reason}; nothing is bought until it is moved away: compare the wallet's payments with it first",
-        path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it. Never its content.
-        reason: String,
-    },
-    /// Others may read the file.
-    #[error("others can read {} (mode {mode:o}): run `chmod 600` on it", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file is a database of another program.
-    #[error("{} is a database of another program: use another directory", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A process is working on the purchase.
-    #[error("a running process is paying {hash}: wait until it has ended")]
-    InUse {
-        /// The payment hash.
-        hash: PaymentHash,
-    },
-    /// The file system refused.
-    #[error("cannot use {}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system reported.
-        source: io::Error,
-    },
-    /// A later version of this program wrote the file.
-    #[error("{} was written by a later version of this program", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The proof is of another payment.
-    #[error("the preimage does not match payment hash {hash}")]
-    NotItsPreimage {
-        /// The payment hash.
-        hash: PaymentHash,
-    },
-    /// No such purchase.
-    #[error("there is no such purchase: {hash}")]
-    Unknown {
-        /// The payment hash.
-        hash: PaymentHash,
-    },
 }
 
 /// For how long a credential is not tried where it was refused this many times in a row.

@@ -25,6 +25,7 @@ use crate::transport::{Connections, Transport};
 mod answer;
 mod buy;
 mod call;
+mod progress;
 mod resume;
 mod send;
 mod single_flight;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use l402::{Limits, SchemeName, Token};
+use l402::{Limits, Msat, Preimage, SchemeName, Token};
 use tollway_lightning::{FeeCap, LookupByHash, PayerPromises, Repeat, WalletIdentity, WalletKey};
 
 use super::*;

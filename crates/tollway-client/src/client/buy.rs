@@ -20,7 +20,7 @@ use l402::{
 use super::Inner;
 use super::answer::Challenged;
 use super::call::Call;
-use super::send::Progress;
+use super::progress::Progress;
 use super::wallet::{NotFound, PaymentUpdate, Wallet};
 use crate::book::{
     Admission, BeginError, Book, Publication, Purchase, Resource, SoldToken, StoredCredential,

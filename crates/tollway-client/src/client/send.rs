@@ -2,7 +2,6 @@
 //!
 //! Carries out what [`decide`](crate::decide) decides, one step after another.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,34 +11,14 @@ use l402::PaymentHash;
 use tokio::time::Instant;
 
 use super::Inner;
-use super::answer::{Answer, Challenged};
+use super::answer::Answer;
 use super::buy::{Bought, Unbought};
 use super::call::Call;
-use super::single_flight::Guard;
-use super::wallet::WalletFacts;
-use crate::book::{Brake, Owner, Purchase, Resource, StoredCredential, View};
-use crate::decide::{
-    self, Next, Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried, Wait,
-};
+use super::progress::{Progress, TRIES_FIRST};
+use crate::book::{Brake, Owner, Resource, StoredCredential, View};
+use crate::decide::{self, Next, Returned, Sent, Wait};
 use crate::error::{Error, TransportError};
 use crate::event::{Event, Presented};
-
-/// How far a request has come at one address.
-pub(super) struct Progress {
-    pub(super) resource: Resource,
-    /// The stored credentials that were presented.
-    pub(super) presented: HashSet<PaymentHash>,
-    pub(super) challenged: Option<Challenged>,
-    view: View,
-    tries: Tries,
-    last: Option<(Sent, Answer)>,
-    bought: Option<Bought>,
-    turn: Option<Guard>,
-    /// Known once the turn is taken.
-    wallet: Option<WalletFacts>,
-    pause: Duration,
-    waiting_since: Option<Instant>,
-}
 
 impl Inner {
     pub(super) async fn send(
@@ -66,19 +45,8 @@ impl Inner {
         }
         let resource = call.resource();
         let view = self.view(call, &resource).await;
-        let mut progress = Progress {
-            view: view.map_err(|error| call.failed(error))?,
-            resource,
-            presented: HashSet::new(),
-            challenged: None,
-            tries: TRIES_FIRST,
-            last: None,
-            bought: None,
-            turn: None,
-            wallet: None,
-            pause: PAUSE_FIRST,
-            waiting_since: None,
-        };
+        let view = view.map_err(|error| call.failed(error))?;
+        let mut progress = Progress::new(resource, view);
         loop {
             let now = self.now();
             match decide::next(&progress.situation(call, now)) {
@@ -354,94 +322,6 @@ impl Inner {
     }
 }
 
-impl Progress {
-    fn situation(&self, call: &Call, now: l402::UnixSeconds) -> Situation {
-        let untried = self.view.credentials.iter();
-        let untried = untried
-            .filter(|credential| !self.presented.contains(&credential.payment_hash()))
-            .map(|credential| Untried {
-                payment_hash: credential.payment_hash(),
-                scope: if credential.covers(&self.resource.path) {
-                    TokenScope::SamePath
-                } else {
-                    TokenScope::SameOrigin
-                },
-            });
-        let returned = self.last.as_ref().map(|(_, answer)| answer.returned());
-        Situation {
-            sent: self.last.as_ref().map(|(sent, _)| *sent),
-            returned: returned.unwrap_or(Returned::Response),
-            untried: untried.collect(),
-            tries: self.tries,
-            replay: if call.is_replayable() {
-                Replay::Possible
-            } else {
-                Replay::Impossible
-            },
-            turn: match self.turn {
-                Some(_) => Turn::Taken,
-                None => Turn::NotTaken,
-            },
-            others: self.others(now),
-        }
-    }
-
-    fn others(&self, now: l402::UnixSeconds) -> Others {
-        let is_working = self
-            .view
-            .open
-            .iter()
-            .any(|(_, owner)| *owner == Owner::Working);
-        if is_working || self.view.is_presenting {
-            return Others::Busy;
-        }
-        let is_blocking = |purchase: &Purchase| {
-            let blocks = |wallet: WalletFacts| {
-                purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
-            };
-            self.wallet.is_some_and(blocks)
-        };
-        if self
-            .view
-            .open
-            .iter()
-            .any(|(purchase, _)| is_blocking(purchase))
-        {
-            return Others::Abandoned;
-        }
-        Others::Idle
-    }
-
-    /// Takes a credential out of those that have not been presented.
-    fn take(&mut self, hash: &PaymentHash) -> Option<StoredCredential> {
-        self.presented.insert(*hash);
-        let credential = self
-            .view
-            .credentials
-            .iter()
-            .find(|credential| credential.payment_hash() == *hash)?;
-        let left = if credential.covers(&self.resource.path) {
-            &mut self.tries.same_path
-        } else {
-            &mut self.tries.same_origin
-        };
-        *left = left.saturating_sub(1);
-        Some(credential.clone())
-    }
-
-    fn took(&mut self, sent: Sent, answer: Answer) {
-        if let Answer::Challenged(challenged) = &answer {
-            self.challenged = Some(challenged.clone());
-        }
-        self.last = Some((sent, answer));
-    }
-}
-
-const TRIES_FIRST: Tries = Tries {
-    same_path: 3,
-    same_origin: 1,
-};
-const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_LONGEST: Duration = Duration::from_millis(500);
 /// How much longer than a payment another process may take to present what it bought.
 const OTHERS_MARGIN: Duration = Duration::from_secs(90);

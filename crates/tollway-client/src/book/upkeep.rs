@@ -1,0 +1,118 @@
+//! What a person does with a book: list, forget, restore, resolve.
+
+use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, UnixSeconds};
+
+use super::{Book, BookError, Owner, Publication, Purchase, StoredCredential, Which};
+
+/// What a person found out about an open purchase.
+#[derive(Clone, Debug)]
+pub enum Resolution {
+    /// The wallet did not pay, and will not.
+    NotPaid,
+    /// The wallet paid.
+    Paid {
+        /// The proof.
+        preimage: Preimage,
+        /// The routing fee, in millisatoshis.
+        fee: Msat,
+    },
+}
+
+impl Book {
+    /// Returns every purchase, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be read.
+    pub fn purchases(&self) -> Result<Vec<Purchase>, BookError> {
+        self.read(|rows| rows.purchases(Which::All))
+    }
+
+    /// Returns every purchase of which it is not known whether money moved, and whether its
+    /// process is still working on it.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be read.
+    pub fn open_purchases(&self) -> Result<Vec<(Purchase, Owner)>, BookError> {
+        self.with_owners(self.read(|rows| rows.purchases(Which::Open))?)
+    }
+
+    /// Returns every credential, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be read.
+    pub fn credentials(&self) -> Result<Vec<StoredCredential>, BookError> {
+        self.read(|rows| rows.credentials())
+    }
+
+    /// Returns what counts against the limits of `host` and of the day of `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be read.
+    pub fn charged(&self, host: &str, now: UnixSeconds) -> Result<Charged, BookError> {
+        self.read(|rows| rows.charged(host, now.utc_day()))
+    }
+
+    /// Removes a credential, so that it is not presented again; returns true when it was
+    /// there. What it cost still counts.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be written.
+    pub fn forget(&self, hash: &PaymentHash) -> Result<bool, BookError> {
+        self.write(|rows, _session| rows.remove_credential(hash))
+    }
+
+    /// Removes every refusal of a credential, so that it is presented again everywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be written.
+    pub fn forgive(&self, hash: &PaymentHash) -> Result<(), BookError> {
+        self.write(|rows, _session| rows.remove_refusals(hash))
+    }
+
+    /// Makes the credential of a paid purchase again, as it was bought.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::Unknown`] when no such purchase was paid.
+    pub fn restore(&self, hash: &PaymentHash) -> Result<(), BookError> {
+        self.write(|rows, _session| {
+            let purchase = rows.purchase(hash)?;
+            let credential = purchase.and_then(|purchase| purchase.credential());
+            rows.put_credential(&credential.ok_or(BookError::Unknown { hash: *hash })?)
+        })
+    }
+
+    /// Ends an open purchase with what a person found out about it, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::InUse`] while a process is working on it, [`BookError::Unknown`] when no
+    /// such purchase is open, [`BookError::NotItsPreimage`] for a proof of another payment.
+    pub fn resolve(
+        &self,
+        hash: &PaymentHash,
+        resolution: Resolution,
+    ) -> Result<Purchase, BookError> {
+        let purchase = self.read(|rows| rows.purchase(hash))?;
+        let purchase = purchase
+            .filter(|purchase| purchase.state.is_open())
+            .ok_or(BookError::Unknown { hash: *hash })?;
+        if self.owner(&purchase)? == Owner::Working {
+            return Err(BookError::InUse { hash: *hash });
+        }
+        let event = match resolution {
+            Resolution::NotPaid => PurchaseEvent::Failed,
+            Resolution::Paid { preimage, .. } if !preimage.matches(hash) => {
+                return Err(BookError::NotItsPreimage { hash: *hash });
+            }
+            Resolution::Paid { preimage, fee } => PurchaseEvent::Settled { preimage, fee },
+        };
+        self.settle(hash, event, "resolved by hand", Publication::AtOnce)
+    }
+}

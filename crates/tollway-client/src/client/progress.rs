@@ -1,0 +1,138 @@
+//! The state of one request at one address, as a [`Situation`] for the next decision.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use l402::PaymentHash;
+use tokio::time::Instant;
+
+use super::answer::{Answer, Challenged};
+use super::buy::Bought;
+use super::call::Call;
+use super::single_flight::Guard;
+use super::wallet::WalletFacts;
+use crate::book::{Owner, Purchase, Resource, StoredCredential, View};
+use crate::decide::{Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried};
+
+/// How far a request has come at one address.
+pub(super) struct Progress {
+    pub(super) resource: Resource,
+    /// The stored credentials that were presented.
+    pub(super) presented: HashSet<PaymentHash>,
+    pub(super) challenged: Option<Challenged>,
+    pub(super) view: View,
+    pub(super) tries: Tries,
+    pub(super) last: Option<(Sent, Answer)>,
+    pub(super) bought: Option<Bought>,
+    pub(super) turn: Option<Guard>,
+    /// Known once the turn is taken.
+    pub(super) wallet: Option<WalletFacts>,
+    pub(super) pause: Duration,
+    pub(super) waiting_since: Option<Instant>,
+}
+
+impl Progress {
+    pub(super) fn new(resource: Resource, view: View) -> Self {
+        Self {
+            resource,
+            presented: HashSet::new(),
+            challenged: None,
+            view,
+            tries: TRIES_FIRST,
+            last: None,
+            bought: None,
+            turn: None,
+            wallet: None,
+            pause: PAUSE_FIRST,
+            waiting_since: None,
+        }
+    }
+
+    pub(super) fn situation(&self, call: &Call, now: l402::UnixSeconds) -> Situation {
+        let untried = self.view.credentials.iter();
+        let untried = untried
+            .filter(|credential| !self.presented.contains(&credential.payment_hash()))
+            .map(|credential| Untried {
+                payment_hash: credential.payment_hash(),
+                scope: if credential.covers(&self.resource.path) {
+                    TokenScope::SamePath
+                } else {
+                    TokenScope::SameOrigin
+                },
+            });
+        let returned = self.last.as_ref().map(|(_, answer)| answer.returned());
+        Situation {
+            sent: self.last.as_ref().map(|(sent, _)| *sent),
+            returned: returned.unwrap_or(Returned::Response),
+            untried: untried.collect(),
+            tries: self.tries,
+            replay: if call.is_replayable() {
+                Replay::Possible
+            } else {
+                Replay::Impossible
+            },
+            turn: match self.turn {
+                Some(_) => Turn::Taken,
+                None => Turn::NotTaken,
+            },
+            others: self.others(now),
+        }
+    }
+
+    fn others(&self, now: l402::UnixSeconds) -> Others {
+        let is_working = self
+            .view
+            .open
+            .iter()
+            .any(|(_, owner)| *owner == Owner::Working);
+        if is_working || self.view.is_presenting {
+            return Others::Busy;
+        }
+        let is_blocking = |purchase: &Purchase| {
+            let blocks = |wallet: WalletFacts| {
+                purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
+            };
+            self.wallet.is_some_and(blocks)
+        };
+        if self
+            .view
+            .open
+            .iter()
+            .any(|(purchase, _)| is_blocking(purchase))
+        {
+            return Others::Abandoned;
+        }
+        Others::Idle
+    }
+
+    /// Takes a credential out of those that have not been presented.
+    pub(super) fn take(&mut self, hash: &PaymentHash) -> Option<StoredCredential> {
+        self.presented.insert(*hash);
+        let credential = self
+            .view
+            .credentials
+            .iter()
+            .find(|credential| credential.payment_hash() == *hash)?;
+        let left = if credential.covers(&self.resource.path) {
+            &mut self.tries.same_path
+        } else {
+            &mut self.tries.same_origin
+        };
+        *left = left.saturating_sub(1);
+        Some(credential.clone())
+    }
+
+    pub(super) fn took(&mut self, sent: Sent, answer: Answer) {
+        if let Answer::Challenged(challenged) = &answer {
+            self.challenged = Some(challenged.clone());
+        }
+        self.last = Some((sent, answer));
+    }
+}
+
+/// How many stored credentials are presented before anything is bought.
+pub(super) const TRIES_FIRST: Tries = Tries {
+    same_path: 3,
+    same_origin: 1,
+};
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
