@@ -1,6 +1,10 @@
 //! Revocation and key rotation while gateways run.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use l402::{
+    Credential, Identifier, KeyRing, MasterKey, Preimage, SchemeName, Services, UnixSeconds,
+};
 
 use crate::support::upstream::{Upstream, request};
 use crate::support::{Gateway, Market, failure, stdout};
@@ -47,6 +51,70 @@ async fn a_revocation_needs_a_ledger_and_something_to_revoke() {
             "{failed}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_key_mints_nothing_more_and_a_removed_one_is_forgotten() {
+    let shop = Shop::open().await;
+    let sold = shop.buy().await;
+    let old_key = std::fs::read_to_string(format!("{}/master.key", shop.dir)).unwrap();
+    // As a thief of the old key would write it, an hour after the rotation.
+    let forged = mint(&old_key, 3_600);
+    assert_eq!(delivered(&shop.gateways[0], &forged).await, 1);
+
+    let keys = shop.run(&["keys", "rotate"]).await;
+
+    shop.until_refused(&forged).await;
+    let (new, old) = (&keys["keys"][0], &keys["keys"][1]);
+    assert_eq!(
+        (new["mints"].as_bool(), old["mints"].as_bool()),
+        (Some(true), Some(false))
+    );
+    let id = new["id"].as_str().unwrap();
+    assert!(
+        token_id(&shop.buy().await).starts_with(id),
+        "the new key mints"
+    );
+    for gateway in &shop.gateways {
+        assert_eq!(
+            delivered(gateway, &sold).await,
+            1,
+            "what was sold is honoured"
+        );
+    }
+
+    let listed = shop
+        .run(&["keys", "remove", old["id"].as_str().unwrap()])
+        .await;
+
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 1);
+    shop.until_refused(&sold).await;
+    let minting = ["keys", "remove", id, "--data-dir", &shop.dir, "--json"];
+    assert_eq!(failure(&shop.market.run(&minting).await)["exit_code"], 2);
+}
+
+/// A paid token for every service, minted so many seconds from now.
+fn mint(key: &str, secs: u64) -> String {
+    let ring = KeyRing::new(MasterKey::from_hex(key.trim()).unwrap());
+    let preimage = Preimage::new([7; 32]);
+    let services = Services::new("default", 0).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let minted_at = UnixSeconds::new(now.as_secs() + secs);
+    let token = l402::mint(
+        &ring,
+        preimage.payment_hash(),
+        &services,
+        &[],
+        minted_at,
+        [9; 20],
+    );
+    Credential::new(token.unwrap(), preimage).authorization(SchemeName::L402)
+}
+
+fn token_id(authorization: &str) -> String {
+    let credential = Credential::parse(authorization).unwrap();
+    let identifier = Identifier::parse(credential.macaroon().identifier()).unwrap();
+    identifier.token_id.to_string()
 }
 
 /// Two gateways on one data directory, in front of one upstream.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use http::Uri;
 use l402::Msat;
 use tollway_gateway::Upstream;
+use tollway_server::keys::file::KeyId;
 
 use crate::exit;
 
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// Fetch a URL, paying for it when asked and allowed.
     #[command(after_help = exit::help())]
     Get(GetArgs),
+    /// Show, rotate and remove the master keys of a gateway.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show purchases, and end those that nothing can look up.
     #[command(subcommand)]
     Purchases(PurchasesCommand),
@@ -185,6 +189,33 @@ pub(crate) struct GetArgs {
     /// Print nothing but the body, warnings and errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List the ids of the keys, newest first.
+    List(KeysArgs),
+    /// Remove a retired key: every token it minted becomes invalid.
+    Remove(RemoveKeyArgs),
+    /// Make a new key mint, and retire the one that does: its tokens stay valid, later ones
+    /// under it are forged.
+    #[command(visible_alias = "retire")]
+    Rotate(KeysArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysArgs {
+    /// The gateway's directory; default: gateway in the tollway folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RemoveKeyArgs {
+    /// The id of the key, as `tollway keys list` shows it.
+    pub(crate) id: KeyId,
+    #[command(flatten)]
+    pub(crate) keys: KeysArgs,
 }
 
 #[derive(Debug, Subcommand)]

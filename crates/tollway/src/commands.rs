@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod get;
+pub(crate) mod keys;
 pub(crate) mod purchases;
 pub(crate) mod sandbox;
 pub(crate) mod serve;

@@ -7,7 +7,6 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
-mod key_file;
 mod log;
 mod output;
 mod paths;
@@ -58,6 +57,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
             one_thread()?,
             commands::get::run(args, &config, &dirs, output),
         ),
+        Command::Keys(command) => commands::keys::run(command, &dirs, output),
         Command::Purchases(command) => commands::purchases::run(command, &dirs, output),
         Command::Sandbox(args) => wait(
             several_threads()?,
@@ -78,6 +78,7 @@ const fn usual_log(command: &Command) -> &'static str {
         Command::Serve(_) => "info",
         Command::Demo(_)
         | Command::Get(_)
+        | Command::Keys(_)
         | Command::Purchases(_)
         | Command::Sandbox(_)
         | Command::Token(_) => "warn",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use l402::{KeyRing, LegacyLsat, Msat, Network};
+use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
     Addresses, Gateway, GatewayConfig, Limits, Price, RoutingConfig, Running, ServiceConfig,
     TlsListener,
@@ -17,9 +17,9 @@ use tollway_server::respond::StatusStyle;
 use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, Terms};
 
 use crate::cli::ServeArgs;
+use crate::commands::keys;
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::key_file;
 use crate::output::Output;
 use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
@@ -92,18 +92,13 @@ impl Sale {
     /// Opens the books and the gate.
     async fn price(self, args: &ServeArgs, dirs: &Dirs) -> Result<Price, Failure> {
         let data_dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
-        let key = key_file::open_or_make(&data_dir.join("master.key"))?;
+        let keys = keys::open(&data_dir)?;
         let ledger_file = data_dir.join("ledger.sqlite");
         let ledger = SqliteLedger::open(&ledger_file)
             .map_err(|error| Failure::general(format!("{}: {error}", ledger_file.display())))?;
-        let gate = Gate::open(
-            KeyRing::new(key),
-            self.invoicer,
-            Arc::new(ledger),
-            settings(args),
-        )
-        .await
-        .map_err(Failure::general)?;
+        let gate = Gate::open(keys, self.invoicer, Arc::new(ledger), settings(args))
+            .await
+            .map_err(Failure::general)?;
         Ok(Price::Paid {
             gate: Arc::new(gate),
             requirement: Box::new(self.requirement),

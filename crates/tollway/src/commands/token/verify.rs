@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use l402::{KeyRing, MasterKey, RequestContext, RevocationSet, RootKey, RootKeys, UnixSeconds};
 use serde_json::json;
+use tollway_server::keys::file::KeyFile;
 
 use super::presented::Presented;
 use crate::cli::{KeyArgs, VerifyArgs};
@@ -49,7 +50,7 @@ fn keys(args: &KeyArgs) -> Result<Box<dyn RootKeys>, Failure> {
     };
     match (&args.key, &args.key_file, &args.root_key) {
         (Some(key), None, None) => Ok(Box::new(KeyRing::new(hex(key)?))),
-        (None, Some(file), None) => Ok(Box::new(KeyRing::new(hex(&read(file)?)?))),
+        (None, Some(file), None) => Ok(Box::new(ring(file)?)),
         (None, None, Some(root)) => {
             let root: l402::PaymentHash = root
                 .parse()
@@ -65,9 +66,10 @@ fn keys(args: &KeyArgs) -> Result<Box<dyn RootKeys>, Failure> {
     }
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+/// Reads every key of a gateway, the retired ones included.
+fn ring(file: &Path) -> Result<KeyRing, Failure> {
+    let keys = KeyFile::read(file).map_err(Failure::usage)?;
+    keys.ring().map_err(Failure::usage)
 }
 
 fn request(args: &VerifyArgs) -> Result<RequestContext<'_>, Failure> {
