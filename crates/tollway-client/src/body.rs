@@ -40,7 +40,7 @@ impl Body {
         Self::from(Bytes::new())
     }
 
-    /// The content of a file, opened anew each time it is sent.
+    /// The content of a file, opened again each time it is sent.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Source::File(path.into()))

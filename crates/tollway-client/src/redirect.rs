@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-/// What becomes of the method and the body.
+/// The method and the body of the next request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Onward {
     /// The request is repeated as it is.

@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, caught from the moment this is made.
 ///
-/// Made before a command says that it is ready: whoever hears that may stop it at once.
+/// Made before a command says that it is ready: a signal may follow at once.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     signals: Option<(Signal, Signal)>,

@@ -73,7 +73,7 @@ impl Market {
             .collect()
     }
 
-    /// Waits until no payment of the buyer's is under way.
+    /// Waits until no payment of the buyer's is in flight.
     pub async fn payments_at_rest(&self) {
         let buyer = self.sandbox().network().buyer();
         for payment in buyer.payments(0, usize::MAX) {

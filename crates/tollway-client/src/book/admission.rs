@@ -21,7 +21,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) after_refusal: AfterRefusal,
     pub(crate) kill_switch: &'a KillSwitch,
-    /// The credentials that this request has presented in vain.
+    /// The credentials that this request has presented and seen refused.
     pub(crate) presented: &'a HashSet<l402::PaymentHash>,
     /// Read under the lock: waiting for it may take time.
     pub(crate) clock: &'a dyn Fn() -> UnixSeconds,

@@ -211,5 +211,5 @@ fn peak_memory_bytes() -> usize {
 
 const UPLOAD_BYTES: usize = 1 << 30;
 const CHUNK_BYTES: usize = 1 << 16;
-/// Socket buffers may take some MiB each; whoever stores the upload takes a thousand.
+/// Socket buffers may take some MiB each; storing the upload would take a thousand.
 const HELD_BYTES_MAX: usize = 96 << 20;

@@ -95,7 +95,7 @@ impl LndConnect {
         self.address.to_string()
     }
 
-    /// The whole URI, macaroon included: whoever reads it holds the wallet. Never log it.
+    /// The whole URI, macaroon included: anyone who reads it holds the wallet. Never log it.
     #[must_use]
     pub fn expose_uri(&self) -> String {
         let mut uri = format!("{SCHEME}{}?", self.address);

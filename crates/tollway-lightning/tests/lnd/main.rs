@@ -416,7 +416,7 @@ async fn a_node_that_falls_silent_leaves_the_payment_in_doubt() {
     let payer = wallet.payer();
     payer.network().await.unwrap();
 
-    // From here on, whoever waits for a deadline has waited for it.
+    // From here on, every deadline has passed.
     tokio::time::pause();
 
     assert_unknown(payer.pay(terms()).await);

@@ -111,7 +111,7 @@ async fn many_who_wait_share_a_commit() {
         reservations.push(held(reserved.await.unwrap()));
     }
 
-    // The first that came may have been taken alone; everybody after it goes together.
+    // The first that came may have been taken alone; all after it go together.
     let commits = ledger.commits() - before;
     assert!(commits <= 2, "{commits} commits for 200 reservations");
 
