@@ -13,8 +13,18 @@ use std::{fs, iter};
 
 /// Banned phrases, in lower case, and what to write instead.
 const BANNED: &[(&str, &str)] = &[
-    ("the rooms", "crates"),
+    ("anew", "again, or new"),
+    ("as good as new", "as usable as any"),
+    ("beside the road", "off the request path"),
+    ("broke off", "was reset, or was aborted"),
+    ("in vain", "without success"),
+    ("keep_house", "run_maintenance"),
     ("road of one paid request", "life of a paid request"),
+    ("the rooms", "crates"),
+    ("under way", "in flight, or concurrent"),
+    ("what became of", "the outcome, or the state, of"),
+    ("what becomes of", "the outcome, or the state, of"),
+    ("whoever", "the holder, the caller, or anyone who"),
 ];
 
 /// Public types that share a name, and the reason.

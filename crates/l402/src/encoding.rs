@@ -94,7 +94,7 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
 /// The alphabet is determined by its own characters: any `-` or `_` means URL-safe. A text that
 /// mixes both alphabets, or has stray bits at its end, has two readings and is refused.
 pub(crate) fn base64_any(text: &[u8]) -> Option<Vec<u8>> {
-    // Nearly everybody writes the standard alphabet, and decoding it finds out.
+    // Nearly all writers use the standard alphabet, and decoding it finds out.
     STANDARD
         .decode(text)
         .or_else(|_other| URL_SAFE.decode(text))

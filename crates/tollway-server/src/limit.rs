@@ -94,7 +94,7 @@ impl ChallengeLimiter {
         let now_ms = now.as_secs().saturating_mul(MS_PER_SEC);
         let horizon_ms = now_ms.saturating_add(self.burst_ms);
         let cells = self.cells(network);
-        // Clocks hold valid times after any panic, so a poisoned lock is as good as new.
+        // Clocks hold valid times after any panic, so a poisoned lock is as usable as any.
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
 
         let earliest_ms = cells

@@ -73,7 +73,7 @@ impl Drop for Bought {
 }
 
 impl Inner {
-    /// Everything that can be refused without asking anybody.
+    /// Everything that can be refused without any request.
     pub(super) fn check(&self, call: &Call, challenged: &Challenged) -> Result<(), Error> {
         if let Some(receipt) = call.receipt() {
             return Err(Error::PaidButRefused {

@@ -25,7 +25,7 @@ use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
 
-/// Serves until the process is told to stop, then lets what is under way finish.
+/// Serves until the process is told to stop, then lets what is in flight finish.
 pub(crate) async fn run(
     args: &ServeArgs,
     config: &Config,

@@ -290,7 +290,7 @@ impl Write {
         }
     }
 
-    /// Returns whether doing this is of no use to anybody.
+    /// Returns whether doing this is of no use.
     fn is_moot(&self) -> bool {
         match self {
             Self::Commit { .. } | Self::Release(_) | Self::Revoke { .. } => false,
