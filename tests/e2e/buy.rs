@@ -129,7 +129,7 @@ async fn what_is_not_allowed_is_not_paid() {
         ),
         (
             vec!["get", &url, "--wallet", "sandbox:nobody"],
-            "the sandbox has only buyer and seller",
+            "no wallet `nobody`, only buyer and seller",
         ),
     ] {
         let refused = market.run(&arguments).await;
