@@ -19,12 +19,12 @@ use crate::support::{Gateway, Market, echo_api, stdout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_killed_anywhere_neither_loses_nor_repeats_a_payment() {
-    Crash::open().await.run(Buyers::One).await;
+    println!("{}", Crash::open().await.run(Buyers::One).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_clients_at_one_origin_one_may_be_killed_anywhere() {
-    Crash::open().await.run(Buyers::Two).await;
+    println!("{}", Crash::open().await.run(Buyers::Two).await);
 }
 
 /// Processes that buy at the same time, of which one is killed.
@@ -71,7 +71,8 @@ impl Crash {
         }
     }
 
-    async fn run(mut self, buyers: Buyers) {
+    /// Returns a line that tells how often and with what effect.
+    async fn run(mut self, buyers: Buyers) -> String {
         let rounds: u64 =
             std::env::var("TOLLWAY_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
         for round in 0..rounds {
@@ -87,17 +88,21 @@ impl Crash {
                 self.blocked_max = self.blocked_max.max(killed_at.elapsed());
             }
         }
-        println!(
-            "{buyers:?}: {} of {rounds} runs were killed before they ended; served at most {} ms after a kill",
-            self.killed,
-            self.blocked_max.as_millis()
-        );
         self.check().await;
         assert!(
             self.killed * 2 > rounds,
             "most runs must die for the test to mean anything"
         );
-        assert!(self.blocked_max < Duration::from_secs(5));
+        assert!(
+            self.blocked_max < Duration::from_secs(5),
+            "blocked for {:?}",
+            self.blocked_max
+        );
+        format!(
+            "{buyers:?}: {} of {rounds} runs were killed before they ended; served at most {} ms after a kill",
+            self.killed,
+            self.blocked_max.as_millis()
+        )
     }
 
     async fn kill_one(&mut self, url: &str) {

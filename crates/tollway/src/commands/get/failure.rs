@@ -18,12 +18,12 @@ pub(crate) fn of(error: Error) -> Failure {
 
 /// What the command line offers where the client can only stop.
 const fn advice(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::NotPaid(NotPaid::PaidBefore(_)) => {
-            Some("contact the seller, or buy again with --buy-after-refusal")
-        }
-        Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
-        _ => None,
+    if let Error::NotPaid(NotPaid::PaidBefore(_)) = error {
+        Some("contact the seller, or buy again with --buy-after-refusal")
+    } else if let Error::PaymentUnknown { .. } = error {
+        Some("`tollway purchases list` shows what to do")
+    } else {
+        None
     }
 }
 
