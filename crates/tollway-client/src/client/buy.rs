@@ -23,8 +23,8 @@ use super::call::Call;
 use super::progress::Progress;
 use super::wallet::{NotFound, PaymentUpdate, Wallet};
 use crate::book::{
-    Admission, BeginError, Book, Publication, Purchase, Resource, SoldToken, StoredCredential,
-    Ticket,
+    Admission, BeginError, Book, BookError, Publication, Purchase, Resource, SoldToken,
+    StoredCredential, Ticket,
 };
 use crate::error::{Error, NotPaid, Payment, Receipt, StorageError};
 use crate::event::Event;
@@ -37,6 +37,7 @@ pub(super) struct Bought {
     payment: Payment,
     book: Book,
     tasks: tokio_util::task::TaskTracker,
+    is_published: bool,
 }
 
 /// Why there is no credential.
@@ -59,15 +60,28 @@ impl Bought {
             fee: self.credential.fee,
         }
     }
+
+    /// Lets other requests use the credential from here on. Failing leaves it to this process,
+    /// until that ends.
+    pub(super) async fn publish(mut self) {
+        self.is_published = true;
+        let _ = self.start_publishing().await;
+    }
+
+    fn start_publishing(&self) -> tokio::task::JoinHandle<Result<(), BookError>> {
+        let (book, hash) = (self.book.clone(), self.credential.payment_hash());
+        self.tasks.spawn_blocking(move || book.publish(&hash))
+    }
 }
 
 impl Drop for Bought {
     fn drop(&mut self) {
-        let (book, hash) = (self.book.clone(), self.credential.payment_hash());
-        book.release(&hash);
+        if self.is_published {
+            return;
+        }
+        self.book.release(&self.credential.payment_hash());
         if tokio::runtime::Handle::try_current().is_ok() {
-            // Failing leaves it to this process, until that ends.
-            self.tasks.spawn_blocking(move || book.publish(&hash));
+            drop(self.start_publishing());
         }
     }
 }
@@ -285,6 +299,7 @@ impl Inner {
             credential,
             payment: payment(&purchase.resource, &purchase.payable),
             book: self.book.clone(),
+            is_published: false,
             tasks: self.tasks.clone(),
         })
     }

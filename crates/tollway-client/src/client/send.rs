@@ -219,7 +219,14 @@ impl Inner {
     }
 
     /// Returns the last response. What was bought for it may be used by others from here on.
-    async fn serve(&self, call: &Call, progress: Progress) -> Result<Response<Incoming>, Error> {
+    async fn serve(
+        &self,
+        call: &Call,
+        mut progress: Progress,
+    ) -> Result<Response<Incoming>, Error> {
+        if let Some(bought) = progress.bought.take() {
+            bought.publish().await;
+        }
         let is_accepted = !matches!(progress.last, Some((Sent::Nothing, _)) | None);
         if is_accepted && progress.view.brake.is_some() {
             let resource = progress.resource.clone();
