@@ -70,8 +70,7 @@ impl KeyFile {
     pub fn read_or_create(path: &Path) -> Result<Self, KeyFileError> {
         match path.try_exists() {
             Ok(false) => {
-                let folder = path.parent().unwrap_or(Path::new("."));
-                fs::create_dir_all(folder).map_err(|source| unreadable(path, source))?;
+                fs::create_dir_all(folder(path)).map_err(|source| unreadable(path, source))?;
                 let _lock = lock(path)?;
                 if !path.exists() {
                     let file = Self {
@@ -125,7 +124,7 @@ impl KeyFile {
             file.write_all(self.to_text().as_bytes())?;
             file.sync_all()?;
             fs::rename(&draft, path)?;
-            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+            File::open(folder(path))?.sync_all()
         };
         written().map_err(|source| unreadable(path, source))
     }
@@ -320,6 +319,14 @@ fn new_key() -> Result<MasterKey, EntropyError> {
     Ok(MasterKey::new(bytes))
 }
 
+/// Returns the folder a file is in; a bare name is in the current one.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
 /// Held while the file is changed, so that no change is lost to another.
 fn lock(path: &Path) -> Result<File, KeyFileError> {
     let locked = || {
@@ -387,6 +394,12 @@ mod tests {
 
         assert_eq!(KeyFile::read_or_create(&path).unwrap().summaries(), created);
         assert_eq!(created.len(), 1);
+    }
+
+    #[test]
+    fn a_bare_name_is_a_file_in_the_current_folder() {
+        assert_eq!(folder(Path::new("master.key")), Path::new("."));
+        assert_eq!(folder(Path::new("a/master.key")), Path::new("a"));
     }
 
     #[test]
