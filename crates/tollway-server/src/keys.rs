@@ -7,7 +7,7 @@
 //! | source | ring | other tokens |
 //! |---|---|---|
 //! | [`KeyRing`] | fixed | none |
-//! | [`LiveKeyRing`] | follows a [key file](file) | none |
+//! | [`LiveKeyRing`] | follows a [key file](mod@file) | none |
 //! | [`StoredKeys`] | that of another source | looked up in a [`KeyStore`] |
 
 pub mod file;
