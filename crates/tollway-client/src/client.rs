@@ -23,6 +23,7 @@ use crate::policy::{Approve, KillSwitch, Policy};
 use crate::transport::{Connections, Transport};
 
 mod answer;
+mod bought;
 mod buy;
 mod call;
 mod progress;

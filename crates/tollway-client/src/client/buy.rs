@@ -19,26 +19,14 @@ use l402::{
 
 use super::Inner;
 use super::answer::Challenged;
+use super::bought::Bought;
 use super::call::Call;
 use super::progress::Progress;
 use super::wallet::{NotFound, PaymentUpdate, Wallet};
-use crate::book::{
-    Admission, BeginError, Book, BookError, Publication, Purchase, Resource, SoldToken,
-    StoredCredential, Ticket,
-};
-use crate::error::{Error, NotPaid, Payment, Receipt, StorageError};
+use crate::book::{Admission, BeginError, Publication, Purchase, Resource, SoldToken, Ticket};
+use crate::error::{Error, NotPaid, Payment, StorageError};
 use crate::event::Event;
 use crate::policy::{Approval, Paying, PurchaseRequest};
-
-/// A credential that was paid for and not presented yet. Until dropped, no other request may
-/// use it.
-pub(super) struct Bought {
-    pub(super) credential: StoredCredential,
-    payment: Payment,
-    book: Book,
-    tasks: tokio_util::task::TaskTracker,
-    is_published: bool,
-}
 
 /// Why there is no credential.
 pub(super) enum Unbought {
@@ -50,39 +38,6 @@ pub(super) enum Unbought {
 impl<E: Into<Error>> From<E> for Unbought {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
-    }
-}
-
-impl Bought {
-    pub(super) fn receipt(&self) -> Receipt {
-        Receipt {
-            payment: self.payment.clone(),
-            fee: self.credential.fee,
-        }
-    }
-
-    /// Lets other requests use the credential from here on. Failing leaves it to this process,
-    /// until that ends.
-    pub(super) async fn publish(mut self) {
-        self.is_published = true;
-        let _ = self.start_publishing().await;
-    }
-
-    fn start_publishing(&self) -> tokio::task::JoinHandle<Result<(), BookError>> {
-        let (book, hash) = (self.book.clone(), self.credential.payment_hash());
-        self.tasks.spawn_blocking(move || book.publish(&hash))
-    }
-}
-
-impl Drop for Bought {
-    fn drop(&mut self) {
-        if self.is_published {
-            return;
-        }
-        self.book.release(&self.credential.payment_hash());
-        if tokio::runtime::Handle::try_current().is_ok() {
-            drop(self.start_publishing());
-        }
     }
 }
 
@@ -295,13 +250,9 @@ impl Inner {
             fee_max: purchase.fee_max,
         });
         self.tell_stored(hash, stored);
-        Ok(Bought {
-            credential,
-            payment: payment(&purchase.resource, &purchase.payable),
-            book: self.book.clone(),
-            is_published: false,
-            tasks: self.tasks.clone(),
-        })
+        let payment = payment(&purchase.resource, &purchase.payable);
+        let (book, tasks) = (self.book.clone(), self.tasks.clone());
+        Ok(Bought::new(credential, payment, book, tasks))
     }
 
     /// Records what happened to a purchase. A credential is usable even if the disk is not:

@@ -7,7 +7,7 @@ use l402::PaymentHash;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Challenged};
-use super::buy::Bought;
+use super::bought::Bought;
 use super::call::Call;
 use super::single_flight::Guard;
 use super::wallet::WalletFacts;

@@ -27,7 +27,8 @@ use l402::{Msat, PaymentHash, PurchaseState};
 use tollway_lightning::{LookupByHash, PayerPromises, Repeat};
 
 use super::Inner;
-use super::buy::{Bought, Offer, unknown};
+use super::bought::Bought;
+use super::buy::{Offer, unknown};
 use super::wallet::{NotFound, PaymentUpdate, Wallet};
 use crate::book::{Owner, Publication, Purchase, Resource};
 use crate::error::{Error, StorageError};

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::answer::Answer;
-use super::buy::{Bought, Unbought};
+use super::bought::Bought;
+use super::buy::Unbought;
 use super::call::Call;
 use super::progress::{Progress, TRIES_FIRST};
 use crate::book::{Brake, Owner, Resource, StoredCredential, View};
