@@ -2,8 +2,11 @@
 //!
 //! Tokens good for one use are presented while the upstream refuses, resets, is silent, or
 //! the gateway is killed, with one and with two gateways on one data directory. Each is then
-//! presented twice more to a healthy upstream. `TOLLWAY_DELIVERY_ROUNDS` sets the number of
-//! tokens per case; `cargo xtask delivery` sets 200 and prints the table.
+//! presented twice more to a healthy upstream. A use may be lost only when a gateway is killed
+//! after the upstream responded: between the commit of the use and the first byte to the client.
+//!
+//! `TOLLWAY_DELIVERY_ROUNDS` sets the number of tokens per case; `cargo xtask delivery` sets 200
+//! and prints the table.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,6 +48,7 @@ async fn no_use_buys_two_responses_and_none_is_lost_while_a_gateway_lives() {
             row.lost == 0 || row.failing == Failing::Killed,
             "lost: {row}"
         );
+        assert_eq!(row.lost_early, 0, "lost before there was a response: {row}");
     }
 }
 
@@ -145,6 +149,7 @@ impl<'a> Case<'a> {
             later: 0,
             twice: 0,
             lost: 0,
+            lost_early: 0,
         };
         match self.failing {
             Failing::Killed | Failing::KilledWaiting => self.kill_each(&mut row).await,
@@ -194,6 +199,7 @@ impl<'a> Case<'a> {
         for token in self.tokens.clone() {
             let address = self.gateways[0].address();
             let path = self.failing.path();
+            let responses = self.upstream.responses();
             let asking = {
                 let token = token.clone();
                 tokio::spawn(async move { request(address, path, Some(&token)).await })
@@ -204,12 +210,15 @@ impl<'a> Case<'a> {
                 tokio::time::sleep(whole.mul_f64(random.next_fraction())).await;
             }
             self.gateways[0].kill();
+            let had_response = self.upstream.responses() > responses;
             let first = asking.await.unwrap().delivered();
             let is_alone = self.gateways.len() == 1;
             if is_alone {
                 self.gateways[0] = self.gateway().await;
             }
-            row.count(first, self.present_twice(&token).await);
+            let later = self.present_twice(&token).await;
+            row.count(first, later);
+            row.lost_early += u64::from(first + later == 0 && !had_response);
             if !is_alone {
                 self.gateways[0] = self.gateway().await;
             }
@@ -249,6 +258,8 @@ struct Row {
     later: u64,
     twice: u64,
     lost: u64,
+    /// Of the lost ones, those whose gateway died before the upstream had responded.
+    lost_early: u64,
 }
 
 impl Row {
@@ -271,15 +282,16 @@ impl fmt::Display for Row {
             later,
             twice,
             lost,
+            lost_early,
             ..
         } = self;
         let failing = format!("{:?}", self.failing);
         write!(
             f,
-            "{failing:<14} {gateways:>8} {rounds:>6} {first:>8} {later:>8} {twice:>8} {lost:>8}"
+            "{failing:<14} {gateways:>8} {rounds:>6} {first:>8} {later:>8} {twice:>8} {lost:>8} {lost_early:>8}"
         )
     }
 }
 
-const HEAD: &str = "failing        gateways tokens at first    later    twice     lost";
+const HEAD: &str = "failing        gateways tokens at first    later    twice     lost    early";
 const AT_ONCE: usize = 8;

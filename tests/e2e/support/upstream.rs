@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -19,7 +20,16 @@ use tokio::sync::Notify;
 pub struct Upstream {
     address: SocketAddr,
     socket: Option<TcpSocket>,
-    waiting: Arc<Notify>,
+    seen: Arc<Seen>,
+}
+
+/// What has happened at an upstream.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Notified for each request to `/silent`.
+    waiting: Notify,
+    /// The responses begun.
+    responses: AtomicU64,
 }
 
 impl Upstream {
@@ -29,7 +39,7 @@ impl Upstream {
         Self {
             address: socket.local_addr().unwrap(),
             socket: Some(socket),
-            waiting: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -43,21 +53,26 @@ impl Upstream {
             return;
         };
         let listener = socket.listen(1_024).unwrap();
-        let waiting = Arc::clone(&self.waiting);
+        let seen = Arc::clone(&self.seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(respond(stream, Arc::clone(&waiting)));
+                tokio::spawn(respond(stream, Arc::clone(&seen)));
             }
         });
     }
 
     /// Waits until a request to `/silent` has arrived.
     pub async fn waiting(&self) {
-        self.waiting.notified().await;
+        self.seen.waiting.notified().await;
+    }
+
+    /// Returns how many responses it has begun to send.
+    pub fn responses(&self) -> u64 {
+        self.seen.responses.load(Ordering::SeqCst)
     }
 }
 
-async fn respond(mut stream: TcpStream, waiting: Arc<Notify>) {
+async fn respond(mut stream: TcpStream, seen: Arc<Seen>) {
     let Some(head) = read_head(&mut stream).await else {
         return;
     };
@@ -67,13 +82,14 @@ async fn respond(mut stream: TcpStream, waiting: Arc<Notify>) {
         stream.set_zero_linger().unwrap();
         return;
     } else if head.starts_with("GET /silent ") {
-        waiting.notify_one();
+        seen.waiting.notify_one();
         // Returns when the gateway gives up.
         let _closed = stream.read_u8().await;
         return;
     } else {
         b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\npaid"
     };
+    seen.responses.fetch_add(1, Ordering::SeqCst);
     // A gateway that was killed has closed first.
     let _closed = stream.write_all(response).await;
     let _closed = stream.shutdown().await;
