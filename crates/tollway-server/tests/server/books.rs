@@ -1,10 +1,10 @@
 //! The ledgers: both keep the same, and the one on disk keeps it through crashes.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Write as _};
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, future};
 
@@ -13,6 +13,8 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tollway_server::ReasonCode;
+use tollway_server::keys::file::KeyFile;
+use tollway_server::keys::{KeySource as _, LiveKeyRing};
 use tollway_server::ledger::{
     Event, EventLog, GrantedEvent, Ledger, LedgerError, MemoryLedger, RefusedEvent, Reports,
     Reservation, Reserved, Revocation, Revocations, Sales, SqliteLedger, Uses,
@@ -145,7 +147,7 @@ async fn a_use_that_is_no_longer_waited_for_is_not_set_aside() {
 async fn a_use_set_aside_for_a_request_that_has_gone_is_released() {
     let (_folder, ledger) = on_disk();
     let unread = ledger.reserve(token(1), uses(1));
-    // Answered in order, so the reservation has been made by the time this returns.
+    // Executed in order, so the reservation has been made by the time this returns.
     ledger.all().await.unwrap();
     drop(unread);
 
@@ -270,6 +272,88 @@ async fn a_process_that_reserves_and_waits() {
 const RESERVE_IN: &str = "TOLLWAY_TEST_RESERVE_IN";
 const RESERVE_TOKEN: &str = "TOLLWAY_TEST_RESERVE_TOKEN";
 const RESERVED: &str = "the use is reserved";
+
+#[test]
+fn processes_that_start_at_once_in_a_fresh_folder_agree_on_one_key() {
+    for _ in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut processes: Vec<Child> = (0..4)
+            .map(|_| {
+                Command::new(env::current_exe().unwrap())
+                    .args([
+                        "--exact",
+                        "books::a_process_that_opens_keys_and_ledger",
+                        "--nocapture",
+                    ])
+                    .env(OPEN_IN, folder.path())
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for process in &mut processes {
+            process.stdin.take().unwrap().write_all(b"\n").unwrap();
+        }
+
+        let keys: HashSet<String> = processes
+            .into_iter()
+            .map(|process| {
+                let output = process.wait_with_output().unwrap();
+                assert!(output.status.success(), "{output:?}");
+                let output = String::from_utf8(output.stdout).unwrap();
+                let (_, key) = output.split_once(MINTS_WITH).unwrap();
+                key.lines().next().unwrap().to_owned()
+            })
+            .collect();
+
+        assert_eq!(keys.len(), 1, "{keys:?}");
+    }
+}
+
+/// The child of the test above; without its environment it has nothing to do.
+#[test]
+fn a_process_that_opens_keys_and_ledger() {
+    let Some(folder) = env::var_os(OPEN_IN) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    let key_file = folder.join("master.key");
+    let keys = LiveKeyRing::open(&key_file).unwrap();
+    let _ledger = open(folder);
+
+    let newest = KeyFile::read(&key_file).unwrap().summaries()[0].id;
+    let minted = keys.ring().token_id(NOON, [0; 20]).to_string();
+    assert!(minted.starts_with(&newest.to_string()), "{minted} {newest}");
+    println!("{MINTS_WITH}{newest}");
+}
+
+const OPEN_IN: &str = "TOLLWAY_TEST_OPEN_IN";
+const MINTS_WITH: &str = "the key that mints is ";
+
+#[tokio::test]
+async fn a_reservation_taken_away_never_becomes_that_of_another_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path()), open(folder.path()));
+    let lost = held(one.reserve(token(1), uses(1)).await.unwrap());
+    // The only way to lose a reservation while its owner lives.
+    fs::remove_file(folder.path().join("ledger.db.owner-0")).unwrap();
+    let next = held(other.reserve(token(1), uses(1)).await.unwrap());
+
+    assert_ne!(lost.id, next.id);
+    assert!(matches!(
+        one.commit(lost).await,
+        Err(LedgerError::ReservationLost)
+    ));
+    one.release(lost);
+    // Executed in order: the release is done when this returns.
+    one.all().await.unwrap();
+
+    other.commit(next).await.unwrap();
+    let third = one.reserve(token(1), uses(1)).await.unwrap();
+    assert_eq!(third, Reserved::Exhausted);
+}
 
 #[tokio::test]
 async fn a_revocation_by_another_process_is_heard_of_within_a_second() {

@@ -6,9 +6,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 /// Why the ledger cannot be opened. Raised before anything is served.
 #[derive(Debug, thiserror::Error)]
@@ -68,14 +69,53 @@ pub enum OpenError {
 }
 
 /// Opens the file at `path` and brings its tables to this version.
+///
+/// Any number of processes may do so at once, also when there is no file yet.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     private_file(path)?;
+    retry_while_busy(|| thread::sleep(BUSY_PAUSE), || try_open(path))
+}
+
+/// Calls `open` again, after each `pause`, for as long as another process is in its way.
+///
+/// SQLite itself waits for other processes almost everywhere, but not when it switches a file
+/// to write-ahead logging.
+fn retry_while_busy<T>(
+    mut pause: impl FnMut(),
+    mut open: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(OpenError::Store { source, .. })
+                if is_busy(&source) && began.elapsed() < BUSY_TIMEOUT =>
+            {
+                pause();
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+fn try_open(path: &Path) -> Result<Connection, OpenError> {
     let store = |source| OpenError::Store {
         path: path.to_owned(),
         source,
     };
     let mut connection = Connection::open(path).map_err(store)?;
-    let found = version(&connection).map_err(store)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(store)?;
+    // In one transaction: another process may be creating the tables.
+    let found = connection
+        .transaction()
+        .and_then(|transaction| version(&transaction))
+        .map_err(store)?;
     match found {
         None => {
             return Err(OpenError::Foreign {
@@ -141,7 +181,6 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")
 }
@@ -226,6 +265,7 @@ DROP TABLE revoked_before;
 /// `toll` in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 #[cfg(unix)]
 const OWNER_ONLY: u32 = 0o600;
 #[cfg(unix)]
@@ -234,6 +274,7 @@ const PERMISSION_BITS: u32 = 0o777;
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -246,6 +287,52 @@ mod tests {
             let connection = open(&path).unwrap();
             assert_eq!(version(&connection).unwrap(), Some(MIGRATIONS.len()));
         }
+    }
+
+    #[test]
+    fn a_fresh_folder_can_be_opened_by_many_at_once() {
+        for _ in 0..8 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger.db");
+            let together = Barrier::new(8);
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        together.wait();
+                        let connection = open(&path).unwrap();
+                        assert_eq!(version(&connection).unwrap(), Some(MIGRATIONS.len()));
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_file_that_another_process_locks_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let lock = || {
+            let connection = Connection::open(&path)?;
+            connection.busy_timeout(Duration::ZERO)?;
+            connection.execute_batch("BEGIN EXCLUSIVE")?;
+            Ok(connection)
+        };
+        let other = lock().unwrap();
+        let mut pauses = 0;
+        let pause = || {
+            pauses += 1;
+            other.execute_batch("ROLLBACK").unwrap();
+        };
+
+        let locked = retry_while_busy(pause, || {
+            lock().map_err(|source| OpenError::Store {
+                path: path.clone(),
+                source,
+            })
+        });
+
+        assert!(locked.is_ok());
+        assert_eq!(pauses, 1);
     }
 
     #[test]
