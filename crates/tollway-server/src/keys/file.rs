@@ -7,17 +7,23 @@
 //!
 //! The first key mints. Tokens of a retired key stay valid when they were minted until the time
 //! given. Empty lines and lines that begin with `#` are skipped. The file must be readable by
-//! its owner only; it is replaced as a whole, so a reader sees the old keys or the new ones.
+//! its owner only; it is replaced as a whole, so a reader sees the old keys or the new ones, and
+//! keeps its owner and its mode. A symbolic link to it stays a link.
 //!
 //! A key that may have leaked must be [removed](remove), not retired: its thief can write an
 //! earlier time of minting into a token. Removing a key invalidates every token it minted.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+mod disk;
+mod error;
+mod id;
 
-use l402::{HexError, KeyIdTaken, KeyRing, MasterKey, UnixSeconds};
+use std::path::Path;
 
+use l402::{KeyIdTaken, KeyRing, MasterKey, UnixSeconds};
+
+use self::disk::LockedFile;
+pub use self::error::KeyFileError;
+pub use self::id::{KeyId, KeyIdError};
 use crate::rejection::EntropyError;
 
 /// The keys in a key file.
@@ -33,10 +39,6 @@ struct RetiredKey {
     key: MasterKey,
     minted_until: UnixSeconds,
 }
-
-/// The public name of a master key: the first bytes of the id of every token it minted.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub struct KeyId([u8; 4]);
 
 /// A key as an operator may see it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,9 +56,7 @@ impl KeyFile {
     ///
     /// [`KeyFileError`] when it is not there, readable by others, or damaged.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        owner_only(path)?;
-        let text = fs::read_to_string(path).map_err(|source| unreadable(path, source))?;
-        parse(path, &text)
+        parse(path, &disk::read(path)?)
     }
 
     /// Reads a key file, creating one with a new key when there is none.
@@ -68,20 +68,17 @@ impl KeyFile {
     ///
     /// [`KeyFileError`], also when the file cannot be created.
     pub fn read_or_create(path: &Path) -> Result<Self, KeyFileError> {
-        match path.try_exists() {
-            Ok(false) => {
-                fs::create_dir_all(folder(path)).map_err(|source| unreadable(path, source))?;
-                let _lock = lock(path)?;
-                if !path.exists() {
-                    let file = Self {
-                        newest: new_key()?,
-                        retired: Vec::new(),
-                    };
-                    file.replace(path)?;
-                }
+        let unusable = |source| KeyFileError::file(path, source);
+        if !path.try_exists().map_err(unusable)? {
+            disk::create_folder(path).map_err(unusable)?;
+            let locked = LockedFile::open(path).map_err(unusable)?;
+            if !locked.exists() {
+                let file = Self {
+                    newest: new_key()?,
+                    retired: Vec::new(),
+                };
+                locked.replace(&file.to_text()).map_err(unusable)?;
             }
-            Ok(true) => {}
-            Err(source) => return Err(unreadable(path, source)),
         }
         Self::read(path)
     }
@@ -112,23 +109,6 @@ impl KeyFile {
         std::iter::once(newest).chain(retired).collect()
     }
 
-    /// Writes next to the file and renames, so that a crash leaves one or the other.
-    fn replace(&self, path: &Path) -> Result<(), KeyFileError> {
-        let draft = beside(path, "new");
-        let written = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(&draft)?;
-            file.write_all(self.to_text().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, path)?;
-            File::open(folder(path))?.sync_all()
-        };
-        written().map_err(|source| unreadable(path, source))
-    }
-
     fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.newest.expose_hex());
         for RetiredKey { key, minted_until } in &self.retired {
@@ -152,7 +132,8 @@ impl KeyFile {
 ///
 /// [`KeyFileError`]; the file is then as it was.
 pub fn rotate(path: &Path, now: UnixSeconds) -> Result<KeyId, KeyFileError> {
-    let _lock = lock(path)?;
+    let unusable = |source| KeyFileError::file(path, source);
+    let locked = LockedFile::open(path).map_err(unusable)?;
     let mut file = KeyFile::read(path)?;
     let retired = RetiredKey {
         key: std::mem::replace(&mut file.newest, new_key()?),
@@ -163,7 +144,7 @@ pub fn rotate(path: &Path, now: UnixSeconds) -> Result<KeyId, KeyFileError> {
         path: path.to_owned(),
         source,
     })?;
-    file.replace(path)?;
+    locked.replace(&file.to_text()).map_err(unusable)?;
     Ok(KeyId::of(&file.newest))
 }
 
@@ -173,7 +154,8 @@ pub fn rotate(path: &Path, now: UnixSeconds) -> Result<KeyId, KeyFileError> {
 ///
 /// [`KeyFileError`], for the key that mints as well: [rotate] first. The file is then as it was.
 pub fn remove(path: &Path, id: KeyId) -> Result<(), KeyFileError> {
-    let _lock = lock(path)?;
+    let unusable = |source| KeyFileError::file(path, source);
+    let locked = LockedFile::open(path).map_err(unusable)?;
     let mut file = KeyFile::read(path)?;
     if KeyId::of(&file.newest) == id {
         return Err(KeyFileError::Minting { id });
@@ -183,107 +165,7 @@ pub fn remove(path: &Path, id: KeyId) -> Result<(), KeyFileError> {
     if file.retired.len() == before {
         return Err(KeyFileError::Unknown { id });
     }
-    file.replace(path)
-}
-
-impl KeyId {
-    /// Returns the name of a key.
-    #[must_use]
-    pub fn of(key: &MasterKey) -> Self {
-        let token_id = KeyRing::new(key.clone()).token_id(UnixSeconds::new(0), [0; 20]);
-        let [a, b, c, d, ..] = *token_id.as_bytes();
-        Self([a, b, c, d])
-    }
-}
-
-/// Eight hexadecimal digits.
-impl std::fmt::Display for KeyId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08x}", u32::from_be_bytes(self.0))
-    }
-}
-
-impl std::fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyId({self})")
-    }
-}
-
-/// Reads eight hexadecimal digits.
-impl std::str::FromStr for KeyId {
-    type Err = KeyIdError;
-
-    fn from_str(text: &str) -> Result<Self, KeyIdError> {
-        let is_hex = text.len() == 8 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let number = is_hex.then(|| u32::from_str_radix(text, 16).ok()).flatten();
-        number
-            .map(|number| Self(number.to_be_bytes()))
-            .ok_or_else(|| KeyIdError {
-                text: text.to_owned(),
-            })
-    }
-}
-
-/// Why a text does not name a key.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{text}` is not the id of a key: write its eight hexadecimal digits")]
-pub struct KeyIdError {
-    text: String,
-}
-
-/// Why a key file cannot be used. Contains no key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyFileError {
-    /// There is no randomness for a new key.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-    /// Others may read the file.
-    #[error("others can read the key file `{path}` (mode {mode:o}): run `chmod 600` on it")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file cannot be read or written.
-    #[error("the key file `{path}` cannot be used")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// Two keys have one id.
-    #[error("the key file `{path}` has two keys with one id")]
-    KeyTaken {
-        /// The file.
-        path: PathBuf,
-        /// What the ring makes of them.
-        source: KeyIdTaken,
-    },
-    /// A line is not a key.
-    #[error("line {line} of the key file `{path}` is damaged: restore the file from a backup")]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1; 0 when there is none.
-        line: usize,
-        /// What is wrong with its key, if that is it.
-        source: Option<HexError>,
-    },
-    /// The key mints, so it cannot be removed.
-    #[error("key {id} mints new tokens: rotate before removing it")]
-    Minting {
-        /// The key.
-        id: KeyId,
-    },
-    /// The file has no such key.
-    #[error("there is no key {id} in the file")]
-    Unknown {
-        /// The key.
-        id: KeyId,
-    },
+    locked.replace(&file.to_text()).map_err(unusable)
 }
 
 fn parse(path: &Path, text: &str) -> Result<KeyFile, KeyFileError> {
@@ -319,61 +201,6 @@ fn new_key() -> Result<MasterKey, EntropyError> {
     Ok(MasterKey::new(bytes))
 }
 
-/// Returns the folder a file is in; a bare name is in the current one.
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    }
-}
-
-/// Held while the file is changed, so that no change is lost to another.
-fn lock(path: &Path) -> Result<File, KeyFileError> {
-    let locked = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(beside(path, "lock"))?;
-        file.lock().map(|()| file)
-    };
-    locked().map_err(|source| unreadable(path, source))
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-#[cfg(unix)]
-fn owner_only(path: &Path) -> Result<(), KeyFileError> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let metadata = fs::metadata(path).map_err(|source| unreadable(path, source))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(KeyFileError::Exposed {
-        path: path.to_owned(),
-        mode,
-    })
-}
-
-#[cfg(not(unix))]
-fn owner_only(_path: &Path) -> Result<(), KeyFileError> {
-    Ok(())
-}
-
-fn unreadable(path: &Path, source: io::Error) -> KeyFileError {
-    KeyFileError::File {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 const RETIRED: &str = "retired";
 const MINTED_UNTIL: &str = "minted-until";
 /// Gateways read the file again within a second; their clocks may differ by a few more.
@@ -381,6 +208,9 @@ const GRACE_SECS: u64 = 10;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
 
     const NOW: UnixSeconds = UnixSeconds::new(1_800_000_000);
@@ -394,12 +224,6 @@ mod tests {
 
         assert_eq!(KeyFile::read_or_create(&path).unwrap().summaries(), created);
         assert_eq!(created.len(), 1);
-    }
-
-    #[test]
-    fn a_bare_name_is_a_file_in_the_current_folder() {
-        assert_eq!(folder(Path::new("master.key")), Path::new("."));
-        assert_eq!(folder(Path::new("a/master.key")), Path::new("a"));
     }
 
     #[test]
@@ -493,6 +317,86 @@ mod tests {
 
         let error = KeyFile::read(&path).unwrap_err();
         assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_the_file_stays_a_link_and_the_file_is_changed() {
+        for exists in [true, false] {
+            let (vault, target) = written(&"01".repeat(32));
+            let folder = tempfile::tempdir().unwrap();
+            let (path, middle) = (folder.path().join("master.key"), vault.path().join("link"));
+            std::os::unix::fs::symlink("master.key", &middle).unwrap();
+            std::os::unix::fs::symlink(&middle, &path).unwrap();
+            if !exists {
+                fs::remove_file(&target).unwrap();
+            }
+
+            let old = KeyFile::read_or_create(&path).unwrap().summaries()[0].id;
+            rotate(&path, NOW).unwrap();
+            remove(&path, old).unwrap();
+
+            assert!(path.is_symlink() && middle.is_symlink());
+            let read = |path| KeyFile::read(path).unwrap().summaries();
+            assert_eq!(read(&target), read(&path));
+            assert!(read(&target).iter().all(|key| key.id != old));
+            let left = fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(left, 1, "the lock is next to the file");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_circle_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+
+        assert!(KeyFile::read_or_create(&path).is_err());
+        assert!(path.is_symlink());
+    }
+
+    /// Another owner can be given by root only; the mode is compared in any case.
+    #[cfg(unix)]
+    #[test]
+    fn a_changed_file_keeps_its_owner_and_its_mode() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+        let (folder, path) = written(&"01".repeat(32));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        let _root_only = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
+        let access = |path: &Path| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.uid(), metadata.gid(), metadata.mode())
+        };
+        let before = access(&path);
+
+        for _ in 0..2 {
+            rotate(&path, NOW).unwrap();
+            assert_eq!(access(&path), before);
+        }
+
+        for file in fs::read_dir(folder.path()).unwrap() {
+            let (uid, ..) = access(&file.unwrap().path());
+            assert_eq!(uid, before.0, "the owner can lock its file");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_draft_that_a_crash_left_is_not_in_the_way() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let (folder, path) = written(&"01".repeat(32));
+        let draft = folder.path().join("master.key.new");
+        fs::write(&draft, "half").unwrap();
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o444)).unwrap();
+
+        rotate(&path, NOW).unwrap();
+
+        assert!(!draft.exists());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     fn written(text: &str) -> (tempfile::TempDir, PathBuf) {

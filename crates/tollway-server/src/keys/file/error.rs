@@ -1,0 +1,73 @@
+//! Errors of key files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use l402::{HexError, KeyIdTaken};
+
+use super::id::KeyId;
+use crate::rejection::EntropyError;
+
+/// Why a key file cannot be used. Contains no key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// There is no randomness for a new key.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// Others may read the file.
+    #[error("others can read the key file `{path}` (mode {mode:o}): run `chmod 600` on it")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file cannot be read or written.
+    #[error("the key file `{path}` cannot be used")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// Two keys have one id.
+    #[error("the key file `{path}` has two keys with one id")]
+    KeyTaken {
+        /// The file.
+        path: PathBuf,
+        /// What the ring makes of them.
+        source: KeyIdTaken,
+    },
+    /// A line is not a key.
+    #[error("line {line} of the key file `{path}` is damaged: restore the file from a backup")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1; 0 when there is none.
+        line: usize,
+        /// What is wrong with its key, if that is it.
+        source: Option<HexError>,
+    },
+    /// The key mints, so it cannot be removed.
+    #[error("key {id} mints new tokens: rotate before removing it")]
+    Minting {
+        /// The key.
+        id: KeyId,
+    },
+    /// The file has no such key.
+    #[error("there is no key {id} in the file")]
+    Unknown {
+        /// The key.
+        id: KeyId,
+    },
+}
+
+impl KeyFileError {
+    pub(super) fn file(path: &Path, source: io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
