@@ -19,7 +19,7 @@ use crate::config::Limits;
 use crate::conn::client::{ClientConnection, Transport};
 use crate::conn::detect::{Protocol, detect};
 use crate::conn::executor::LocalExecutor;
-use crate::conn::tcp::Tcp;
+use crate::conn::tcp::{ClientTcp, Tcp};
 use crate::conn::tls::ALPN_HTTP2;
 use crate::request::exchange;
 
@@ -39,7 +39,7 @@ impl ClientConnection {
 
     async fn serve_plaintext(self: Rc<Self>, stream: TcpStream, builders: &HttpBuilders) {
         // A client that leaves without a byte is not worth a log line.
-        if let Ok((protocol, stream)) = detect(Tcp(stream)).await {
+        if let Ok((protocol, stream)) = detect(Tcp(ClientTcp::new(stream))).await {
             self.serve_http(protocol, stream, builders).await;
         }
     }
@@ -50,7 +50,7 @@ impl ClientConnection {
         acceptor: TlsAcceptor,
         builders: &HttpBuilders,
     ) {
-        match acceptor.accept(stream).await {
+        match acceptor.accept(ClientTcp::new(stream)).await {
             Ok(stream) => {
                 let chosen = stream.get_ref().1.alpn_protocol();
                 let is_http2 = chosen == Some(ALPN_HTTP2);
@@ -115,6 +115,8 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
         // `Connections` limits this for all connections with one clock.
         .header_read_timeout(None)
+        // Such a client may wait for its response; `ClientTcp` reports one that has left.
+        .half_close(true)
         .max_header_size(limits.head_max_bytes);
     builder
 }

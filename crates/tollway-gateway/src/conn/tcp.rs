@@ -1,4 +1,4 @@
-//! TCP stream that joins short writes.
+//! TCP streams: one that joins short writes, and one that reports a reset.
 //!
 //! A head and a short body are written in two pieces. The kernel takes longer over a list
 //! of pieces than over the few hundred bytes in them, so short ones are copied into one
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// A TCP connection to a client or an upstream.
 #[derive(Debug)]
@@ -64,6 +66,86 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tcp<S> {
     }
 }
 
+/// A client's TCP connection, which reports a reset even while nothing reads from it.
+///
+/// An HTTP/1.1 client may close its sending side and wait for the response, so what it sends is
+/// not read while a request is served. The next write or keep-alive probe to a client
+/// that has left for good causes a reset. It is reported when the stream is flushed, which the
+/// connection's task does whenever it runs.
+#[derive(Debug)]
+pub(crate) struct ClientTcp {
+    stream: TcpStream,
+    /// Runs once the stream stays readable: then nothing else wakes the task after a reset.
+    clock: Option<Interval>,
+}
+
+impl ClientTcp {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            clock: None,
+        }
+    }
+
+    fn check_reset(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Poll::Ready(readable) = self.stream.poll_read_ready(cx) else {
+            return Ok(());
+        };
+        readable?;
+        if let Some(error) = self.stream.take_error()? {
+            return Err(error);
+        }
+        let clock = self.clock.get_or_insert_with(|| {
+            let mut clock = tokio::time::interval(RESET_CHECKED_EVERY);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            clock
+        });
+        while clock.poll_tick(cx).is_ready() {}
+        Ok(())
+    }
+}
+
+impl AsyncRead for ClientTcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ClientTcp {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_reset(cx)?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
 /// Sets keep-alive probes and a limit on unacknowledged data, which detect peers that
 /// vanished or stopped reading. No other limit applies to a silent stream.
 pub(crate) fn probe_when_silent(socket: &SockRef<'_>) -> io::Result<()> {
@@ -92,6 +174,7 @@ const JOINED_MAX: usize = 1024;
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const RESET_CHECKED_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

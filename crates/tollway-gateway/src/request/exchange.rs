@@ -1,8 +1,8 @@
 //! One request: routed, admitted, forwarded, answered.
 //!
 //! Admitting a valid uncounted credential and forwarding do no look-up and take no lock.
-//! If the client goes away, the future is dropped wherever it is, and the upstream's
-//! connection or stream ends with it.
+//! If the client resets its connection or stream, the future is dropped wherever it is, and
+//! the upstream's connection or stream ends with it.
 
 use std::future::ready;
 use std::rc::Rc;

@@ -3,7 +3,6 @@
 //! After each failure the route leads to a reliable upstream, and the same token is shown
 //! again: it buys one response when the use was given back, and none when it was taken.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tollway_gateway::{Limits, RoutingConfig, Running};
+use tollway_gateway::RoutingConfig;
 use tollway_server::ledger::{LedgerError, MemoryLedger, Reservation, Reserved, Stores, Uses};
 
-use crate::support::client::{Answer, Body, Client, empty, full, get, read_to_close, read_until};
+use crate::support::client::{Client, empty, full, read_to_close, read_until};
 use crate::support::shop::Shop;
+use crate::support::site::{Site, sends};
 use crate::support::upstream::{self, Upstream};
 use crate::support::{self, dead_port};
 
@@ -137,83 +137,6 @@ async fn a_grpc_service_that_is_unavailable_takes_no_use() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_its_request_is_forwarded_keeps_its_use() {
-    let (dialled, mut dials) = mpsc::unbounded_channel();
-    let address = upstream::accept(move |stream| {
-        dialled.send(()).unwrap();
-        async move {
-            // Never completes TLS.
-            let _held = stream;
-            std::future::pending().await
-        }
-    })
-    .await;
-    let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
-    let identity = support::Identity::new();
-    let mut service = support::service(address);
-    service.upstream = format!("https://localhost:{}", address.port())
-        .parse()
-        .unwrap();
-    service.upstream_authorities = Some(identity.certificate());
-    let site = Site::with(shop.clone(), RoutingConfig::single(service, shop.price())).await;
-    let client = site.show_and_wait().await;
-    support::soon(dials.recv()).await.unwrap();
-
-    drop(client);
-
-    site.use_is_left().await;
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_after_its_request_was_forwarded_has_used_it() {
-    let (arrived, mut arrivals) = mpsc::unbounded_channel();
-    let address = upstream::accept(move |mut stream| {
-        let arrived = arrived.clone();
-        async move {
-            read_until(&mut stream, "\r\n\r\n").await;
-            arrived.send(()).unwrap();
-            read_to_close(stream).await;
-        }
-    })
-    .await;
-    let site = Site::open(address).await;
-    let client = site.show_and_wait().await;
-    support::soon(arrivals.recv()).await.unwrap();
-
-    drop(client);
-
-    site.use_is_taken().await;
-}
-
-#[tokio::test]
-async fn a_client_that_aborts_its_upload_has_used_it() {
-    let (arrived, mut arrivals) = mpsc::unbounded_channel();
-    let address = upstream::accept(move |mut stream| {
-        let arrived = arrived.clone();
-        async move {
-            read_until(&mut stream, "half").await;
-            arrived.send(()).unwrap();
-            read_to_close(stream).await;
-        }
-    })
-    .await;
-    let site = Site::open(address).await;
-    let mut client = TcpStream::connect(support::http(&site.running))
-        .await
-        .unwrap();
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nContent-Length: 8\r\n\r\nhalf",
-        site.line
-    );
-    client.write_all(head.as_bytes()).await.unwrap();
-    support::soon(arrivals.recv()).await.unwrap();
-
-    drop(client);
-
-    site.use_is_taken().await;
-}
-
-#[tokio::test]
 async fn two_requests_at_once_are_not_both_delivered() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let address = upstream::serve(move |_| {
@@ -323,85 +246,6 @@ async fn an_upload_is_delivered_once() {
     );
 
     assert_eq!(upstream.all_seen().len(), 1);
-}
-
-/// A gateway that sold one use of a token.
-struct Site {
-    shop: Shop,
-    running: Running,
-    /// The token, as an `Authorization` line.
-    line: String,
-}
-
-impl Site {
-    async fn open(upstream: SocketAddr) -> Self {
-        let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
-        let routing = support::single(shop.price(), upstream);
-        Self::with(shop, routing).await
-    }
-
-    async fn with(shop: Shop, routing: RoutingConfig) -> Self {
-        Self {
-            line: shop.authorization().await,
-            running: support::start_with(routing, Limits::default()),
-            shop,
-        }
-    }
-
-    fn paid(&self) -> Request<Body> {
-        let request = get("/").header("authorization", &self.line);
-        request.body(empty()).unwrap()
-    }
-
-    /// Shows the token once.
-    async fn show(&self) -> Answer {
-        let mut client = Client::http1(support::http(&self.running)).await;
-        support::soon(client.ask(self.paid())).await
-    }
-
-    /// Shows the token on a connection that is not read.
-    async fn show_and_wait(&self) -> TcpStream {
-        let mut stream = TcpStream::connect(support::http(&self.running))
-            .await
-            .unwrap();
-        let head = format!(
-            "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n",
-            self.line
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream
-    }
-
-    async fn use_is_left(&self) {
-        assert_eq!(self.at_last().await.status, StatusCode::OK);
-        self.use_is_taken().await;
-    }
-
-    async fn use_is_taken(&self) {
-        assert_eq!(self.at_last().await.status, StatusCode::PAYMENT_REQUIRED);
-    }
-
-    /// The response of a reliable upstream, once the request before has been settled.
-    async fn at_last(&self) -> Answer {
-        let reliable = Upstream::sunny().await;
-        let routing = support::single(self.shop.price(), reliable.address);
-        self.running.replace_routing(routing).unwrap();
-        loop {
-            let answer = self.show().await;
-            if answer.header("l402-reason") != Some("token_in_use") {
-                return answer;
-            }
-        }
-    }
-}
-
-/// An upstream that reads a request, sends `bytes` and closes.
-async fn sends(bytes: &'static [u8]) -> SocketAddr {
-    upstream::accept(move |mut stream| async move {
-        read_until(&mut stream, "\r\n\r\n").await;
-        stream.write_all(bytes).await.unwrap();
-    })
-    .await
 }
 
 /// Reserves, and loses its disk before it commits.

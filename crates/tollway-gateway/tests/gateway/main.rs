@@ -17,6 +17,7 @@ mod failures;
 mod framing;
 mod grpc;
 mod headers;
+mod leaving;
 mod protocols;
 mod refusals;
 mod routing;

@@ -9,6 +9,7 @@ pub(crate) mod client;
 )]
 pub(crate) mod echo;
 pub(crate) mod shop;
+pub(crate) mod site;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;
