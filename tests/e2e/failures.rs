@@ -6,7 +6,7 @@ use std::process::Stdio;
 use l402::{Macaroon, RootKey};
 
 use crate::support::wallet::SilentWallet;
-use crate::support::{Market, echo_api, failure, raw_api, signal, stderr, stdout};
+use crate::support::{Market, dripping_api, echo_api, failure, raw_api, signal, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paid_body_that_does_not_arrive_whole_has_its_own_code_and_names_the_payment() {
@@ -84,6 +84,58 @@ async fn a_paid_body_that_cannot_be_written_has_the_same_code() {
     let failed = failure(&failed);
     assert_eq!(failed["exit_code"], 9, "{failed}");
     assert_eq!(failed["paid"]["price_msat"], 10_000, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_body_that_drips_ends_at_the_time_limit_with_the_payment() {
+    let market = Market::open().await;
+    let gateway = market.serve(dripping_api().await, &[]).await;
+    let file = market.home().join("kept");
+    fs::write(&file, "good").unwrap();
+
+    let failed = market
+        .run(&[
+            "get",
+            &gateway.url("/a"),
+            "--json",
+            "--max-time",
+            "5",
+            "-o",
+            file.to_str().unwrap(),
+        ])
+        .await;
+
+    let failed = failure(&failed);
+    assert_eq!(
+        (failed["exit_code"].as_u64(), failed["code"].as_str()),
+        (Some(9), Some("paid_but_undelivered")),
+        "{failed}"
+    );
+    assert_eq!(failed["paid"]["state"], "settled", "{failed}");
+    assert_eq!(failed["paid"]["price_msat"], 10_000, "{failed}");
+    let message = failed["message"].as_str().unwrap();
+    assert!(message.contains("not finished within 5s"), "{message}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "good");
+    assert_eq!(market.settled_payments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_in_flight_at_the_time_limit_is_looked_up_by_the_next_run() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let wallet = SilentWallet::open(&market).await;
+    let (url, uri) = (gateway.url("/a"), wallet.uri());
+    let get = ["get", &url, "--json", "--wallet", &uri];
+
+    let limited = [&get[..], &["--max-time", "5"]].concat();
+    let failed = failure(&market.run(&limited).await);
+    wallet.speak();
+    let next = market.run(&get).await;
+
+    assert_eq!(failed["exit_code"], 7, "{failed}");
+    assert_eq!(failed["paid"]["state"], "unknown", "{failed}");
+    stdout(&next);
+    assert_eq!(market.settled_payments().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use l402::UnixSeconds;
 use tokio_util::task::TaskTracker;
 use tollway_lightning::Payer;
@@ -20,6 +19,7 @@ use crate::book::{Book, WalletName};
 use crate::error::{Error, StorageError};
 use crate::event::Event;
 use crate::policy::{Approve, KillSwitch, Policy};
+use crate::response::ResponseBody;
 use crate::transport::{Connections, Transport};
 
 mod answer;
@@ -30,6 +30,7 @@ mod progress;
 mod resume;
 mod send;
 mod single_flight;
+mod start;
 mod wallet;
 
 pub use resume::Resumed;
@@ -93,7 +94,7 @@ impl Client {
 
     /// Sends a request; if the server asks to be paid and the policy allows it, pays and
     /// sends it once more with the credential. Returns when the head of the response has
-    /// arrived; the body streams.
+    /// arrived; the body streams, within the time limits of [`Connections`].
     ///
     /// A stored credential is presented first. One that is refused is not presented for the
     /// same thing for a while, and at most one payment is made for one call, whatever the
@@ -107,8 +108,14 @@ impl Client {
     ///
     /// [`Error`], sorted by what to do next. Money has moved where [`Error::receipt`] returns
     /// something, and may have moved for [`Error::PaymentUnknown`].
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        self.inner.send(Call::new(request)?).await
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, Error> {
+        let deadline = self.inner.transport.deadline();
+        let mut call = Call::new(request, deadline)?;
+        let Some(deadline) = deadline else {
+            return self.inner.send(&mut call).await;
+        };
+        let sent = tokio::time::timeout_at(deadline.at, self.inner.send(&mut call)).await;
+        sent.unwrap_or_else(|_elapsed| Err(call.out_of_time(&deadline)))
     }
 
     /// Looks up every purchase that was cut off, and keeps what was paid for. Call it at

@@ -3,6 +3,7 @@
 //! Every error after a payment carries what was paid: [`Error::receipt`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::StatusCode;
 use l402::{ChallengeError, Msat, OverLimit, PaymentHash, QuoteError, UnixSeconds};
@@ -42,7 +43,7 @@ impl Receipt {
     }
 }
 
-/// Why [`Client::send`](crate::Client::send) has no response.
+/// Why [`Client::send`](crate::Client::send) has no response, or its response no body.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Refused here, before any money moved. The same request will be refused again.
@@ -119,6 +120,17 @@ impl From<BookError> for Error {
 }
 
 impl Error {
+    /// Returns the error of a request that did not get through, by whether it has paid.
+    pub(crate) fn of_request(source: impl Into<Self>, receipt: Option<&Receipt>) -> Self {
+        match receipt {
+            Some(receipt) => Self::PaidButUndelivered {
+                receipt: Box::new(receipt.clone()),
+                source: Box::new(source.into()),
+            },
+            None => source.into(),
+        }
+    }
+
     /// Returns what this request has paid.
     #[must_use]
     pub fn receipt(&self) -> Option<&Receipt> {
@@ -274,13 +286,29 @@ pub enum TransportError {
         /// What went wrong.
         source: hyper_util::client::legacy::Error,
     },
+    /// The connection broke before the body was whole.
+    #[error("the response body of {origin} was cut off")]
+    CutOff {
+        /// The server.
+        origin: Origin,
+        /// What went wrong.
+        source: hyper::Error,
+    },
     /// The connection broke, or what came back is not HTTP.
-    #[error("no usable answer from {origin}")]
+    #[error("no usable response from {origin}")]
     Exchange {
         /// The server.
         origin: Origin,
         /// What went wrong.
         source: hyper_util::client::legacy::Error,
+    },
+    /// The request was not finished when its time was up.
+    #[error("the request to {origin} was not finished within {limit:?}")]
+    OutOfTime {
+        /// The server.
+        origin: Origin,
+        /// The time given, from the start to the last byte of the body.
+        limit: Duration,
     },
     /// A redirect that cannot or must not be followed.
     #[error("redirect from {origin} not followed: {reason}")]
@@ -290,13 +318,21 @@ pub enum TransportError {
         /// Why it is not followed.
         reason: &'static str,
     },
-    /// No response in time.
-    #[error("no answer from {origin} within {seconds} s")]
+    /// The body paused for too long.
+    #[error("the response body of {origin} paused for more than {limit:?}")]
+    Stalled {
+        /// The server.
+        origin: Origin,
+        /// The time given.
+        limit: Duration,
+    },
+    /// No head of a response in time.
+    #[error("no response from {origin} within {limit:?}")]
     Timeout {
         /// The server.
         origin: Origin,
         /// The time given.
-        seconds: u64,
+        limit: Duration,
     },
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]

@@ -24,6 +24,7 @@ mod event;
 mod origin;
 mod policy;
 mod redirect;
+mod response;
 mod transport;
 
 pub use body::Body;
@@ -36,6 +37,7 @@ pub use policy::{
     AfterRefusal, Approval, Approve, ClearText, DEFAULT_LIMITS, Hosts, KillSwitch, Pauses, Paying,
     Policy, PurchaseRequest,
 };
+pub use response::ResponseBody;
 pub use transport::Connections;
 
 /// The example in the README, compiled.

@@ -1,8 +1,8 @@
 //! Sending one request and receiving the head of its response.
 //!
 //! Three connection pools, each made when first needed: clear text, clear text with HTTP/2
-//! by prior knowledge (gRPC), and TLS. Reading hundreds of certificates is the TLS pool's
-//! affair, so a request in clear text starts without it.
+//! by prior knowledge (gRPC), and TLS. Only the TLS pool reads the hundreds of certificates, so
+//! a request in clear text starts without them.
 //!
 //! A request is sent again by itself only when its connection turned out to be closed before
 //! any of it was written; the server cannot have acted on it then.
@@ -24,25 +24,36 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::body::Outgoing;
 use crate::error::TransportError;
 use crate::origin::{Origin, Protocol};
+use crate::response::Deadline;
 
-/// How connections are made.
+/// How connections are made, and how long they may take.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connections {
     /// How long a connection may take to be made, TLS not included.
     pub connect_timeout: Duration,
-    /// How long the head of a response may take from the moment the request is sent. The
-    /// body may take as long as it does.
+    /// How long the head of a response may take from the moment the request is sent.
     pub head_timeout: Duration,
+    /// How long the body of a response may pause between two frames. A body that keeps
+    /// arriving may take as long as it does.
+    pub idle_timeout: Duration,
+    /// How long a whole request may take, from the start of
+    /// [`Client::send`](crate::Client::send) to the last byte of the body, redirects and
+    /// payment included. A payment that was started is not stopped: it is recorded, and the
+    /// request ends with [`Error::PaymentUnknown`](crate::Error::PaymentUnknown).
+    pub request_timeout: Option<Duration>,
     /// A file of certificates, in PEM, to trust besides the public ones.
     pub extra_certificates: Option<PathBuf>,
 }
 
 impl Default for Connections {
-    /// 10 s to connect, 60 s to the head of the response, public certificates.
+    /// 10 s to connect, 60 s to the head of the response, 60 s between two frames of its body,
+    /// no limit on the whole, public certificates.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            request_timeout: None,
             extra_certificates: None,
         }
     }
@@ -66,19 +77,28 @@ impl Transport {
         }
     }
 
-    /// Sends a request; answers when the head of the response is there.
+    /// Returns the deadline of a request that starts at this moment.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        self.connections.request_timeout.and_then(Deadline::after)
+    }
+
+    pub(crate) const fn idle_timeout(&self) -> Duration {
+        self.connections.idle_timeout
+    }
+
+    /// Sends a request; returns when the head of the response is there.
     pub(crate) async fn send(
         &self,
         origin: &Origin,
         request: Request<Outgoing>,
     ) -> Result<Response<Incoming>, TransportError> {
-        let answer = match (origin.protocol(), request.version()) {
+        let response = match (origin.protocol(), request.version()) {
             (Protocol::Https, _) => self.tls()?.request(request),
             (Protocol::Http, Version::HTTP_2) => self.clear_h2().request(request),
             (Protocol::Http, _) => self.clear().request(request),
         };
         let limit = self.connections.head_timeout;
-        match tokio::time::timeout(limit, answer).await {
+        match tokio::time::timeout(limit, response).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(source)) if source.is_connect() => Err(TransportError::Connect {
                 origin: origin.clone(),
@@ -90,7 +110,7 @@ impl Transport {
             }),
             Err(_elapsed) => Err(TransportError::Timeout {
                 origin: origin.clone(),
-                seconds: limit.as_secs(),
+                limit,
             }),
         }
     }

@@ -180,6 +180,10 @@ pub(crate) struct GetArgs {
     /// Seconds to wait for the payment.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) payment_timeout: u64,
+    /// Seconds the whole request may take, from its start to the last byte of the body, payment
+    /// included; default: no limit. A payment that was started is looked up by the next run.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_time: Option<std::num::NonZeroU64>,
     /// Send credentials and pay over plain HTTP to hosts that are not this machine.
     #[arg(long)]
     pub(crate) allow_insecure: bool,

@@ -281,6 +281,27 @@ pub async fn raw_api(response: Vec<u8>) -> SocketAddr {
     address
 }
 
+/// An API that sends one byte every 10 ms to every request, without end.
+pub async fn dripping_api() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 4_096];
+                let _request = stream.read(&mut head).await;
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+                let mut sent = stream.write_all(head).await;
+                while sent.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    sent = stream.write_all(b".").await;
+                }
+            });
+        }
+    });
+    address
+}
+
 /// Standard output of a command that succeeded.
 pub fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));

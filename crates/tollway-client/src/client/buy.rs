@@ -22,6 +22,7 @@ use super::answer::Challenged;
 use super::bought::Bought;
 use super::call::Call;
 use super::progress::Progress;
+use super::start::PaymentStart;
 use super::wallet::{NotFound, PaymentUpdate, Wallet};
 use crate::book::{Admission, BeginError, Publication, Purchase, Resource, SoldToken, Ticket};
 use crate::error::{Error, NotPaid, Payment, StorageError};
@@ -88,7 +89,7 @@ impl Inner {
 
     pub(super) async fn buy(
         self: &Arc<Self>,
-        call: &Call,
+        call: &mut Call,
         challenged: &Challenged,
         progress: &Progress,
     ) -> Result<Bought, Unbought> {
@@ -118,15 +119,19 @@ impl Inner {
             },
             presented,
         };
-        let payment = Box::new(payment(&order.resource, &order.payable));
+        let payment = payment(&order.resource, &order.payable);
+        let start = call.await_payment(payment.clone());
         let inner = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             let (purchase, ticket) = inner.begin(order, &wallet).await?;
-            Ok(inner.pay(purchase, ticket, &wallet, Offer::First).await?)
+            let paid = inner.pay(purchase, ticket, &wallet, Offer::First, &start);
+            Ok(paid.await?)
         });
-        task.await.unwrap_or_else(|_cut_off| {
+        let ended = task.await;
+        call.awaited = None;
+        ended.unwrap_or_else(|_cut_off| {
             Err(Unbought::Failed(Error::PaymentUnknown {
-                payment,
+                payment: Box::new(payment),
                 reason: "the payment was cut off".to_owned(),
                 blocks_until: None,
             }))
@@ -218,8 +223,12 @@ impl Inner {
         _ticket: Ticket,
         wallet: &Wallet,
         offer: Offer,
+        start: &PaymentStart,
     ) -> Result<Bought, Error> {
         let hash = purchase.payment_hash();
+        if !start.start() {
+            return Err(self.end_unstarted(purchase, offer).await);
+        }
         self.tell(&Event::Paying { payment_hash: hash });
         let invoice = purchase.payable.invoice().clone();
         let timeout = self.policy.pay_timeout;
@@ -253,6 +262,20 @@ impl Inner {
         let payment = payment(&purchase.resource, &purchase.payable);
         let (book, tasks) = (self.book.clone(), self.tasks.clone());
         Ok(Bought::new(credential, payment, book, tasks))
+    }
+
+    /// Ends a purchase whose request was out of time before the wallet was asked. One that an
+    /// earlier process began stays open.
+    async fn end_unstarted(&self, mut purchase: Purchase, offer: Offer) -> Error {
+        if offer == Offer::First {
+            let reason = "the time for the request was up before the wallet was asked";
+            let event = PurchaseEvent::Failed;
+            // Unrecorded, it is looked up like any other whose process is gone.
+            let _ = self
+                .record(&mut purchase, event, reason, Publication::AtOnce)
+                .await;
+        }
+        unpaid(&purchase)
     }
 
     /// Records what happened to a purchase. A credential is usable even if the disk is not:
@@ -302,7 +325,7 @@ pub(super) enum Offer {
     First,
 }
 
-fn payment(resource: &Resource, payable: &Payable) -> Payment {
+pub(super) fn payment(resource: &Resource, payable: &Payable) -> Payment {
     Payment {
         payment_hash: payable.payment_hash(),
         origin: resource.origin.clone(),

@@ -1,14 +1,18 @@
 //! One request: what is sent each time, and what it has cost so far.
 
+use std::time::Duration;
+
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
+use super::start::{AwaitedPayment, PaymentStart};
 use crate::body::{Body, Outgoing};
 use crate::book::{QueryHash, Resource};
-use crate::error::{Error, Receipt, TransportError};
+use crate::error::{Error, Payment, Receipt, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::redirect::{self, Onward};
+use crate::response::{Deadline, ResponseBody};
 
 pub(super) struct Call {
     method: Method,
@@ -21,11 +25,17 @@ pub(super) struct Call {
     addressed: Origin,
     /// The one payment made for this call.
     receipt: Option<Receipt>,
+    /// The payment that is waited for.
+    pub(super) awaited: Option<AwaitedPayment>,
+    deadline: Option<Deadline>,
     redirects: usize,
 }
 
 impl Call {
-    pub(super) fn new(request: Request<Body>) -> Result<Self, TransportError> {
+    pub(super) fn new(
+        request: Request<Body>,
+        deadline: Option<Deadline>,
+    ) -> Result<Self, TransportError> {
         let (parts, body) = request.into_parts();
         let origin = Origin::of(&parts.uri)?;
         Ok(Self {
@@ -37,6 +47,8 @@ impl Call {
             addressed: origin.clone(),
             origin,
             receipt: None,
+            awaited: None,
+            deadline,
             redirects: 0,
         })
     }
@@ -80,6 +92,16 @@ impl Call {
         self.receipt = Some(receipt);
     }
 
+    /// Notes that a payment is waited for, and returns what starts it.
+    pub(super) fn await_payment(&mut self, payment: Payment) -> PaymentStart {
+        let start = PaymentStart::default();
+        self.awaited = Some(AwaitedPayment {
+            payment,
+            start: start.clone(),
+        });
+        start
+    }
+
     /// Returns true when the caller brought a credential of its own.
     pub(super) fn brings_credential(&self) -> bool {
         let lines = self.headers.get_all(AUTHORIZATION);
@@ -111,13 +133,26 @@ impl Call {
 
     /// The error for a call that did not get through, by whether it has been paid for.
     pub(super) fn failed(&self, source: impl Into<Error>) -> Error {
-        match &self.receipt {
-            Some(receipt) => Error::PaidButUndelivered {
-                receipt: Box::new(receipt.clone()),
-                source: Box::new(source.into()),
+        Error::of_request(source, self.receipt.as_ref())
+    }
+
+    /// Ends a call whose time is up. A payment that was not started will not be.
+    pub(super) fn out_of_time(&self, deadline: &Deadline) -> Error {
+        let awaited = self.awaited.as_ref().filter(|_| self.receipt.is_none());
+        match awaited {
+            Some(awaited) if !awaited.start.prevent() => Error::PaymentUnknown {
+                payment: Box::new(awaited.payment.clone()),
+                reason: "the time for the request was up while the wallet was paying".to_owned(),
+                blocks_until: None,
             },
-            None => source.into(),
+            Some(_) | None => self.failed(deadline.error(&self.origin)),
         }
+    }
+
+    /// Returns the body of the response to this call.
+    pub(super) fn body(&self, incoming: Incoming, idle_timeout: Duration) -> ResponseBody {
+        let (origin, receipt) = (self.origin.clone(), self.receipt.clone());
+        ResponseBody::new(incoming, origin, receipt, idle_timeout, self.deadline)
     }
 
     /// Follows a redirect; returns false when the response is none.

@@ -28,7 +28,8 @@ use tollway_lightning::{LookupByHash, PayerPromises, Repeat};
 
 use super::Inner;
 use super::bought::Bought;
-use super::buy::{Offer, unknown};
+use super::buy::{Offer, payment, unknown};
+use super::call::Call;
 use super::wallet::{NotFound, PaymentUpdate, Wallet};
 use crate::book::{Owner, Publication, Purchase, Resource};
 use crate::error::{Error, StorageError};
@@ -105,6 +106,7 @@ impl Inner {
     /// the rest.
     pub(super) async fn recover(
         self: &Arc<Self>,
+        call: &mut Call,
         purchase: Purchase,
     ) -> Result<Option<Bought>, Error> {
         let Some(wallet) = self.own_wallet(&purchase).await else {
@@ -116,13 +118,13 @@ impl Inner {
             return Err(unknown(&purchase, reason, Some(purchase.blocks_until())));
         }
         if promises.lookup == LookupByHash::Unsupported {
-            return self.offer_again(purchase, wallet).await;
+            return self.offer_again(call, purchase, wallet).await;
         }
         match self.look_up(purchase.clone(), Owner::Gone).await? {
             Found::Outcome(Resumption::Open { reason }) => Err(unknown(&purchase, &reason, None)),
             Found::Outcome(_ended) => Ok(None),
             Found::Absent if self.may_reoffer(&purchase, promises) => {
-                self.offer_again(purchase, wallet).await
+                self.offer_again(call, purchase, wallet).await
             }
             Found::Absent => {
                 tokio::time::sleep(self.policy.pauses.absence).await;
@@ -142,6 +144,7 @@ impl Inner {
 
     async fn offer_again(
         self: &Arc<Self>,
+        call: &mut Call,
         purchase: Purchase,
         wallet: Arc<Wallet>,
     ) -> Result<Option<Bought>, Error> {
@@ -151,15 +154,19 @@ impl Inner {
         };
         self.tell(&Event::Reoffered { payment_hash: hash });
         let cut_off = unknown(&purchase, "the payment was cut off", None);
+        let start = call.await_payment(payment(&purchase.resource, &purchase.payable));
         let inner = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             let purchase = Purchase {
                 state: PurchaseState::Paying,
                 ..purchase
             };
-            inner.pay(purchase, ticket, &wallet, Offer::Again).await
+            let paid = inner.pay(purchase, ticket, &wallet, Offer::Again, &start);
+            paid.await
         });
-        match task.await {
+        let ended = task.await;
+        call.awaited = None;
+        match ended {
             Ok(Ok(bought)) => Ok(Some(bought)),
             // No money moved: the request goes on as if it had never been begun.
             Ok(Err(Error::PaymentFailed { .. })) => Ok(None),

@@ -20,17 +20,19 @@ use crate::book::{Brake, Owner, Resource, StoredCredential, View};
 use crate::decide::{self, Next, Returned, Sent, Wait};
 use crate::error::{Error, TransportError};
 use crate::event::{Event, Presented};
+use crate::response::ResponseBody;
 
 impl Inner {
     pub(super) async fn send(
         self: &Arc<Self>,
-        mut call: Call,
-    ) -> Result<Response<Incoming>, Error> {
+        call: &mut Call,
+    ) -> Result<Response<ResponseBody>, Error> {
         loop {
-            let response = self.respond(&mut call).await?;
+            let response = self.respond(call).await?;
             let follows = call.follow(&response, self.policy.redirects_max);
             if !follows.map_err(|error| call.failed(error))? {
-                return Ok(response);
+                let idle_timeout = self.transport.idle_timeout();
+                return Ok(response.map(|incoming| call.body(incoming, idle_timeout)));
             }
             self.tell(&Event::Redirected {
                 origin: call.origin().clone(),
@@ -137,7 +139,7 @@ impl Inner {
                 let open = std::mem::take(&mut progress.view.open);
                 let abandoned = open.into_iter().find(|(_, owner)| *owner == Owner::Gone);
                 let bought = match abandoned {
-                    Some((purchase, _gone)) => self.recover(purchase).await?,
+                    Some((purchase, _gone)) => self.recover(call, purchase).await?,
                     None => None,
                 };
                 match bought {

@@ -16,6 +16,7 @@ mod limits;
 mod purchases;
 mod races;
 mod shop;
+mod time;
 mod wallet;
 mod wire;
 
@@ -26,9 +27,10 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use l402::{Limits, Msat, UnixSeconds};
-use tollway_client::{Body, Client, ClientBuilder, Error, Event, Pauses, Policy, WalletName};
+use tollway_client::{
+    Body, Client, ClientBuilder, Error, Event, Pauses, Policy, ResponseBody, WalletName,
+};
 
 use shop::Shop;
 use wallet::FakeWallet;
@@ -123,7 +125,7 @@ fn sat(amount: u64) -> Msat {
     Msat::from_sat(amount).unwrap()
 }
 
-async fn text(response: Result<Response<Incoming>, Error>) -> String {
+async fn text(response: Result<Response<ResponseBody>, Error>) -> String {
     let body = response.unwrap().into_body().collect().await.unwrap();
     String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }

@@ -7,9 +7,12 @@ use std::time::Duration;
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -38,6 +41,8 @@ pub(crate) struct Terms {
     pub(crate) status: StatusCode,
     pub(crate) lines: Lines,
     pub(crate) honours: Honours,
+    /// How a paid request is responded to.
+    pub(crate) delivers: Delivers,
     /// Sells the same challenge again and again.
     pub(crate) repeats: Option<u8>,
 }
@@ -60,6 +65,19 @@ pub(crate) enum Lines {
     None,
     /// As gRPC has it.
     Grpc,
+}
+
+/// How the shop sends what was paid for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Delivers {
+    /// One byte per second, without end.
+    Drips,
+    /// The head and one byte.
+    FirstByte,
+    /// Not even a head.
+    Nothing,
+    /// At once.
+    Whole,
 }
 
 /// Which credentials the shop accepts.
@@ -122,6 +140,7 @@ impl Shop {
                 status: StatusCode::PAYMENT_REQUIRED,
                 lines: Lines::Both,
                 honours: Honours::SameService,
+                delivers: Delivers::Whole,
                 repeats: None,
             }),
             redirects: Mutex::default(),
@@ -215,7 +234,7 @@ impl Shop {
     async fn answer(
         self,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    ) -> Result<Response<ShopBody>, std::io::Error> {
         let (parts, body) = request.into_parts();
         let body = body
             .collect()
@@ -228,7 +247,7 @@ impl Shop {
             .map(|line| line.to_str().unwrap().to_owned())
             .collect();
         let path = parts.uri.path().to_owned();
-        let whole = format!("{} {}", parts.method, parts.uri);
+        let target = format!("{} {}", parts.method, parts.uri);
         self.shared.seen.lock().unwrap().push(Seen {
             authorization: lines.clone(),
             headers: parts.headers,
@@ -238,14 +257,14 @@ impl Shop {
             let response = Response::builder()
                 .status(*status)
                 .header(LOCATION, location);
-            return Ok(response.body(Full::default()).unwrap());
+            return Ok(response.body(whole("")).unwrap());
         }
         if path.starts_with("/free") {
-            return Ok(Response::new(Full::from("free")));
+            return Ok(Response::new(whole("free")));
         }
         let terms = self.shared.terms.lock().unwrap().clone();
         let sale = if terms.honours == Honours::SameQuery {
-            whole
+            target
         } else {
             service(&path).to_owned()
         };
@@ -256,13 +275,13 @@ impl Shop {
             return Err(std::io::Error::other("hangs up"));
         }
         if self.honours(&terms, &lines, &sale) {
-            return Ok(Response::new(Full::from(format!("paid {path}"))));
+            return Ok(Response::new(deliver(terms.delivers, &path).await));
         }
         if let (true, Honours::OwnRefusal(status)) = (shows, terms.honours) {
             let response = Response::builder()
                 .status(status)
                 .header(WWW_AUTHENTICATE, "Bearer realm=\"app\"");
-            return Ok(response.body(Full::default()).unwrap());
+            return Ok(response.body(whole("")).unwrap());
         }
         Ok(self.ask(&terms, &sale))
     }
@@ -289,7 +308,7 @@ impl Shop {
         })
     }
 
-    fn ask(&self, terms: &Terms, service: &str) -> Response<Full<Bytes>> {
+    fn ask(&self, terms: &Terms, service: &str) -> Response<ShopBody> {
         let mut sold = self.shared.sold.lock().unwrap();
         let number = terms
             .repeats
@@ -309,7 +328,37 @@ impl Shop {
                 .header("grpc-status", "13")
                 .header("grpc-message", "payment required");
         }
-        response.body(Full::from("payment required")).unwrap()
+        response.body(whole("payment required")).unwrap()
+    }
+}
+
+type ShopBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+fn whole(text: impl Into<Bytes>) -> ShopBody {
+    Full::new(text.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+async fn deliver(delivers: Delivers, path: &str) -> ShopBody {
+    let byte = || Ok(Frame::data(Bytes::from("p")));
+    match delivers {
+        Delivers::Drips => {
+            let drip = stream::once(async move { byte() }).chain(stream::unfold(
+                (),
+                move |()| async move {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Some((byte(), ()))
+                },
+            ));
+            StreamBody::new(drip).boxed_unsync()
+        }
+        Delivers::FirstByte => {
+            let first = stream::once(async move { byte() });
+            StreamBody::new(first.chain(stream::pending())).boxed_unsync()
+        }
+        Delivers::Nothing => std::future::pending().await,
+        Delivers::Whole => whole(format!("paid {path}")),
     }
 }
 

@@ -14,11 +14,11 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use l402::Limits;
 use serde_json::{Value, json};
 use tollway_client::{
-    AfterRefusal, ClearText, Client, Connections, DEFAULT_LIMITS, Event, Paying, Policy, WalletName,
+    AfterRefusal, ClearText, Client, Connections, DEFAULT_LIMITS, Event, Paying, Policy,
+    ResponseBody, WalletName,
 };
 
 use self::destination::{Destination, Saved, Target};
@@ -77,7 +77,7 @@ async fn fetch(
 /// Moves the body where it belongs. The body of an error is never written to a file: it
 /// would replace a good one.
 async fn save(
-    response: Response<Incoming>,
+    response: Response<ResponseBody>,
     destination: Destination,
     output: Output,
 ) -> Result<(Parts, Saved), Failure> {
@@ -130,6 +130,9 @@ fn client(
         .wallet(payer, WalletName::new(&name))
         .connections(Connections {
             extra_certificates: args.ca_cert.clone(),
+            request_timeout: args
+                .max_time
+                .map(|seconds| Duration::from_secs(seconds.get())),
             ..Connections::default()
         })
         .observe(move |event: &Event| payments.observe(event))

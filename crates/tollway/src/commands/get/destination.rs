@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
+use tollway_client::ResponseBody;
 
-use crate::exit::{Failure, FailureKind};
+use super::failure;
+use crate::exit::Failure;
 
 /// What the arguments name.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +112,7 @@ impl Destination {
     ///
     /// Fails when the body breaks off or cannot be written. An existing regular file is
     /// then unchanged.
-    pub(super) async fn save(self, mut body: Incoming) -> Result<Saved, Failure> {
+    pub(super) async fn save(self, mut body: ResponseBody) -> Result<Saved, Failure> {
         let shown = self.path.as_deref().unwrap_or(Path::new("standard output"));
         let failed = |error: io::Error| {
             Failure::general(format!("cannot write to {}: {error}", shown.display()))
@@ -201,7 +202,7 @@ fn stdout() -> io::Result<File> {
 impl Draft {
     async fn write(
         &mut self,
-        body: &mut Incoming,
+        body: &mut ResponseBody,
         failed: impl Fn(io::Error) -> Failure,
     ) -> Result<u64, Failure> {
         let mut len = 0_u64;
@@ -223,7 +224,7 @@ impl Draft {
 
 /// Writes each piece as it arrives. A reader that leaves has read what it wanted.
 async fn to_stream(
-    body: &mut Incoming,
+    body: &mut ResponseBody,
     file: File,
     failed: impl Fn(io::Error) -> Failure,
 ) -> Result<u64, Failure> {
@@ -242,7 +243,7 @@ async fn to_stream(
     }
 }
 
-async fn to_memory(body: &mut Incoming) -> Result<(u64, (&'static str, Value)), Failure> {
+async fn to_memory(body: &mut ResponseBody) -> Result<(u64, (&'static str, Value)), Failure> {
     let mut all = Vec::new();
     while let Some(data) = next(body).await? {
         all.extend_from_slice(&data);
@@ -260,11 +261,9 @@ async fn to_memory(body: &mut Incoming) -> Result<(u64, (&'static str, Value)), 
     Ok((len, content))
 }
 
-async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+async fn next(body: &mut ResponseBody) -> Result<Option<Bytes>, Failure> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Failure::new(FailureKind::Network, format!("the body broke off: {error}"))
-        })?;
+        let frame = frame.map_err(failure::of)?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }

@@ -1,0 +1,148 @@
+//! Response body within the time limits of its client.
+//!
+//! The body streams. It ends with an error when it pauses for longer than
+//! [`Connections::idle_timeout`](crate::Connections::idle_timeout), and when it is not whole at
+//! the deadline of its request. The pause is counted while a reader waits, so a slow reader is
+//! no error. After an error the connection is closed.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{Error, Receipt, TransportError};
+use crate::origin::Origin;
+
+/// The body of a response, as it arrives.
+///
+/// Its errors are those of [`Client::send`](crate::Client::send):
+/// [`Error::PaidButUndelivered`] when the request was paid for, [`Error::Transport`] otherwise.
+pub struct ResponseBody {
+    /// `None` after the end and after an error.
+    incoming: Option<Incoming>,
+    origin: Origin,
+    /// What the request has paid.
+    receipt: Option<Receipt>,
+    idle_timeout: Duration,
+    /// Runs while the next frame is waited for.
+    pause: Option<Pin<Box<Sleep>>>,
+    deadline: Option<(Deadline, Pin<Box<Sleep>>)>,
+}
+
+/// When a request has to be finished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// The time that the request was given, for errors.
+    limit: Duration,
+}
+
+impl Deadline {
+    /// Returns the deadline of a request that starts at this moment; `None` when it is too far
+    /// away to be represented.
+    pub(crate) fn after(limit: Duration) -> Option<Self> {
+        let at = Instant::now().checked_add(limit)?;
+        Some(Self { at, limit })
+    }
+
+    pub(crate) fn error(&self, origin: &Origin) -> TransportError {
+        TransportError::OutOfTime {
+            origin: origin.clone(),
+            limit: self.limit,
+        }
+    }
+}
+
+impl ResponseBody {
+    pub(crate) fn new(
+        incoming: Incoming,
+        origin: Origin,
+        receipt: Option<Receipt>,
+        idle_timeout: Duration,
+        deadline: Option<Deadline>,
+    ) -> Self {
+        let timer =
+            |deadline: Deadline| (deadline, Box::pin(tokio::time::sleep_until(deadline.at)));
+        Self {
+            incoming: Some(incoming),
+            origin,
+            receipt,
+            idle_timeout,
+            pause: None,
+            deadline: deadline.map(timer),
+        }
+    }
+
+    fn fail(&mut self, error: TransportError) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.incoming = None;
+        Poll::Ready(Some(Err(Error::of_request(error, self.receipt.as_ref()))))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(None);
+        };
+        if let Some((deadline, timer)) = &mut this.deadline
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            let error = deadline.error(&this.origin);
+            return this.fail(error);
+        }
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
+            let idle = this.idle_timeout;
+            let pause = this
+                .pause
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+            ready!(pause.as_mut().poll(cx));
+            let origin = this.origin.clone();
+            return this.fail(TransportError::Stalled {
+                origin,
+                limit: idle,
+            });
+        };
+        this.pause = None;
+        match frame {
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            Some(Err(source)) => {
+                let origin = this.origin.clone();
+                this.fail(TransportError::CutOff { origin, source })
+            }
+            None => {
+                this.incoming = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.incoming.as_ref().map(Body::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("origin", &self.origin)
+            .field("receipt", &self.receipt)
+            .finish_non_exhaustive()
+    }
+}
