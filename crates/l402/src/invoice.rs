@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use lightning_invoice::{Bolt11Invoice, Currency};
+use lightning_invoice::{Bolt11Invoice, Currency, ParseOrSemanticError};
 
 use crate::amount::Msat;
 use crate::hash::PaymentHash;
@@ -34,9 +34,8 @@ impl Invoice {
         if text.len() > MAX_INVOICE_LEN {
             return Err(InvoiceError::TooLong { len: text.len() });
         }
-        let parsed = Bolt11Invoice::from_str(text).map_err(|error| InvoiceError::Unreadable {
-            reason: error.to_string(),
-        })?;
+        let parsed = Bolt11Invoice::from_str(text)
+            .map_err(|error| InvoiceError::Unreadable(Bolt11Error(error)))?;
         let created = parsed.duration_since_epoch().as_secs();
         Ok(Self {
             text: text.to_owned(),
@@ -119,12 +118,18 @@ pub enum InvoiceError {
         len: usize,
     },
     /// Not BOLT 11, or damaged.
-    #[error("not a BOLT 11 invoice: {reason}")]
-    Unreadable {
-        /// What the reader said.
-        reason: String,
-    },
+    #[error("not a BOLT 11 invoice: {0}")]
+    Unreadable(#[source] Bolt11Error),
 }
+
+/// What is wrong with a text that should be BOLT 11: its encoding, its checksum, its signature,
+/// a field that is missing or given twice, or a feature that no payer knows.
+///
+/// Opaque, so that the reader behind [`Invoice::parse`] is no part of this crate's interface:
+/// `Display` describes the fault, and `==` compares it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Bolt11Error(ParseOrSemanticError);
 
 /// BOLT 11 recommends at most 7089 bytes, what a QR code holds.
 const MAX_INVOICE_LEN: usize = 7_089;

@@ -38,7 +38,7 @@ pub use grpc::Grpc;
 pub use hash::{PaymentHash, Preimage};
 pub use identifier::{Identifier, IdentifierError, TokenId};
 #[cfg(feature = "invoice")]
-pub use invoice::{Invoice, InvoiceError};
+pub use invoice::{Bolt11Error, Invoice, InvoiceError};
 pub use keys::{ApertureKey, Dialect, KeyIdTaken, KeyRing, MasterKey, RootKeys};
 pub use macaroon::{Forged, Macaroon, MacaroonError, RawCaveat, RootKey};
 pub use mint::mint;
