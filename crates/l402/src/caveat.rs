@@ -7,8 +7,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
+use crate::encoding;
 use crate::time::UnixSeconds;
 
 /// One condition and its value.
@@ -63,6 +65,14 @@ impl Caveat {
         Self::new(condition, value)
     }
 
+    /// Creates a caveat whose value is visible ASCII by its type, and short.
+    fn of(condition: &'static str, value: impl fmt::Display) -> Self {
+        Self {
+            text: format!("{condition}={value}"),
+            split_at: condition.len(),
+        }
+    }
+
     /// Returns what is restricted.
     #[must_use]
     pub fn condition(&self) -> &str {
@@ -103,57 +113,78 @@ impl fmt::Display for Caveat {
 ///
 /// # Errors
 ///
-/// [`CaveatError::Value`] for a capability that is empty or contains a comma, and for more than 64.
+/// [`CaveatError::Condition`] unless `service` is a [service name](is_service_name);
+/// [`CaveatError::Value`] for no capability, for one that is empty or contains a comma, and for
+/// more than 64.
 pub fn capabilities(service: &str, list: &[&str]) -> Result<Caveat, CaveatError> {
-    list_caveat(&format!("{service}{CAPABILITIES}"), list)
+    list_caveat(&of_service(service, CAPABILITIES)?, list)
 }
 
 /// `<service>_valid_until=seconds`: the first second at which the token is no longer valid.
 ///
 /// # Errors
 ///
-/// [`CaveatError::Condition`] for a service name that is no condition.
+/// [`CaveatError::Condition`] unless `service` is a [service name](is_service_name).
 pub fn valid_until(service: &str, deadline: UnixSeconds) -> Result<Caveat, CaveatError> {
     Caveat::new(
-        &format!("{service}{VALID_UNTIL_SUFFIX}"),
+        &of_service(service, VALID_UNTIL_SUFFIX)?,
         &deadline.to_string(),
     )
 }
 
-/// `ip=address`: only this client may use the token.
+/// `ip=address`: only the client with this address may use the token.
 ///
-/// # Errors
-///
-/// None in practice: every address is a valid value.
-pub fn client_ip(address: IpAddr) -> Result<Caveat, CaveatError> {
-    Caveat::new(IP, &address.to_string())
+/// An IPv4 address and the same address mapped into IPv6 are one client.
+#[must_use]
+pub fn client_ip(address: IpAddr) -> Caveat {
+    Caveat::of(IP, address)
 }
 
-/// `origin=scheme://host`: only pages of this origin may use the token.
+/// `origin=scheme://host`, with `:port` unless it is the scheme's: only pages of this origin
+/// may use the token.
+///
+/// The value is compared with the `Origin` header byte for byte, so it must be written as
+/// browsers write it: in lower case, without a path and without a slash at the end.
 ///
 /// # Errors
 ///
-/// [`CaveatError::Value`] for anything but visible ASCII.
+/// [`CaveatError::Value`] for any other form, which no request could match, and for `null`,
+/// which every page without an origin sends.
 pub fn origin(origin: &str) -> Result<Caveat, CaveatError> {
+    let is_origin = origin.split_once("://").is_some_and(|(scheme, host)| {
+        let in_host = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte)
+        };
+        let in_scheme =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+        !scheme.is_empty()
+            && !host.is_empty()
+            && scheme.bytes().all(in_scheme)
+            && host.bytes().all(in_host)
+    });
+    if !is_origin {
+        return Err(CaveatError::Value {
+            condition: ORIGIN.to_owned(),
+            value: origin.to_owned(),
+        });
+    }
     Caveat::new(ORIGIN, origin)
 }
 
 /// `tls_fingerprint=hex`: only a client with this TLS certificate may use the token.
 ///
 /// The fingerprint is the SHA-256 of the certificate in DER.
-///
-/// # Errors
-///
-/// None in practice: every fingerprint is a valid value.
-pub fn tls_fingerprint(fingerprint: &[u8; 32]) -> Result<Caveat, CaveatError> {
-    Caveat::new(TLS_FINGERPRINT, &crate::encoding::to_hex(fingerprint))
+#[must_use]
+pub fn tls_fingerprint(fingerprint: &[u8; 32]) -> Caveat {
+    Caveat::of(TLS_FINGERPRINT, encoding::to_hex(fingerprint))
 }
 
 /// `method=GET,HEAD`: the HTTP methods the token may be used with.
 ///
 /// # Errors
 ///
-/// [`CaveatError::Value`] for a method that is empty or contains a comma, and for more than 64.
+/// [`CaveatError::Value`] for no method, for one that is empty or contains a comma, and for more
+/// than 64.
 pub fn methods(list: &[&str]) -> Result<Caveat, CaveatError> {
     list_caveat(METHOD, list)
 }
@@ -174,18 +205,9 @@ pub fn path_prefix(prefix: &str) -> Result<Caveat, CaveatError> {
 }
 
 /// `max_uses=n`: how many requests the token buys. The issuer counts.
-///
-/// # Errors
-///
-/// [`CaveatError::Value`] for zero, which would buy nothing.
-pub fn max_uses(uses: u64) -> Result<Caveat, CaveatError> {
-    if uses == 0 {
-        return Err(CaveatError::Value {
-            condition: MAX_USES.to_owned(),
-            value: uses.to_string(),
-        });
-    }
-    Caveat::new(MAX_USES, &uses.to_string())
+#[must_use]
+pub fn max_uses(uses: NonZeroU64) -> Caveat {
+    Caveat::of(MAX_USES, uses)
 }
 
 /// Returns true for what may name a service: letters, digits, `-`, `_` and `.`, 1 to 64 of them.
@@ -200,7 +222,7 @@ pub fn is_service_name(name: &str) -> bool {
 pub(crate) fn escape(path: &str) -> impl Iterator<Item = u8> {
     path.bytes().flat_map(|byte| {
         let plain = byte.is_ascii_graphic() && !matches!(byte, b',' | b':' | b'%');
-        let [high, low] = crate::encoding::hex_pair_upper(byte);
+        let [high, low] = encoding::hex_pair_upper(byte);
         let text = if plain {
             [Some(byte), None, None]
         } else {
@@ -236,6 +258,17 @@ pub enum CaveatError {
         /// What was given.
         value: String,
     },
+}
+
+/// Writes a condition of one service. A name that [`Services`](crate::Services) cannot sell
+/// would restrict nothing.
+fn of_service(service: &str, suffix: &str) -> Result<String, CaveatError> {
+    let condition = format!("{service}{suffix}");
+    if is_service_name(service) {
+        Ok(condition)
+    } else {
+        Err(CaveatError::Condition { condition })
+    }
 }
 
 fn list_caveat(condition: &str, list: &[&str]) -> Result<Caveat, CaveatError> {
@@ -299,7 +332,48 @@ mod tests {
         assert!(capabilities("s", &[""]).is_err());
         assert!(methods(&[]).is_err());
         assert!(path_prefix("v1").is_err());
-        assert!(max_uses(0).is_err());
+        for service in ["", "a b", "a/b", "a,b", "a=b"] {
+            assert!(capabilities(service, &["a"]).is_err(), "{service}");
+            assert!(valid_until(service, UnixSeconds::new(1)).is_err());
+        }
+    }
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_refused() {
+        for text in [
+            "",
+            "null",
+            "*",
+            "app.example",
+            "https://",
+            "://app.example",
+            "https://app.example/",
+            "https://App.example",
+            "https://a.example/x",
+            "https://u@a.example",
+            "https://a b",
+        ] {
+            assert!(origin(text).is_err(), "{text:?}");
+        }
+        for text in [
+            "http://localhost:3000",
+            "https://[2001:db8::1]",
+            "chrome-extension://abc",
+        ] {
+            assert!(origin(text).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_written_as_it_is_read_back() {
+        for caveat in [
+            client_ip([192, 0, 2, 7].into()),
+            client_ip("2001:db8::1".parse().unwrap()),
+            tls_fingerprint(&[1; 32]),
+            max_uses(NonZeroU64::MAX),
+        ] {
+            assert_eq!(Caveat::parse(caveat.as_str()), Ok(caveat));
+        }
     }
 
     #[test]
@@ -308,10 +382,12 @@ mod tests {
         let written: Vec<String> = [
             capabilities("a", &["read", "write"]),
             valid_until("a", deadline),
-            client_ip([127, 0, 0, 1].into()),
+            Ok(client_ip([127, 0, 0, 1].into())),
+            origin("https://app.example:8443"),
+            Ok(tls_fingerprint(&[0xab; 32])),
             methods(&["GET", "HEAD"]),
             path_prefix("/v1"),
-            max_uses(3),
+            Ok(max_uses(NonZeroU64::new(3).unwrap())),
         ]
         .into_iter()
         .map(|caveat| caveat.unwrap().to_string())
@@ -323,6 +399,8 @@ mod tests {
                 "a_capabilities=read,write",
                 "a_valid_until=99",
                 "ip=127.0.0.1",
+                "origin=https://app.example:8443",
+                &format!("tls_fingerprint={}", "ab".repeat(32)),
                 "method=GET,HEAD",
                 "path_prefix=/v1",
                 "max_uses=3"

@@ -183,7 +183,7 @@ impl Terms {
             caveats.push(caveat::valid_until(service, now.plus_secs(secs.get()))?);
         }
         if let Some(uses_max) = self.uses_max {
-            caveats.push(caveat::max_uses(uses_max.get())?);
+            caveats.push(caveat::max_uses(uses_max));
         }
         caveats.extend_from_slice(&self.caveats);
         Ok(caveats)

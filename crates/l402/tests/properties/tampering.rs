@@ -1,5 +1,7 @@
 //! A minted token with any bit changed buys nothing.
 
+use std::num::NonZeroU64;
+
 use l402::{
     Caveat, Credential, Denial, KeyRing, Macaroon, MasterKey, Preimage, RequestContext,
     RevocationSet, Services, UnixSeconds, caveat, mint, verify,
@@ -28,7 +30,7 @@ fn caveats() -> Vec<Caveat> {
         caveat::valid_until("weather", NOW.plus_secs(60)),
         caveat::methods(&["GET"]),
         caveat::path_prefix("/v1"),
-        caveat::max_uses(5),
+        Ok(caveat::max_uses(NonZeroU64::new(5).unwrap())),
     ]
     .into_iter()
     .collect::<Result<_, _>>()
