@@ -26,6 +26,7 @@ pub struct Limits {
 
 /// The limit that a purchase would pass.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OverLimit {
     /// The day's total would pass the limit.
     #[error(

@@ -9,6 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// Why a text is not the hexadecimal form of 32 bytes. Never repeats the text: it may be a secret.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HexError {
     /// A character outside `0-9a-fA-F`.
     #[error("byte {at} is not a hexadecimal digit")]

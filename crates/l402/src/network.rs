@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The Bitcoin network an invoice is payable on.
+///
+/// These are the networks BOLT 11 has prefixes for. Exhaustive on purpose: whether a network's
+/// money is real must be settled wherever payments are allowed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Network {
     /// `lnbc…`: real money.

@@ -11,6 +11,8 @@ pub enum Scheme {
 }
 
 /// The spelling of the [`L402`](Scheme::L402) scheme in a header. Both mean the same.
+///
+/// There are two and will be no third: another scheme is another [`Scheme`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum SchemeName {
     /// The current name.

@@ -27,7 +27,7 @@ impl Reason {
     #[must_use]
     pub const fn code(&self) -> ReasonCode {
         match self {
-            Self::Denied(denial) => code_of_denial(denial),
+            Self::Denied(denial) => ReasonCode::Denied(denial.code()),
             Self::Exhausted => ReasonCode::Exhausted,
             Self::Malformed(_) => ReasonCode::Malformed,
             Self::NoCredential => ReasonCode::NoCredential,
@@ -38,48 +38,22 @@ impl Reason {
 /// A rejection in one word: part of the protocol with clients, and a label of metrics.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ReasonCode {
+    /// The [code](Denial::code) of a denial, such as `expired`
+    Denied(&'static str),
     /// `exhausted`
     Exhausted,
-    /// `expired`
-    Expired,
-    /// `forged`
-    Forged,
     /// `malformed`
     Malformed,
-    /// `missing_capability`
-    MissingCapability,
     /// `no_credential`
     NoCredential,
     /// `unsellable_path`
     UnsellablePath,
-    /// `revoked`
-    Revoked,
-    /// `third_party`
-    ThirdParty,
-    /// `tier_too_low`
-    TierTooLow,
     /// `token_in_use`
     TokenInUse,
     /// `too_many_challenges`
     TooManyChallenges,
     /// `unavailable`
     Unavailable,
-    /// `unmet_caveat`
-    UnmetCaveat,
-    /// `unpaid`
-    Unpaid,
-    /// `unreadable_caveat`
-    UnreadableCaveat,
-    /// `widened_caveat`
-    WidenedCaveat,
-    /// `wrong_client`
-    WrongClient,
-    /// `wrong_method`
-    WrongMethod,
-    /// `wrong_path`
-    WrongPath,
-    /// `wrong_service`
-    WrongService,
 }
 
 impl ReasonCode {
@@ -87,46 +61,14 @@ impl ReasonCode {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Denied(code) => code,
             Self::Exhausted => "exhausted",
-            Self::Expired => "expired",
-            Self::Forged => "forged",
             Self::Malformed => "malformed",
-            Self::MissingCapability => "missing_capability",
             Self::NoCredential => "no_credential",
             Self::UnsellablePath => "unsellable_path",
-            Self::Revoked => "revoked",
-            Self::ThirdParty => "third_party",
-            Self::TierTooLow => "tier_too_low",
             Self::TokenInUse => "token_in_use",
             Self::TooManyChallenges => "too_many_challenges",
             Self::Unavailable => "unavailable",
-            Self::UnmetCaveat => "unmet_caveat",
-            Self::Unpaid => "unpaid",
-            Self::UnreadableCaveat => "unreadable_caveat",
-            Self::WidenedCaveat => "widened_caveat",
-            Self::WrongClient => "wrong_client",
-            Self::WrongMethod => "wrong_method",
-            Self::WrongPath => "wrong_path",
-            Self::WrongService => "wrong_service",
         }
-    }
-}
-
-const fn code_of_denial(denial: &Denial) -> ReasonCode {
-    match denial {
-        Denial::Expired { .. } => ReasonCode::Expired,
-        Denial::Forged => ReasonCode::Forged,
-        Denial::MissingCapability { .. } => ReasonCode::MissingCapability,
-        Denial::Revoked => ReasonCode::Revoked,
-        Denial::ThirdParty => ReasonCode::ThirdParty,
-        Denial::TierTooLow { .. } => ReasonCode::TierTooLow,
-        Denial::Unmet { .. } => ReasonCode::UnmetCaveat,
-        Denial::Unpaid => ReasonCode::Unpaid,
-        Denial::Unreadable { .. } => ReasonCode::UnreadableCaveat,
-        Denial::Widened { .. } => ReasonCode::WidenedCaveat,
-        Denial::WrongClient { .. } => ReasonCode::WrongClient,
-        Denial::WrongMethod { .. } => ReasonCode::WrongMethod,
-        Denial::WrongPath { .. } => ReasonCode::WrongPath,
-        Denial::WrongService { .. } => ReasonCode::WrongService,
     }
 }

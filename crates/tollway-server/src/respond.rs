@@ -155,22 +155,7 @@ struct Answer {
 fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
     match code {
         ReasonCode::NoCredential => PAYMENT_REQUIRED,
-        ReasonCode::Exhausted
-        | ReasonCode::Expired
-        | ReasonCode::Forged
-        | ReasonCode::WidenedCaveat
-        | ReasonCode::Malformed
-        | ReasonCode::MissingCapability
-        | ReasonCode::Revoked
-        | ReasonCode::ThirdParty
-        | ReasonCode::TierTooLow
-        | ReasonCode::UnmetCaveat
-        | ReasonCode::Unpaid
-        | ReasonCode::UnreadableCaveat
-        | ReasonCode::WrongClient
-        | ReasonCode::WrongMethod
-        | ReasonCode::WrongPath
-        | ReasonCode::WrongService => match style {
+        ReasonCode::Denied(_) | ReasonCode::Exhausted | ReasonCode::Malformed => match style {
             StatusStyle::Lenient402 => PAYMENT_REQUIRED,
             StatusStyle::Strict401 => Answer {
                 status: StatusCode::UNAUTHORIZED,

@@ -5,6 +5,7 @@
 /// Every variant is the client's doing; our own failures are a different type, so that
 /// "the database is down" can never be reported as "you have not paid".
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Denial {
     /// A deadline has passed.
     #[error("token expired {seconds_ago} s ago")]

@@ -346,8 +346,8 @@ mod tests {
         stats.core(0).responded(StatusCode::OK);
         stats.core(1).responded(StatusCode::NO_CONTENT);
         stats.core(1).responded(StatusCode::BAD_GATEWAY);
-        stats.core(0).refused(ReasonCode::Forged);
-        stats.core(1).refused(ReasonCode::Forged);
+        stats.core(0).refused(ReasonCode::Denied("forged"));
+        stats.core(1).refused(ReasonCode::Denied("forged"));
 
         let page = telemetry.render();
 

@@ -497,7 +497,7 @@ fn step() -> impl Strategy<Value = Step> {
     let services = prop::sample::select(vec!["weather", "maps", "b"]);
     let reasons = prop::sample::select(vec![
         ReasonCode::NoCredential,
-        ReasonCode::Expired,
+        ReasonCode::Denied("expired"),
         ReasonCode::Unavailable,
     ]);
     let at = (0_u64..200_000).prop_map(|secs| NOON.plus_secs(secs));
