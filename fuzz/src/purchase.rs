@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use l402::{
-    Budget, Challenge, Charged, Identifier, LegacyLsat, Limits, Macaroon, Msat, Network, Payable,
-    PaymentHash, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, Quote, RootKey,
+    Budget, Challenge, Charged, Identifier, Invoice, LegacyLsat, Limits, Macaroon, Msat, Network,
+    Payable, PaymentHash, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, Quote, RootKey,
     SchemeName, Token, TokenId, UnixSeconds, read_challenges, step,
 };
 use lightning_invoice::Currency;
@@ -52,11 +52,9 @@ fn quote(offer: u8, price: u64) -> Quote {
         token_id: TokenId::new([offer; 32]),
     };
     let token = Macaroon::mint(&RootKey::new([5; 32]), "lsat", &identifier.to_bytes());
-    let challenge = Challenge {
-        name: SchemeName::L402,
-        token: Token::from(&token.expect("it fits")),
-        invoice: text,
-    };
+    let token = Token::from(&token.expect("it fits"));
+    let invoice = Invoice::parse(&text).expect("a good invoice");
+    let challenge = Challenge::restore(SchemeName::L402, token, &invoice).expect("one payment");
     let sent = challenge.header_values(LegacyLsat::Omit);
     let challenges = read_challenges(sent.iter().map(String::as_bytes)).expect("as written");
     let created = UnixSeconds::new(1_700_000_000);

@@ -102,15 +102,16 @@ impl fmt::Debug for Token {
     }
 }
 
-/// One L402 or LSAT challenge.
+/// One L402 or LSAT challenge: a token, and the invoice whose payment makes it valid.
+///
+/// A seller [issues](Self::issue) one, a buyer [reads](read_challenges) what it received, and a
+/// record of one is [restored](Self::restore). Nothing else pairs a token with an invoice.
+/// What was read is still the server's claim.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Challenge {
-    /// The name of the scheme it was made in; the credential is presented in the same.
-    pub name: SchemeName,
-    /// The token that the payment makes valid.
-    pub token: Token,
-    /// The BOLT 11 invoice to pay, unread.
-    pub invoice: String,
+    name: SchemeName,
+    token: Token,
+    invoice: String,
 }
 
 /// Whether a server also writes the challenge under its older name.
@@ -128,6 +129,24 @@ impl Challenge {
     #[must_use]
     pub const fn scheme(&self) -> Scheme {
         Scheme::L402
+    }
+
+    /// Returns the name of the scheme it was made in; the credential is presented in the same.
+    #[must_use]
+    pub const fn name(&self) -> SchemeName {
+        self.name
+    }
+
+    /// Returns the token that the payment makes valid.
+    #[must_use]
+    pub const fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Returns the BOLT 11 invoice to pay, as received and unread.
+    #[must_use]
+    pub fn invoice(&self) -> &str {
+        &self.invoice
     }
 
     /// Returns the value of the `Authorization` header once the invoice is paid, in the text

@@ -26,6 +26,7 @@
 
 mod quote;
 
+pub(crate) use self::quote::check_pair;
 pub use self::quote::{Quote, QuoteError, unverified_deadline};
 use crate::amount::Msat;
 use crate::hash::{PaymentHash, Preimage};
@@ -90,6 +91,10 @@ impl Payable {
 }
 
 /// How far a purchase has come.
+///
+/// Exhaustive on purpose, as [`PurchaseEvent`] and [`PurchaseAction`] are: whether money may
+/// have moved must be settled for each state wherever one is stored or shown, so adding one is
+/// a breaking change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PurchaseState {
     /// No money moved and none will.

@@ -44,12 +44,17 @@ fn token_for(payment: PaymentHash) -> Token {
     Token::from(&token.unwrap())
 }
 
+/// What a buyer reads, whether or not token and invoice belong together.
+fn received(token: &Token, invoice: &str) -> Challenge {
+    let token = token.as_str();
+    let line = format!(r#"L402 macaroon="{token}", invoice="{invoice}""#);
+    let challenge = read_challenges([line.as_bytes()]).unwrap().pop();
+    challenge.unwrap()
+}
+
 fn challenge(currency: Currency, msat: Option<u64>) -> Challenge {
-    Challenge {
-        name: SchemeName::L402,
-        token: token_for(hash(1)),
-        invoice: invoice::invoice(currency, msat, &[1; 32]),
-    }
+    let invoice = invoice::invoice(currency, msat, &[1; 32]);
+    received(&token_for(hash(1)), &invoice)
 }
 
 fn regtest() -> Challenge {
@@ -57,11 +62,8 @@ fn regtest() -> Challenge {
 }
 
 fn quote(byte: u8) -> Quote {
-    let challenge = Challenge {
-        name: SchemeName::L402,
-        token: token_for(hash(byte)),
-        invoice: invoice::invoice(Currency::Regtest, Some(10_000), &[byte; 32]),
-    };
+    let invoice = invoice::invoice(Currency::Regtest, Some(10_000), &[byte; 32]);
+    let challenge = received(&token_for(hash(byte)), &invoice);
     Quote::read(&challenge, Network::Regtest, CREATED).unwrap()
 }
 
@@ -108,11 +110,8 @@ mod quotes {
 
     #[test]
     fn an_invoice_that_cannot_be_read_is_refused_and_not_free() {
-        for invoice in ["", "lnbcrt100n1fake10", &regtest().invoice[1..]] {
-            let unreadable = Challenge {
-                invoice: invoice.to_owned(),
-                ..regtest()
-            };
+        for invoice in ["", "lnbcrt100n1fake10", &regtest().invoice()[1..]] {
+            let unreadable = received(regtest().token(), invoice);
             let refused = refused(&unreadable, Network::Regtest, CREATED);
             assert!(matches!(refused, QuoteError::Invoice(_)), "{refused}");
         }
@@ -163,10 +162,7 @@ mod quotes {
 
     #[test]
     fn a_token_for_another_payment_is_refused() {
-        let mismatched = Challenge {
-            token: token_for(hash(2)),
-            ..regtest()
-        };
+        let mismatched = with_token(&token_for(hash(2)));
         assert_eq!(
             refused(&mismatched, Network::Regtest, CREATED),
             QuoteError::HashMismatch {
@@ -177,30 +173,42 @@ mod quotes {
     }
 
     #[test]
+    fn a_record_whose_token_is_for_another_payment_is_not_restored() {
+        let invoice = Invoice::parse(regtest().invoice()).unwrap();
+        let restore = |token| Challenge::restore(SchemeName::L402, token, &invoice);
+
+        assert_eq!(restore(token_for(hash(1))), Ok(regtest()));
+        assert_eq!(
+            restore(token_for(hash(2))),
+            Err(QuoteError::HashMismatch {
+                token: hash(2),
+                invoice: hash(1)
+            })
+        );
+        let opaque = restore(Token::from_bytes(vec![2]));
+        assert!(matches!(opaque, Err(QuoteError::Token(_))));
+    }
+
+    #[test]
     fn a_token_that_names_no_payment_is_refused() {
         let nameless = Macaroon::mint(&RootKey::new([5; 32]), "lsat", b"hello").unwrap();
-        let nameless = Challenge {
-            token: Token::from_bytes(nameless.as_bytes().to_vec()),
-            ..regtest()
-        };
+        let nameless = with_token(&Token::from(&nameless));
         let refused_for_name = refused(&nameless, Network::Regtest, CREATED);
         assert!(matches!(refused_for_name, QuoteError::Identifier(_)));
         for bytes in [vec![], vec![2], b"hexmac.signature".to_vec()] {
-            let opaque = Challenge {
-                token: Token::from_bytes(bytes),
-                ..regtest()
-            };
+            let opaque = with_token(&Token::from_bytes(bytes));
             let refused = refused(&opaque, Network::Regtest, CREATED);
             assert!(matches!(refused, QuoteError::Token(_)), "{refused}");
         }
     }
 
+    fn with_token(token: &Token) -> Challenge {
+        received(token, regtest().invoice())
+    }
+
     fn with_caveat(caveat: &[u8]) -> Challenge {
-        let token = regtest().token.macaroon().unwrap().with_caveat(caveat);
-        Challenge {
-            token: Token::from_bytes(token.unwrap().as_bytes().to_vec()),
-            ..regtest()
-        }
+        let token = regtest().token().macaroon().unwrap().with_caveat(caveat);
+        with_token(&Token::from(&token.unwrap()))
     }
 
     #[test]
@@ -226,7 +234,7 @@ mod quotes {
 
     #[test]
     fn the_earliest_of_several_deadlines_counts() {
-        let token = regtest().token.macaroon().unwrap();
+        let token = regtest().token().macaroon().unwrap();
         assert_eq!(unverified_deadline(&token), None);
         let token = token.with_caveat(b"a_valid_until=200").unwrap();
         let token = token.with_caveat(b"expiration=100500").unwrap();
@@ -247,15 +255,12 @@ mod quotes {
     #[test]
     fn a_token_with_a_third_partys_caveat_is_refused() {
         // Version 2, identifier, one caveat with location, identifier and verifier id.
-        let token = regtest().token;
-        let bytes = token.as_bytes();
+        let regtest = regtest();
+        let bytes = regtest.token().as_bytes();
         let (head, signature) = bytes.split_at(bytes.len() - 35);
         let caveat = [&[1, 1, b'x', 2, 1, b'y', 4, 1, b'z', 0][..]].concat();
         let token = [head, &caveat, signature].concat();
-        let bound = Challenge {
-            token: Token::from_bytes(token),
-            ..regtest()
-        };
+        let bound = with_token(&Token::from_bytes(token));
         assert_eq!(
             refused(&bound, Network::Regtest, CREATED),
             QuoteError::ThirdParty
@@ -265,10 +270,7 @@ mod quotes {
     #[test]
     fn an_amp_invoice_is_refused() {
         let invoice = amp(Currency::Regtest, 10_000, &[1; 32]);
-        let amp = Challenge {
-            invoice,
-            ..regtest()
-        };
+        let amp = received(regtest().token(), &invoice);
         assert_eq!(refused(&amp, Network::Regtest, CREATED), QuoteError::Amp);
     }
 
@@ -282,7 +284,7 @@ mod quotes {
             (payable.network(), payable.expires_at()),
             (Network::Regtest, EXPIRED)
         );
-        let open = Invoice::parse(&challenge(Currency::Regtest, None).invoice).unwrap();
+        let open = Invoice::parse(challenge(Currency::Regtest, None).invoice()).unwrap();
         assert_eq!(Payable::new(open, "a.example"), None);
     }
 }
@@ -446,7 +448,7 @@ mod machine {
 #[test]
 fn the_invoice_in_the_challenge_is_the_invoice_that_is_paid() {
     let quote = quote(1);
-    let read = Invoice::parse(&quote.challenge().invoice).unwrap();
+    let read = Invoice::parse(quote.challenge().invoice()).unwrap();
     assert_eq!(quote.invoice(), &read);
 }
 

@@ -108,7 +108,7 @@ impl Market {
         let challenge = challenges.first().unwrap();
         let payer = self.payer();
         let paid = payer.pay(PaymentTerms {
-            invoice: Invoice::parse(&challenge.invoice).unwrap(),
+            invoice: Invoice::parse(challenge.invoice()).unwrap(),
             fee_max: Msat::from_msat(10_000),
             timeout: Duration::from_secs(60),
         });

@@ -1,4 +1,4 @@
-//! Issuing: the one place where a token and the invoice that pays for it are put together.
+//! Issuing and restoring: where a token and the invoice that pays for it are put together.
 
 use super::{Challenge, Token};
 use crate::caveat::Caveat;
@@ -6,6 +6,7 @@ use crate::invoice::Invoice;
 use crate::keys::KeyRing;
 use crate::macaroon::MacaroonError;
 use crate::mint::mint;
+use crate::purchase::{QuoteError, check_pair};
 use crate::scheme::SchemeName;
 use crate::services::Services;
 use crate::time::UnixSeconds;
@@ -32,6 +33,21 @@ impl Challenge {
         Ok(Self {
             name: SchemeName::L402,
             token: Token::from(&token),
+            invoice: invoice.as_str().to_owned(),
+        })
+    }
+
+    /// Restores a challenge from a record of its parts.
+    ///
+    /// # Errors
+    ///
+    /// [`QuoteError::Token`], [`QuoteError::Identifier`] or [`QuoteError::HashMismatch`] when
+    /// the token is not for the payment of `invoice`.
+    pub fn restore(name: SchemeName, token: Token, invoice: &Invoice) -> Result<Self, QuoteError> {
+        check_pair(&token, invoice)?;
+        Ok(Self {
+            name,
+            token,
             invoice: invoice.as_str().to_owned(),
         })
     }

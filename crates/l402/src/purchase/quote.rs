@@ -8,7 +8,7 @@
 use super::Payable;
 use crate::amount::Msat;
 use crate::caveat;
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, Token};
 use crate::hash::{PaymentHash, Preimage};
 use crate::identifier::{Identifier, IdentifierError};
 use crate::invoice::{Invoice, InvoiceError};
@@ -57,16 +57,8 @@ impl Quote {
     ///
     /// [`QuoteError`]; nothing may then be paid.
     pub fn read_any_network(challenge: &Challenge, now: UnixSeconds) -> Result<Self, QuoteError> {
-        let invoice = Invoice::parse(&challenge.invoice).map_err(QuoteError::Invoice)?;
-        let macaroon = challenge.token.macaroon().map_err(QuoteError::Token)?;
-        let identifier =
-            Identifier::parse(macaroon.identifier()).map_err(QuoteError::Identifier)?;
-        if identifier.payment_hash != invoice.payment_hash() {
-            return Err(QuoteError::HashMismatch {
-                token: identifier.payment_hash,
-                invoice: invoice.payment_hash(),
-            });
-        }
+        let invoice = Invoice::parse(challenge.invoice()).map_err(QuoteError::Invoice)?;
+        let macaroon = check_pair(challenge.token(), &invoice)?;
         if invoice.is_amp() {
             return Err(QuoteError::Amp);
         }
@@ -140,6 +132,19 @@ pub fn unverified_deadline(token: &Macaroon) -> Option<UnixSeconds> {
         is_deadline.then(|| UnixSeconds::new(value))
     });
     deadlines.min()
+}
+
+/// Reads the token, and refuses one that the payment of `invoice` would not make valid.
+pub(crate) fn check_pair(token: &Token, invoice: &Invoice) -> Result<Macaroon, QuoteError> {
+    let macaroon = token.macaroon().map_err(QuoteError::Token)?;
+    let identifier = Identifier::parse(macaroon.identifier()).map_err(QuoteError::Identifier)?;
+    if identifier.payment_hash != invoice.payment_hash() {
+        return Err(QuoteError::HashMismatch {
+            token: identifier.payment_hash,
+            invoice: invoice.payment_hash(),
+        });
+    }
+    Ok(macaroon)
 }
 
 fn check_caveats(

@@ -61,9 +61,9 @@ fn every_deployed_form_is_read_and_nothing_is_made_up() {
             .unwrap_or_else(|error| panic!("{}: {error}", vector.name))
             .iter()
             .map(|challenge| ChallengeView {
-                scheme: challenge.name.to_string(),
-                token_hex: hex::encode(challenge.token.as_bytes()),
-                invoice: challenge.invoice.clone(),
+                scheme: challenge.name().to_string(),
+                token_hex: hex::encode(challenge.token().as_bytes()),
+                invoice: challenge.invoice().to_owned(),
             })
             .collect();
         assert_eq!(challenges, vector.challenges, "{}", vector.name);

@@ -106,7 +106,7 @@ impl Inner {
             price: quote.price(),
             network,
             expires_at: quote.invoice().expires_at(),
-            scheme: quote.challenge().name,
+            scheme: quote.challenge().name(),
         });
         self.approve(&progress.resource, &quote).await?;
         let presented = progress.presented.clone();
@@ -114,8 +114,8 @@ impl Inner {
             resource: progress.resource.clone(),
             payable: quote.payable(call.origin().host()),
             token: SoldToken::L402 {
-                name: quote.challenge().name,
-                token: quote.challenge().token.clone(),
+                name: quote.challenge().name(),
+                token: quote.challenge().token().clone(),
             },
             presented,
         };

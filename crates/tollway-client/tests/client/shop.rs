@@ -18,8 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use l402::{
-    Challenge, KeyRing, LegacyLsat, MasterKey, Msat, PaymentHash, Preimage, SchemeName, Services,
-    Token, UnixSeconds,
+    KeyRing, MasterKey, Msat, PaymentHash, Preimage, SchemeName, Services, UnixSeconds,
 };
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use rustls::ServerConfig;
@@ -371,12 +370,9 @@ fn challenge_lines(terms: &Terms, hash: PaymentHash) -> Vec<String> {
     let ring = KeyRing::new(MasterKey::new([5; 32]));
     let services = Services::new("shop", 0).unwrap();
     let token = l402::mint(&ring, token_hash, &services, &[], NOON, [0; 20]).unwrap();
-    let challenge = Challenge {
-        name: SchemeName::L402,
-        token: Token::from(&token),
-        invoice: invoice(terms, hash),
-    };
-    let mut lines = challenge.header_values(LegacyLsat::Emit);
+    let (token, invoice) = (token.to_base64(), invoice(terms, hash));
+    let line = |scheme| format!(r#"{scheme} macaroon="{token}", invoice="{invoice}""#);
+    let mut lines = vec![line(SchemeName::Lsat), line(SchemeName::L402)];
     match terms.lines {
         Lines::Both | Lines::Mismatched | Lines::Grpc => lines,
         Lines::DearFirst => {

@@ -119,9 +119,9 @@ impl Shop {
     }
 
     fn pay(&self, challenge: l402::Challenge) -> Credential {
-        let invoice = Invoice::parse(&challenge.invoice).unwrap();
+        let invoice = Invoice::parse(challenge.invoice()).unwrap();
         let preimage = self.wallet.preimages.lock().unwrap()[&invoice.payment_hash()].clone();
-        Credential::new(challenge.token.macaroon().unwrap(), preimage)
+        Credential::new(challenge.token().macaroon().unwrap(), preimage)
     }
 }
 

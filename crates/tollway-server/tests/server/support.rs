@@ -136,9 +136,9 @@ impl Shop {
         };
         let lines = demand.challenge.iter().map(HeaderValue::as_bytes);
         let challenge = l402::read_challenges(lines).unwrap().remove(0);
-        let invoice = Invoice::parse(&challenge.invoice).unwrap();
+        let invoice = Invoice::parse(challenge.invoice()).unwrap();
         Credential::new(
-            challenge.token.macaroon().unwrap(),
+            challenge.token().macaroon().unwrap(),
             self.wallet.pay(&invoice),
         )
     }

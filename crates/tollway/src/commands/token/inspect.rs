@@ -80,7 +80,7 @@ impl Report {
     }
 
     fn add_invoice(&mut self, challenge: &Challenge, token_hash: Option<l402::PaymentHash>) {
-        let invoice = match Invoice::parse(&challenge.invoice) {
+        let invoice = match Invoice::parse(challenge.invoice()) {
             Ok(invoice) => invoice,
             Err(error) => return self.text("invoice", &format!("unreadable: {error}")),
         };

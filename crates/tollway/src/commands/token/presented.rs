@@ -49,7 +49,7 @@ impl Presented {
             .into_iter()
             .next()
             .ok_or_else(|| Failure::usage("no L402 or LSAT challenge in it"))?;
-        let macaroon = challenge.token.macaroon().map_err(Failure::usage)?;
+        let macaroon = challenge.token().macaroon().map_err(Failure::usage)?;
         Ok(Self::Challenge {
             challenge,
             macaroon,
