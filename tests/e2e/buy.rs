@@ -144,7 +144,7 @@ async fn what_is_not_allowed_is_not_paid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_forbids_with_exit_code_2_and_json_says_so() {
+async fn a_limit_forbids_with_its_own_exit_code() {
     let market = Market::open().await;
     let gateway = market.serve(echo_api().await, &[]).await;
 
@@ -152,11 +152,11 @@ async fn a_limit_forbids_with_exit_code_2_and_json_says_so() {
         .run(&["get", &gateway.url("/a"), "--max-cost", "1sat", "--json"])
         .await;
 
-    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(refused.status.code(), Some(10));
     let said: serde_json::Value = serde_json::from_str(&stderr(&refused)).unwrap();
     assert_eq!(
         (said["exit_code"].as_u64(), said["error"].as_bool()),
-        (Some(2), Some(true))
+        (Some(10), Some(true))
     );
 }
 
@@ -174,7 +174,7 @@ async fn the_daily_limit_counts_what_earlier_runs_spent() {
     stdout(&market.run(&["get", &gateway.url("/2")]).await);
     let third = market.run(&["get", &gateway.url("/3")]).await;
 
-    assert_eq!(third.status.code(), Some(2), "{}", stderr(&third));
+    assert_eq!(third.status.code(), Some(10), "{}", stderr(&third));
     assert!(
         stderr(&third).contains("daily limit of 25 sat"),
         "{}",

@@ -10,6 +10,7 @@
 )]
 
 mod buy;
+mod codes;
 mod crash;
 mod delivery;
 mod demo;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
-use l402::{ChallengeError, Msat, OverLimit, PaymentHash, QuoteError, UnixSeconds};
+use l402::{ChallengeError, Invoice, Msat, OverLimit, PaymentHash, QuoteError, UnixSeconds};
+use tollway_lightning::PayerError;
 
 use crate::book::{BookError, Brake};
 use crate::origin::{Origin, OriginError};
@@ -110,6 +111,8 @@ pub enum Error {
     Wallet {
         /// What happened.
         reason: String,
+        /// What the wallet returned, if it was asked.
+        source: Option<PayerError>,
     },
 }
 
@@ -230,6 +233,8 @@ pub enum NotPaid {
         origin: Origin,
         /// The price, in millisatoshis.
         price: Msat,
+        /// The invoice, which another wallet could pay.
+        invoice: Box<Invoice>,
     },
     /// The challenge is not fit to be paid.
     #[error("not paid: {0}")]

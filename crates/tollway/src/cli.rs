@@ -28,6 +28,17 @@ pub(crate) struct Cli {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// Returns what is wrong with a command line, without the usage that follows it.
+pub(crate) fn message_of(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let message = text.split("\n\nUsage:").next().unwrap_or(text);
+    let message = message.split("\n\nFor more information").next();
+    let lines = message.unwrap_or(text).lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show a whole paid request on a private Lightning network, then keep serving.

@@ -1,4 +1,4 @@
-//! Failures of a command and the exit codes that scripts act on.
+//! Failures of a command, and the codes that scripts act on: one table for all commands.
 //!
 //! A failure carries the payments that were made, or may have been made, before it: no
 //! exit code and no message hides that money moved.
@@ -6,122 +6,218 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use crate::payment::{Payment, PaymentState};
 
-/// What a script does next.
+/// Why a command failed, as far as a program cares: the `code` of its JSON. Kinds that call
+/// for the same next step share an exit code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FailureKind {
+    BadChallenge,
+    ClearText,
     General,
+    InDoubt,
     Interrupted,
     Network,
-    /// A limit or a switch of the caller forbids the payment.
+    /// A rule of the buyer's forbids the payment, and it is none of the limits.
     NotAllowed,
-    PaidButRefused,
-    PaidButUndelivered,
+    OverDayLimit,
+    OverHostLimit,
+    OverLimit,
+    OverTotalLimit,
+    PaidRefused,
+    PaidUndelivered,
     PaymentFailed,
-    PaymentUnknown,
+    PaymentRequired,
     RateLimited,
     ServerError,
+    Stopped,
+    Timeout,
     Usage,
+    WalletDenied,
+    WalletUnreachable,
 }
 
 impl FailureKind {
-    /// Every kind, in the order of their codes.
-    const ALL: [Self; 11] = [
+    /// Every kind, in the order of their exit codes.
+    const ALL: [Self; 22] = [
         Self::General,
         Self::Usage,
-        Self::NotAllowed,
         Self::PaymentFailed,
+        Self::WalletDenied,
+        Self::WalletUnreachable,
         Self::Network,
-        Self::PaidButRefused,
+        Self::Timeout,
+        Self::PaidRefused,
         Self::RateLimited,
-        Self::PaymentUnknown,
+        Self::InDoubt,
         Self::ServerError,
-        Self::PaidButUndelivered,
+        Self::PaidUndelivered,
+        Self::PaymentRequired,
+        Self::OverLimit,
+        Self::OverDayLimit,
+        Self::OverHostLimit,
+        Self::OverTotalLimit,
+        Self::ClearText,
+        Self::Stopped,
+        Self::NotAllowed,
+        Self::BadChallenge,
         Self::Interrupted,
     ];
 
+    /// Returns exit code, name in JSON, and meaning.
+    #[expect(clippy::too_many_lines, reason = "a table, a row per kind")]
+    const fn row(self) -> (u8, &'static str, &'static str) {
+        match self {
+            Self::General => (
+                1,
+                "general_error",
+                "failed for a reason that is none of these",
+            ),
+            Self::Usage => (
+                2,
+                "usage",
+                "the command line or the configuration is wrong; nothing was paid",
+            ),
+            Self::PaymentFailed => (3, "payment_failed", "the payment failed; no money moved"),
+            Self::WalletDenied => (
+                3,
+                "wallet_denied",
+                "the wallet refused the call; nothing was paid",
+            ),
+            Self::WalletUnreachable => (
+                3,
+                "wallet_unreachable",
+                "the wallet cannot be reached; nothing was paid",
+            ),
+            Self::Network => (4, "network_error", "the network failed; nothing was paid"),
+            Self::Timeout => (4, "timeout", "no response in time; nothing was paid"),
+            Self::PaidRefused => (
+                5,
+                "paid_refused",
+                "paid, and refused all the same; the token is stored",
+            ),
+            Self::RateLimited => (6, "rate_limited", "too many requests; try again later"),
+            Self::InDoubt => (
+                7,
+                "in_doubt",
+                "the payment's outcome is unknown; running the command again looks it up",
+            ),
+            Self::ServerError => (
+                8,
+                "server_error",
+                "the server responded with an error status",
+            ),
+            Self::PaidUndelivered => (
+                9,
+                "paid_undelivered",
+                "paid, and the response did not arrive whole; the token is stored",
+            ),
+            Self::PaymentRequired => (
+                10,
+                "payment_required",
+                "a payment is asked for, and paying is off; nothing was paid",
+            ),
+            Self::OverLimit => (
+                10,
+                "over_limit",
+                "the price is over --max-cost; nothing was paid",
+            ),
+            Self::OverDayLimit => (
+                10,
+                "over_day_limit",
+                "over --max-per-day with the fee ceiling; nothing was paid",
+            ),
+            Self::OverHostLimit => (
+                10,
+                "over_host_limit",
+                "over max_per_host with the fee ceiling; nothing was paid",
+            ),
+            Self::OverTotalLimit => (
+                10,
+                "over_total_limit",
+                "over max_total with the fee ceiling; nothing was paid",
+            ),
+            Self::ClearText => (
+                10,
+                "clear_text",
+                "the credential would travel without TLS; nothing was paid",
+            ),
+            Self::Stopped => (
+                10,
+                "stopped",
+                "the file `stop` forbids paying; nothing was paid",
+            ),
+            Self::NotAllowed => (
+                10,
+                "not_allowed",
+                "another rule forbids the payment; nothing was paid",
+            ),
+            Self::BadChallenge => (
+                11,
+                "bad_challenge",
+                "what the server asks for must not be paid; nothing was paid",
+            ),
+            Self::Interrupted => (130, "interrupted", "interrupted before anything was paid"),
+        }
+    }
+
     /// Returns the exit code.
     pub(crate) const fn code(self) -> u8 {
-        match self {
-            Self::General => 1,
-            Self::NotAllowed | Self::Usage => 2,
-            Self::PaymentFailed => 3,
-            Self::Network => 4,
-            Self::PaidButRefused => 5,
-            Self::RateLimited => 6,
-            Self::PaymentUnknown => 7,
-            Self::ServerError => 8,
-            Self::PaidButUndelivered => 9,
-            Self::Interrupted => 130,
-        }
+        self.row().0
     }
 
     /// Returns its name in JSON output.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::General => "general_error",
-            Self::Interrupted => "interrupted",
-            Self::Network => "network_error",
-            Self::NotAllowed => "not_allowed",
-            Self::PaidButRefused => "paid_but_refused",
-            Self::PaidButUndelivered => "paid_but_undelivered",
-            Self::PaymentFailed => "payment_failed",
-            Self::PaymentUnknown => "payment_unknown",
-            Self::RateLimited => "rate_limited",
-            Self::ServerError => "server_error",
-            Self::Usage => "invalid_args",
-        }
+        self.row().1
     }
 
     const fn meaning(self) -> &'static str {
-        match self {
-            Self::General => "failed for a reason that is none of the others",
-            Self::Interrupted => "interrupted before anything was paid",
-            Self::Network => "the network failed; nothing was paid",
-            Self::NotAllowed => "a limit or a switch forbids the payment; nothing was paid",
-            Self::PaidButRefused => "paid, and refused all the same; the token is kept",
-            Self::PaidButUndelivered => {
-                "paid, and the response did not arrive whole; the token is kept"
-            }
-            Self::PaymentFailed => "the payment failed; no money moved",
-            Self::PaymentUnknown => {
-                "the payment's outcome is unknown; running the command again looks it up"
-            }
-            Self::RateLimited => "too many requests; try again later",
-            Self::ServerError => "the server answered with an error status",
-            Self::Usage => "the command line or the configuration is wrong; nothing was paid",
-        }
+        self.row().2
     }
 
     /// Returns the kind of a failure after a settled payment: none whose meaning is that
     /// nothing was paid.
     const fn after_payment(self) -> Self {
         match self {
-            Self::PaidButRefused
-            | Self::PaidButUndelivered
-            | Self::PaymentUnknown
+            Self::InDoubt
+            | Self::PaidRefused
+            | Self::PaidUndelivered
             | Self::RateLimited
             | Self::ServerError => self,
-            Self::General
+            Self::BadChallenge
+            | Self::ClearText
+            | Self::General
             | Self::Interrupted
             | Self::Network
             | Self::NotAllowed
+            | Self::OverDayLimit
+            | Self::OverHostLimit
+            | Self::OverLimit
+            | Self::OverTotalLimit
             | Self::PaymentFailed
-            | Self::Usage => Self::PaidButUndelivered,
+            | Self::PaymentRequired
+            | Self::Stopped
+            | Self::Timeout
+            | Self::Usage
+            | Self::WalletDenied
+            | Self::WalletUnreachable => Self::PaidUndelivered,
         }
     }
 }
 
 /// Returns the table of exit codes for `--help`.
 pub(crate) fn help() -> String {
-    let mut text = "Exit codes, and the `code` of an error with --json:\n    0  done".to_owned();
+    let mut text =
+        "Exit codes, and the `code` of an error with --json:\n    0                      done"
+            .to_owned();
     for kind in FailureKind::ALL {
         text.push_str(&format!(
-            "\n  {:>3}  {} ({})",
+            "\n  {:>3}  {:<18}  {}",
             kind.code(),
-            kind.meaning(),
-            kind.name()
+            kind.name(),
+            kind.meaning()
         ));
     }
     text
@@ -132,6 +228,7 @@ pub(crate) fn help() -> String {
 pub(crate) struct Failure {
     kind: FailureKind,
     message: String,
+    details: Vec<(&'static str, Value)>,
     payments: Vec<Payment>,
     warnings: Vec<String>,
 }
@@ -141,6 +238,7 @@ impl Failure {
         Self {
             kind,
             message: message.to_string(),
+            details: Vec::new(),
             payments: Vec::new(),
             warnings: Vec::new(),
         }
@@ -152,6 +250,13 @@ impl Failure {
 
     pub(crate) fn general(message: impl fmt::Display) -> Self {
         Self::new(FailureKind::General, message)
+    }
+
+    /// Adds a field to its JSON.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.details.push((name, value.into()));
+        self
     }
 
     /// Adds what was paid, or may have been, before the failure, and corrects the kind.
@@ -170,7 +275,7 @@ impl Failure {
         }
         let is_unknown = |payment: &Payment| payment.state == PaymentState::Unknown;
         if self.payments.iter().any(is_unknown) {
-            self.kind = FailureKind::PaymentUnknown;
+            self.kind = FailureKind::InDoubt;
         } else if !self.payments.is_empty() {
             self.kind = self.kind.after_payment();
         }
@@ -186,6 +291,11 @@ impl Failure {
 
     pub(crate) const fn kind(&self) -> FailureKind {
         self.kind
+    }
+
+    /// Returns the fields of its JSON that belong to its kind.
+    pub(crate) fn details(&self) -> &[(&'static str, Value)] {
+        &self.details
     }
 
     /// Returns what was paid or may have been, oldest first.
@@ -245,7 +355,7 @@ mod tests {
         let failure =
             Failure::new(FailureKind::Interrupted, "x").after(vec![payment(PaymentState::Unknown)]);
 
-        assert_eq!(failure.kind(), FailureKind::PaymentUnknown);
+        assert_eq!(failure.kind(), FailureKind::InDoubt);
     }
 
     #[test]

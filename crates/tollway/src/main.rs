@@ -14,6 +14,7 @@ mod payment;
 mod shutdown;
 mod wallet;
 
+use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,7 +32,10 @@ use crate::paths::Dirs;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     let output = Output::json_if(cli.json);
     match run(&cli, output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,6 +44,20 @@ fn main() -> ExitCode {
             failure.kind().into()
         }
     }
+}
+
+/// Prints help, or what is wrong with the command line: in JSON if that was asked for anywhere
+/// in it.
+fn misread(error: &clap::Error) -> ExitCode {
+    let arguments = env::args_os().skip(1);
+    let mut options = arguments.take_while(|argument| argument != "--");
+    if !error.use_stderr() || !options.any(|argument| argument == "--json") {
+        let _closed_pipe = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
+    }
+    let failure = Failure::usage(cli::message_of(error));
+    Output::Json.failure(&failure);
+    failure.kind().into()
 }
 
 fn run(cli: &Cli, output: Output) -> Result<(), Failure> {

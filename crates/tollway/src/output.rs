@@ -89,6 +89,10 @@ fn failure_json(failure: &Failure) -> Value {
         "message": failure.to_string(),
         "warnings": failure.warnings(),
     });
+    if let Some(object) = result.as_object_mut() {
+        let details = failure.details().iter().cloned();
+        object.extend(details.map(|(name, value)| (name.to_owned(), value)));
+    }
     payment::insert_into(&mut result, failure.payments());
     result
 }

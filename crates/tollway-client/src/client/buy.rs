@@ -61,7 +61,15 @@ impl Inner {
         })?;
         let price = quote.price();
         match self.policy.paying {
-            Paying::Off => return Err(NotPaid::PayingIsOff { origin, price }.into()),
+            Paying::Off => {
+                let invoice = Box::new(quote.invoice().clone());
+                let refused = NotPaid::PayingIsOff {
+                    origin,
+                    price,
+                    invoice,
+                };
+                return Err(refused.into());
+            }
             Paying::On => {}
         }
         if !self.policy.may_expose_to(&origin) {

@@ -210,6 +210,7 @@ impl Inner {
             Some((purchase, _)) => super::buy::unknown(purchase, reason, None),
             None => call.failed(Error::Wallet {
                 reason: reason.to_owned(),
+                source: None,
             }),
         }
     }
@@ -242,6 +243,7 @@ impl Inner {
             Some((_, Answer::Response(response))) => Ok(response),
             Some((_, Answer::Challenged(_))) | None => Err(call.failed(Error::Wallet {
                 reason: "there is no response to return".to_owned(),
+                source: None,
             })),
         }
     }
@@ -252,6 +254,7 @@ impl Inner {
         let (Some(receipt), Some(status)) = (call.receipt().cloned(), status) else {
             return Error::Wallet {
                 reason: "nothing was paid".to_owned(),
+                source: None,
             };
         };
         let payment_hash = receipt.payment.payment_hash;

@@ -86,6 +86,7 @@ impl Wallet {
         let facts = self.facts.get_or_try_init(ask).await;
         facts.copied().map_err(|error| Error::Wallet {
             reason: error.to_string(),
+            source: Some(error),
         })
     }
 

@@ -1,8 +1,13 @@
 //! Failures of a client, as a command reports them.
+//!
+//! The one place that decides which code a client's error has, which fields a program reads
+//! with it, and which flag or key of the configuration would have changed the outcome.
 
 use std::error::Error as _;
 
-use tollway_client::{Error, NotPaid};
+use l402::{Msat, OverLimit};
+use tollway_client::{Error, NotPaid, TransportError};
+use tollway_lightning::PayerError;
 
 use crate::exit::{Failure, FailureKind};
 use crate::payment::{Payment, PaymentState};
@@ -13,30 +18,194 @@ pub(crate) fn of(error: Error) -> Failure {
     if let Some(advice) = advice(&error) {
         message = format!("{message}; {advice}");
     }
-    Failure::new(kind(&error), message).after(payment(&error).into_iter().collect())
+    let failure = Failure::new(kind(&error), message);
+    with_details(failure, &error).after(payment(&error).into_iter().collect())
 }
 
-/// What the command line offers where the client can only stop.
-const fn advice(error: &Error) -> Option<&'static str> {
-    if let Error::NotPaid(NotPaid::PaidBefore(_)) = error {
-        Some("contact the seller, or buy again with --buy-after-refusal")
-    } else if let Error::PaymentUnknown { .. } = error {
-        Some("`tollway purchases list` shows what to do")
-    } else {
-        None
-    }
-}
-
-const fn kind(error: &Error) -> FailureKind {
+fn kind(error: &Error) -> FailureKind {
     match error {
-        Error::PaymentUnknown { .. } => FailureKind::PaymentUnknown,
-        Error::PaymentFailed { .. } | Error::Wallet { .. } => FailureKind::PaymentFailed,
-        Error::PaidButRefused { .. } => FailureKind::PaidButRefused,
-        Error::PaidButUndelivered { .. } => FailureKind::PaidButUndelivered,
-        Error::NotPaid(_) => FailureKind::NotAllowed,
-        Error::Transport(_) => FailureKind::Network,
+        Error::PaymentUnknown { .. } => FailureKind::InDoubt,
+        Error::PaymentFailed { .. } => FailureKind::PaymentFailed,
+        Error::Wallet { source, .. } => source.as_ref().map_or(FailureKind::General, wallet),
+        Error::PaidButRefused { .. } => FailureKind::PaidRefused,
+        Error::PaidButUndelivered { .. } => FailureKind::PaidUndelivered,
+        Error::NotPaid(reason) => not_paid(reason),
+        Error::Transport(reason) => transport(reason),
         Error::Storage(_) => FailureKind::General,
     }
+}
+
+const fn wallet(error: &PayerError) -> FailureKind {
+    match error {
+        PayerError::Denied { .. } => FailureKind::WalletDenied,
+        PayerError::Misconfigured { .. } => FailureKind::Usage,
+        PayerError::Unreachable { .. } => FailureKind::WalletUnreachable,
+        PayerError::Refused { .. } | PayerError::Unsupported { .. } | _ => {
+            FailureKind::PaymentFailed
+        }
+    }
+}
+
+const fn not_paid(reason: &NotPaid) -> FailureKind {
+    match reason {
+        NotPaid::AlreadyPaid { .. }
+        | NotPaid::Challenge(_)
+        | NotPaid::NoChallenge
+        | NotPaid::Quote(_) => FailureKind::BadChallenge,
+        NotPaid::ClearText { .. } => FailureKind::ClearText,
+        NotPaid::OverLimit(OverLimit::Daily { .. }) => FailureKind::OverDayLimit,
+        NotPaid::OverLimit(OverLimit::Host { .. }) => FailureKind::OverHostLimit,
+        NotPaid::OverLimit(OverLimit::Total { .. }) => FailureKind::OverTotalLimit,
+        NotPaid::OverLimit(OverLimit::Price { .. }) => FailureKind::OverLimit,
+        NotPaid::PayingIsOff { .. } => FailureKind::PaymentRequired,
+        NotPaid::Stopped { .. } => FailureKind::Stopped,
+        NotPaid::BodyNotReplayable { .. }
+        | NotPaid::Declined { .. }
+        | NotPaid::HostNotAllowed { .. }
+        | NotPaid::NoWallet { .. }
+        | NotPaid::PaidBefore(_)
+        | NotPaid::Redirected { .. }
+        | _ => FailureKind::NotAllowed,
+    }
+}
+
+const fn transport(reason: &TransportError) -> FailureKind {
+    match reason {
+        TransportError::Address(_)
+        | TransportError::Body(_)
+        | TransportError::Certificates { .. } => FailureKind::Usage,
+        TransportError::OutOfTime { .. }
+        | TransportError::Stalled { .. }
+        | TransportError::Timeout { .. } => FailureKind::Timeout,
+        TransportError::Connect { .. }
+        | TransportError::CutOff { .. }
+        | TransportError::Exchange { .. }
+        | TransportError::Redirect { .. }
+        | TransportError::Tls(_)
+        | _ => FailureKind::Network,
+    }
+}
+
+/// Returns what the command line offers where the client can only stop.
+fn advice(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::NotPaid(reason) => not_paid_advice(reason),
+        Error::PaymentFailed { .. } => Some(
+            "a route may need a higher --max-fee (max_fee in [get]) or a longer --payment-timeout",
+        ),
+        Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
+        Error::Transport(TransportError::OutOfTime { .. }) => Some("--max-time gives it longer"),
+        Error::Transport(_) if is_untrusted(error) => {
+            Some("--ca-cert FILE trusts another certificate authority")
+        }
+        Error::Wallet {
+            source: Some(PayerError::Unreachable { .. }),
+            ..
+        } => Some("--wallet (wallet in [get]) chooses another one"),
+        Error::PaidButRefused { .. }
+        | Error::PaidButUndelivered { .. }
+        | Error::Storage(_)
+        | Error::Transport(_)
+        | Error::Wallet { .. } => None,
+    }
+}
+
+const fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
+    match reason {
+        NotPaid::ClearText { .. } => Some("--allow-insecure allows it"),
+        NotPaid::OverLimit(OverLimit::Price { .. }) => {
+            Some("--max-cost (max_cost in [get]) raises it")
+        }
+        NotPaid::OverLimit(OverLimit::Daily { .. }) => Some(
+            "--max-fee (max_fee in [get]) lowers the fee ceiling, --max-per-day (max_per_day) raises the limit",
+        ),
+        NotPaid::OverLimit(OverLimit::Host { .. }) => Some(
+            "--max-fee (max_fee in [get]) lowers the fee ceiling, max_per_host raises the limit",
+        ),
+        NotPaid::OverLimit(OverLimit::Total { .. }) => {
+            Some("--max-fee (max_fee in [get]) lowers the fee ceiling, max_total raises the limit")
+        }
+        NotPaid::PaidBefore(_) => Some("contact the seller, or buy again with --buy-after-refusal"),
+        NotPaid::PayingIsOff { .. } => Some("leave out --no-pay to buy"),
+        NotPaid::AlreadyPaid { .. }
+        | NotPaid::BodyNotReplayable { .. }
+        | NotPaid::Challenge(_)
+        | NotPaid::Declined { .. }
+        | NotPaid::HostNotAllowed { .. }
+        | NotPaid::NoChallenge
+        | NotPaid::NoWallet { .. }
+        | NotPaid::Quote(_)
+        | NotPaid::Redirected { .. }
+        | NotPaid::Stopped { .. }
+        | _ => None,
+    }
+}
+
+/// Adds what a program compares or could pay itself. Amounts are in millisatoshis.
+fn with_details(failure: Failure, error: &Error) -> Failure {
+    if let Error::NotPaid(NotPaid::PayingIsOff {
+        origin,
+        price,
+        invoice,
+    }) = error
+    {
+        return failure
+            .with("price_msat", price.as_msat())
+            .with("invoice", invoice.as_str())
+            .with("payment_hash", invoice.payment_hash().to_string())
+            .with("expires_at", invoice.expires_at().as_secs())
+            .with("origin", origin.to_string());
+    }
+    let Error::NotPaid(NotPaid::OverLimit(over)) = error else {
+        return failure;
+    };
+    match over {
+        OverLimit::Price { price, limit } => failure
+            .with("price_msat", price.as_msat())
+            .with("limit_msat", limit.as_msat()),
+        OverLimit::Daily {
+            needed,
+            used,
+            limit,
+        }
+        | OverLimit::Host {
+            needed,
+            used,
+            limit,
+            ..
+        }
+        | OverLimit::Total {
+            needed,
+            used,
+            limit,
+        } => with_sums(failure, *needed, *used, *limit),
+    }
+}
+
+fn with_sums(failure: Failure, needed: Msat, used: Msat, limit: Msat) -> Failure {
+    failure
+        .with("needed_msat", needed.as_msat())
+        .with("used_msat", used.as_msat())
+        .with("limit_msat", limit.as_msat())
+}
+
+/// Returns true when TLS failed because of the server's certificate.
+fn is_untrusted(error: &Error) -> bool {
+    let is_certificate = |error: &(dyn std::error::Error + 'static)| {
+        let found = error.downcast_ref::<rustls::Error>();
+        found.is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // An I/O error hides what it was made of.
+        let hidden = cause.downcast_ref::<std::io::Error>();
+        let hidden = hidden.and_then(std::io::Error::get_ref);
+        if is_certificate(cause) || hidden.is_some_and(|hidden| is_certificate(hidden)) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 fn payment(error: &Error) -> Option<Payment> {

@@ -1,0 +1,224 @@
+//! Codes of failures: what a program branches on.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Market, echo_api, failure, raw_api, stderr};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_limit_has_its_code_and_names_what_would_raise_it() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a");
+    let config = market.home().join("config.toml");
+    for (config_text, flags, code, expected, amounts) in [
+        (
+            "",
+            ["--max-cost", "9sat"],
+            "over_limit",
+            "--max-cost",
+            vec![("price_msat", 10_000), ("limit_msat", 9_000)],
+        ),
+        (
+            "",
+            ["--max-per-day", "15sat"],
+            "over_day_limit",
+            "--max-fee",
+            vec![
+                ("needed_msat", 20_000),
+                ("used_msat", 0),
+                ("limit_msat", 15_000),
+            ],
+        ),
+        (
+            "max_per_host = \"12 sat\"",
+            ["--max-fee", "3sat"],
+            "over_host_limit",
+            "max_per_host",
+            vec![("needed_msat", 13_000), ("limit_msat", 12_000)],
+        ),
+        (
+            "max_total = \"12 sat\"",
+            ["--max-fee", "3sat"],
+            "over_total_limit",
+            "max_total",
+            vec![("needed_msat", 13_000), ("limit_msat", 12_000)],
+        ),
+    ] {
+        fs::write(&config, format!("[get]\n{config_text}\n")).unwrap();
+        let refused = market
+            .run(&[&["get", &url, "--json"], &flags[..]].concat())
+            .await;
+
+        assert!(refused.stdout.is_empty());
+        let refused = failure(&refused);
+        assert_eq!(
+            (&refused["code"], &refused["exit_code"]),
+            (&code.into(), &10.into()),
+            "{refused}"
+        );
+        for (name, amount) in amounts {
+            assert_eq!(refused[name], amount, "{name}: {refused}");
+        }
+        assert_eq!(refused["paid"], Value::Null);
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(market.settled_payments().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_was_only_asked_for_comes_with_its_invoice() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+
+    let refused = failure(
+        &market
+            .run(&["get", &gateway.url("/a"), "--no-pay", "--json"])
+            .await,
+    );
+
+    assert_eq!(
+        (&refused["code"], &refused["exit_code"]),
+        (&"payment_required".into(), &10.into())
+    );
+    assert_eq!(refused["price_msat"], 10_000);
+    let invoice = l402::Invoice::parse(refused["invoice"].as_str().unwrap()).unwrap();
+    assert_eq!(invoice.amount().unwrap().as_msat(), 10_000);
+    assert_eq!(refused["payment_hash"], invoice.payment_hash().to_string());
+    assert!(
+        refused["message"].as_str().unwrap().contains("--no-pay"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_refuses_is_told_from_one_that_is_not_there() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a");
+    let buyer = market.home().join("sandbox/buyer");
+    let uri = market.buyer_uri();
+    let authority = uri.split_once("://").unwrap().1.split('?').next().unwrap();
+    let (cert, macaroon) = (find(&buyer, "tls.cert"), find(&buyer, "invoice.macaroon"));
+    fs::write(
+        market.home().join("config.toml"),
+        format!("[wallets]\ndenied = {{ lnd = \"{authority}\", tls_cert = \"{cert}\", macaroon = \"{macaroon}\" }}\ngone = {{ lnd = \"127.0.0.1:9\", tls_cert = \"{cert}\", macaroon = \"{macaroon}\" }}\n"),
+    )
+    .unwrap();
+
+    for (wallet, code) in [("denied", "wallet_denied"), ("gone", "wallet_unreachable")] {
+        let refused = failure(
+            &market
+                .run(&["get", &url, "--wallet", wallet, "--json"])
+                .await,
+        );
+        assert_eq!(
+            (&refused["code"], &refused["exit_code"]),
+            (&code.into(), &3.into()),
+            "{refused}"
+        );
+    }
+    assert!(market.settled_payments().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_that_must_not_be_paid_has_its_own_code() {
+    let market = Market::open().await;
+    let challenge = b"HTTP/1.1 402 Payment Required\r\nwww-authenticate: L402 macaroon=\"AgEE\", invoice=\"lnbc1\"\r\ncontent-length: 0\r\n\r\n";
+    let api = raw_api(challenge.to_vec()).await;
+
+    let refused = failure(
+        &market
+            .run(&["get", &format!("http://{api}/"), "--json"])
+            .await,
+    );
+
+    assert_eq!(
+        (&refused["code"], &refused["exit_code"]),
+        (&"bad_challenge".into(), &11.into()),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_is_json_where_json_was_asked_for() {
+    let market = Market::open().await;
+    for arguments in [
+        vec!["get", "--json"],
+        vec!["--json", "get", "127.0.0.1:9", "--max-cost", "10"],
+        vec!["get", "127.0.0.1:9", "--nonsense", "--json"],
+        vec![
+            "serve",
+            "--json",
+            "--upstream",
+            "127.0.0.1:9",
+            "--price",
+            "1sat",
+            "--valid-for",
+            "x",
+        ],
+        vec!["--json", "nonsense"],
+        vec!["token", "show", "--json"],
+    ] {
+        let refused = market.run(&arguments).await;
+        assert!(refused.stdout.is_empty(), "{arguments:?}");
+        let text = stderr(&refused);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let refused = failure(&refused);
+        assert_eq!(
+            (&refused["code"], &refused["exit_code"]),
+            (&"usage".into(), &2.into()),
+            "{refused}"
+        );
+        assert!(
+            !refused["message"].as_str().unwrap().contains("Usage:"),
+            "{refused}"
+        );
+    }
+    let human = market.run(&["get", "127.0.0.1:9", "--", "--json"]).await;
+    assert_eq!(human.status.code(), Some(2));
+    assert!(
+        serde_json::from_str::<Value>(&stderr(&human)).is_err(),
+        "{}",
+        stderr(&human)
+    );
+    let help = market.run(&["get", "--json", "--help"]).await;
+    assert_eq!(help.status.code(), Some(0));
+}
+
+/// `docs/exit-codes.md` has the table of the help, row by row.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documentation_lists_the_codes_of_the_help() {
+    let market = Market::open().await;
+    let help = String::from_utf8(market.run(&["get", "--help"]).await.stdout).unwrap();
+    let documented = include_str!("../../docs/exit-codes.md");
+    let (_, table) = help.split_once("Exit codes").unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(2)
+        .map(|row| row.split_whitespace().collect())
+        .filter(|row: &Vec<&str>| row.len() > 2)
+        .collect();
+    assert!(rows.len() > 20, "{help}");
+    for row in rows {
+        let documented_row = format!("| {} | `{}` | {} |", row[0], row[1], row[2..].join(" "));
+        assert!(documented.contains(&documented_row), "{documented_row}");
+    }
+}
+
+fn find(dir: &std::path::Path, name: &str) -> String {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.ends_with(name) {
+                return path.display().to_string();
+            }
+        }
+    }
+    panic!("no {name} in {}", dir.display());
+}
