@@ -17,9 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use l402::{
-    KeyRing, MasterKey, Msat, PaymentHash, Preimage, SchemeName, Services, UnixSeconds,
-};
+use l402::{KeyRing, MasterKey, Msat, PaymentHash, Preimage, SchemeName, Services, UnixSeconds};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;

@@ -179,6 +179,7 @@ fn with_details(failure: Failure, error: &Error) -> Failure {
             used,
             limit,
         } => with_sums(failure, *needed, *used, *limit),
+        _ => failure,
     }
 }
 
