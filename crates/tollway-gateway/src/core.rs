@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::admin::telemetry::{CoreStats, Telemetry};
+use crate::request::admit::CutOff;
 use crate::request::route::{Route, Routes};
 use crate::upstream::pool::Pool;
 
@@ -22,6 +23,8 @@ pub(crate) struct Core {
     local: RefCell<Rc<LocalRoutes>>,
     /// The counters of requests no service matches.
     pub(crate) unrouted: Arc<CoreStats>,
+    /// Begins when the worker stops.
+    pub(crate) cut_off: CutOff,
     tunnels_closing: watch::Sender<bool>,
 }
 
@@ -36,6 +39,7 @@ impl Core {
             routes,
             local: RefCell::default(),
             unrouted: telemetry.unrouted().core(index),
+            cut_off: CutOff::default(),
             tunnels_closing: watch::Sender::new(false),
         })
     }

@@ -98,6 +98,7 @@ async fn serve(
         }
     }
     maintenance.abort();
+    worker.core.cut_off.begin();
     worker.connections.count()
 }
 

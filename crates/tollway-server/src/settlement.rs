@@ -11,12 +11,14 @@
 //! | the body of the response has ended | [`finish`](Settlement::finish) |
 //!
 //! A settlement that is dropped follows the same rule: before `forwarded` the use is released,
-//! after it the use is committed, because the client left and the service has done the work.
+//! after it the use is committed, because the client left and the service has done the work. A
+//! panic is a failure of our side: the use is released.
 //!
 //! For a token that is not counted all of this costs nothing: no allocation, no lock.
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use l402::Grant;
@@ -103,7 +105,7 @@ impl Settlement {
     ///
     /// # Errors
     ///
-    /// [`LedgerError`]: the response must not go out. Answer 503 and [release](Self::release).
+    /// [`LedgerError`]: the response must not go out. Respond with 503 and [release](Self::release).
     pub async fn commit(&mut self) -> Result<(), LedgerError> {
         match &mut self.0 {
             Some(counted) => counted.commit().await,
@@ -186,6 +188,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         match self.phase {
             Phase::Reserved => self.uses.release(self.reservation),
+            Phase::Forwarded if thread::panicking() => self.uses.release(self.reservation),
             Phase::Forwarded => drop(self.uses.commit(self.reservation)),
             Phase::Settled => {}
         }

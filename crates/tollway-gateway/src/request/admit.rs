@@ -5,9 +5,11 @@
 //! upstream unchecked.
 //!
 //! An admission that is dropped settles itself: while no upstream connection has received
-//! the request, its use is released; afterwards the client has used it.
+//! the request, its use is released; afterwards the client has used it, unless the gateway
+//! stops before the upstream has responded.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -33,6 +35,23 @@ struct Paid {
     settlement: Settlement,
     response_headers: HeaderMap,
     style: StatusStyle,
+    cut_off: CutOff,
+}
+
+/// Whether the worker has stopped: requests that are still open then end through no fault of
+/// their clients.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CutOff(Rc<Cell<bool>>);
+
+impl CutOff {
+    /// Records that every open request is about to be dropped.
+    pub(crate) fn begin(&self) {
+        self.0.set(true);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.get()
+    }
 }
 
 impl Admission {
@@ -44,12 +63,13 @@ impl Admission {
         }
     }
 
-    fn paid(admitted: Admitted, style: StatusStyle) -> Self {
+    fn paid(admitted: Admitted, style: StatusStyle, cut_off: CutOff) -> Self {
         Self {
             paid: Some(Paid {
                 settlement: admitted.settlement,
                 response_headers: admitted.response_headers,
                 style,
+                cut_off,
             }),
             forwarded: Cell::new(false),
             verdict: "paid",
@@ -99,6 +119,7 @@ impl Admission {
             mut settlement,
             response_headers,
             style,
+            ..
         } = paid;
         settlement.forwarded();
         if is_undelivered(status, headers) {
@@ -122,6 +143,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         if let Some(paid) = &mut self.paid
             && self.forwarded.get()
+            && !paid.cut_off.has_begun()
         {
             paid.settlement.forwarded();
         }
@@ -145,7 +167,12 @@ pub(crate) enum Declined {
 /// # Errors
 ///
 /// [`Declined`], which the gate has logged already.
-pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Admission, Declined> {
+pub(crate) async fn admit(
+    price: &Price,
+    head: &Parts,
+    peer: Peer,
+    cut_off: &CutOff,
+) -> Result<Admission, Declined> {
     let (gate, requirement, pricer) = match price {
         Price::Free => return Ok(Admission::free()),
         Price::Paid {
@@ -160,7 +187,7 @@ pub(crate) async fn admit(price: &Price, head: &Parts, peer: Peer) -> Result<Adm
     let info = RequestInfo::of(head, peer);
     let style = gate.settings().status;
     match gate.admit(requirement, pricer.as_ref(), &info).await {
-        Ok(admitted) => Ok(Admission::paid(admitted, style)),
+        Ok(admitted) => Ok(Admission::paid(admitted, style, cut_off.clone())),
         Err(rejection) => Err(Declined::Refused { rejection, style }),
     }
 }

@@ -17,8 +17,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use l402::path;
-use tollway_server::Rejection;
 use tollway_server::respond::{self, Form};
+use tollway_server::{Rejection, Settlement};
 
 use crate::admin::access_log::AccessLine;
 use crate::conn::client::ClientConnection;
@@ -27,7 +27,7 @@ use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
 use crate::request::headers;
 use crate::request::kind::RequestKind;
-use crate::request::reply::{Delivery, InFlight, Problem, ReplyBody};
+use crate::request::reply::{InFlight, Problem, ReplyBody};
 use crate::request::route::{self, Unroutable};
 use crate::request::upgrade::Tunnel;
 use crate::upstream::response::ResponseBody;
@@ -89,11 +89,11 @@ enum ResponseSource {
         response: Response<()>,
         client: OnUpgrade,
         upstream: OnUpgrade,
-        delivery: Delivery,
+        settlement: Option<Settlement>,
     },
     Upstream {
         response: Response<ResponseBody>,
-        delivery: Delivery,
+        settlement: Option<Settlement>,
     },
 }
 
@@ -113,21 +113,22 @@ impl ResponseSource {
                 response,
                 client,
                 upstream,
-                delivery,
+                settlement,
             } => {
                 let tunnel = Tunnel {
                     client,
                     upstream,
-                    delivery,
+                    settlement,
                     in_flight,
                 };
                 // Ends with its two sides, or when all tunnels are closed.
                 tokio::task::spawn_local(tunnel.run(core.tunnels_closing()));
                 response.map(|()| ReplyBody::tunnel())
             }
-            Self::Upstream { response, delivery } => {
-                response.map(|body| ReplyBody::upstream(body, delivery, in_flight))
-            }
+            Self::Upstream {
+                response,
+                settlement,
+            } => response.map(|body| ReplyBody::upstream(body, settlement, in_flight)),
         }
     }
 }
@@ -155,7 +156,8 @@ fn serve(
     routed: RoutedRequest,
 ) -> impl Future<Output = (ResponseSource, &'static str)> {
     async move {
-        let admission = match admit(&local.route.price, &routed.head, client.peer).await {
+        let cut_off = &client.core.cut_off;
+        let admission = match admit(&local.route.price, &routed.head, client.peer, cut_off).await {
             Ok(admission) => admission,
             Err(declined) => {
                 drain::drain(&routed.head, routed.body);
@@ -187,10 +189,12 @@ async fn deliver(admission: Admission, forwarded: Forwarded) -> Result<ResponseS
     } = forwarded;
     let status = response.status();
     let settlement = admission.settle(status, response.headers_mut()).await?;
-    let delivery = Delivery::new(settlement);
     Ok(match upgrade {
-        Some(client) => switch(response, client, delivery),
-        None => ResponseSource::Upstream { response, delivery },
+        Some(client) => switch(response, client, settlement),
+        None => ResponseSource::Upstream {
+            response,
+            settlement,
+        },
     })
 }
 
@@ -275,13 +279,13 @@ fn forward<'a>(
 fn switch(
     mut response: Response<ResponseBody>,
     client: OnUpgrade,
-    delivery: Delivery,
+    settlement: Option<Settlement>,
 ) -> ResponseSource {
     ResponseSource::Tunnel {
         upstream: hyper::upgrade::on(&mut response),
         response: response.map(drop),
         client,
-        delivery,
+        settlement,
     }
 }
 

@@ -3,18 +3,20 @@
 //! A response of the gateway is in the form the client can read: an RFC 9457 problem over
 //! HTTP, a status over gRPC. Refusals are worded by [`tollway_server::respond`].
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use tollway_server::Settlement;
+use tollway_server::paywall::SettledBody;
 use tollway_server::respond::Form;
-use tollway_server::{Ending, Settlement, Usage};
 
 use crate::admin::telemetry::CoreStats;
 use crate::conn::registry::Connection;
@@ -208,42 +210,6 @@ impl Drop for InFlight {
     }
 }
 
-/// The delivery of a paid response: finishes its settlement, once.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    settlement: Option<Settlement>,
-    body_bytes: u64,
-}
-
-impl Delivery {
-    /// Creates the delivery of a response; without a settlement there is nothing to finish.
-    pub(crate) fn new(settlement: Option<Settlement>) -> Self {
-        Self {
-            settlement,
-            body_bytes: 0,
-        }
-    }
-
-    /// Counts bytes of the body on their way to the client.
-    pub(crate) fn count(&mut self, bytes: u64) {
-        self.body_bytes = self.body_bytes.saturating_add(bytes);
-    }
-
-    /// Finishes the settlement. Only the first ending counts.
-    pub(crate) fn end(&mut self, ending: Ending) {
-        if let Some(settlement) = self.settlement.take() {
-            settlement.finish(ending, Usage::of_body(self.body_bytes));
-        }
-    }
-}
-
-/// A body that is dropped early: the client has left.
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        self.end(Ending::ClientLeft);
-    }
-}
-
 /// The body of any response. While it exists, its request is in flight.
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
@@ -255,10 +221,7 @@ pub(crate) struct ReplyBody {
 #[derive(Debug)]
 enum Source {
     Local(Full<Bytes>),
-    Upstream {
-        body: ResponseBody,
-        delivery: Delivery,
-    },
+    Upstream(SettledBody<ResponseBody>),
 }
 
 impl ReplyBody {
@@ -269,11 +232,13 @@ impl ReplyBody {
         }
     }
 
-    pub(crate) fn upstream(body: ResponseBody, delivery: Delivery, in_flight: InFlight) -> Self {
-        let mut source = Source::Upstream { body, delivery };
-        source.end_if_complete();
+    pub(crate) fn upstream(
+        body: ResponseBody,
+        settlement: Option<Settlement>,
+        in_flight: InFlight,
+    ) -> Self {
         Self {
-            source,
+            source: Source::Upstream(SettledBody::new(body, settlement)),
             in_flight: Some(in_flight),
         }
     }
@@ -287,17 +252,6 @@ impl ReplyBody {
     }
 }
 
-impl Source {
-    /// A body known to be complete is not polled again.
-    fn end_if_complete(&mut self) {
-        if let Self::Upstream { body, delivery } = self
-            && body.is_end_stream()
-        {
-            delivery.end(Ending::Complete);
-        }
-    }
-}
-
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -306,38 +260,25 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let (body, delivery) = match &mut self.source {
-            Source::Local(body) => {
-                return Pin::new(body)
-                    .poll_frame(cx)
-                    .map_err(|never: std::convert::Infallible| match never {});
-            }
-            Source::Upstream { body, delivery } => (body, delivery),
-        };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                let len = frame.data_ref().map_or(0, Bytes::len);
-                delivery.count(u64::try_from(len).unwrap_or(u64::MAX));
-                self.source.end_if_complete();
-            }
-            Some(Err(_)) => delivery.end(Ending::ServiceFailed),
-            None => delivery.end(Ending::Complete),
+        match &mut self.source {
+            Source::Local(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never: Infallible| match never {}),
+            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Local(body) => body.is_end_stream(),
-            Source::Upstream { body, .. } => body.is_end_stream(),
+            Source::Upstream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Local(body) => body.size_hint(),
-            Source::Upstream { body, .. } => body.size_hint(),
+            Source::Upstream(body) => body.size_hint(),
         }
     }
 }

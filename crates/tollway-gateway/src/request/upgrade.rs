@@ -8,16 +8,16 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::sync::watch;
-use tollway_server::Ending;
+use tollway_server::{Ending, Settlement, Usage};
 
-use crate::request::reply::{Delivery, InFlight};
+use crate::request::reply::InFlight;
 
 /// The two halves of a tunnel before it opens.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) client: OnUpgrade,
     pub(crate) upstream: OnUpgrade,
-    pub(crate) delivery: Delivery,
+    pub(crate) settlement: Option<Settlement>,
     /// Held while the tunnel is open.
     pub(crate) in_flight: InFlight,
 }
@@ -28,30 +28,30 @@ impl Tunnel {
         let Self {
             client,
             upstream,
-            mut delivery,
+            settlement,
             in_flight,
         } = self;
-        tokio::select! {
-            () = copy(client, upstream, &mut delivery) => {}
-            _ = closing.wait_for(|closing| *closing) => {}
+        let (ending, usage) = tokio::select! {
+            ended = copy(client, upstream) => ended,
+            _ = closing.wait_for(|closing| *closing) => (Ending::ServiceFailed, Usage::default()),
+        };
+        if let Some(settlement) = settlement {
+            settlement.finish(ending, usage);
         }
-        delivery.end(Ending::ServiceFailed);
         drop(in_flight);
     }
 }
 
-async fn copy(client: OnUpgrade, upstream: OnUpgrade, delivery: &mut Delivery) {
+async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> (Ending, Usage) {
     let Ok((client, upstream)) = tokio::try_join!(client, upstream) else {
-        return tracing::debug!("upgrade failed");
+        tracing::debug!("upgrade failed");
+        return (Ending::ServiceFailed, Usage::default());
     };
     let (mut client, mut upstream) = (plain(client), plain(upstream));
     // An abrupt end of either side is how tunnels usually end.
     match copy_bidirectional(&mut client, &mut upstream).await {
-        Ok((_, to_client)) => {
-            delivery.count(to_client);
-            delivery.end(Ending::Complete);
-        }
-        Err(_) => delivery.end(Ending::ClientLeft),
+        Ok((_, to_client)) => (Ending::Complete, Usage::of_body(to_client)),
+        Err(_) => (Ending::ClientLeft, Usage::default()),
     }
 }
 

@@ -13,12 +13,13 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tollway_gateway::RoutingConfig;
+use tollway_gateway::{Price, RoutingConfig};
 use tollway_server::ledger::{LedgerError, MemoryLedger, Reservation, Reserved, Stores, Uses};
+use tollway_server::{Pricer, PricerError, RequestInfo, Terms};
 
 use crate::support::client::{Client, empty, full, read_to_close, read_until};
 use crate::support::shop::Shop;
-use crate::support::site::{Site, sends};
+use crate::support::site::{SUNNY, Site, held, sends};
 use crate::support::upstream::{self, Upstream};
 use crate::support::{self, dead_port};
 
@@ -66,6 +67,192 @@ async fn an_upstream_that_resets_within_the_body_takes_the_use() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_resets_after_its_head_takes_the_use_and_the_head_is_delivered() {
+    for head in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ] {
+        for is_http2 in [false, true] {
+            let site = Site::open(sends(head).await).await;
+            let gateway = support::http(&site.running);
+            let mut client = match is_http2 {
+                false => Client::http1(gateway).await,
+                true => Client::h2c(gateway).await,
+            };
+
+            let response = support::soon(client.send(site.paid())).await;
+
+            assert_eq!(response.status(), StatusCode::OK);
+            assert!(response.into_body().collect().await.is_err());
+            site.use_is_taken().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_informational_response_is_not_the_response() {
+    for (sent, is_taken) in [
+        (
+            &b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"[..],
+            false,
+        ),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", false),
+        (
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Service Unavailable\r\n\r\n",
+            false,
+        ),
+        (
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            true,
+        ),
+    ] {
+        let site = Site::open(sends(sent).await).await;
+
+        let answer = site.show().await;
+
+        assert_eq!(answer.status.is_server_error(), !is_taken, "{answer:?}");
+        match is_taken {
+            true => site.use_is_taken().await,
+            false => site.use_is_left().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_without_a_body_takes_the_use() {
+    for (method, status, is_taken) in [
+        ("HEAD", "200 OK", true),
+        ("HEAD", "304 Not Modified", true),
+        ("HEAD", "502 Bad Gateway", false),
+        ("DELETE", "204 No Content", true),
+    ] {
+        let address = upstream::accept(move |mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let head = format!("HTTP/1.1 {status}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+        })
+        .await;
+        let site = Site::open(address).await;
+        let mut client = TcpStream::connect(support::http(&site.running))
+            .await
+            .unwrap();
+        let request = site.raw(&format!("{method} / HTTP/1.1\r\n"), "");
+        client.write_all(request.as_bytes()).await.unwrap();
+
+        let head = support::soon(read_until(&mut client, "\r\n\r\n")).await;
+
+        assert!(head.contains(status), "{head}");
+        match is_taken {
+            true => site.use_is_taken().await,
+            false => site.use_is_left().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_that_does_not_open_takes_a_use_only_for_a_response() {
+    for (sent, is_taken) in [
+        (
+            &b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"[..],
+            true,
+        ),
+        (
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+            false,
+        ),
+        (b"HTTP/1.1 101 Switching Pro", false),
+        (b"", false),
+    ] {
+        let site = Site::open(sends(sent).await).await;
+        let mut client = TcpStream::connect(support::http(&site.running))
+            .await
+            .unwrap();
+        client
+            .write_all(site.raw(OPENING, "").as_bytes())
+            .await
+            .unwrap();
+
+        support::soon(read_until(&mut client, "\r\n\r\n")).await;
+
+        match is_taken {
+            true => site.use_is_taken().await,
+            false => site.use_is_left().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_switch_of_protocol_that_was_not_asked_for_takes_no_use() {
+    let site = Site::open(sends(SWITCHED).await).await;
+
+    assert_eq!(site.show().await.status, StatusCode::BAD_GATEWAY);
+
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn a_grpc_service_that_fails_after_its_head_takes_the_use() {
+    let address = upstream::serve_h2c(|_| async {
+        let trailers = http::HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            http::HeaderValue::from_static("14"),
+        )]);
+        let frames = tokio_stream::iter([Ok(http_body::Frame::trailers(trailers))]);
+        Response::builder()
+            .header("content-type", "application/grpc")
+            .body(http_body_util::StreamBody::new(frames).boxed_unsync())
+            .unwrap()
+    })
+    .await;
+    let site = Site::open(address).await;
+    let mut client = Client::h2c(support::http(&site.running)).await;
+    let call = Request::post("http://localhost/weather.Weather/Today")
+        .header("authorization", &site.line)
+        .header("content-type", "application/grpc");
+
+    let answer = client.ask(call.body(empty()).unwrap()).await;
+
+    assert_eq!(answer.trailers.unwrap()["grpc-status"], "14");
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
+async fn a_pricer_that_panics_ends_its_own_request_only() {
+    let (address, mut arrivals) = held().await;
+    let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
+    let mut routing = support::single(shop.price(), address);
+    let panics = tollway_gateway::RouteConfig {
+        path_prefix: "/panics".to_owned(),
+        ..tollway_gateway::RouteConfig::new(
+            "weather",
+            Price::Paid {
+                gate: Arc::clone(&shop.gate),
+                requirement: Box::new(shop.requirement.clone().bound_to_path()),
+                pricer: Arc::new(Panics),
+            },
+        )
+    };
+    routing.routes.insert(0, panics);
+    let site = Site::with(shop, routing).await;
+    let mut client = Client::h2c(support::http(&site.running)).await;
+    let mut other = client.another();
+    let paid = site.paid();
+    let paid = tokio::spawn(async move { client.ask(paid).await });
+    let respond = support::soon(arrivals.recv()).await.unwrap();
+
+    let unpaid = Request::get("http://localhost/panics").body(empty());
+    assert!(
+        support::soon(other.try_send(unpaid.unwrap()))
+            .await
+            .is_err()
+    );
+    respond.send(SUNNY).unwrap();
+
+    assert_eq!(support::soon(paid).await.unwrap().body, "sunny");
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_too_slow_takes_no_use() {
     let address = upstream::serve(|_| std::future::pending()).await;
     let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
@@ -89,6 +276,7 @@ async fn a_service_that_reports_its_own_failure_takes_no_use() {
         (StatusCode::NOT_FOUND, true),
         (StatusCode::PAYMENT_REQUIRED, true),
         (StatusCode::NO_CONTENT, true),
+        (StatusCode::NOT_MODIFIED, true),
     ] {
         let upstream = Upstream::answering(move |_| {
             let mut response = Response::new(Full::<Bytes>::default().boxed_unsync());
@@ -195,12 +383,10 @@ async fn a_tunnel_takes_the_use_when_it_opens() {
     let mut client = TcpStream::connect(support::http(&site.running))
         .await
         .unwrap();
-    let head = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nConnection: upgrade\r\n\
-         Upgrade: websocket\r\n\r\n",
-        site.line
-    );
-    client.write_all(head.as_bytes()).await.unwrap();
+    client
+        .write_all(site.raw(OPENING, "").as_bytes())
+        .await
+        .unwrap();
 
     support::soon(read_until(&mut client, "\r\n\r\n")).await;
 
@@ -273,6 +459,20 @@ impl Uses for FailsToCommit {
     }
 }
 
+/// Has no price for anything.
+#[derive(Debug)]
+struct Panics;
+
+impl Pricer for Panics {
+    fn terms<'a>(
+        &'a self,
+        _request: &'a RequestInfo<'a>,
+    ) -> BoxFuture<'a, Result<Terms, PricerError>> {
+        panic!("this pricer panics");
+    }
+}
+
+const OPENING: &str = "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
 const DISK_FULL: &str = "no space left on device";
 const SWITCHED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";

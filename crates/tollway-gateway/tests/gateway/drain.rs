@@ -13,8 +13,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tollway_gateway::{Limits, Price, Stopped};
+use tollway_server::ledger::MemoryLedger;
 
-use crate::support::client::{Client, empty, get, read_until};
+use crate::support::client::{Client, empty, get, read_to_close, read_until};
+use crate::support::shop::Shop;
+use crate::support::site::{SUNNY, Site, held};
 use crate::support::{self, upstream};
 
 #[tokio::test]
@@ -90,6 +93,56 @@ async fn a_request_in_flight_is_answered_and_the_connection_closed() {
         std::io::ErrorKind::UnexpectedEof
     );
     assert_eq!(support::soon(stopping).await.unwrap(), Stopped::default());
+}
+
+#[tokio::test]
+async fn a_use_is_taken_by_the_response_that_a_stop_waits_for() {
+    let (address, mut arrivals) = held().await;
+    let site = Site::open(address).await;
+    let gateway = support::http(&site.running);
+    let mut client = site.show_and_wait().await;
+    let respond = support::soon(arrivals.recv()).await.unwrap();
+
+    let stopping = tokio::spawn(site.restart());
+    refuses(gateway).await;
+    respond.send(SUNNY).unwrap();
+
+    support::soon(read_until(&mut client, "sunny")).await;
+    let (stopped, site) = support::soon(stopping).await.unwrap();
+    assert_eq!(stopped, Stopped::default());
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_before_its_response_takes_no_use() {
+    let (address, mut arrivals) = held().await;
+    let limits = Limits {
+        drain_timeout: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
+    let routing = support::single(shop.price(), address);
+    let site = Site::limited(shop, routing, limits).await;
+    let client = site.show_and_wait().await;
+    let _never = support::soon(arrivals.recv()).await.unwrap();
+
+    let (stopped, site) = site.restart().await;
+
+    assert_eq!(stopped.connections_cut_off, 1);
+    assert_eq!(support::soon(read_to_close(client)).await, "");
+    site.use_is_left().await;
+}
+
+#[tokio::test]
+async fn a_request_of_a_gateway_that_is_dropped_takes_no_use() {
+    let (address, mut arrivals) = held().await;
+    let mut site = Site::open(address).await;
+    let _client = site.show_and_wait().await;
+    let _never = support::soon(arrivals.recv()).await.unwrap();
+
+    site.running = support::start_with(support::nothing(), Limits::default());
+
+    site.use_is_left().await;
 }
 
 #[tokio::test]

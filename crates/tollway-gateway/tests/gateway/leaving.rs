@@ -13,7 +13,7 @@ use tollway_server::ledger::MemoryLedger;
 
 use crate::support::client::{Client, empty, get, read_to_close, read_until};
 use crate::support::shop::Shop;
-use crate::support::site::{Site, held};
+use crate::support::site::{SUNNY, Site, held};
 use crate::support::{self, upstream};
 
 #[tokio::test]
@@ -249,5 +249,3 @@ fn reset(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
     drop(stream);
 }
-
-const SUNNY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";

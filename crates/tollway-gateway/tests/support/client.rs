@@ -57,6 +57,14 @@ impl Client {
         Self::http2_over(tls(address, certificate, &[b"h2", b"http/1.1"]).await).await
     }
 
+    /// Sends on the same HTTP/2 connection.
+    pub(crate) fn another(&self) -> Self {
+        match self {
+            Self::Http1(_) => panic!("one request at a time"),
+            Self::Http2(sender) => Self::Http2(sender.clone()),
+        }
+    }
+
     pub(crate) async fn send(&mut self, request: Request<Body>) -> Response<Incoming> {
         self.try_send(request).await.unwrap()
     }

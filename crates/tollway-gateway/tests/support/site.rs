@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tollway_gateway::{Limits, RoutingConfig, Running};
+use tollway_gateway::{Limits, RoutingConfig, Running, Stopped};
 use tollway_server::ledger::MemoryLedger;
 
 use super::client::{Answer, Body, Client, empty, get, read_to_close, read_until};
@@ -30,11 +30,32 @@ impl Site {
     }
 
     pub(crate) async fn with(shop: Shop, routing: RoutingConfig) -> Self {
+        Self::limited(shop, routing, Limits::default()).await
+    }
+
+    pub(crate) async fn limited(shop: Shop, routing: RoutingConfig, limits: Limits) -> Self {
         Self {
             line: shop.authorization().await,
-            running: super::start_with(routing, Limits::default()),
+            running: super::start_with(routing, limits),
             shop,
         }
+    }
+
+    /// Stops the gateway, and starts another that sells the same.
+    pub(crate) async fn restart(self) -> (Stopped, Self) {
+        let Self {
+            shop,
+            running,
+            line,
+        } = self;
+        let stopped = super::soon(running.stop()).await;
+        let running = super::start_with(super::nothing(), Limits::default());
+        let restarted = Self {
+            shop,
+            running,
+            line,
+        };
+        (stopped, restarted)
     }
 
     pub(crate) fn paid(&self) -> Request<Body> {
@@ -101,7 +122,7 @@ pub(crate) async fn held() -> (
             read_until(&mut stream, "\r\n\r\n").await;
             let (respond, response) = oneshot::channel::<&'static [u8]>();
             arrived.send(respond).unwrap();
-            // Nothing to send: reads until the gateway closes.
+            // Dropped: nothing is sent, and the gateway closes.
             match response.await {
                 Ok(bytes) => stream.write_all(bytes).await.unwrap(),
                 Err(_) => drop(read_to_close(stream).await),
@@ -120,3 +141,6 @@ pub(crate) async fn sends(bytes: &'static [u8]) -> SocketAddr {
     })
     .await
 }
+
+/// A whole response.
+pub(crate) const SUNNY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";

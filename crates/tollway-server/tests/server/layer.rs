@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::{future, io};
 
 use axum::body::Body;
@@ -227,6 +227,84 @@ async fn a_client_that_leaves_while_its_request_is_served_has_used_it() {
 
     let reason = shop.reason(&paid_get(&credential)).await;
     assert_eq!(reason, Reason::Exhausted);
+}
+
+#[tokio::test]
+async fn a_service_that_panics_takes_no_use() {
+    let shop = counted_shop().await;
+    let credential = shop.buy().await;
+    for is_late in [false, true] {
+        let panics = service_fn(move |_: Request<Body>| {
+            assert!(is_late, "at once");
+            async { panic!("later") as io::Result<Response<Body>> }
+        });
+        let served = shop.paywall().layer(panics);
+        let served = tokio::spawn(served.oneshot(request("GET", Some(&credential))));
+        assert!(served.await.unwrap_err().is_panic());
+    }
+
+    let app = priced(&shop, get(|| async { "the weather" }));
+    let response = app
+        .oneshot(request("GET", Some(&credential)))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_response_takes_the_use_with_or_without_a_body() {
+    for (method, head, is_taken) in [
+        ("HEAD", Response::builder().status(200), true),
+        ("GET", Response::builder().status(204), true),
+        ("GET", Response::builder().status(304), true),
+        ("HEAD", Response::builder().status(503), false),
+        (
+            "POST",
+            Response::builder().header("grpc-status", "14"),
+            false,
+        ),
+        ("POST", Response::builder().header("grpc-status", "5"), true),
+    ] {
+        let shop = counted_shop().await;
+        let credential = shop.buy().await;
+        let response = Arc::new(Mutex::new(Some(head.body(Body::empty()).unwrap())));
+        let answers = service_fn(move |_: Request<Body>| {
+            let response = response.lock().unwrap().take().unwrap();
+            future::ready(Ok::<_, io::Error>(response))
+        });
+
+        let served = shop.paywall().layer(answers);
+        let response = served.oneshot(request(method, Some(&credential))).await;
+        assert!(!response.unwrap().headers().contains_key("l402-reason"));
+
+        let app = priced(&shop, any(|| async { "the weather" }));
+        let next = app
+            .oneshot(request("GET", Some(&credential)))
+            .await
+            .unwrap();
+        assert_eq!(next.status() == StatusCode::OK, !is_taken, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_fails_is_pending_before_so_that_what_came_first_is_written() {
+    let shop = counted_shop().await;
+    let credential = shop.buy().await;
+    let answers = service_fn(|_: Request<Body>| {
+        let frames = [Ok("half"), Err(io::Error::other("reset"))];
+        let body = Body::from_stream(futures_util::stream::iter(frames));
+        future::ready(Ok::<_, io::Error>(Response::new(body)))
+    });
+
+    let served = shop.paywall().layer(answers);
+    let response = served.oneshot(request("GET", Some(&credential))).await;
+
+    let mut body = response.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "half");
+    let mut failure = body.frame();
+    assert!(futures_util::poll!(&mut failure).is_pending());
+    assert!(failure.await.unwrap().is_err());
 }
 
 #[tokio::test]
