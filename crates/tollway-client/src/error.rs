@@ -47,13 +47,22 @@ impl Receipt {
 /// Why [`Client::send`](crate::Client::send) has no response, or its response no body.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Another process buys the same thing and has not finished in time. Nothing was paid;
+    /// trying again is safe.
+    #[error("another process has not finished buying {origin}{path}: try again later")]
+    Busy {
+        /// The seller.
+        origin: Origin,
+        /// The path.
+        path: String,
+    },
     /// Refused here, before any money moved. The same request will be refused again.
     #[error(transparent)]
     NotPaid(#[from] NotPaid),
     /// Paid, and the server refused the credential. Do not retry; contact the seller. The
     /// credential is kept, and is presented again by later requests.
     #[error(
-        "payment {} of {} was made and the server still answers {status}",
+        "payment {} of {} was made and the server still responds {status}",
         receipt.payment.payment_hash,
         receipt.paid()
     )]
@@ -97,6 +106,9 @@ pub enum Error {
         payment: Box<Payment>,
         /// Why it is unknown, and what to do.
         reason: String,
+        /// What the wallet failed with, when it was asked about the payment and did not reply.
+        #[source]
+        wallet_error: Option<PayerError>,
         /// When something else may be bought at its path although its outcome is unknown.
         blocks_until: Option<UnixSeconds>,
     },
@@ -106,14 +118,10 @@ pub enum Error {
     /// The request failed before anything was paid.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The wallet cannot be asked. Nothing was paid.
-    #[error("{reason}")]
-    Wallet {
-        /// What happened.
-        reason: String,
-        /// What the wallet returned, if it was asked.
-        source: Option<PayerError>,
-    },
+    /// The wallet cannot be used, for a reason that [`PayerError`] sorts by what to do about
+    /// it. Nothing was paid.
+    #[error(transparent)]
+    Wallet(#[from] PayerError),
 }
 
 impl From<BookError> for Error {
@@ -141,12 +149,13 @@ impl Error {
             Self::PaidButRefused { receipt, .. } | Self::PaidButUndelivered { receipt, .. } => {
                 Some(receipt)
             }
-            Self::NotPaid(_)
+            Self::Busy { .. }
+            | Self::NotPaid(_)
             | Self::PaymentFailed { .. }
             | Self::PaymentUnknown { .. }
             | Self::Storage(_)
             | Self::Transport(_)
-            | Self::Wallet { .. } => None,
+            | Self::Wallet(_) => None,
         }
     }
 
@@ -160,7 +169,11 @@ impl Error {
             Self::PaymentFailed { payment, .. } | Self::PaymentUnknown { payment, .. } => {
                 Some(payment)
             }
-            Self::NotPaid(_) | Self::Storage(_) | Self::Transport(_) | Self::Wallet { .. } => None,
+            Self::Busy { .. }
+            | Self::NotPaid(_)
+            | Self::Storage(_)
+            | Self::Transport(_)
+            | Self::Wallet(_) => None,
         }
     }
 }

@@ -54,6 +54,13 @@ impl Answer {
         }
     }
 
+    pub(super) fn into_response(self) -> Option<Response<Incoming>> {
+        match self {
+            Self::Challenged(_) => None,
+            Self::Response(response) => Some(response),
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Challenged(challenged) => challenged.status,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use l402::{
     Challenge, Payable, PaymentHash, PurchaseEvent, PurchaseState, Quote, QuoteError, UnixSeconds,
 };
+use tollway_lightning::PayerError;
 
 use super::Inner;
 use super::answer::Challenged;
@@ -23,7 +24,7 @@ use super::bought::Bought;
 use super::call::Call;
 use super::progress::Progress;
 use super::start::PaymentStart;
-use super::wallet::{NotFound, PaymentUpdate, Wallet};
+use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
 use crate::book::{Admission, BeginError, Publication, Purchase, Resource, SoldToken, Ticket};
 use crate::error::{Error, NotPaid, Payment, StorageError};
 use crate::event::Event;
@@ -140,7 +141,8 @@ impl Inner {
         ended.unwrap_or_else(|_cut_off| {
             Err(Unbought::Failed(Error::PaymentUnknown {
                 payment: Box::new(payment),
-                reason: "the payment was cut off".to_owned(),
+                reason: CUT_OFF.to_owned(),
+                wallet_error: None,
                 blocks_until: None,
             }))
         })
@@ -248,17 +250,19 @@ impl Inner {
         let (event, reason) = update.event(NotFound::Final);
         let publication = Publication::AfterPresenting;
         let mut stored = self
-            .record(&mut purchase, event, &reason, publication)
+            .record(&mut purchase, event, &reason.text, publication)
             .await;
+        let mut wallet_error = reason.wallet_error;
         if purchase.state == PurchaseState::Unknown {
             let (event, reason) = wallet.look_up(hash).await.event(NotFound::Tentative);
             stored = self
-                .record(&mut purchase, event, &reason, publication)
+                .record(&mut purchase, event, &reason.text, publication)
                 .await;
+            wallet_error = reason.wallet_error;
         }
         let Some(credential) = purchase.credential() else {
             // Unrecorded, it reads as still being paid by a dead process, and is looked up.
-            return Err(unpaid(&purchase));
+            return Err(unpaid(&purchase, wallet_error));
         };
         self.tell(&Event::Paid {
             payment_hash: hash,
@@ -283,7 +287,7 @@ impl Inner {
                 .record(&mut purchase, event, reason, Publication::AtOnce)
                 .await;
         }
-        unpaid(&purchase)
+        unpaid(&purchase, None)
     }
 
     /// Records what happened to a purchase. A credential is usable even if the disk is not:
@@ -343,7 +347,7 @@ pub(super) fn payment(resource: &Resource, payable: &Payable) -> Payment {
 }
 
 /// The error for a purchase without a credential.
-fn unpaid(purchase: &Purchase) -> Error {
+fn unpaid(purchase: &Purchase, wallet_error: Option<PayerError>) -> Error {
     match purchase.state {
         PurchaseState::Failed => Error::PaymentFailed {
             payment: Box::new(payment(&purchase.resource, &purchase.payable)),
@@ -353,19 +357,26 @@ fn unpaid(purchase: &Purchase) -> Error {
         | PurchaseState::Paid { .. }
         | PurchaseState::Paying
         | PurchaseState::Reserved
-        | PurchaseState::Unknown => unknown(purchase, &purchase.reason, None),
+        | PurchaseState::Unknown => {
+            let text = purchase.reason.clone();
+            unknown(purchase, Reason { text, wallet_error }, None)
+        }
     }
 }
 
 /// The error for a purchase of which it is not known whether money moved.
 pub(super) fn unknown(
     purchase: &Purchase,
-    reason: &str,
+    reason: impl Into<Reason>,
     blocks_until: Option<UnixSeconds>,
 ) -> Error {
+    let Reason { text, wallet_error } = reason.into();
     Error::PaymentUnknown {
         payment: Box::new(payment(&purchase.resource, &purchase.payable)),
-        reason: reason.to_owned(),
+        reason: text,
+        wallet_error,
         blocks_until,
     }
 }
+
+pub(super) const CUT_OFF: &str = "the payment was cut off";

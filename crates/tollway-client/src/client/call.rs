@@ -143,6 +143,7 @@ impl Call {
             Some(awaited) if !awaited.start.prevent() => Error::PaymentUnknown {
                 payment: Box::new(awaited.payment.clone()),
                 reason: "the time for the request was up while the wallet was paying".to_owned(),
+                wallet_error: None,
                 blocks_until: None,
             },
             Some(_) | None => self.failed(deadline.error(&self.origin)),

@@ -24,13 +24,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use l402::{Msat, PaymentHash, PurchaseState};
-use tollway_lightning::{LookupByHash, PayerPromises, Repeat};
+use tollway_lightning::{LookupByHash, PayerError, PayerPromises, Repeat};
 
 use super::Inner;
 use super::bought::Bought;
-use super::buy::{Offer, payment, unknown};
+use super::buy::{CUT_OFF, Offer, payment, unknown};
 use super::call::Call;
-use super::wallet::{NotFound, PaymentUpdate, Wallet};
+use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
 use crate::book::{Owner, Publication, Purchase, Resource};
 use crate::error::{Error, StorageError};
 use crate::event::{Event, Resumption};
@@ -54,9 +54,15 @@ pub struct Resumed {
 /// What one look-up found.
 enum Found {
     /// Its outcome, or why there is none.
-    Outcome(Resumption),
+    Outcome(Outcome),
     /// The wallet does not know it, and did not before or not for long.
     Absent,
+}
+
+struct Outcome {
+    resumption: Resumption,
+    /// What the wallet failed with, when it did not reply.
+    wallet_error: Option<PayerError>,
 }
 
 impl Inner {
@@ -67,7 +73,9 @@ impl Inner {
         let mut absent = Vec::new();
         for (purchase, found) in self.look_up_all(open).await? {
             match found {
-                Found::Outcome(outcome) => resumed.push(self.resumed(&purchase, outcome)),
+                Found::Outcome(outcome) => {
+                    resumed.push(self.resumed(&purchase, outcome.resumption));
+                }
                 Found::Absent => absent.push((purchase, Owner::Gone)),
             }
         }
@@ -80,7 +88,7 @@ impl Inner {
                 Found::Outcome(outcome) => outcome,
                 Found::Absent => self.end_absent(purchase.clone()).await,
             };
-            resumed.push(self.resumed(&purchase, outcome));
+            resumed.push(self.resumed(&purchase, outcome.resumption));
         }
         Ok(resumed)
     }
@@ -94,50 +102,51 @@ impl Inner {
         let mut is_any_kept = false;
         for (purchase, found) in self.look_up_all(open).await? {
             if let Found::Outcome(outcome) = found {
-                is_any_kept |= outcome == Resumption::Kept;
-                self.resumed(&purchase, outcome);
+                is_any_kept |= outcome.resumption == Resumption::Kept;
+                self.resumed(&purchase, outcome.resumption);
             }
         }
         Ok(is_any_kept)
     }
 
     /// Ends a purchase for the very thing that is asked for now; its process is gone. Returns
-    /// what it bought if the same invoice had to be offered again, `None` when the book tells
-    /// the rest.
+    /// what it bought if the same invoice had to be offered again, `None` when the rest is in the
+    /// book.
     pub(super) async fn recover(
         self: &Arc<Self>,
         call: &mut Call,
         purchase: Purchase,
     ) -> Result<Option<Bought>, Error> {
-        let Some(wallet) = self.own_wallet(&purchase).await else {
-            return Err(self.stranger(&purchase));
+        let blocks_until = Some(purchase.blocks_until());
+        let wallet = match self.own_wallet(&purchase).await {
+            Ok(wallet) => wallet,
+            Err(reason) => return Err(unknown(&purchase, reason, blocks_until)),
         };
         let promises = wallet.facts().await?.promises;
         if promises.lookup == LookupByHash::Unsupported && !self.may_reoffer(&purchase, promises) {
             let reason = "its wallet cannot look payments up: resolve it by hand";
-            return Err(unknown(&purchase, reason, Some(purchase.blocks_until())));
+            return Err(unknown(&purchase, reason, blocks_until));
         }
         if promises.lookup == LookupByHash::Unsupported {
             return self.offer_again(call, purchase, wallet).await;
         }
-        match self.look_up(purchase.clone(), Owner::Gone).await? {
-            Found::Outcome(Resumption::Open { reason }) => Err(unknown(&purchase, &reason, None)),
-            Found::Outcome(_ended) => Ok(None),
-            Found::Absent if self.may_reoffer(&purchase, promises) => {
-                self.offer_again(call, purchase, wallet).await
+        let mut found = self.look_up(purchase.clone(), Owner::Gone).await?;
+        if matches!(found, Found::Absent) {
+            if self.may_reoffer(&purchase, promises) {
+                return self.offer_again(call, purchase, wallet).await;
             }
-            Found::Absent => {
-                tokio::time::sleep(self.policy.pauses.absence).await;
-                match self.look_up(purchase.clone(), Owner::Gone).await? {
-                    Found::Outcome(Resumption::Open { reason }) => {
-                        Err(unknown(&purchase, &reason, None))
-                    }
-                    Found::Outcome(_ended) => Ok(None),
-                    Found::Absent => {
-                        self.end_absent(purchase).await;
-                        Ok(None)
-                    }
-                }
+            tokio::time::sleep(self.policy.pauses.absence).await;
+            found = self.look_up(purchase.clone(), Owner::Gone).await?;
+        }
+        let outcome = match found {
+            Found::Outcome(outcome) => outcome,
+            Found::Absent => self.end_absent(purchase.clone()).await,
+        };
+        match outcome.resumption {
+            Resumption::Kept | Resumption::NotPaid { .. } => Ok(None),
+            Resumption::Open { reason: text } => {
+                let wallet_error = outcome.wallet_error;
+                Err(unknown(&purchase, Reason { text, wallet_error }, None))
             }
         }
     }
@@ -153,7 +162,7 @@ impl Inner {
             return Ok(None);
         };
         self.tell(&Event::Reoffered { payment_hash: hash });
-        let cut_off = unknown(&purchase, "the payment was cut off", None);
+        let cut_off = unknown(&purchase, CUT_OFF, None);
         let start = call.await_payment(payment(&purchase.resource, &purchase.payable));
         let inner = Arc::clone(self);
         let task = self.tasks.spawn(async move {
@@ -202,8 +211,9 @@ impl Inner {
         if owner == Owner::Working {
             return Ok(open("a running process is waiting for the wallet"));
         }
-        let Some(wallet) = self.own_wallet(&purchase).await else {
-            return Ok(open(self.stranger(&purchase).to_string()));
+        let wallet = match self.own_wallet(&purchase).await {
+            Ok(wallet) => wallet,
+            Err(reason) => return Ok(open(reason)),
         };
         // Read before asking: a wallet that does not know a payment may learn of it later.
         let now = self.now();
@@ -225,7 +235,7 @@ impl Inner {
     }
 
     /// Ends a purchase that the wallet did not know at two look-ups.
-    async fn end_absent(&self, mut purchase: Purchase) -> Resumption {
+    async fn end_absent(&self, mut purchase: Purchase) -> Outcome {
         let update = PaymentUpdate::NotFound;
         self.end(&mut purchase, update, NotFound::Final).await
     }
@@ -235,37 +245,40 @@ impl Inner {
         purchase: &mut Purchase,
         update: PaymentUpdate,
         not_found: NotFound,
-    ) -> Resumption {
+    ) -> Outcome {
         let (event, reason) = update.event(not_found);
-        let recorded = self.record(purchase, event, &reason, Publication::AtOnce);
+        let recorded = self.record(purchase, event, &reason.text, Publication::AtOnce);
         let recorded = recorded.await;
-        match purchase.state {
+        let text = reason.text;
+        let resumption = match purchase.state {
             PurchaseState::Paid { .. } => {
                 self.tell_stored(purchase.payment_hash(), recorded);
                 Resumption::Kept
             }
-            PurchaseState::Failed => Resumption::NotPaid { reason },
+            PurchaseState::Failed => Resumption::NotPaid { reason: text },
             PurchaseState::Offered
             | PurchaseState::Paying
             | PurchaseState::Reserved
-            | PurchaseState::Unknown => Resumption::Open { reason },
+            | PurchaseState::Unknown => Resumption::Open { reason: text },
+        };
+        Outcome {
+            resumption,
+            wallet_error: reason.wallet_error,
         }
     }
 
-    /// Returns the wallet, if it is the one that was asked to pay. One that does not tell which
-    /// wallet it is, is not.
-    async fn own_wallet(&self, purchase: &Purchase) -> Option<Arc<Wallet>> {
-        let wallet = self.wallet.as_ref()?;
-        let facts = wallet.facts().await.ok()?;
-        (facts.identity == purchase.wallet).then(|| Arc::clone(wallet))
-    }
-
-    fn stranger(&self, purchase: &Purchase) -> Error {
-        let reason = format!(
+    /// Returns the wallet, if it is the one that was asked to pay, or why it cannot be asked. A
+    /// wallet whose identity cannot be read is not that one.
+    async fn own_wallet(&self, purchase: &Purchase) -> Result<Arc<Wallet>, Reason> {
+        if let Some(wallet) = &self.wallet
+            && wallet.facts().await?.identity == purchase.wallet
+        {
+            return Ok(Arc::clone(wallet));
+        }
+        Err(Reason::from(format!(
             "it was begun with the wallet {} ({}): request it once with that wallet, or resolve it by hand",
             purchase.wallet_name, purchase.wallet
-        );
-        unknown(purchase, &reason, Some(purchase.blocks_until()))
+        )))
     }
 
     fn resumed(&self, purchase: &Purchase, outcome: Resumption) -> Resumed {
@@ -283,9 +296,11 @@ impl Inner {
     }
 }
 
-fn open(reason: impl Into<String>) -> Found {
-    Found::Outcome(Resumption::Open {
-        reason: reason.into(),
+fn open(reason: impl Into<Reason>) -> Found {
+    let Reason { text, wallet_error } = reason.into();
+    Found::Outcome(Outcome {
+        resumption: Resumption::Open { reason: text },
+        wallet_error,
     })
 }
 

@@ -56,7 +56,7 @@ impl Inner {
                 Next::Ask => self.ask(call, &mut progress).await?,
                 Next::Buy => self.buy_and_show(call, &mut progress).await?,
                 Next::GiveUp => return Err(self.give_up(call, &progress).await),
-                Next::Serve => return self.serve(call, progress).await,
+                Next::Serve => return Ok(self.serve(progress).await),
                 Next::Show(hash) => self.show(call, &mut progress, hash).await?,
                 Next::Wait(wait) => self.wait(call, &mut progress, wait).await?,
             }
@@ -205,13 +205,13 @@ impl Inner {
     }
 
     fn still_busy(&self, call: &Call, progress: &Progress) -> Error {
-        let reason = "another process has not finished buying the same thing";
+        let busy = Error::Busy {
+            origin: progress.resource.origin.clone(),
+            path: progress.resource.path.clone(),
+        };
         match progress.view.open.first() {
-            Some((purchase, _)) => super::buy::unknown(purchase, reason, None),
-            None => call.failed(Error::Wallet {
-                reason: reason.to_owned(),
-                source: None,
-            }),
+            Some((purchase, _)) => super::buy::unknown(purchase, busy.to_string(), None),
+            None => call.failed(busy),
         }
     }
 
@@ -223,11 +223,7 @@ impl Inner {
     }
 
     /// Returns the last response. What was bought for it may be used by others from here on.
-    async fn serve(
-        &self,
-        call: &Call,
-        mut progress: Progress,
-    ) -> Result<Response<Incoming>, Error> {
+    async fn serve(&self, mut progress: Progress) -> Response<Incoming> {
         if let Some(bought) = progress.bought.take() {
             bought.publish().await;
         }
@@ -239,24 +235,15 @@ impl Inner {
                 .with_book(move |book| book.release_brake(&resource))
                 .await;
         }
-        match progress.last {
-            Some((_, Answer::Response(response))) => Ok(response),
-            Some((_, Answer::Challenged(_))) | None => Err(call.failed(Error::Wallet {
-                reason: "there is no response to return".to_owned(),
-                source: None,
-            })),
-        }
+        let last = progress.last.and_then(|(_, answer)| answer.into_response());
+        last.expect("`decide::next` serves a response, never a challenge")
     }
 
     /// Stops buying at this path for a while: what was paid for was refused.
     async fn give_up(&self, call: &Call, progress: &Progress) -> Error {
         let status = progress.last.as_ref().map(|(_, answer)| answer.status());
-        let (Some(receipt), Some(status)) = (call.receipt().cloned(), status) else {
-            return Error::Wallet {
-                reason: "nothing was paid".to_owned(),
-                source: None,
-            };
-        };
+        let refused = call.receipt().cloned().zip(status);
+        let (receipt, status) = refused.expect("`decide::next` gives up only after a payment");
         let payment_hash = receipt.payment.payment_hash;
         let brake = Brake {
             origin: progress.resource.origin.clone(),

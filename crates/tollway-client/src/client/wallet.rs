@@ -13,7 +13,6 @@ use tollway_lightning::{
 };
 
 use crate::book::WalletName;
-use crate::error::Error;
 
 /// A wallet.
 pub(crate) struct Wallet {
@@ -22,7 +21,7 @@ pub(crate) struct Wallet {
     facts: OnceCell<WalletFacts>,
 }
 
-/// What a wallet tells about itself.
+/// What a wallet reports about itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WalletFacts {
     /// Which wallet it is. No other is asked about its payments.
@@ -47,10 +46,46 @@ pub(crate) enum PaymentUpdate {
     /// It settled.
     Settled(Paid),
     /// It may have moved money, or still may.
-    Unknown {
-        /// Why it is unknown.
-        reason: String,
-    },
+    Unknown(Reason),
+}
+
+/// Why a payment has the outcome it has, or none.
+#[derive(Debug)]
+pub(crate) struct Reason {
+    /// For people, and for the book.
+    pub(crate) text: String,
+    /// What the wallet failed with, when it was asked about the payment and did not reply.
+    pub(crate) wallet_error: Option<PayerError>,
+}
+
+impl Reason {
+    fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            wallet_error: None,
+        }
+    }
+}
+
+impl From<PayerError> for Reason {
+    fn from(error: PayerError) -> Self {
+        Self {
+            text: error.to_string(),
+            wallet_error: Some(error),
+        }
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
 }
 
 /// What it means that a wallet does not know a payment.
@@ -75,19 +110,15 @@ impl Wallet {
         &self.name
     }
 
-    /// Returns what it tells about itself; asked once.
-    pub(super) async fn facts(&self) -> Result<WalletFacts, Error> {
+    /// Returns what it reports about itself; asked once.
+    pub(super) async fn facts(&self) -> Result<WalletFacts, PayerError> {
         let ask = || async {
-            Ok::<_, PayerError>(WalletFacts {
+            Ok(WalletFacts {
                 identity: self.payer.identity().await?,
                 promises: self.payer.promises().await?,
             })
         };
-        let facts = self.facts.get_or_try_init(ask).await;
-        facts.copied().map_err(|error| Error::Wallet {
-            reason: error.to_string(),
-            source: Some(error),
-        })
+        self.facts.get_or_try_init(ask).await.copied()
     }
 
     /// Asks it to pay.
@@ -107,8 +138,8 @@ impl Wallet {
             Ok(Ok(paid)) => PaymentUpdate::Settled(paid),
             Ok(Err(PayError::Failed { reason })) => PaymentUpdate::Failed { reason },
             Ok(Err(PayError::NotSent { reason })) => PaymentUpdate::NotSent { reason },
-            Ok(Err(PayError::Unknown { reason })) => PaymentUpdate::Unknown { reason },
-            Err(_elapsed) => unknown("the wallet did not reply in time"),
+            Ok(Err(PayError::Unknown { reason })) => unknown(reason),
+            Err(_elapsed) => unknown(NO_REPLY),
         }
     }
 
@@ -119,42 +150,41 @@ impl Wallet {
             Ok(Ok(Some(PaymentState::Failed { reason }))) => PaymentUpdate::Failed { reason },
             Ok(Ok(Some(PaymentState::InFlight))) => unknown("the payment is in flight"),
             Ok(Ok(None)) => PaymentUpdate::NotFound,
-            Ok(Err(error)) => unknown(error.to_string()),
-            Err(_elapsed) => unknown("the wallet did not reply in time"),
+            Ok(Err(error)) => unknown(error),
+            Err(_elapsed) => unknown(NO_REPLY),
         }
     }
 }
 
 impl PaymentUpdate {
     /// Returns what it means for a purchase, and why.
-    pub(crate) fn event(self, not_found: NotFound) -> (PurchaseEvent, String) {
+    pub(crate) fn event(self, not_found: NotFound) -> (PurchaseEvent, Reason) {
         match (self, not_found) {
             (Self::Settled(Paid { preimage, fee }), _) => (
                 PurchaseEvent::Settled { preimage, fee },
                 // Read only when the preimage is of another payment.
-                "the wallet's preimage does not match".to_owned(),
+                "the wallet's preimage does not match".into(),
             ),
             (Self::Failed { reason } | Self::NotSent { reason }, _) => {
-                (PurchaseEvent::Failed, reason)
+                (PurchaseEvent::Failed, reason.into())
             }
-            (Self::Unknown { reason }, _) => (PurchaseEvent::Unknown, reason),
-            (Self::NotFound, NotFound::Final) => (
-                PurchaseEvent::Failed,
-                "the wallet never began it".to_owned(),
-            ),
+            (Self::Unknown(reason), _) => (PurchaseEvent::Unknown, reason),
+            (Self::NotFound, NotFound::Final) => {
+                (PurchaseEvent::Failed, "the wallet never began it".into())
+            }
             (Self::NotFound, NotFound::Tentative) => (
                 PurchaseEvent::Unknown,
-                "the wallet does not know it yet".to_owned(),
+                "the wallet does not know it yet".into(),
             ),
         }
     }
 }
 
-fn unknown(reason: impl Into<String>) -> PaymentUpdate {
-    PaymentUpdate::Unknown {
-        reason: reason.into(),
-    }
+fn unknown(reason: impl Into<Reason>) -> PaymentUpdate {
+    PaymentUpdate::Unknown(reason.into())
 }
+
+const NO_REPLY: &str = "the wallet did not reply in time";
 
 /// How much longer than its own timeout a wallet may take to reply.
 const REPLY_MARGIN: Duration = Duration::from_secs(30);

@@ -109,6 +109,7 @@ async fn a_purchase_of_another_wallet_is_named_with_what_to_do_and_blocks_until_
         payment,
         reason,
         blocks_until: Some(until),
+        ..
     } = blocked
     else {
         panic!("{blocked}")

@@ -1,12 +1,15 @@
 //! One purchase, and what may go wrong with it.
 
+use std::sync::Arc;
+
 use http::{Request, StatusCode};
 use l402::{Msat, PurchaseState, QuoteError};
 use lightning_invoice::Currency;
-use tollway_client::{Body, Error, Event, NotPaid, Paying, Policy, Presented};
+use tollway_client::{Body, Error, Event, NotPaid, Paying, Policy, Presented, WalletName};
+use tollway_lightning::PayerError;
 
 use crate::shop::{Honours, Lines};
-use crate::wallet::{FEE, Order, Reachable};
+use crate::wallet::{FEE, FakeWallet, Order, Reachable};
 use crate::{World, policy, sat, text};
 
 #[tokio::test]
@@ -415,4 +418,46 @@ fn name(event: &Event) -> &'static str {
             Presented::Stored(_) => "sending stored",
         },
     }
+}
+
+#[tokio::test]
+async fn a_wallet_that_cannot_be_used_is_an_error_of_its_kind_and_nothing_is_paid() {
+    let world = World::new().await;
+    let denied = || PayerError::Denied {
+        permission: "offchain:write".to_owned(),
+        remedy: "use another macaroon".to_owned(),
+    };
+    let wallet = FakeWallet::new(world.shop.preimages()).closed(denied);
+    let name = WalletName::new("fake:closed");
+    let client = world
+        .builder(policy())
+        .wallet(Arc::new(wallet), name)
+        .build();
+
+    let error = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(error, Error::Wallet(PayerError::Denied { .. })),
+        "{error}"
+    );
+    assert!(client.book().purchases().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_payment_in_doubt_has_the_wallets_error_as_its_source() {
+    let world = World::new().await;
+    world.wallet.order(Order::PayAndForget);
+    let client = world.client();
+
+    for _again in 0..2 {
+        let error = client.send(world.get("/a")).await.unwrap_err();
+
+        let source = std::error::Error::source(&error);
+        let source = source.and_then(|source| source.downcast_ref());
+        assert!(
+            matches!(source, Some(PayerError::Unreachable { .. })),
+            "{error:?}"
+        );
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
 }

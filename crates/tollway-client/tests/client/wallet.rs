@@ -42,6 +42,8 @@ pub(crate) struct FakeWallet {
     gate: Semaphore,
     begun: watch::Sender<usize>,
     reachable: Mutex<bool>,
+    /// What it fails with when it is asked which wallet it is.
+    closed: Option<fn() -> PayerError>,
     node: u8,
     promises: PayerPromises,
 }
@@ -68,6 +70,7 @@ impl FakeWallet {
             gate: Semaphore::new(1_000),
             begun: watch::Sender::new(0),
             reachable: Mutex::new(true),
+            closed: None,
             node: 2,
             promises: PROMISES,
         }
@@ -80,6 +83,14 @@ impl FakeWallet {
 
     pub(crate) fn with_promises(self, promises: PayerPromises) -> Self {
         Self { promises, ..self }
+    }
+
+    /// A wallet that cannot be opened.
+    pub(crate) fn closed(self, error: fn() -> PayerError) -> Self {
+        Self {
+            closed: Some(error),
+            ..self
+        }
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -177,7 +188,13 @@ impl Payer for FakeWallet {
     }
 
     fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
-        async { Ok(identity(self.node)) }.boxed()
+        async {
+            match self.closed {
+                Some(error) => Err(error()),
+                None => Ok(identity(self.node)),
+            }
+        }
+        .boxed()
     }
 
     fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {

@@ -26,12 +26,12 @@ fn kind(error: &Error) -> FailureKind {
     match error {
         Error::PaymentUnknown { .. } => FailureKind::InDoubt,
         Error::PaymentFailed { .. } => FailureKind::PaymentFailed,
-        Error::Wallet { source, .. } => source.as_ref().map_or(FailureKind::General, wallet),
+        Error::Wallet(reason) => wallet(reason),
         Error::PaidButRefused { .. } => FailureKind::PaidRefused,
         Error::PaidButUndelivered { .. } => FailureKind::PaidUndelivered,
         Error::NotPaid(reason) => not_paid(reason),
         Error::Transport(reason) => transport(reason),
-        Error::Storage(_) => FailureKind::General,
+        Error::Busy { .. } | Error::Storage(_) => FailureKind::General,
     }
 }
 
@@ -98,15 +98,15 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::Transport(_) if is_untrusted(error) => {
             Some("--ca-cert FILE trusts another certificate authority")
         }
-        Error::Wallet {
-            source: Some(PayerError::Unreachable { .. }),
-            ..
-        } => Some("--wallet (wallet in [get]) chooses another one"),
-        Error::PaidButRefused { .. }
+        Error::Wallet(PayerError::Unreachable { .. }) => {
+            Some("--wallet (wallet in [get]) chooses another one")
+        }
+        Error::Busy { .. }
+        | Error::PaidButRefused { .. }
         | Error::PaidButUndelivered { .. }
         | Error::Storage(_)
         | Error::Transport(_)
-        | Error::Wallet { .. } => None,
+        | Error::Wallet(_) => None,
     }
 }
 
@@ -225,13 +225,14 @@ fn payment(error: &Error) -> Option<Payment> {
         Error::PaymentUnknown { payment: made, .. } => {
             Some(payment(PaymentState::Unknown, made, None))
         }
-        Error::NotPaid(_)
+        Error::Busy { .. }
+        | Error::NotPaid(_)
         | Error::PaidButRefused { .. }
         | Error::PaidButUndelivered { .. }
         | Error::PaymentFailed { .. }
         | Error::Storage(_)
         | Error::Transport(_)
-        | Error::Wallet { .. } => None,
+        | Error::Wallet(_) => None,
     }
 }
 
