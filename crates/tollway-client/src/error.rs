@@ -9,7 +9,7 @@ use http::StatusCode;
 use l402::{ChallengeError, Invoice, Msat, OverLimit, PaymentHash, QuoteError, UnixSeconds};
 use tollway_lightning::PayerError;
 
-use crate::book::{BookError, Brake};
+use crate::book::{BookError, Brake, WalletName};
 use crate::origin::{Origin, OriginError};
 
 /// A payment that was to be made, whatever its outcome.
@@ -212,6 +212,15 @@ pub enum NotPaid {
         origin: Origin,
         /// The price, in millisatoshis.
         price: Msat,
+    },
+    /// The wallet cannot limit routing fees, and the policy does not allow that: see
+    /// [`UncappedFees`](crate::UncappedFees).
+    #[error(
+        "the wallet {wallet} cannot limit routing fees, so no spending limit would hold: use another wallet, or allow uncapped fees"
+    )]
+    FeeNotCapped {
+        /// The wallet.
+        wallet: WalletName,
     },
     /// The host is not on the allow-list.
     #[error("{host} is not on the list of hosts to pay")]

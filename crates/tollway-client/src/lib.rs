@@ -35,7 +35,7 @@ pub use event::{Event, Presented, Resumption};
 pub use origin::{Origin, OriginError, Protocol};
 pub use policy::{
     AfterRefusal, Approval, Approve, ClearText, DEFAULT_LIMITS, Hosts, KillSwitch, Pauses, Paying,
-    Policy, PurchaseRequest,
+    Policy, PurchaseRequest, UncappedFees,
 };
 pub use response::ResponseBody;
 pub use transport::Connections;

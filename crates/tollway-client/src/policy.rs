@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use l402::{Limits, Msat, PaymentHash};
+use tollway_lightning::{FeeCap, PayerPromises};
 
 use crate::origin::Origin;
 
@@ -30,8 +31,22 @@ pub struct Policy {
     pub pay_timeout: Duration,
     /// Whether anything is bought at a path where a paid credential was just refused.
     pub after_refusal: AfterRefusal,
+    /// Whether a wallet may pay that cannot limit routing fees.
+    pub uncapped_fees: UncappedFees,
     /// Pauses that give wallets and sellers time to agree.
     pub pauses: Pauses,
+}
+
+/// Whether a wallet may pay that cannot limit routing fees
+/// ([`FeeCap::NotEnforced`](tollway_lightning::FeeCap::NotEnforced)).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum UncappedFees {
+    /// Pays with it. One payment may then cost more than any limit allows; what it did cost
+    /// counts in full against the limits of later purchases.
+    Allow,
+    /// Buys nothing with it: no limit is passed by any payment.
+    #[default]
+    Refuse,
 }
 
 /// Whether anything is bought where a credential that was just paid for was refused.
@@ -94,10 +109,19 @@ impl Policy {
             redirects_max: 10,
             pay_timeout: Duration::from_secs(60),
             after_refusal: AfterRefusal::Wait,
+            uncapped_fees: UncappedFees::Refuse,
             pauses: Pauses {
                 absence: Duration::from_secs(3),
                 settlement: Duration::from_millis(750),
             },
+        }
+    }
+
+    /// Returns true when the limits hold with a wallet that promises this, or need not.
+    pub(crate) fn may_pay_with(&self, promises: PayerPromises) -> bool {
+        match (promises.fee_cap, self.uncapped_fees) {
+            (FeeCap::Enforced, _) | (FeeCap::NotEnforced, UncappedFees::Allow) => true,
+            (FeeCap::NotEnforced, UncappedFees::Refuse) => false,
         }
     }
 
@@ -178,7 +202,8 @@ pub struct PurchaseRequest {
     pub payment_hash: PaymentHash,
     /// The price, in millisatoshis.
     pub price: Msat,
-    /// The most routing may cost beyond it, in millisatoshis.
+    /// The most routing may cost beyond it, in millisatoshis. A wallet that is used because of
+    /// [`UncappedFees::Allow`] may exceed it.
     pub fee_max: Msat,
 }
 

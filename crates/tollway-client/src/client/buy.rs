@@ -107,6 +107,10 @@ impl Inner {
             return Err(Unbought::Changed);
         };
         let facts = wallet.facts().await?;
+        if !self.policy.may_pay_with(facts.promises) {
+            let wallet = wallet.name().clone();
+            return Err(NotPaid::FeeNotCapped { wallet }.into());
+        }
         let network = facts.identity.network();
         let now = self.now();
         let quote = self.choose(challenged, |challenge| Quote::read(challenge, network, now))?;

@@ -186,6 +186,7 @@ impl Inner {
 
     fn may_reoffer(&self, purchase: &Purchase, promises: PayerPromises) -> bool {
         promises.repeat == Repeat::PaysOnce
+            && self.policy.may_pay_with(promises)
             && self.now() < purchase.payable.expires_at()
             && purchase.payable.price() <= self.policy.limits.price_max
             && !self.kill_switch.is_pulled()

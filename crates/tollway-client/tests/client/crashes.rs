@@ -9,9 +9,9 @@ use l402::{Network, PaymentHash};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::sync::{Barrier, watch};
 use tollway_client::book::{Owner, Resolution};
-use tollway_client::{Book, Error, Event, Pauses, Policy, Resumption, WalletName};
+use tollway_client::{Book, Error, Event, NotPaid, Pauses, Policy, Resumption, WalletName};
 use tollway_lightning::{
-    Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, Repeat,
+    FeeCap, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, Repeat,
     WalletIdentity,
 };
 
@@ -71,6 +71,28 @@ async fn a_wallet_that_may_pay_a_hash_twice_is_looked_up_twice_and_not_offered_i
     assert_eq!(wallet.asked().len(), 1);
     assert_ne!(wallet.asked(), [hash]);
     assert!(client.book().open_purchases().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_open_purchase_is_not_offered_again_to_a_wallet_that_cannot_limit_fees() {
+    let world = World::new().await;
+    world.record_only("/a").await;
+    let promises = PayerPromises {
+        fee_cap: FeeCap::NotEnforced,
+        ..wallet::PROMISES
+    };
+    let wallet = FakeWallet::new(world.shop.preimages()).with_promises(promises);
+    let wallet = Arc::new(wallet);
+    let name = WalletName::new("fake:buyer");
+    let client = world.builder(policy()).wallet(wallet.clone(), name).build();
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::FeeNotCapped { .. })),
+        "{refused}"
+    );
+    assert!(wallet.asked().is_empty());
 }
 
 #[tokio::test]

@@ -7,10 +7,12 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{Limits, Msat, OverLimit};
 use tollway_client::{
-    Approval, Approve, Client, Error, Event, Hosts, NotPaid, Policy, PurchaseRequest,
+    Approval, Approve, Client, Error, Event, Hosts, NotPaid, Policy, PurchaseRequest, UncappedFees,
+    WalletName,
 };
+use tollway_lightning::{FeeCap, PayerPromises};
 
-use crate::wallet::{FakeWallet, Order, Reachable};
+use crate::wallet::{FakeWallet, Order, PROMISES, Reachable};
 use crate::{World, limits, policy, policy_with, sat, text};
 
 #[tokio::test]
@@ -126,6 +128,44 @@ async fn a_fee_over_the_ceiling_is_told_and_counted_in_full() {
 }
 
 #[tokio::test]
+async fn a_wallet_that_cannot_limit_fees_pays_nothing_unless_that_is_allowed() {
+    let world = World::new().await;
+    let promises = PayerPromises {
+        fee_cap: FeeCap::NotEnforced,
+        ..PROMISES
+    };
+    let wallet = FakeWallet::new(world.shop.preimages()).with_promises(promises);
+    let wallet = Arc::new(wallet);
+    let asked = Asked::new(Approval::Approved);
+    let client = |uncapped_fees| {
+        let policy = Policy {
+            uncapped_fees,
+            ..policy()
+        };
+        let name = WalletName::new("fake:uncapped");
+        let builder = world.builder(policy).approve(asked.clone());
+        builder.wallet(wallet.clone(), name).build()
+    };
+
+    let careful = client(Policy::default().uncapped_fees);
+    let refused = careful.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::FeeNotCapped { .. })),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("fake:uncapped"), "{refused}");
+    assert!(wallet.asked().is_empty() && asked.offers.lock().unwrap().is_empty());
+    assert!(careful.book().purchases().unwrap().is_empty());
+
+    wallet.order(Order::Overcharge(sat(30)));
+    let trusting = client(UncappedFees::Allow);
+    assert_eq!(text(trusting.send(world.get("/a")).await).await, "paid /a");
+    let charged = trusting.book().charged("127.0.0.1", crate::NOON).unwrap();
+    assert_eq!(charged.total, sat(40));
+}
+
+#[tokio::test]
 async fn a_host_that_is_not_listed_is_not_paid() {
     let world = World::new().await;
     let client = world.client_with(Policy {
@@ -230,7 +270,7 @@ async fn another_wallet_is_never_asked_about_this_ones_payments() {
     world.wallet.order(Order::PayAndForget);
     world.client().send(world.get("/a")).await.unwrap_err();
     world.wallet.set_reachable(Reachable::Yes);
-    let name = tollway_client::WalletName::new("fake:other");
+    let name = WalletName::new("fake:other");
     let wallet = Arc::new(FakeWallet::new(world.shop.preimages()).with_node(3));
     let other = world.builder(policy()).wallet(wallet, name).build();
     world.wait_secs(500);
