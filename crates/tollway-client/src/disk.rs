@@ -38,7 +38,8 @@ pub(crate) fn mode(_metadata: &Metadata) -> u32 {
     OWNER_ONLY
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+/// Makes the entries of the directory that holds `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if cfg!(unix) => {
             let is_here = parent.as_os_str().is_empty();

@@ -10,12 +10,10 @@ use l402::PaymentHash;
 #[non_exhaustive]
 pub enum BookError {
     /// Another process holds the database for too long.
-    #[error("{} is in use by another process for more than {seconds} s", path.display())]
+    #[error("{} is in use by another process: try again later", path.display())]
     Busy {
         /// The file.
         path: PathBuf,
-        /// How long it was waited for.
-        seconds: u64,
     },
     /// The database cannot be used.
     #[error("cannot use {}: {source}", path.display())]
@@ -64,6 +62,18 @@ pub enum BookError {
         /// What the system reported.
         source: io::Error,
     },
+    /// There was a database, and it is missing or empty. Nothing is bought without it.
+    #[error(
+        "{} is missing or empty: restore it, or remove {} to accept that the tokens and the spending it held are forgotten",
+        path.display(),
+        marker.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// The file that shows that there was one.
+        marker: PathBuf,
+    },
     /// A later version of this program wrote the file.
     #[error("{} was written by a later version of this program", path.display())]
     Newer {
@@ -75,6 +85,18 @@ pub enum BookError {
     NotItsPreimage {
         /// The payment hash.
         hash: PaymentHash,
+    },
+    /// The database is not the one that was here before. Nothing is bought with it.
+    #[error(
+        "{} is another book than the one that was here: restore that one, or remove {} to accept this one with its tokens and spending",
+        path.display(),
+        marker.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// The file that holds the id of the one that was here.
+        marker: PathBuf,
     },
     /// No such purchase.
     #[error("there is no such purchase: {hash}")]

@@ -2,12 +2,13 @@
 //!
 //! Write-ahead log, `synchronous = FULL`: what is committed survives the process and the
 //! machine. The file is opened by the first call that needs it; reading where there is none
-//! creates none.
+//! creates none. Where there was one, [`marker`] makes that an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::TransactionBehavior;
 
 use super::memory::Tables;
 use super::rows::{Rows, Storage};
@@ -15,9 +16,12 @@ use super::session::{self, Session};
 use super::{BookError, SessionId};
 
 mod columns;
+mod marker;
 mod schema;
 mod statements;
 
+use marker::Marker;
+use schema::Opened;
 use statements::Statements;
 
 /// The file and the session of this process.
@@ -25,7 +29,10 @@ use statements::Statements;
 pub(super) struct Sqlite {
     file: PathBuf,
     sessions: PathBuf,
-    connection: Mutex<Option<Connection>>,
+    marker: Marker,
+    /// How long other processes may hold the write lock.
+    patience: Duration,
+    opened: Mutex<Option<Opened>>,
     session: Mutex<Option<Session>>,
 }
 
@@ -34,7 +41,9 @@ impl Sqlite {
         Self {
             file: dir.join(FILE),
             sessions: dir.join(SESSIONS),
-            connection: Mutex::default(),
+            marker: Marker::new(dir),
+            patience: BUSY_TIMEOUT,
+            opened: Mutex::default(),
             session: Mutex::default(),
         }
     }
@@ -45,6 +54,28 @@ impl Sqlite {
 
     fn error(&self, source: rusqlite::Error) -> BookError {
         schema::database_error(&self.file, source)
+    }
+
+    /// Returns the open database, opening it if need be.
+    fn opened<'a>(
+        &self,
+        slot: &'a mut MutexGuard<'_, Option<Opened>>,
+    ) -> Result<&'a mut Opened, BookError> {
+        let opened = match slot.take() {
+            Some(opened) => opened,
+            None => schema::open(&self.file, &self.marker, self.patience)?,
+        };
+        Ok(slot.insert(opened))
+    }
+
+    /// Returns true on the first start. The marker is read before the file is looked for.
+    fn is_new(&self) -> Result<bool, BookError> {
+        let marked = self.marker.read()?;
+        match (self.file.exists(), marked) {
+            (true, _) => Ok(false),
+            (false, None) => Ok(true),
+            (false, Some(_id)) => Err(self.marker.lost(&self.file)),
+        }
     }
 
     /// Starts this process's session, under the write lock.
@@ -61,31 +92,18 @@ impl Sqlite {
     }
 }
 
-/// Returns the open connection, opening it if need be.
-fn opened<'a>(
-    slot: &'a mut MutexGuard<'_, Option<Connection>>,
-    file: &Path,
-) -> Result<&'a mut Connection, BookError> {
-    let connection = match slot.take() {
-        Some(connection) => connection,
-        None => schema::open(file)?,
-    };
-    Ok(slot.insert(connection))
-}
-
 impl Storage for Sqlite {
     fn read(
         &self,
         work: &mut dyn FnMut(&dyn Rows) -> Result<(), BookError>,
     ) -> Result<(), BookError> {
-        let mut slot = lock(&self.connection);
-        if slot.is_none() && !self.file.exists() {
+        let mut slot = lock(&self.opened);
+        if slot.is_none() && self.is_new()? {
             return work(&Tables::default());
         }
-        let connection = opened(&mut slot, &self.file)?;
-        let transaction = connection
-            .transaction()
-            .map_err(|source| self.error(source))?;
+        let opened = self.opened(&mut slot)?;
+        let transaction = opened.connection.transaction();
+        let transaction = transaction.map_err(|source| self.error(source))?;
         work(&Statements::new(&transaction, &self.file))
     }
 
@@ -93,11 +111,12 @@ impl Storage for Sqlite {
         &self,
         work: &mut dyn FnMut(&mut dyn Rows, &SessionId) -> Result<(), BookError>,
     ) -> Result<(), BookError> {
-        let mut slot = lock(&self.connection);
-        let connection = opened(&mut slot, &self.file)?;
+        let mut slot = lock(&self.opened);
+        let Opened { connection, id } = self.opened(&mut slot)?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|source| self.error(source))?;
+        self.marker.ensure(id, &self.file)?;
         let session = self.own_session()?;
         work(&mut Statements::new(&transaction, &self.file), &session)?;
         transaction.commit().map_err(|source| self.error(source))
@@ -123,5 +142,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const FILE: &str = "client.sqlite";
 const SESSIONS: &str = "sessions";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::Book;
+
+    #[test]
+    fn a_book_that_another_process_does_not_give_back_is_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = Sqlite::new(dir.path());
+        let impatient = Sqlite {
+            patience: Duration::from_millis(1),
+            ..Sqlite::new(dir.path())
+        };
+        let hash = l402::PaymentHash::new([1; 32]);
+        let mut busy = None;
+
+        // The first write opens the file, the second finds it open.
+        for open_first in [false, true] {
+            if open_first {
+                impatient.write(&mut |_rows, _session| Ok(())).unwrap();
+            }
+            other
+                .write(&mut |_rows, _session| {
+                    busy = Some(impatient.write(&mut |rows, _session| rows.remove_refusals(&hash)));
+                    Ok(())
+                })
+                .unwrap();
+
+            let busy = busy.take().unwrap();
+            assert!(matches!(busy, Err(BookError::Busy { .. })), "{busy:?}");
+        }
+        assert!(Book::open(dir.path()).credentials().unwrap().is_empty());
+    }
+}

@@ -13,6 +13,7 @@
 mod crashes;
 mod credentials;
 mod limits;
+mod lost_book;
 mod purchases;
 mod races;
 mod shop;

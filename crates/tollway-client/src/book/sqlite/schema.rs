@@ -3,72 +3,91 @@
 //! `user_version` counts the migrations applied, `application_id` marks the file as a book.
 //! A migration that has been released is never edited; another is appended.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::marker::{BookId, Marker};
 use crate::book::BookError;
 use crate::disk;
 
-/// Opens the file at `path`, creates it if `path` does not exist, and brings its tables to
-/// this version.
-pub(super) fn open(path: &Path) -> Result<Connection, BookError> {
+/// An open database.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) id: BookId,
+}
+
+/// Opens the file at `path` and brings its tables to this version. Creates it if it does not
+/// exist and there was none; `patience` is how long other processes may hold it.
+pub(super) fn open(path: &Path, marker: &Marker, patience: Duration) -> Result<Opened, BookError> {
+    // Read before the file is looked for: another process may be creating both.
+    let marked = marker.read()?;
+    let is_empty = || fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
+    if marked.is_some() && is_empty() {
+        // Not opened: SQLite removes the log of an empty file.
+        return Err(marker.lost(path));
+    }
     create_private(path)?;
+    let error = |source| database_error(path, source);
+    let attempt = || {
+        let (mut connection, applied) = connect(path, patience)?;
+        if applied == 0 && marked.is_some() {
+            return Err(marker.lost(path));
+        }
+        prepare(&mut connection, applied).map_err(error)?;
+        let id = id(&connection).map_err(error)?;
+        Ok(Opened { connection, id })
+    };
     let began = Instant::now();
-    loop {
-        match try_open(path) {
+    let opened = loop {
+        match attempt() {
             // Switching to write-ahead logging does not wait for other processes by itself.
-            Err(BookError::Busy { .. }) if began.elapsed() < BUSY_TIMEOUT => {
+            Err(BookError::Busy { .. }) if began.elapsed() < patience => {
                 std::thread::sleep(BUSY_PAUSE);
             }
-            opened => return opened,
+            opened => break opened?,
         }
+    };
+    match marked {
+        Some(marked) if marked != opened.id => Err(marker.replaced(path)),
+        Some(_) | None => Ok(opened),
     }
 }
 
-fn try_open(path: &Path) -> Result<Connection, BookError> {
+/// Connects, and returns the number of migrations that were applied to the database.
+fn connect(path: &Path, patience: Duration) -> Result<(Connection, usize), BookError> {
     let error = |source| database_error(path, source);
     let mut connection = Connection::open(path).map_err(error)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+    connection.busy_timeout(patience).map_err(error)?;
     // In one transaction: another process may be creating the tables.
-    let found = connection
+    let applied = connection
         .transaction()
         .and_then(|transaction| version(&transaction))
         .map_err(error)?;
-    match found {
-        None => {
-            return Err(BookError::Foreign {
-                path: path.to_owned(),
-            });
-        }
-        Some(found) if found > MIGRATIONS.len() => {
-            return Err(BookError::Newer {
-                path: path.to_owned(),
-            });
-        }
-        Some(found) if found < MIGRATIONS.len() => {
-            connection
-                .pragma_update(None, "journal_mode", "WAL")
-                .map_err(error)?;
-            migrate(&mut connection).map_err(error)?;
-        }
-        Some(_current) => {}
+    let path = path.to_owned();
+    match applied {
+        None => Err(BookError::Foreign { path }),
+        Some(applied) if applied > MIGRATIONS.len() => Err(BookError::Newer { path }),
+        Some(applied) => Ok((connection, applied)),
     }
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(error)?;
-    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, applied: usize) -> rusqlite::Result<()> {
+    if applied < MIGRATIONS.len() {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        migrate(connection)?;
+    }
+    connection.pragma_update(None, "synchronous", "FULL")
 }
 
 /// Maps what SQLite reports to what can be done about it.
 pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> BookError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => BookError::Busy {
-            path,
-            seconds: BUSY_TIMEOUT.as_secs(),
-        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => BookError::Busy { path },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BookError::Damaged {
             path,
             reason: source.to_string(),
@@ -109,6 +128,11 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
     Ok((tables == 0 && version == 0).then_some(0))
 }
 
+/// Reads the id that the database was given when its tables were created.
+fn id(connection: &Connection) -> rusqlite::Result<BookId> {
+    connection.query_row("SELECT id FROM book", [], |row| row.get(0).map(BookId::new))
+}
+
 /// Applies what is missing. Looks again under the lock: another process may have been first.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -123,7 +147,8 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE purchases (
     payment_hash BLOB PRIMARY KEY,
     origin       TEXT NOT NULL,
@@ -190,8 +215,12 @@ CREATE TABLE brakes (
     until        INTEGER NOT NULL,
     PRIMARY KEY (origin, path)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE book (id TEXT NOT NULL) STRICT;
+INSERT INTO book VALUES (lower(hex(randomblob(16))));
+",
+];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
