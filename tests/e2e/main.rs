@@ -20,3 +20,4 @@ mod output;
 mod purchases;
 mod support;
 mod token;
+mod tokens;

@@ -105,6 +105,92 @@ fn a_narrowed_token_does_less_and_still_verifies() {
 }
 
 #[test]
+fn what_would_restrict_nothing_is_refused_unless_it_is_forced() {
+    let paid = vector("paid-http");
+    let authorization = text(&paid["authorization"]);
+    for (caveat, expected) in [
+        ("foo=bar", "`foo` restricts nothing"),
+        ("valid_for=3600", "`valid_for` restricts nothing"),
+        ("expire=1h", "did you mean `expires=1h`?"),
+        ("paths=/v1", "did you mean `path=/v1`?"),
+        (
+            "valid_until=tomorrow",
+            "`valid_until=tomorrow`: every gateway would refuse this value: write it like expires=1h",
+        ),
+        ("expires=tomorrow", "`expires=tomorrow`"),
+        (
+            "path_prefix=v1",
+            "`path_prefix=v1`: every gateway would refuse this value: write it like path=/v1",
+        ),
+        ("path=v1", "`path=v1`"),
+        ("uses=0", "`uses=0`"),
+        ("method=", "method"),
+        ("expires=2000-01-01", "would buy nothing"),
+        ("services=other:0", "would buy nothing"),
+        ("services=weather:9", "`services=weather:9` allows more"),
+    ] {
+        let refused = token(&["attenuate", authorization, caveat]);
+        let shown = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{caveat}: {shown}");
+        assert!(shown.contains(expected), "{caveat}: {shown}");
+        assert!(refused.stdout.is_empty(), "{caveat}");
+    }
+    let forced = json(&["attenuate", authorization, "foo=bar", "--force"]);
+    assert_eq!(forced["added"][0], "foo=bar");
+    let help = stdout(&token(&["attenuate", "--help"]));
+    for example in [
+        "path=/v1",
+        "expires=1h",
+        "method=GET",
+        "uses=5",
+        "one counter",
+    ] {
+        assert!(help.contains(example), "{help}");
+    }
+}
+
+#[test]
+fn conditions_are_read_as_people_type_them() {
+    let paid = vector("paid-http");
+    let authorization = text(&paid["authorization"]);
+    let bare = authorization.strip_prefix("L402 ").unwrap();
+
+    let narrowed = token(&[
+        "attenuate",
+        bare,
+        "path=/v1",
+        "expires=1h",
+        "method=get,HEAD",
+        "uses=3",
+    ]);
+
+    let note = String::from_utf8_lossy(&narrowed.stderr).into_owned();
+    let line = stdout(&narrowed);
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.starts_with("Authorization: L402 "), "{line}");
+    assert!(note.contains("share one counter of uses"), "{note}");
+    let caveats = json(&["inspect", line.trim()])["caveats"].to_string();
+    for written in [
+        "\"path_prefix=/v1\"",
+        "\"weather_valid_until=",
+        "\"method=GET,HEAD\"",
+        "\"max_uses=3\"",
+    ] {
+        assert!(caveats.contains(written), "{written}: {caveats}");
+    }
+    let dated = json(&["attenuate", bare, "expires=2030-01-01"]);
+    assert_eq!(dated["added"][0], "weather_valid_until=1893456000");
+    assert!(
+        dated["authorization"]
+            .as_str()
+            .unwrap()
+            .starts_with("L402 ")
+    );
+    let unpaid = json(&["attenuate", text(&paid["v2_base64"]), "path=/v1"]);
+    assert_eq!(unpaid["authorization"], serde_json::Value::Null);
+}
+
+#[test]
 fn verify_tells_a_forged_token_from_an_expired_one() {
     let paid = vector("paid-http");
     let authorization = text(&paid["authorization"]);

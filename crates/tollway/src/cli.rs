@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use http::Uri;
-use l402::Msat;
+use l402::{Msat, UnixSeconds};
 use tollway_gateway::Upstream;
 use tollway_server::keys::file::KeyId;
 
-use crate::exit;
+use crate::commands::token::attenuate;
+use crate::{exit, moment};
 
 /// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
 #[derive(Debug, Parser)]
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Sandbox(SandboxArgs),
     /// Put a price on an HTTP or gRPC service.
     Serve(ServeArgs),
-    /// Explain, narrow or check a token.
+    /// List stored tokens; explain, narrow, check or revoke a token.
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -273,39 +274,69 @@ pub(crate) struct ResolveArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Add caveats: the result can do less, never more.
+    #[command(after_help = attenuate::help())]
     Attenuate(AttenuateArgs),
     /// Show what a token, credential or challenge contains.
     Inspect(InspectArgs),
+    /// List the stored tokens: what was bought, where, and how long it is good for.
+    List,
+    /// Remove a stored token, so that it is not presented again. What it cost still counts.
+    Remove(StoredTokenArgs),
     /// Make a token invalid, or all minted before a moment; running gateways follow.
     Revoke(RevokeArgs),
+    /// Show a stored token with its credential, which can be spent by anyone who sees it.
+    Show(ShowTokenArgs),
     /// Check a token or credential against a key.
     Verify(Box<VerifyArgs>),
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct StoredTokenArgs {
+    /// The ID that `tollway token list` shows, or the beginning of it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowTokenArgs {
+    /// The ID that `tollway token list` shows, or the beginning of it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Print the `Authorization` line alone, for `curl -H "$(tollway token show ID --header)"`.
+    #[arg(long)]
+    pub(crate) header: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct AttenuateArgs {
-    /// A token (base64, hex or JSON) or a credential; `-` reads standard input.
+    /// The ID of a stored token, a token (base64, hex or JSON), `token:preimage` or an
+    /// `Authorization` line; `-` reads standard input.
     pub(crate) token: String,
-    /// Caveats to add, `condition=value`.
-    #[arg(required = true, value_name = "CAVEAT")]
+    /// Conditions to add, like `path=/v1` or `expires=1h`; the list is below.
+    #[arg(required = true, value_name = "NAME=VALUE")]
     pub(crate) caveats: Vec<String>,
+    /// Add what a tollway gateway does not know or would refuse, for another verifier.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// A token (base64, hex or JSON), a credential or a challenge; `-` reads standard input.
+    /// The ID of a stored token, a token (base64, hex or JSON), `token:preimage`, an
+    /// `Authorization` or a `WWW-Authenticate` line; `-` reads standard input.
     pub(crate) token: String,
 }
 
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("revoked").required(true))]
 pub(crate) struct RevokeArgs {
-    /// A token (base64, hex or JSON), a credential or a token id; `-` reads standard input.
+    /// A token id, the ID of a stored token, a token (base64, hex or JSON), `token:preimage`
+    /// or an `Authorization` line; `-` reads standard input.
     #[arg(group = "revoked")]
     pub(crate) token: Option<String>,
-    /// Revoke every token minted before this moment, in Unix seconds.
-    #[arg(long, group = "revoked", value_name = "SECONDS")]
-    pub(crate) minted_before: Option<u64>,
+    /// Revoke every token minted before this moment, a date or Unix seconds.
+    #[arg(long, group = "revoked", value_name = "MOMENT", value_parser = moment::parse)]
+    pub(crate) minted_before: Option<UnixSeconds>,
     /// The gateway's directory; default: gateway in the tollway folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -313,7 +344,8 @@ pub(crate) struct RevokeArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
-    /// A token (base64, hex or JSON) or a credential; `-` reads standard input.
+    /// The ID of a stored token, a token (base64, hex or JSON), `token:preimage` or an
+    /// `Authorization` line; `-` reads standard input.
     pub(crate) token: String,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -335,9 +367,9 @@ pub(crate) struct VerifyArgs {
     /// The request's Origin header.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) origin: Option<String>,
-    /// When the request arrives, in Unix seconds; default now.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) at: Option<u64>,
+    /// When the request arrives, a date or Unix seconds; default now.
+    #[arg(long, value_name = "MOMENT", value_parser = moment::parse)]
+    pub(crate) at: Option<UnixSeconds>,
 }
 
 #[derive(Args, Debug)]

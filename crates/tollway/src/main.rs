@@ -7,7 +7,9 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod input;
 mod log;
+mod moment;
 mod output;
 mod paths;
 mod payment;
@@ -62,7 +64,7 @@ fn misread(error: &clap::Error) -> ExitCode {
 
 fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     if let Command::Token(command) = &cli.command {
-        // A token is explained and checked without any configuration.
+        // Tokens need no configuration.
         return wait(one_thread()?, commands::token::run(command, output));
     }
     let dirs = Dirs::from_env()?;

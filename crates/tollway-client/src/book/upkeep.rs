@@ -2,7 +2,7 @@
 
 use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, UnixSeconds};
 
-use super::{Book, BookError, Owner, Publication, Purchase, StoredCredential, Which};
+use super::{Book, BookError, Owner, Publication, Purchase, Refusal, StoredCredential, Which};
 
 /// What a person found out about an open purchase.
 #[derive(Clone, Debug)]
@@ -64,6 +64,15 @@ impl Book {
     /// [`BookError`] when the book cannot be written.
     pub fn forget(&self, hash: &PaymentHash) -> Result<bool, BookError> {
         self.write(|rows, _session| rows.remove_credential(hash))
+    }
+
+    /// Returns the refusal of a credential where it was bought, if it was refused there.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be read.
+    pub fn refusal(&self, credential: &StoredCredential) -> Result<Option<Refusal>, BookError> {
+        self.read(|rows| rows.refusal(&credential.payment_hash(), &credential.resource))
     }
 
     /// Removes every refusal of a credential, so that it is presented again everywhere.

@@ -4,7 +4,6 @@
 //! No key is ever shown: a key is named by its id, which is public.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use l402::UnixSeconds;
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeySummary};
 
 use crate::cli::{KeysArgs, KeysCommand};
 use crate::exit::Failure;
+use crate::moment;
 use crate::output::Output;
 use crate::paths::Dirs;
 
@@ -22,7 +22,7 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
         KeysCommand::List(args) => path(args, dirs),
         KeysCommand::Rotate(args) => {
             let path = path(args, dirs);
-            file::rotate(&path, now()?).map_err(failure)?;
+            file::rotate(&path, moment::now()?).map_err(failure)?;
             path
         }
         KeysCommand::Remove(args) => {
@@ -58,16 +58,12 @@ fn show(key: &KeySummary) -> Value {
 fn to_line(shown: &Value) -> String {
     let id = shown["id"].as_str().unwrap_or_default();
     match shown["minted_until"].as_u64() {
-        Some(moment) => format!("{id}  retired: honours tokens minted until {moment}"),
+        Some(moment) => {
+            let moment = moment::show(UnixSeconds::new(moment));
+            format!("{id}  retired: its tokens minted until {moment} are valid")
+        }
         None => format!("{id}  mints"),
     }
-}
-
-fn now() -> Result<UnixSeconds, Failure> {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_epoch
-        .map(|since| UnixSeconds::new(since.as_secs()))
-        .map_err(|_before_1970| Failure::general("the clock of this machine stands before 1970"))
 }
 
 fn failure(error: KeyFileError) -> Failure {

@@ -1,22 +1,30 @@
-//! `tollway token inspect`: what a token says, in words.
+//! `tollway token inspect`: the content of a token, in words.
 
 use l402::{Challenge, Identifier, Invoice, Macaroon};
 use serde_json::{Value, json};
 
+use super::facts::Facts;
 use super::presented::Presented;
 use crate::cli::InspectArgs;
 use crate::exit::Failure;
+use crate::moment;
 use crate::output::Output;
 
 /// Prints everything that can be read without a key. Nothing in it is verified.
 pub(super) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
-    let presented = Presented::read(&args.token)?;
+    let report = report(&Presented::read(&args.token)?);
+    output.report(&report.lines, &Value::Object(report.json));
+    Ok(())
+}
+
+/// Returns everything that can be read without a key.
+pub(super) fn report(presented: &Presented) -> Report {
     let macaroon = presented.macaroon();
     let mut report = Report::of_macaroon(macaroon);
     let payment_hash = Identifier::parse(macaroon.identifier())
         .ok()
         .map(|identifier| identifier.payment_hash);
-    match &presented {
+    match presented {
         Presented::Token(_) => report.add("form", "token", "a token without its payment"),
         Presented::Challenge { challenge, .. } => {
             report.add(
@@ -41,14 +49,13 @@ pub(super) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
             report.add("paid", paid, words);
         }
     }
-    output.report(&report.lines, &Value::Object(report.json));
-    Ok(())
+    report
 }
 
 /// The same facts twice: lines for people, JSON for programs.
 #[derive(Default)]
-struct Report {
-    lines: Vec<(String, String)>,
+pub(super) struct Report {
+    pub(super) lines: Vec<(String, String)>,
     json: serde_json::Map<String, Value>,
 }
 
@@ -64,12 +71,11 @@ impl Report {
             }
             Err(error) => report.text("identifier", &format!("not an L402 identifier: {error}")),
         }
-        let mut caveats = Vec::new();
-        for caveat in macaroon.unverified_caveats() {
-            let text = shown(caveat.id(), caveat.is_third_party());
-            report.lines.push(("caveat".to_owned(), text.clone()));
-            caveats.push(text);
-        }
+        let caveats = Facts::of(macaroon).caveats;
+        let lines = caveats
+            .iter()
+            .map(|text| ("caveat".to_owned(), text.clone()));
+        report.lines.extend(lines);
         report.json.insert("caveats".to_owned(), json!(caveats));
         report.add(
             "size",
@@ -97,7 +103,7 @@ impl Report {
         self.add(
             "expires_at",
             invoice.expires_at().as_secs(),
-            &format!("{} (Unix seconds)", invoice.expires_at()),
+            &moment::show(invoice.expires_at()),
         );
         let matches = token_hash == Some(invoice.payment_hash());
         let words = if matches {
@@ -115,17 +121,5 @@ impl Report {
     fn add(&mut self, name: &str, value: impl Into<Value>, words: &str) {
         self.json.insert(name.to_owned(), value.into());
         self.lines.push((name.replace('_', " "), words.to_owned()));
-    }
-}
-
-/// A caveat as text. The preimage in one is half of a credential and is left out.
-fn shown(condition: &[u8], third_party: bool) -> String {
-    if third_party {
-        return format!("a third party's ({} bytes)", condition.len());
-    }
-    match std::str::from_utf8(condition) {
-        Ok(text) if text.starts_with("preimage=") => "preimage=(hidden)".to_owned(),
-        Ok(text) => text.escape_debug().to_string(),
-        Err(_not_utf8) => format!("not text ({} bytes)", condition.len()),
     }
 }

@@ -1,9 +1,10 @@
-//! What was pasted: a bare token, a credential or a challenge?
+//! A token in any of the forms in which people have one.
 
 use std::io::Read as _;
 
 use l402::{Challenge, Credential, Macaroon, SchemeName, read_challenges};
 
+use super::stored;
 use crate::exit::Failure;
 
 /// One thing a person may paste from a header, a file or a log.
@@ -23,24 +24,43 @@ pub(super) enum Presented {
 }
 
 impl Presented {
-    /// Reads the text, or standard input for `-`. A header name before it is fine.
+    /// Reads the ID of a stored token, a header line or its value, `token:preimage`, or a
+    /// token; `-` reads one of them from standard input.
     pub(super) fn read(text: &str) -> Result<Self, Failure> {
         let text = if text == "-" {
             read_stdin()?
         } else {
             text.to_owned()
         };
-        let text = without_header_name(text.trim());
+        let text = text.trim();
+        if stored::is_id(text) {
+            return Self::parse(&stored::credential(text)?);
+        }
+        Self::parse(without_header_name(text))
+    }
+
+    fn parse(text: &str) -> Result<Self, Failure> {
         let Some(scheme) = scheme_of(text) else {
-            return Macaroon::parse_text(text)
-                .map(Self::Token)
-                .map_err(Failure::usage);
+            return Self::parse_without_scheme(text);
         };
         if text.contains('=') && text.to_ascii_lowercase().contains("invoice") {
             return Self::read_challenge(text);
         }
         let credential = Credential::parse(text).map_err(Failure::usage)?;
         Ok(Self::Credential { credential, scheme })
+    }
+
+    /// Reads `token:preimage` or a token. A token in JSON has colons as well.
+    fn parse_without_scheme(text: &str) -> Result<Self, Failure> {
+        if text.contains(':') && !text.starts_with('{') {
+            let scheme = SchemeName::L402;
+            let credential = Credential::parse(&format!("{} {text}", scheme.as_str()));
+            let credential = credential.map_err(Failure::usage)?;
+            return Ok(Self::Credential { credential, scheme });
+        }
+        Macaroon::parse_text(text)
+            .map(Self::Token)
+            .map_err(Failure::usage)
     }
 
     fn read_challenge(text: &str) -> Result<Self, Failure> {
@@ -63,16 +83,22 @@ impl Presented {
         }
     }
 
-    /// The same form with another token in it.
-    pub(super) fn with_macaroon(&self, macaroon: Macaroon) -> Result<String, Failure> {
+    /// Returns the `Authorization` value with another macaroon and the same preimage; `None`
+    /// for a token that has no preimage with it.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a challenge: what is paid for is the token in it, not one made from it.
+    pub(super) fn authorization_with(&self, macaroon: Macaroon) -> Result<Option<String>, Failure> {
         match self {
             Self::Challenge { .. } => Err(Failure::usage(
                 "a challenge is not narrowed before it is paid: give the token or the paid credential",
             )),
             Self::Credential { credential, scheme } => {
-                Ok(Credential::new(macaroon, credential.preimage().clone()).authorization(*scheme))
+                let narrowed = Credential::new(macaroon, credential.preimage().clone());
+                Ok(Some(narrowed.authorization(*scheme)))
             }
-            Self::Token(_) => Ok(macaroon.to_base64()),
+            Self::Token(_) => Ok(None),
         }
     }
 }

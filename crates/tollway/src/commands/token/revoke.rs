@@ -3,13 +3,15 @@
 //! Writes to the ledger of a data directory. Running gateways on it refuse the token within
 //! a second.
 
-use l402::{Identifier, PaymentHash, TokenId, UnixSeconds};
+use l402::{Identifier, PaymentHash, TokenId};
 use serde_json::json;
 use tollway_server::ledger::{Revocation, Revocations as _, SqliteLedger};
 
 use super::presented::Presented;
+use super::stored;
 use crate::cli::RevokeArgs;
 use crate::exit::Failure;
+use crate::moment;
 use crate::output::Output;
 use crate::paths::Dirs;
 
@@ -37,7 +39,7 @@ pub(super) async fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure
             &json!({ "revoked": { "token_id": token.to_string() } }),
         ),
         Revocation::MintedBefore(moment) => output.line(
-            &format!("revoked every token minted before {moment} (Unix seconds)"),
+            &format!("revoked every token minted before {}", moment::show(moment)),
             &json!({ "revoked": { "minted_before": moment.as_secs() } }),
         ),
     }
@@ -47,17 +49,19 @@ pub(super) async fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure
 fn revocation(args: &RevokeArgs) -> Result<Revocation, Failure> {
     match (&args.token, args.minted_before) {
         (Some(text), None) => token_id(text).map(Revocation::Token),
-        (None, Some(secs)) => Ok(Revocation::MintedBefore(UnixSeconds::new(secs))),
+        (None, Some(moment)) => Ok(Revocation::MintedBefore(moment)),
         (None, None) | (Some(_), Some(_)) => {
-            Err(Failure::usage("give a token, or --minted-before SECONDS"))
+            Err(Failure::usage("give a token, or --minted-before MOMENT"))
         }
     }
 }
 
 /// Reads a token id, or the id out of a token, a credential or a challenge.
 fn token_id(text: &str) -> Result<TokenId, Failure> {
-    // A token id has the form of a hash: 64 hexadecimal digits.
-    if let Ok(bytes) = text.trim().parse::<PaymentHash>() {
+    // A token id has the form of a hash, as the whole ID of a stored token has.
+    if let Ok(bytes) = text.trim().parse::<PaymentHash>()
+        && !stored::is_stored(text)
+    {
         return Ok(TokenId::new(*bytes.as_bytes()));
     }
     let presented = Presented::read(text)?;

@@ -1,7 +1,6 @@
-//! `tollway token verify`: would this credential be let through?
+//! `tollway token verify`: checks a token against a key, as a gateway would.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use l402::{KeyRing, MasterKey, RequestContext, RevocationSet, RootKey, RootKeys, UnixSeconds};
 use serde_json::json;
@@ -10,6 +9,7 @@ use tollway_server::keys::file::KeyFile;
 use super::presented::Presented;
 use crate::cli::{KeyArgs, VerifyArgs};
 use crate::exit::Failure;
+use crate::moment;
 use crate::output::Output;
 
 /// Checks the signature alone for a bare token, everything for a paid credential.
@@ -22,10 +22,7 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> Result<(), Failure> {
             let verified = l402::verify(&*keys, &RevocationSet::default(), credential, &request)
                 .map_err(Failure::general)?;
             let expires_at = verified.scope().expires_at();
-            let expires = expires_at.map_or_else(
-                || "never".to_owned(),
-                |moment| format!("at {moment} (Unix seconds)"),
-            );
+            let expires = expires_at.map_or_else(|| "never".to_owned(), moment::show);
             let text = format!("valid: buys service `{}`, expires {expires}", args.service);
             let expires_at = expires_at.map(UnixSeconds::as_secs);
             output.line(&text, &json!({ "valid": true, "paid": true, "service": args.service, "expires_at": expires_at }));
@@ -73,10 +70,10 @@ fn ring(file: &Path) -> Result<KeyRing, Failure> {
 }
 
 fn request(args: &VerifyArgs) -> Result<RequestContext<'_>, Failure> {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_err(|_before_1970| Failure::general("the clock of this machine stands before 1970"))?;
-    let now = UnixSeconds::new(args.at.unwrap_or(since_epoch.as_secs()));
+    let now = match args.at {
+        Some(at) => at,
+        None => moment::now()?,
+    };
     Ok(
         RequestContext::new(&args.service, &args.method, &args.path, now)
             .with_capability(args.capability.as_deref())
