@@ -29,28 +29,17 @@ const BANNED: &[(&str, &str)] = &[
 
 /// Public types that share a name, and the reason.
 const SHARED_NAMES: &[(&str, &str)] = &[
-    ("Event", "a client's progress; a ledger's event log"),
     (
         "InvoiceError",
         "reading an invoice; paying one in the sandbox",
     ),
-    ("Limits", "of spending; of a gateway's connections"),
-    ("OpenError", "of a wallet; of a sandbox node; of a ledger"),
-    (
-        "OverLimit",
-        "of a budget; of the challenges to a peer network",
-    ),
+    ("OpenError", "of a wallet; of a sandbox node"),
     ("PayError", "of a payer; of the sandbox's wallet behind it"),
     (
         "Refusal",
         "of a purchase, in the protocol and in the client",
     ),
-    (
-        "Resource",
-        "what a credential was bought for; what a token must be for",
-    ),
     ("StartError", "of a gateway; of a sandbox"),
-    ("Verdict", "of a contract case; of a gate"),
 ];
 
 /// The crates whose public types are compared.

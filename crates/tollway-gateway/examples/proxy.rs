@@ -13,7 +13,7 @@ use std::{env, io, thread};
 
 use l402::{KeyRing, MasterKey};
 use tollway_gateway::{
-    Gateway, GatewayConfig, Limits, Price, RouteConfig, RoutingConfig, ServiceConfig,
+    Gateway, GatewayConfig, GatewayLimits, Price, RouteConfig, RoutingConfig, ServiceConfig,
 };
 use tollway_lightning::lnd::{Lnd, LndConnect};
 use tollway_server::ledger::MemoryLedger;
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         https: None,
         admin: None,
         workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        limits: Limits::default(),
+        limits: GatewayLimits::default(),
         routing: RoutingConfig {
             services: vec![ServiceConfig::new("api", upstream.parse()?)],
             routes: vec![health, RouteConfig::new("api", price().await?)],

@@ -25,7 +25,7 @@ pub struct GatewayConfig {
     /// Threads that serve requests, each with its own listener sockets and upstream pools.
     pub workers: NonZeroUsize,
     /// Timeouts and bounds towards clients.
-    pub limits: Limits,
+    pub limits: GatewayLimits,
     /// What is served, where it comes from and what it costs.
     pub routing: RoutingConfig,
 }
@@ -132,7 +132,7 @@ pub enum Price {
 
 /// Timeouts and bounds towards clients. The defaults suit the API of one machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Limits {
+pub struct GatewayLimits {
     /// How long a client may take to complete a request head, first or later, in whole
     /// seconds. Default 60 s.
     pub idle_timeout: Duration,
@@ -167,7 +167,7 @@ pub struct UpstreamLimits {
     pub h2_max: NonZeroUsize,
 }
 
-impl Default for Limits {
+impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(60),

@@ -35,7 +35,7 @@ mod upstream;
 mod worker;
 
 pub use config::{
-    GatewayConfig, Limits, Price, RouteConfig, RoutingConfig, ServiceConfig, TlsListener,
+    GatewayConfig, GatewayLimits, Price, RouteConfig, RoutingConfig, ServiceConfig, TlsListener,
     UpstreamLimits,
 };
 pub use conn::tls::TlsError;

@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::telemetry::Telemetry;
-use crate::config::Limits;
+use crate::config::GatewayLimits;
 use crate::conn::client::{ClientConnection, Transport};
 use crate::conn::connection::HttpBuilders;
 use crate::conn::registry::Connections;
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) index: usize,
     pub(crate) plain: Option<StdListener>,
     pub(crate) tls: Option<(StdListener, Arc<ServerConfig>)>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: GatewayLimits,
     pub(crate) connections_max: usize,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     pub(crate) telemetry: Arc<Telemetry>,

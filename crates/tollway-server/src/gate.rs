@@ -22,7 +22,9 @@ use tokio::sync::Semaphore;
 use tollway_lightning::{InvoiceTerms, Invoicer};
 
 use crate::keys::{KeySource, KeyStoreError};
-use crate::ledger::{Event, GrantedEvent, LedgerError, RefusedEvent, Reports, Reserved, Stores};
+use crate::ledger::{
+    GrantedEvent, LedgerError, LedgerEvent, RefusedEvent, Reports, Reserved, Stores,
+};
 use crate::limit::{ChallengeLimit, ChallengeLimiter};
 use crate::pricer::Pricer;
 use crate::reason::{Reason, ReasonCode};
@@ -84,7 +86,7 @@ impl Default for GateSettings {
 
 /// What [`Gate::peek`] found.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub enum Peeked {
     /// A credential buys this request.
     Granted {
         /// The proof, good at once or once its use is counted.
@@ -239,10 +241,10 @@ impl Gate {
         &self,
         requirement: &Requirement,
         info: &RequestInfo<'_>,
-    ) -> Result<Verdict, KeyStoreError> {
+    ) -> Result<Peeked, KeyStoreError> {
         let credentials = match read_credentials(info.headers) {
             Ok(credentials) => credentials,
-            Err(malformed) => return Ok(Verdict::Refused(Reason::Malformed(malformed))),
+            Err(malformed) => return Ok(Peeked::Refused(Reason::Malformed(malformed))),
         };
         let context = context(requirement, info, (self.settings.clock)());
         let mut reason = None;
@@ -250,12 +252,12 @@ impl Gate {
             match self.verify(credential, &context).await? {
                 Ok(verified) => {
                     let paid = price_in(credential);
-                    return Ok(Verdict::Granted { verified, paid });
+                    return Ok(Peeked::Granted { verified, paid });
                 }
                 Err(denial) => reason = reason.or(Some(Reason::Denied(denial))),
             }
         }
-        Ok(Verdict::Refused(reason.unwrap_or(Reason::NoCredential)))
+        Ok(Peeked::Refused(reason.unwrap_or(Reason::NoCredential)))
     }
 
     /// Verifies with the ring, and with a stored key what the ring did not mint.
@@ -410,21 +412,25 @@ impl Gate {
         at: UnixSeconds,
     ) {
         let identifier = grant.identifier();
-        self.stores.events.record(Event::Granted(GrantedEvent {
-            token: identifier.token_id,
-            payment_hash: identifier.payment_hash,
-            service: requirement.service().clone(),
-            paid: price_in(credential),
-            at,
-        }));
+        self.stores
+            .events
+            .record(LedgerEvent::Granted(GrantedEvent {
+                token: identifier.token_id,
+                payment_hash: identifier.payment_hash,
+                service: requirement.service().clone(),
+                paid: price_in(credential),
+                at,
+            }));
     }
 
     fn record_rejection(&self, requirement: &Requirement, reason: ReasonCode) {
-        self.stores.events.record(Event::Refused(RefusedEvent {
-            service: requirement.service().clone(),
-            reason,
-            at: (self.settings.clock)(),
-        }));
+        self.stores
+            .events
+            .record(LedgerEvent::Refused(RefusedEvent {
+                service: requirement.service().clone(),
+                reason,
+                at: (self.settings.clock)(),
+            }));
     }
 }
 

@@ -27,7 +27,7 @@ use l402::{Msat, PaymentHash, TokenId, UnixSeconds};
 
 pub use self::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{OpenError, SqliteLedger};
+pub use self::sqlite::{LedgerOpenError, SqliteLedger};
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
@@ -93,7 +93,7 @@ pub type RevocationObserver = Box<dyn Fn(Revocation) + Send + Sync>;
 /// What happened at the gate, written off the request path.
 pub trait EventLog: Debug + Send + Sync {
     /// Hands over an event. Never waits, never fails: see [`dropped`](Self::dropped).
-    fn record(&self, event: Event);
+    fn record(&self, event: LedgerEvent);
 
     /// Returns the events lost since the log was opened, because they came faster than they
     /// could be written. Alert if this increases.
@@ -194,7 +194,7 @@ pub enum Reserved {
 
 /// Something that happened at the gate.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Event {
+pub enum LedgerEvent {
     /// A credential bought a request.
     Granted(GrantedEvent),
     /// A request was refused.

@@ -56,7 +56,7 @@ pub enum Loopback {
 /// A network has had its share of challenges.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("too many challenges for one network: the next is due in {retry_after_secs} s")]
-pub struct OverLimit {
+pub struct TooManyChallenges {
     /// Whole seconds until the next challenge is due; at least 1.
     pub retry_after_secs: u64,
 }
@@ -87,7 +87,11 @@ impl ChallengeLimiter {
     }
 
     /// Takes one challenge out of the share of `network`.
-    pub(crate) fn take(&self, network: PeerNetwork, now: UnixSeconds) -> Result<(), OverLimit> {
+    pub(crate) fn take(
+        &self,
+        network: PeerNetwork,
+        now: UnixSeconds,
+    ) -> Result<(), TooManyChallenges> {
         if network == PeerNetwork::Loopback && self.limit.loopback == Loopback::Exempt {
             return Ok(());
         }
@@ -113,7 +117,7 @@ impl ChallengeLimiter {
         let next_ms = earliest_ms.saturating_add(self.interval_ms);
         if next_ms > horizon_ms {
             let wait_ms = next_ms.saturating_sub(horizon_ms);
-            return Err(OverLimit {
+            return Err(TooManyChallenges {
                 retry_after_secs: wait_ms.div_ceil(MS_PER_SEC),
             });
         }
@@ -165,7 +169,7 @@ mod tests {
         assert_eq!(grants(&limiter, stranger(1), NOON, 10), 5);
         assert_eq!(
             limiter.take(stranger(1), NOON),
-            Err(OverLimit {
+            Err(TooManyChallenges {
                 retry_after_secs: 1
             })
         );

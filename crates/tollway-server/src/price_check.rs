@@ -7,7 +7,7 @@
 use l402::Msat;
 
 use crate::pricer::Pricer;
-use crate::requirement::{Requirement, Resource};
+use crate::requirement::{Requirement, TokenBinding};
 use crate::terms::Terms;
 
 /// A route and its price, under a name the operator recognises.
@@ -32,7 +32,7 @@ pub struct PricedRoute<'a> {
 pub fn check_prices(routes: &[PricedRoute<'_>]) -> Result<(), PriceConflict> {
     for sold in routes {
         let Some(terms) = sold.pricer.fixed_terms() else {
-            if sold.requirement.resource() == Resource::Service {
+            if sold.requirement.binding() == TokenBinding::Service {
                 return Err(PriceConflict::Unbound {
                     route: sold.name.to_owned(),
                 });
@@ -97,7 +97,7 @@ fn dearer_price(terms: &Terms, other: &PricedRoute<'_>) -> Option<Msat> {
 /// routes have in common is not known.
 fn buys(sold: &Requirement, terms: &Terms, required: &Requirement) -> bool {
     let whole_service =
-        sold.resource() == Resource::Service && required.resource() == Resource::Service;
+        sold.binding() == TokenBinding::Service && required.binding() == TokenBinding::Service;
     let same_service = sold.service() == required.service();
     let is_unrestricted = sold.capability().is_none() && terms.more_capabilities().is_empty();
     let has_capability = required.capability().is_none_or(|needed| {

@@ -11,7 +11,7 @@ use tollway_lightning::InvoicerError;
 
 use crate::keys::KeyStoreError;
 use crate::ledger::LedgerError;
-use crate::limit::OverLimit;
+use crate::limit::TooManyChallenges;
 use crate::name::ServiceName;
 use crate::pricer::PricerError;
 use crate::reason::{Reason, ReasonCode};
@@ -31,7 +31,7 @@ pub enum Rejection {
     TokenInUse(#[from] TokenInUse),
     /// The client: wait.
     #[error(transparent)]
-    TooManyChallenges(#[from] OverLimit),
+    TooManyChallenges(#[from] TooManyChallenges),
     /// We: a backend of the gate does not work.
     #[error(transparent)]
     Unavailable(#[from] Outage),

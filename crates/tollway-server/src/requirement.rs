@@ -8,18 +8,18 @@ use l402::Services;
 
 use crate::name::{Capability, ServiceName};
 
-/// What a token must be for to buy a request: service, tier, capability and resource.
+/// What a token must be for to buy a request: service, tier, capability and binding.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Requirement {
     service: ServiceName,
     tier: u8,
     capability: Option<Capability>,
-    resource: Resource,
+    binding: TokenBinding,
 }
 
-/// How much of a service one token is for.
+/// What a token is bound to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Resource {
+pub enum TokenBinding {
     /// The path of the request. A price that depends on the path needs this: otherwise the
     /// token bought at the cheapest path would buy all of them.
     Path,
@@ -36,7 +36,7 @@ impl Requirement {
             service,
             tier: BASE_TIER,
             capability: None,
-            resource: Resource::Service,
+            binding: TokenBinding::Service,
         }
     }
 
@@ -60,7 +60,7 @@ impl Requirement {
     /// the form Aperture gives tokens of dynamically priced services.
     #[must_use]
     pub const fn bound_to_path(mut self) -> Self {
-        self.resource = Resource::Path;
+        self.binding = TokenBinding::Path;
         self
     }
 
@@ -82,19 +82,19 @@ impl Requirement {
         self.capability.as_ref()
     }
 
-    /// Returns how much of the service a token is for.
+    /// Returns what a token is bound to.
     #[must_use]
-    pub const fn resource(&self) -> Resource {
-        self.resource
+    pub const fn binding(&self) -> TokenBinding {
+        self.binding
     }
 
     /// Returns the part of `path` a token must be bound to; `None` when it is for the whole
     /// service.
     #[must_use]
     pub const fn bound_path<'a>(&self, path: &'a str) -> Option<&'a str> {
-        match self.resource {
-            Resource::Path => Some(path),
-            Resource::Service => None,
+        match self.binding {
+            TokenBinding::Path => Some(path),
+            TokenBinding::Service => None,
         }
     }
 

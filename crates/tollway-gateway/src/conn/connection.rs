@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Limits;
+use crate::config::GatewayLimits;
 use crate::conn::client::{ClientConnection, Transport};
 use crate::conn::detect::{Protocol, detect};
 use crate::conn::executor::LocalExecutor;
@@ -102,7 +102,7 @@ pub(crate) struct HttpBuilders {
 }
 
 impl HttpBuilders {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &GatewayLimits) -> Self {
         Self {
             http1: http1(limits),
             http2: http2(limits),
@@ -110,7 +110,7 @@ impl HttpBuilders {
     }
 }
 
-fn http1(limits: &Limits) -> http1::Builder {
+fn http1(limits: &GatewayLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         // `Connections` limits this for all connections with one clock.
@@ -121,7 +121,7 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2(limits: &Limits) -> http2::Builder<LocalExecutor> {
+fn http2(limits: &GatewayLimits) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -1,7 +1,7 @@
 //! The admin port, and what does not start.
 
 use http::StatusCode;
-use tollway_gateway::{Gateway, Limits, RoutingError, StartError};
+use tollway_gateway::{Gateway, GatewayLimits, RoutingError, StartError};
 
 use crate::support::client::{Client, empty, get};
 use crate::support::shop::Shop;
@@ -57,7 +57,7 @@ async fn metrics_count_what_was_sold_and_what_was_refused() {
 
 #[tokio::test]
 async fn health_is_told_apart_from_everything_else() {
-    let running = support::start_with(support::nothing(), Limits::default());
+    let running = support::start_with(support::nothing(), GatewayLimits::default());
     let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
     for (path, status) in [("/healthz", 200), ("/", 404), ("/metrics/x", 404)] {
         let answer = admin.ask(get(path).body(empty()).unwrap()).await;
@@ -67,22 +67,22 @@ async fn health_is_told_apart_from_everything_else() {
 
 #[tokio::test]
 async fn what_cannot_work_does_not_start() {
-    let mut nowhere = support::config(support::nothing(), Limits::default());
+    let mut nowhere = support::config(support::nothing(), GatewayLimits::default());
     nowhere.http = None;
     assert!(matches!(
         Gateway::start(nowhere),
         Err(StartError::NothingToListenOn)
     ));
 
-    let running = support::start_with(support::nothing(), Limits::default());
-    let mut taken = support::config(support::nothing(), Limits::default());
+    let running = support::start_with(support::nothing(), GatewayLimits::default());
+    let mut taken = support::config(support::nothing(), GatewayLimits::default());
     taken.http = Some(support::http(&running));
     assert!(matches!(
         Gateway::start(taken),
         Err(StartError::Listen { .. })
     ));
 
-    let mut no_certificate = support::config(support::nothing(), Limits::default());
+    let mut no_certificate = support::config(support::nothing(), GatewayLimits::default());
     let folder = tempfile::tempdir().unwrap();
     no_certificate.https = Some(tollway_gateway::TlsListener {
         address: support::any_port(),
@@ -96,7 +96,7 @@ async fn what_cannot_work_does_not_start() {
 
     let mut relative = support::single(tollway_gateway::Price::Free, support::any_port());
     relative.routes[0].path_prefix = "api".to_owned();
-    let relative = support::config(relative, Limits::default());
+    let relative = support::config(relative, GatewayLimits::default());
     assert!(matches!(
         Gateway::start(relative),
         Err(StartError::Routing(RoutingError::RelativePath { .. }))

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tollway_gateway::{Limits, Price, Stopped};
+use tollway_gateway::{GatewayLimits, Price, Stopped};
 use tollway_server::ledger::MemoryLedger;
 
 use crate::support::client::{Client, empty, get, read_to_close, read_until};
@@ -116,9 +116,9 @@ async fn a_use_is_taken_by_the_response_that_a_stop_waits_for() {
 #[tokio::test]
 async fn a_request_that_is_cut_off_before_its_response_takes_no_use() {
     let (address, mut arrivals) = held().await;
-    let limits = Limits {
+    let limits = GatewayLimits {
         drain_timeout: Duration::from_millis(1),
-        ..Limits::default()
+        ..GatewayLimits::default()
     };
     let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
     let routing = support::single(shop.price(), address);
@@ -140,14 +140,14 @@ async fn a_request_of_a_gateway_that_is_dropped_takes_no_use() {
     let _client = site.show_and_wait().await;
     let _never = support::soon(arrivals.recv()).await.unwrap();
 
-    site.running = support::start_with(support::nothing(), Limits::default());
+    site.running = support::start_with(support::nothing(), GatewayLimits::default());
 
     site.use_is_left().await;
 }
 
 #[tokio::test]
 async fn idle_connections_do_not_delay_a_stop() {
-    let running = support::start_with(support::nothing(), Limits::default());
+    let running = support::start_with(support::nothing(), GatewayLimits::default());
     let mut used = TcpStream::connect(support::http(&running)).await.unwrap();
     used.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
@@ -162,9 +162,9 @@ async fn idle_connections_do_not_delay_a_stop() {
 #[tokio::test]
 async fn a_stream_without_end_is_cut_off_at_the_limit_and_counted() {
     let (_happen, events) = mpsc::unbounded_channel();
-    let limits = Limits {
+    let limits = GatewayLimits {
         drain_timeout: Duration::from_millis(1),
-        ..Limits::default()
+        ..GatewayLimits::default()
     };
     let routing = support::single(Price::Free, streaming(events).await);
     let running = support::start_with(routing, limits);
@@ -195,9 +195,9 @@ async fn a_tunnel_is_closed_after_its_own_limit() {
         std::future::pending().await
     })
     .await;
-    let limits = Limits {
+    let limits = GatewayLimits {
         tunnel_drain_timeout: Duration::from_millis(1),
-        ..Limits::default()
+        ..GatewayLimits::default()
     };
     let running = support::start_with(support::single(Price::Free, upstream), limits);
     let mut stream = TcpStream::connect(support::http(&running)).await.unwrap();

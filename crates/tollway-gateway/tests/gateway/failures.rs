@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tollway_gateway::{Limits, Price, RoutingConfig, Running, ServiceConfig};
+use tollway_gateway::{GatewayLimits, Price, RoutingConfig, Running, ServiceConfig};
 
 use crate::support::client::{
     Answer, Body, Client, empty, full, get, read_to_close, read_until, shout,
@@ -21,7 +21,7 @@ use crate::support::{self, dead_port, upstream};
 
 #[tokio::test]
 async fn a_path_nobody_serves_is_not_found() {
-    let running = support::start_with(support::nothing(), Limits::default());
+    let running = support::start_with(support::nothing(), GatewayLimits::default());
 
     let answer = Client::http1(support::http(&running))
         .await
@@ -122,7 +122,7 @@ async fn an_upstream_that_never_completes_tls_is_a_gateway_timeout() {
 #[tokio::test]
 async fn a_grpc_client_is_told_in_its_own_terms() {
     let dead = support::start(Price::Free, dead_port());
-    let nothing = support::start_with(support::nothing(), Limits::default());
+    let nothing = support::start_with(support::nothing(), GatewayLimits::default());
     for (running, status, message) in [
         (&dead, "14", "the upstream cannot be reached"),
         (&nothing, "12", "no service at this host and path"),
@@ -304,9 +304,9 @@ async fn an_idle_connection_is_let_go() {
 #[tokio::test]
 async fn one_connection_too_many_waits_for_another_to_end() {
     let upstream = Upstream::sunny().await;
-    let limits = Limits {
+    let limits = GatewayLimits {
         connections_max: 1.try_into().unwrap(),
-        ..Limits::default()
+        ..GatewayLimits::default()
     };
     let running = support::start_with(support::single(Price::Free, upstream.address), limits);
     let first = TcpStream::connect(support::http(&running)).await.unwrap();
@@ -329,14 +329,17 @@ fn distrustful(price: Price, upstream: SocketAddr) -> Running {
 }
 
 fn start_single(service: ServiceConfig, price: Price) -> Running {
-    support::start_with(RoutingConfig::single(service, price), Limits::default())
+    support::start_with(
+        RoutingConfig::single(service, price),
+        GatewayLimits::default(),
+    )
 }
 
 /// A gateway without services that waits one second for a request.
 fn impatient() -> Running {
-    let limits = Limits {
+    let limits = GatewayLimits {
         idle_timeout: Duration::from_secs(1),
-        ..Limits::default()
+        ..GatewayLimits::default()
     };
     support::start_with(support::nothing(), limits)
 }

@@ -5,7 +5,7 @@
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tollway_gateway::{Limits, Price};
+use tollway_gateway::{GatewayLimits, Price};
 
 use crate::support::client::{read_to_close, shout};
 use crate::support::upstream::Upstream;
@@ -113,9 +113,9 @@ async fn a_body_that_breaks_off_is_not_forwarded_as_a_whole_one() {
 #[tokio::test]
 async fn a_head_longer_than_allowed_is_refused() {
     let upstream = Upstream::sunny().await;
-    let limits = Limits {
+    let limits = GatewayLimits {
         head_max_bytes: 10_000,
-        ..Limits::default()
+        ..GatewayLimits::default()
     };
     let running = support::start_with(support::single(Price::Free, upstream.address), limits);
     let request = format!(

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use l402::SchemeName;
-use tollway_gateway::{Gateway, Limits, Price, RoutingConfig, Running};
+use tollway_gateway::{Gateway, GatewayLimits, Price, RoutingConfig, Running};
 
 use crate::support::client::{Client, empty, full, get, shout};
 use crate::support::shop::Shop;
@@ -56,7 +56,7 @@ async fn an_upstream_with_tls_is_spoken_to_in_either_version() {
     service.upstream_authorities = Some(identity.certificate());
     let outer = support::start_with(
         RoutingConfig::single(service, Price::Free),
-        Limits::default(),
+        GatewayLimits::default(),
     );
     let mut client = Client::http1(support::http(&outer)).await;
 
@@ -83,7 +83,7 @@ async fn an_upstream_whose_certificate_is_not_trusted_is_not_spoken_to() {
     service.upstream_authorities = Some(trusted.certificate());
     let outer = support::start_with(
         RoutingConfig::single(service, Price::Free),
-        Limits::default(),
+        GatewayLimits::default(),
     );
 
     let mut client = Client::http1(support::http(&outer)).await;
@@ -185,7 +185,7 @@ async fn every_worker_serves() {
     let upstream = Upstream::sunny().await;
     let mut config = support::config(
         support::single(Price::Free, upstream.address),
-        Limits::default(),
+        GatewayLimits::default(),
     );
     config.workers = 3.try_into().unwrap();
     let running = Gateway::start(config).unwrap();
@@ -216,7 +216,7 @@ impl Site {
         let upstream = Upstream::sunny().await;
         let identity = Identity::new();
         let routing = support::single(shop.price(), upstream.address);
-        let mut config = support::config(routing, Limits::default());
+        let mut config = support::config(routing, GatewayLimits::default());
         config.https = Some(identity.listener());
         let running = Gateway::start(config).unwrap();
         Self {
@@ -264,7 +264,10 @@ impl Site {
 }
 
 fn identity_gateway(identity: &Identity, upstream: std::net::SocketAddr) -> Running {
-    let mut config = support::config(support::single(Price::Free, upstream), Limits::default());
+    let mut config = support::config(
+        support::single(Price::Free, upstream),
+        GatewayLimits::default(),
+    );
     config.https = Some(identity.listener());
     Gateway::start(config).unwrap()
 }

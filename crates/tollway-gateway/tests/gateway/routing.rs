@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Request;
 use tokio::io::AsyncWriteExt;
 use tollway_gateway::{
-    Gateway, Limits, Price, RouteConfig, RoutingConfig, RoutingError, StartError,
+    Gateway, GatewayLimits, Price, RouteConfig, RoutingConfig, RoutingError, StartError,
 };
 use tollway_server::Requirement;
 
@@ -34,7 +34,7 @@ async fn the_first_route_that_matches_applies() {
             route(0, None, "/api/never"),
         ],
     };
-    let running = support::start_with(routing, Limits::default());
+    let running = support::start_with(routing, GatewayLimits::default());
 
     for (uri, expected) in [
         ("http://a.example/api", 0),
@@ -68,7 +68,7 @@ async fn one_service_is_free_and_paid_by_route() {
     let mut paid = RouteConfig::new("weather", shop.price());
     paid.path_prefix = "/paid".to_owned();
     routing.routes.insert(0, paid);
-    let running = support::start_with(routing, Limits::default());
+    let running = support::start_with(routing, GatewayLimits::default());
     let mut client = Client::http1(support::http(&running)).await;
 
     for (path, status) in [("/", 200), ("/paid/x", 402), ("/%70aid/x", 402)] {
@@ -195,7 +195,7 @@ async fn two_services_of_one_name_are_refused() {
 }
 
 fn start(routing: RoutingConfig) -> Result<tollway_gateway::Running, StartError> {
-    Gateway::start(support::config(routing, Limits::default()))
+    Gateway::start(support::config(routing, GatewayLimits::default()))
 }
 
 fn named(index: usize, upstream: &Upstream) -> tollway_gateway::ServiceConfig {

@@ -20,20 +20,20 @@ use std::time::Duration;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 use tollway_gateway::{
-    Gateway, GatewayConfig, Limits, Price, RoutingConfig, Running, ServiceConfig, TlsListener,
-    Upstream,
+    Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
+    TlsListener, Upstream,
 };
 
 /// A gateway with one service for everything, on ports nobody else has.
 pub(crate) fn start(price: Price, upstream: SocketAddr) -> Running {
-    start_with(single(price, upstream), Limits::default())
+    start_with(single(price, upstream), GatewayLimits::default())
 }
 
-pub(crate) fn start_with(routing: RoutingConfig, limits: Limits) -> Running {
+pub(crate) fn start_with(routing: RoutingConfig, limits: GatewayLimits) -> Running {
     Gateway::start(config(routing, limits)).unwrap()
 }
 
-pub(crate) fn config(routing: RoutingConfig, limits: Limits) -> GatewayConfig {
+pub(crate) fn config(routing: RoutingConfig, limits: GatewayLimits) -> GatewayConfig {
     GatewayConfig {
         http: Some(any_port()),
         https: None,

@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tollway_gateway::{Limits, RoutingConfig, Running, Stopped};
+use tollway_gateway::{GatewayLimits, RoutingConfig, Running, Stopped};
 use tollway_server::ledger::MemoryLedger;
 
 use super::client::{Answer, Body, Client, empty, get, read_to_close, read_until};
@@ -30,10 +30,10 @@ impl Site {
     }
 
     pub(crate) async fn with(shop: Shop, routing: RoutingConfig) -> Self {
-        Self::limited(shop, routing, Limits::default()).await
+        Self::limited(shop, routing, GatewayLimits::default()).await
     }
 
-    pub(crate) async fn limited(shop: Shop, routing: RoutingConfig, limits: Limits) -> Self {
+    pub(crate) async fn limited(shop: Shop, routing: RoutingConfig, limits: GatewayLimits) -> Self {
         Self {
             line: shop.authorization().await,
             running: super::start_with(routing, limits),
@@ -49,7 +49,7 @@ impl Site {
             line,
         } = self;
         let stopped = super::soon(running.stop()).await;
-        let running = super::start_with(super::nothing(), Limits::default());
+        let running = super::start_with(super::nothing(), GatewayLimits::default());
         let restarted = Self {
             shop,
             running,

@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use l402::{Msat, TokenId};
 
 use super::{
-    Event, EventLog, GrantedEvent, LedgerError, Refusals, Reports, Reservation, Reserved,
+    EventLog, GrantedEvent, LedgerError, LedgerEvent, Refusals, Reports, Reservation, Reserved,
     Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 use crate::name::ServiceName;
@@ -93,10 +93,10 @@ impl Revocations for MemoryLedger {
 }
 
 impl EventLog for MemoryLedger {
-    fn record(&self, event: Event) {
+    fn record(&self, event: LedgerEvent) {
         match event {
-            Event::Granted(granted) => self.shard(&granted.token).grant(granted),
-            Event::Refused(refused) => {
+            LedgerEvent::Granted(granted) => self.shard(&granted.token).grant(granted),
+            LedgerEvent::Refused(refused) => {
                 let mut refusals = lock(&self.refusals);
                 add_one(
                     refusals

@@ -43,10 +43,10 @@ use tokio::sync::oneshot;
 
 use self::owner::Owner;
 use self::pending::RefusedCounts;
-pub use self::schema::OpenError;
+pub use self::schema::LedgerOpenError;
 use self::writer::{Command, Reply, Write, Writer};
 use super::{
-    Event, EventLog, GrantedEvent, LedgerError, Refusals, Reports, Reservation, Reserved,
+    EventLog, GrantedEvent, LedgerError, LedgerEvent, Refusals, Reports, Reservation, Reserved,
     Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 
@@ -68,14 +68,14 @@ impl SqliteLedger {
     ///
     /// # Errors
     ///
-    /// [`OpenError`], naming the file and what to do about it. Nothing was changed then.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    /// [`LedgerOpenError`], naming the file and what to do about it. Nothing was changed then.
+    pub fn open(path: &Path) -> Result<Self, LedgerOpenError> {
         let mut connection = schema::open(path)?;
-        let owner = Owner::claim(path).map_err(|source| OpenError::Lock {
+        let owner = Owner::claim(path).map_err(|source| LedgerOpenError::Lock {
             path: path.to_owned(),
             source,
         })?;
-        let store = |source| OpenError::Store {
+        let store = |source| LedgerOpenError::Store {
             path: path.to_owned(),
             source,
         };
@@ -88,7 +88,7 @@ impl SqliteLedger {
         let writer = thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
-            .map_err(OpenError::Thread)?;
+            .map_err(LedgerOpenError::Thread)?;
         Ok(Self {
             grants,
             commands: Some(commands),
@@ -199,14 +199,14 @@ impl Revocations for SqliteLedger {
 }
 
 impl EventLog for SqliteLedger {
-    fn record(&self, event: Event) {
+    fn record(&self, event: LedgerEvent) {
         match event {
-            Event::Granted(granted) => {
+            LedgerEvent::Granted(granted) => {
                 if self.grants.try_send(granted).is_err() {
                     self.shared.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Event::Refused(refused) => self.shared.refused().count(refused),
+            LedgerEvent::Refused(refused) => self.shared.refused().count(refused),
         }
     }
 

@@ -7,8 +7,8 @@ use futures_util::future::{self, BoxFuture};
 use l402::{Credential, Denial, Msat, SchemeName};
 use tollway_server::ledger::{Ledger, MemoryLedger, SqliteLedger};
 use tollway_server::{
-    ChallengeLimit, Ending, Gate, GateSettings, Loopback, Outage, Peer, PriceTable, Pricer,
-    PricerError, Reason, ReasonCode, Rejection, RequestInfo, Requirement, Terms, Usage, Verdict,
+    ChallengeLimit, Ending, Gate, GateSettings, Loopback, Outage, Peeked, Peer, PriceTable, Pricer,
+    PricerError, Reason, ReasonCode, Rejection, RequestInfo, Requirement, Terms, Usage,
 };
 
 use crate::support::{
@@ -144,14 +144,14 @@ async fn a_token_of_a_path_buys_that_path_and_no_other() {
         shop.gate.peek(&by_path, &info).await.unwrap()
     };
 
-    let Verdict::Granted { paid, .. } = peek("/cheap?q=1".parse().unwrap()).await else {
+    let Peeked::Granted { paid, .. } = peek("/cheap?q=1".parse().unwrap()).await else {
         panic!("not granted");
     };
     assert_eq!(paid, Some(ONE_SAT));
     for path in ["/dear", "/", "/cheap/", "/cheap:0", "//cheap"] {
-        let verdict = peek(path.parse().unwrap()).await;
-        let Verdict::Refused(reason) = verdict else {
-            panic!("{path}: {verdict:?}");
+        let peeked = peek(path.parse().unwrap()).await;
+        let Peeked::Refused(reason) = peeked else {
+            panic!("{path}: {peeked:?}");
         };
         assert_eq!(reason.code(), ReasonCode::Denied("wrong_service"), "{path}");
     }
@@ -263,8 +263,8 @@ async fn looking_at_a_counted_token_takes_no_use() {
     let info = RequestInfo::of(&parts, Peer::default());
 
     for _ in 0..3 {
-        let verdict = shop.gate.peek(&shop.requirement, &info).await.unwrap();
-        assert!(matches!(verdict, Verdict::Granted { .. }), "{verdict:?}");
+        let peeked = shop.gate.peek(&shop.requirement, &info).await.unwrap();
+        assert!(matches!(peeked, Peeked::Granted { .. }), "{peeked:?}");
     }
     assert!(shop.admit(&parts).await.is_ok());
     assert_eq!(shop.reason(&parts).await, Reason::Exhausted);

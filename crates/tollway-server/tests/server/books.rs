@@ -16,7 +16,7 @@ use tollway_server::ReasonCode;
 use tollway_server::keys::file::KeyFile;
 use tollway_server::keys::{KeySource as _, LiveKeyRing};
 use tollway_server::ledger::{
-    Event, EventLog, GrantedEvent, Ledger, LedgerError, MemoryLedger, RefusedEvent, Reports,
+    EventLog, GrantedEvent, Ledger, LedgerError, LedgerEvent, MemoryLedger, RefusedEvent, Reports,
     Reservation, Reserved, Revocation, Revocations, Sales, SqliteLedger, Uses,
 };
 
@@ -68,7 +68,7 @@ async fn an_unknown_price_is_counted_and_not_guessed() {
     let (_folder, on_disk) = on_disk();
     for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
         ledger.record(granted(1, "weather", NOON));
-        ledger.record(Event::Granted(GrantedEvent {
+        ledger.record(LedgerEvent::Granted(GrantedEvent {
             token: token(2),
             payment_hash: hash(2),
             service: name("weather"),
@@ -396,7 +396,7 @@ async fn strangers_cannot_push_a_payment_out_of_the_books() {
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
     for _ in 0..40_000 {
-        ledger.record(Event::Refused(RefusedEvent {
+        ledger.record(LedgerEvent::Refused(RefusedEvent {
             service: name("weather"),
             reason: ReasonCode::NoCredential,
             at: NOON,
@@ -439,7 +439,7 @@ async fn too_many_who_wait_are_sent_away() {
 async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() {
     let (_folder, ledger) = on_disk();
     for number in 0..3 {
-        ledger.record(Event::Granted(GrantedEvent {
+        ledger.record(LedgerEvent::Granted(GrantedEvent {
             token: token(number),
             payment_hash: hash(number),
             service: name("weather"),
@@ -448,7 +448,7 @@ async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() 
         }));
         ledger.sales().await.unwrap();
     }
-    ledger.record(Event::Granted(GrantedEvent {
+    ledger.record(LedgerEvent::Granted(GrantedEvent {
         token: token(9),
         payment_hash: hash(9),
         service: name("weather"),
@@ -489,7 +489,7 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Step {
     Consume(TokenId, NonZeroU64),
-    Event(Event),
+    Event(LedgerEvent),
     Revoke(Revocation),
 }
 
@@ -505,7 +505,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0_u32..5, services.clone(), at.clone())
             .prop_map(|(token, service, at)| Step::Event(granted(token, service, at))),
         (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Event(
-            Event::Refused(RefusedEvent {
+            LedgerEvent::Refused(RefusedEvent {
                 service: name(service),
                 reason,
                 at,
@@ -600,8 +600,8 @@ fn locked(folder: &Path) -> Connection {
     connection
 }
 
-fn granted(number: u32, service: &str, at: UnixSeconds) -> Event {
-    Event::Granted(GrantedEvent {
+fn granted(number: u32, service: &str, at: UnixSeconds) -> LedgerEvent {
+    LedgerEvent::Granted(GrantedEvent {
         token: token(number),
         payment_hash: hash(number),
         service: name(service),

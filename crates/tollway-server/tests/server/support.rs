@@ -19,8 +19,8 @@ use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
 use tollway_server::keys::KeySource;
 use tollway_server::ledger::{
-    Event, EventLog, Ledger, LedgerError, MemoryLedger, Refusals, Reports, Reservation, Reserved,
-    Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
+    EventLog, Ledger, LedgerError, LedgerEvent, MemoryLedger, Refusals, Reports, Reservation,
+    Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 use tollway_server::paywall::PaywallLayer;
 use tollway_server::{
@@ -344,7 +344,7 @@ impl Revocations for BrokenLedger {
 }
 
 impl EventLog for BrokenLedger {
-    fn record(&self, _: Event) {}
+    fn record(&self, _: LedgerEvent) {}
 
     fn dropped(&self) -> u64 {
         0
@@ -402,7 +402,7 @@ impl Revocations for FailingCommits {
 }
 
 impl EventLog for FailingCommits {
-    fn record(&self, event: Event) {
+    fn record(&self, event: LedgerEvent) {
         self.0.record(event);
     }
 

@@ -8,8 +8,8 @@ use l402::{Credential, LegacyLsat, Preimage};
 use tollway_server::ledger::{LedgerError, MemoryLedger};
 use tollway_server::respond::{Form, StatusStyle, preflight, refuse};
 use tollway_server::{
-    GateSettings, Outage, OverLimit, PaymentRequired, Reason, ReasonCode, Rejection, TokenInUse,
-    UnsellablePath,
+    GateSettings, Outage, PaymentRequired, Reason, ReasonCode, Rejection, TokenInUse,
+    TooManyChallenges, UnsellablePath,
 };
 
 use crate::support::{
@@ -168,7 +168,7 @@ async fn a_wallet_that_is_down_is_503_and_keeps_its_words_to_itself() {
 
 #[tokio::test]
 async fn a_network_over_its_limit_is_told_when_to_come_back() {
-    let rejection = Rejection::TooManyChallenges(OverLimit {
+    let rejection = Rejection::TooManyChallenges(TooManyChallenges {
         retry_after_secs: 7,
     });
 
@@ -310,7 +310,7 @@ fn one_of_each() -> [Rejection; 5] {
     [
         demand(Reason::Exhausted),
         Rejection::TokenInUse(TokenInUse),
-        Rejection::TooManyChallenges(OverLimit {
+        Rejection::TooManyChallenges(TooManyChallenges {
             retry_after_secs: 7,
         }),
         Rejection::Unavailable(Outage::Ledger(LedgerError::Stopped)),

@@ -136,7 +136,7 @@ async fn open_gateway(
         https: None,
         admin: None,
         workers: NonZeroUsize::MIN,
-        limits: tollway_gateway::Limits::default(),
+        limits: tollway_gateway::GatewayLimits::default(),
         routing: RoutingConfig::single(ServiceConfig::new("demo", upstream), price),
     };
     Gateway::start(config).map_err(|error| {

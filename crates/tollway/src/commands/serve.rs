@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
-    Addresses, Gateway, GatewayConfig, Limits, Price, RoutingConfig, Running, ServiceConfig,
+    Addresses, Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
     TlsListener,
 };
 use tollway_lightning::Invoicer;
@@ -118,7 +118,7 @@ async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Runn
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
-        limits: Limits::default(),
+        limits: GatewayLimits::default(),
         routing: RoutingConfig::single(service(args), price),
     };
     Gateway::start(config).map_err(Failure::general)

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 /// Why the ledger cannot be opened. Raised before anything is served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum LedgerOpenError {
     /// Others may read the file.
     #[error("others can read the ledger `{path}` (mode {mode:o}): run `chmod 600` on it")]
     Exposed {
@@ -71,7 +71,7 @@ pub enum OpenError {
 /// Opens the file at `path` and brings its tables to this version.
 ///
 /// Any number of processes may do so at once, also when there is no file yet.
-pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open(path: &Path) -> Result<Connection, LedgerOpenError> {
     private_file(path)?;
     retry_while_busy(|| thread::sleep(BUSY_PAUSE), || try_open(path))
 }
@@ -82,12 +82,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
 /// to write-ahead logging.
 fn retry_while_busy<T>(
     mut pause: impl FnMut(),
-    mut open: impl FnMut() -> Result<T, OpenError>,
-) -> Result<T, OpenError> {
+    mut open: impl FnMut() -> Result<T, LedgerOpenError>,
+) -> Result<T, LedgerOpenError> {
     let began = Instant::now();
     loop {
         match open() {
-            Err(OpenError::Store { source, .. })
+            Err(LedgerOpenError::Store { source, .. })
                 if is_busy(&source) && began.elapsed() < BUSY_TIMEOUT =>
             {
                 pause();
@@ -104,8 +104,8 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
-fn try_open(path: &Path) -> Result<Connection, OpenError> {
-    let store = |source| OpenError::Store {
+fn try_open(path: &Path) -> Result<Connection, LedgerOpenError> {
+    let store = |source| LedgerOpenError::Store {
         path: path.to_owned(),
         source,
     };
@@ -118,12 +118,12 @@ fn try_open(path: &Path) -> Result<Connection, OpenError> {
         .map_err(store)?;
     match found {
         None => {
-            return Err(OpenError::Foreign {
+            return Err(LedgerOpenError::Foreign {
                 path: path.to_owned(),
             });
         }
         Some(found) if found > MIGRATIONS.len() => {
-            return Err(OpenError::Newer {
+            return Err(LedgerOpenError::Newer {
                 path: path.to_owned(),
                 found,
                 known: MIGRATIONS.len(),
@@ -138,10 +138,10 @@ fn try_open(path: &Path) -> Result<Connection, OpenError> {
 
 /// SQLite gives its other files the same permissions.
 #[cfg(unix)]
-fn private_file(path: &Path) -> Result<(), OpenError> {
+fn private_file(path: &Path) -> Result<(), LedgerOpenError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
-    let file = |source| OpenError::File {
+    let file = |source| LedgerOpenError::File {
         path: path.to_owned(),
         source,
     };
@@ -154,7 +154,7 @@ fn private_file(path: &Path) -> Result<(), OpenError> {
         .map_err(file)?;
     let mode = opened.metadata().map_err(file)?.permissions().mode() & PERMISSION_BITS;
     if mode & !OWNER_ONLY != 0 {
-        return Err(OpenError::Exposed {
+        return Err(LedgerOpenError::Exposed {
             path: path.to_owned(),
             mode,
         });
@@ -163,7 +163,7 @@ fn private_file(path: &Path) -> Result<(), OpenError> {
 }
 
 #[cfg(not(unix))]
-fn private_file(_path: &Path) -> Result<(), OpenError> {
+fn private_file(_path: &Path) -> Result<(), LedgerOpenError> {
     Ok(())
 }
 
@@ -325,7 +325,7 @@ mod tests {
         };
 
         let locked = retry_while_busy(pause, || {
-            lock().map_err(|source| OpenError::Store {
+            lock().map_err(|source| LedgerOpenError::Store {
                 path: path.clone(),
                 source,
             })
@@ -343,7 +343,7 @@ mod tests {
         let theirs = Connection::open(&path).unwrap();
         theirs.execute_batch("CREATE TABLE theirs (a)").unwrap();
 
-        assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
+        assert!(matches!(open(&path), Err(LedgerOpenError::Foreign { .. })));
         assert!(!table_exists(&theirs, "tokens"));
     }
 
@@ -357,7 +357,7 @@ mod tests {
 
         let refused = open(&path).unwrap_err();
 
-        assert!(matches!(refused, OpenError::Newer { found: 99, .. }));
+        assert!(matches!(refused, LedgerOpenError::Newer { found: 99, .. }));
     }
 
     #[test]
@@ -371,7 +371,7 @@ mod tests {
         )
         .unwrap();
 
-        assert!(matches!(open(&path), Err(OpenError::Store { .. })));
+        assert!(matches!(open(&path), Err(LedgerOpenError::Store { .. })));
         assert!(
             fs::read_to_string(&path)
                 .unwrap()
@@ -419,7 +419,7 @@ mod tests {
         let refused = open(&path).unwrap_err();
 
         assert!(
-            matches!(refused, OpenError::Exposed { mode: 0o640, .. }),
+            matches!(refused, LedgerOpenError::Exposed { mode: 0o640, .. }),
             "{refused}"
         );
     }
