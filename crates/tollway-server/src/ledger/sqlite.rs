@@ -19,6 +19,7 @@
 //!
 //! Events never stand in the way of commands: they are separate transactions.
 
+mod command;
 mod owner;
 mod pending;
 mod revocation_cursor;
@@ -41,10 +42,11 @@ use l402::TokenId;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use self::command::{Command, Reply, Write};
 use self::owner::Owner;
 use self::pending::RefusedCounts;
 pub use self::schema::LedgerOpenError;
-use self::writer::{Command, Reply, Write, Writer};
+use self::writer::Writer;
 use super::{
     EventLog, GrantedEvent, LedgerError, LedgerEvent, Refusals, Reports, Reservation, Reserved,
     Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,

@@ -1,67 +1,19 @@
 //! The thread that owns the connection.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{iter, mem};
 
-use l402::TokenId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
 
+use super::command::{Command, Durability, Outcome, Query, Write};
 use super::owner::Owner;
 use super::pending::Pending;
 use super::revocation_cursor::RevocationCursor;
-use super::{ASKING_MAX, GRANTS_WAITING_MAX, Shared, Unclaimed, statements};
-use crate::ledger::{GrantedEvent, LedgerError, Reservation, Reserved, Revocation};
-
-/// Where an answer goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
-
-/// Something that is done at once.
-pub(super) enum Command {
-    Query(Query),
-    Write(Write),
-}
-
-/// A change that a caller waits for, or that must not be lost.
-pub(super) enum Write {
-    Commit {
-        reservation: Reservation,
-        reply: Reply<()>,
-    },
-    Release(Reservation),
-    Reserve {
-        token: TokenId,
-        uses_max: NonZeroU64,
-        reply: Reply<Unclaimed>,
-    },
-    Revoke {
-        revocation: Revocation,
-        reply: Reply<()>,
-    },
-}
-
-/// Reads, once every event so far is written, and sends its own answer.
-pub(super) type Query = Box<dyn FnOnce(Result<&Connection, LedgerError>) + Send>;
-
-/// The outcome of one [`Write`] within a transaction.
-enum Outcome {
-    Done,
-    Lost,
-    Reserved(Reserved),
-}
-
-/// What a transaction survives once it is reported as committed. The strongest comes first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Durability {
-    /// It is on the disk.
-    Disk,
-    /// It survives the end of this process, not of the operating system.
-    Process,
-}
+use super::{ASKING_MAX, GRANTS_WAITING_MAX, Shared, statements};
+use crate::ledger::{GrantedEvent, LedgerError};
 
 pub(super) struct Writer {
     connection: Connection,
@@ -277,96 +229,6 @@ impl Writer {
                 self.disk = Disk::Working;
             }
             (Disk::Working, Ok(())) | (Disk::Failing, Err(_)) => {}
-        }
-    }
-}
-
-impl Write {
-    /// Returns whether this took one of the places of [`ASKING_MAX`].
-    const fn is_asked(&self) -> bool {
-        match self {
-            Self::Commit { .. } | Self::Release(_) => false,
-            Self::Reserve { .. } | Self::Revoke { .. } => true,
-        }
-    }
-
-    /// Returns whether doing this is of no use.
-    fn is_moot(&self) -> bool {
-        match self {
-            Self::Commit { .. } | Self::Release(_) | Self::Revoke { .. } => false,
-            Self::Reserve { reply, .. } => reply.is_closed(),
-        }
-    }
-
-    /// A reservation ends with its owner, and an owner with the operating system: it need not
-    /// outlive either. Forgetting that one was released is no different.
-    const fn durability(&self) -> Durability {
-        match self {
-            Self::Commit { .. } | Self::Revoke { .. } => Durability::Disk,
-            Self::Release(_) | Self::Reserve { .. } => Durability::Process,
-        }
-    }
-
-    fn apply(&self, transaction: &Transaction<'_>, owner: &Owner) -> rusqlite::Result<Outcome> {
-        match self {
-            Self::Commit { reservation, .. } => {
-                let held = statements::commit(transaction, reservation)?;
-                Ok(if held { Outcome::Done } else { Outcome::Lost })
-            }
-            Self::Release(reservation) => {
-                statements::release(transaction, reservation)?;
-                Ok(Outcome::Done)
-            }
-            Self::Reserve {
-                token, uses_max, ..
-            } => statements::reserve(transaction, owner, token, *uses_max).map(Outcome::Reserved),
-            Self::Revoke { revocation, .. } => {
-                statements::revoke(transaction, *revocation)?;
-                Ok(Outcome::Done)
-            }
-        }
-    }
-
-    /// Replies after the transaction. The caller may have gone away.
-    fn report(self, outcome: Outcome, shared: &Arc<Shared>) {
-        match (self, outcome) {
-            (Self::Reserve { reply, .. }, Outcome::Reserved(reserved)) => {
-                let _unread = reply.send(Ok(Unclaimed::new(reserved, Arc::clone(shared))));
-            }
-            (Self::Commit { reply, .. }, Outcome::Lost) => {
-                let _unread = reply.send(Err(LedgerError::ReservationLost));
-            }
-            (Self::Commit { reply, .. } | Self::Revoke { reply, .. }, _) => {
-                let _unread = reply.send(Ok(()));
-            }
-            (Self::Release(_) | Self::Reserve { .. }, _) => {}
-        }
-    }
-
-    /// Reports a failed transaction, and returns what has to be tried again because no
-    /// caller is left to do so.
-    fn fail(self, error: &LedgerError) -> Option<Self> {
-        match self {
-            Self::Commit { ref reply, .. } if reply.is_closed() => Some(self),
-            Self::Release(_) => Some(self),
-            Self::Commit { reply, .. } | Self::Revoke { reply, .. } => {
-                let _unread = reply.send(Err(error.clone()));
-                None
-            }
-            Self::Reserve { reply, .. } => {
-                let _unread = reply.send(Err(error.clone()));
-                None
-            }
-        }
-    }
-}
-
-impl Durability {
-    /// The value of SQLite's `synchronous` that gives it, with a write-ahead log.
-    const fn synchronous(self) -> &'static str {
-        match self {
-            Self::Disk => "FULL",
-            Self::Process => "NORMAL",
         }
     }
 }
