@@ -108,6 +108,11 @@ fn is_plain(path: &str) -> bool {
 }
 
 fn decode(path: &str) -> Result<String, AmbiguousPath> {
+    unescape(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns the bytes of a path with its escapes undone, once.
+pub(crate) fn unescape(path: &str) -> Result<Vec<u8>, AmbiguousPath> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -123,7 +128,7 @@ fn decode(path: &str) -> Result<String, AmbiguousPath> {
         }
         rest = after;
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 /// True for `.` or `..` as a whole segment. Some servers cut a segment at `;`.

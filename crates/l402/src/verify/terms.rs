@@ -179,13 +179,23 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// True for the name of the requested service, with the escaped path when one is demanded.
+    /// True for the name of the requested service, with the path when one is demanded.
     fn is_requested(&self, name: &[u8]) -> bool {
+        let service = self.request.service.as_bytes();
         match self.request.resource {
-            None => name == self.request.service.as_bytes(),
+            None => name == service,
             Some(path) => name
-                .strip_prefix(self.request.service.as_bytes())
-                .is_some_and(|rest| caveat::escape(path).eq(rest.iter().copied())),
+                .strip_prefix(service)
+                .is_some_and(|rest| self.is_path(path, rest)),
+        }
+    }
+
+    /// True when `written` is how issuers of this dialect write `path` in `services`: tollway
+    /// escapes what separates items and tiers, Aperture writes the path with its escapes undone.
+    fn is_path(&self, path: &str, written: &[u8]) -> bool {
+        match self.dialect {
+            Dialect::Tollway => caveat::escape(path).eq(written.iter().copied()),
+            Dialect::Aperture => path::unescape(path).is_ok_and(|plain| plain == written),
         }
     }
 
