@@ -12,7 +12,7 @@ use l402::{
 };
 
 /// 10 sat on regtest. A seller has its wallet create one for each challenge.
-const INVOICE: &str = "lnbcrt100n1pj48ugqdq2vys8getnwspp53sxvz7syjskvf78qlc9nqfsx6vggscxpyepghgkwad0ea4qu9vzssp5qvpsxqcrqvpsxqcrqvpsxqcrqvpsxqcrqvpsxqcrqvpsxqcrqvps9qrsgqxqrrsscqzzstwed25fkftnea75z9h60uxnd9rpn2k984v9a48lyyduv4n4xruyydr4s8a2lpcgt6skqrm0u4tfv3acspgs5ssrwdvm3geag63gjxjgq0t88nv";
+const INVOICE: &str = include_str!("invoice.txt");
 const NOW: UnixSeconds = UnixSeconds::new(1_700_000_000);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::new(MasterKey::new([1; 32]));
     let entropy = [2; 20];
 
-    let invoice: Invoice = INVOICE.parse()?;
+    let invoice: Invoice = INVOICE.trim().parse()?;
     let services = Services::new("weather", 0)?;
     let challenge = Challenge::issue(&ring, &invoice, &services, &[], NOW, entropy)?;
     let lines = challenge.header_values(LegacyLsat::Emit);
@@ -38,9 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("bought: {:?}", verdict(&ring, &credential, "/v2/today"));
 
     let condition = caveat::path_prefix("/v1")?;
-    let macaroon = credential
-        .macaroon()
-        .with_caveat(condition.as_str().as_bytes())?;
+    let macaroon = credential.macaroon().with_caveat(condition)?;
     let narrowed = Credential::new(macaroon, credential.preimage().clone());
     println!("narrowed: {:?}", verdict(&ring, &narrowed, "/v2/today"));
     Ok(())

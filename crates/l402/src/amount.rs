@@ -7,6 +7,17 @@ use std::fmt;
 use std::str::FromStr;
 
 /// An amount of bitcoin in millisatoshis, the unit of Lightning invoices and fees.
+///
+/// ```
+/// use l402::Msat;
+///
+/// let price: Msat = "10 sat".parse()?;
+/// let fee_max = Msat::from_msat(2_500);
+/// assert_eq!(price.checked_add(fee_max), Some(Msat::from_msat(12_500)));
+/// assert_eq!(fee_max.to_string(), "2500 msat");
+/// assert!("10".parse::<Msat>().is_err(), "an amount needs a unit");
+/// # Ok::<(), l402::AmountError>(())
+/// ```
 #[must_use]
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Msat(u64);

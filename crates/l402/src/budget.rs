@@ -97,6 +97,30 @@ impl Charged {
 }
 
 /// [`Limits`] and what already counts against them.
+///
+/// ```
+/// use l402::{Budget, Charged, Limits, Msat, OverLimit};
+///
+/// let limits = Limits {
+///     price_max: "100 sat".parse()?,
+///     fee_max: "2 sat".parse()?,
+///     per_host: None,
+///     per_day: Some("50 sat".parse()?),
+///     total: None,
+/// };
+/// let charged = Charged {
+///     today: "40 sat".parse()?,
+///     ..Charged::NOTHING
+/// };
+/// let budget = Budget::new(&limits, charged);
+///
+/// // What to reserve is the price and the fee ceiling together.
+/// let reserved: Msat = "10 sat".parse()?;
+/// assert_eq!(budget.admit("api.example", "8 sat".parse()?), Ok(reserved));
+/// let refused = budget.admit("api.example", "9 sat".parse()?);
+/// assert!(matches!(refused, Err(OverLimit::Daily { .. })));
+/// # Ok::<(), l402::AmountError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Budget<'a> {
     limits: &'a Limits,

@@ -4,6 +4,26 @@
 //! something its writer did not mean. [`Caveat`] is the only way this crate writes one, and
 //! it refuses such values; nothing taken from a request is pasted in unchecked. What the
 //! conditions mean is decided in one place, [`verify`](crate::verify()).
+//!
+//! ```
+//! use l402::{Caveat, UnixSeconds, caveat};
+//!
+//! let deadline = UnixSeconds::new(1_800_000_000);
+//! let caveats = [
+//!     caveat::capabilities("weather", &["forecast", "history"])?,
+//!     caveat::valid_until("weather", deadline)?,
+//!     caveat::client_ip([192, 0, 2, 7].into()),
+//!     caveat::path_prefix("/v1")?,
+//! ];
+//! assert_eq!(caveats[0].as_str(), "weather_capabilities=forecast,history");
+//! assert_eq!(caveats[1].as_str(), "weather_valid_until=1800000000");
+//!
+//! // A condition of the application's own, which `verify_with` passes to its caller.
+//! let order: Caveat = "order=4711".parse()?;
+//! assert_eq!((order.condition(), order.value()), ("order", "4711"));
+//! assert!(Caveat::new("order", "4711\n").is_err());
+//! # Ok::<(), l402::CaveatError>(())
+//! ```
 
 use std::fmt;
 use std::net::IpAddr;
@@ -91,6 +111,13 @@ impl Caveat {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl AsRef<[u8]> for Caveat {
+    /// Returns the bytes that are signed.
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 }
 

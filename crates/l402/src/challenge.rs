@@ -27,6 +27,16 @@ use crate::scheme::{Scheme, SchemeName};
 ///
 /// The text is what a credential presents. A server may understand only the alphabet, the
 /// padding and the macaroon layout it wrote itself.
+///
+/// ```
+/// use l402::{Preimage, SchemeName, Token};
+///
+/// // URL-safe and without padding: presented as it is.
+/// let token = Token::from_text("AgEEbHNhdAIB-w")?;
+/// let authorization = token.authorization(SchemeName::Lsat, &Preimage::new([1; 32]));
+/// assert!(authorization.starts_with("LSAT AgEEbHNhdAIB-w:0101"));
+/// # Ok::<(), l402::ChallengeError>(())
+/// ```
 #[derive(Clone, Eq, PartialEq)]
 pub struct Token {
     text: String,
@@ -107,6 +117,24 @@ impl fmt::Debug for Token {
 /// A seller [issues](Self::issue) one, a buyer [reads](read_challenges) what it received, and a
 /// record of one is [restored](Self::restore). Nothing else pairs a token with an invoice.
 /// What was read is still the server's claim.
+///
+/// ```
+/// use l402::{Challenge, KeyRing, LegacyLsat, MasterKey, Services, UnixSeconds, read_challenges};
+/// # let invoice = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/invoice.txt")).trim();
+///
+/// // The seller has an invoice of its wallet.
+/// let ring = KeyRing::new(MasterKey::new([1; 32]));
+/// let services = Services::new("weather", 0)?;
+/// let now = UnixSeconds::new(1_700_000_000);
+/// let issued = Challenge::issue(&ring, &invoice.parse()?, &services, &[], now, [2; 20])?;
+/// let lines = issued.header_values(LegacyLsat::Emit);
+///
+/// // The buyer prefers the newer of the two names.
+/// let read = read_challenges(lines.iter().map(String::as_bytes))?;
+/// assert_eq!(read.len(), 2);
+/// assert_eq!(read.first(), Some(&issued));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Challenge {
     name: SchemeName,
@@ -206,6 +234,17 @@ impl Challenge {
 ///
 /// [`ChallengeError::TooLong`] over 64 KiB in all; otherwise the first error, when there
 /// were challenges of ours and none of them was readable.
+///
+/// ```
+/// use l402::read_challenges;
+///
+/// let line = br#"Basic realm="shop", L402 macaroon="AgEEbHNhdAIB+w==", invoice="lnbcrt100n1""#;
+/// let challenges = read_challenges([&line[..]])?;
+/// assert_eq!(challenges.len(), 1);
+/// assert_eq!(challenges[0].invoice(), "lnbcrt100n1");
+/// assert!(read_challenges([&b"Basic realm=\"shop\""[..]])?.is_empty());
+/// # Ok::<(), l402::ChallengeError>(())
+/// ```
 pub fn read_challenges<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<Challenge>, ChallengeError> {

@@ -25,6 +25,22 @@ pub const METADATA_HEADERS: [&str; 3] = ["grpc-metadata-macaroon", "macaroon", "
 /// A token and a preimage. Not verified: see [`verify`](crate::verify()).
 ///
 /// Its holder can use what it bought, so `Debug` shows nothing of it.
+///
+/// ```
+/// use l402::{Credential, Macaroon, Preimage, RootKey, SchemeName, caveat};
+///
+/// # let macaroon = Macaroon::mint(&RootKey::new([1; 32]), "lsat", b"identifier")?;
+/// # let bought = Credential::new(macaroon, Preimage::new([9; 32])).authorization(SchemeName::L402);
+/// // The holder of a credential hands out one that buys less.
+/// let credential: Credential = bought.parse()?;
+/// let macaroon = credential.macaroon().with_caveat(caveat::path_prefix("/v1")?)?;
+/// let narrowed = Credential::new(macaroon, credential.preimage().clone());
+///
+/// let line = narrowed.authorization(SchemeName::L402);
+/// assert_eq!(Credential::parse(&line)?, narrowed);
+/// assert_eq!(format!("{narrowed:?}"), "Credential(redacted)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Eq, PartialEq)]
 pub struct Credential {
     macaroon: Macaroon,
@@ -157,6 +173,16 @@ impl fmt::Debug for Credential {
 /// # Errors
 ///
 /// The first [`CredentialError`], when something was meant for us and nothing was readable.
+///
+/// ```
+/// use l402::{CredentialError, read_credentials};
+///
+/// // Other schemes are none of ours; what is meant as ours must be readable.
+/// assert!(read_credentials([&b"Bearer abc"[..]], [])?.is_empty());
+/// let broken = read_credentials([&b"L402 AgEE"[..]], []);
+/// assert_eq!(broken, Err(CredentialError::Colon));
+/// # Ok::<(), CredentialError>(())
+/// ```
 pub fn read_credentials<'a>(
     authorization: impl IntoIterator<Item = &'a [u8]>,
     metadata: impl IntoIterator<Item = &'a [u8]>,
@@ -183,6 +209,13 @@ pub fn read_credentials<'a>(
 /// folded together with others.
 ///
 /// What forwards a request must remove such lines: they are the seller's business only.
+///
+/// ```
+/// use l402::is_credential_line;
+///
+/// assert!(is_credential_line(b"Basic abc, L402 AgEE:00"));
+/// assert!(!is_credential_line(b"Bearer abc"));
+/// ```
 #[must_use]
 pub fn is_credential_line(line: &[u8]) -> bool {
     // Nearly always the whole line is ours, and need not be searched for commas.

@@ -52,6 +52,17 @@ impl FromStr for PaymentHash {
 ///
 /// It is half of a credential, so it has no `Display`, a redacting
 /// `Debug`, a constant-time `==`, and is wiped when dropped.
+///
+/// ```
+/// use l402::{PaymentHash, Preimage};
+///
+/// let preimage = Preimage::from_hex("0101010101010101010101010101010101010101010101010101010101010101")?;
+/// let hash: PaymentHash =
+///     "72cd6e8422c407fb6d098690f1130b7ded7ec2f7f5e1d30bd9d521f015363793".parse()?;
+/// assert!(preimage.matches(&hash));
+/// assert_eq!(format!("{preimage:?}"), "Preimage(redacted)");
+/// # Ok::<(), l402::HexError>(())
+/// ```
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Preimage([u8; 32]);
 

@@ -11,6 +11,18 @@ use crate::encoding::{self, HexError};
 use crate::hash::PaymentHash;
 
 /// The identifier of an L402 token, version 0.
+///
+/// ```
+/// use l402::{Identifier, PaymentHash, TokenId};
+///
+/// let identifier = Identifier {
+///     payment_hash: PaymentHash::new([1; 32]),
+///     token_id: TokenId::new([2; 32]),
+/// };
+/// let bytes = identifier.to_bytes();
+/// assert_eq!(bytes.len(), Identifier::LEN);
+/// assert_eq!(Identifier::parse(&bytes), Ok(identifier));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Identifier {
     /// The payment whose preimage makes the token valid.

@@ -13,6 +13,17 @@ use crate::network::Network;
 use crate::time::UnixSeconds;
 
 /// A readable BOLT 11 invoice: its text and the facts in it.
+///
+/// ```
+/// use l402::{Invoice, Msat, Network, UnixSeconds};
+/// # let invoice = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/invoice.txt")).trim();
+///
+/// let invoice: Invoice = invoice.parse()?;
+/// assert_eq!(invoice.amount(), Some(Msat::from_msat(10_000)));
+/// assert_eq!(invoice.network(), Network::Regtest);
+/// assert!(invoice.expires_at() > UnixSeconds::new(1_700_000_000));
+/// # Ok::<(), l402::InvoiceError>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Invoice {
     text: String,

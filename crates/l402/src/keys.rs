@@ -21,6 +21,21 @@ use crate::macaroon::{HmacKey, RootKey};
 use crate::time::UnixSeconds;
 
 /// Finds the root key of an identifier without doing I/O.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use l402::{RootKey, RootKeys};
+///
+/// /// Keys read from a database before verification.
+/// struct Fetched(HashMap<Vec<u8>, RootKey>);
+///
+/// impl RootKeys for Fetched {
+///     fn root_key(&self, identifier: &[u8]) -> Option<RootKey> {
+///         self.0.get(identifier).cloned()
+///     }
+/// }
+/// ```
 pub trait RootKeys {
     /// Returns the key `identifier` was minted under, or `None` when these keys never minted it.
     fn root_key(&self, identifier: &[u8]) -> Option<RootKey>;
@@ -117,6 +132,23 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The master keys whose tokens are valid. The newest mints; all of them verify.
+///
+/// ```
+/// use l402::{KeyRing, MasterKey, PaymentHash, RootKeys, Services, UnixSeconds, mint};
+///
+/// // In production both keys come from a cryptographic random source.
+/// let (old, new) = (MasterKey::new([1; 32]), MasterKey::new([2; 32]));
+/// let now = UnixSeconds::new(1_700_000_000);
+/// let services = Services::new("weather", 0)?;
+/// let hash = PaymentHash::new([3; 32]);
+/// let token = mint(&KeyRing::new(old.clone()), hash, &services, &[], now, [4; 20])?;
+///
+/// // After rotation the new key mints, and tokens of the old one stay valid.
+/// let rotated = KeyRing::new(new.clone()).with_retired(old, now)?;
+/// assert!(rotated.root_key(token.identifier()).is_some());
+/// assert!(KeyRing::new(new).root_key(token.identifier()).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct KeyRing {
     newest: Derivation,

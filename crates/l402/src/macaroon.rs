@@ -30,6 +30,20 @@ use crate::hash::equal_in_constant_time;
 /// A valid macaroon, held as V2 bytes.
 ///
 /// It is half of a credential, so `Debug` shows its size only and `==` takes constant time.
+///
+/// ```
+/// use l402::{Macaroon, RootKey};
+///
+/// let root = RootKey::new([1; 32]);
+/// let macaroon = Macaroon::mint(&root, "lsat", b"identifier")?;
+/// let attenuated = macaroon.with_caveat("path_prefix=/v1")?;
+///
+/// let received: Macaroon = attenuated.to_base64().parse()?;
+/// assert!(received.verify(&root).is_ok());
+/// let caveats: Vec<&[u8]> = received.unverified_caveats().map(|caveat| caveat.id()).collect();
+/// assert_eq!(caveats, [b"path_prefix=/v1"]);
+/// # Ok::<(), l402::MacaroonError>(())
+/// ```
 #[derive(Clone)]
 pub struct Macaroon(Arc<Parts>);
 
@@ -101,13 +115,14 @@ impl Macaroon {
             .and_then(|bytes| Self::parse(&bytes))
     }
 
-    /// Returns the macaroon with one more caveat.
+    /// Returns the macaroon with one more caveat: a [`Caveat`](crate::Caveat), or any bytes.
     ///
     /// # Errors
     ///
     /// [`MacaroonError::Empty`] for an empty condition, [`MacaroonError::TooLarge`] or
     /// [`MacaroonError::TooManyCaveats`] when the result would not be readable again.
-    pub fn with_caveat(&self, condition: &[u8]) -> Result<Self, MacaroonError> {
+    pub fn with_caveat(&self, condition: impl AsRef<[u8]>) -> Result<Self, MacaroonError> {
+        let condition = condition.as_ref();
         let caveat = RawCaveat {
             location: &[],
             id: condition,

@@ -23,6 +23,24 @@ use crate::time::UnixSeconds;
 /// # Specification
 ///
 /// L402 `macaroons.md`, "Macaroon Minting" (rows 2, 3 and 22 to 24 in `docs/spec.md`).
+///
+/// ```
+/// use l402::{KeyRing, MasterKey, Preimage, Services, UnixSeconds, caveat, mint};
+///
+/// let ring = KeyRing::new(MasterKey::new([1; 32]));
+/// let now = UnixSeconds::new(1_700_000_000);
+/// let token = mint(
+///     &ring,
+///     Preimage::new([9; 32]).payment_hash(),
+///     &Services::new("weather", 0)?,
+///     &[caveat::valid_until("weather", now.plus_secs(3_600))?],
+///     now,
+///     [2; 20],
+/// )?;
+/// let caveats: Vec<&[u8]> = token.unverified_caveats().map(|caveat| caveat.id()).collect();
+/// assert_eq!(caveats, [&b"services=weather:0"[..], b"weather_valid_until=1700003600"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn mint(
     ring: &KeyRing,
     payment_hash: PaymentHash,
@@ -38,9 +56,7 @@ pub fn mint(
     .to_bytes();
     let token = Macaroon::mint(&ring.minting_key(&identifier), LOCATION, &identifier)?;
     let mut caveats = std::iter::once(services.caveat()).chain(caveats);
-    caveats.try_fold(token, |token, caveat| {
-        token.with_caveat(caveat.as_str().as_bytes())
-    })
+    caveats.try_fold(token, |token, caveat| token.with_caveat(caveat))
 }
 
 /// What deployed issuers write; readers ignore it.

@@ -7,6 +7,15 @@ use std::str::FromStr;
 ///
 /// These are the networks BOLT 11 has prefixes for. Exhaustive on purpose: whether a network's
 /// money is real must be settled wherever payments are allowed.
+///
+/// ```
+/// use l402::Network;
+///
+/// let network: Network = "regtest".parse()?;
+/// assert_eq!(network, Network::Regtest);
+/// assert!("main".parse::<Network>().is_err());
+/// # Ok::<(), l402::NetworkError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Network {
     /// `lnbc…`: real money.

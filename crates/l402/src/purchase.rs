@@ -195,6 +195,27 @@ pub struct OutOfOrder;
 /// # Specification
 ///
 /// L402 `protocol-specification.md`, Client Flow (rows 44 and 52 in `docs/spec.md`).
+///
+/// ```
+/// use l402::{Msat, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, step};
+///
+/// let preimage = Preimage::new([9; 32]);
+/// let hash = preimage.payment_hash();
+/// let settled = PurchaseEvent::Settled { preimage, fee: Msat::ZERO };
+///
+/// let (state, action) = step(&hash, &PurchaseState::Offered, PurchaseEvent::Admitted)?;
+/// assert_eq!(action, PurchaseAction::Record);
+/// let (state, action) = step(&hash, &state, PurchaseEvent::Recorded)?;
+/// assert_eq!(action, PurchaseAction::Pay);
+///
+/// // The wallet did not respond in time: money may have moved, so it is never paid again.
+/// let (state, action) = step(&hash, &state, PurchaseEvent::Unknown)?;
+/// assert_eq!(action, PurchaseAction::LookUp);
+/// let (state, action) = step(&hash, &state, settled)?;
+/// assert_eq!(action, PurchaseAction::Keep);
+/// assert!(!state.is_open());
+/// # Ok::<(), l402::OutOfOrder>(())
+/// ```
 pub fn step(
     payment_hash: &PaymentHash,
     state: &PurchaseState,

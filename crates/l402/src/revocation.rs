@@ -10,6 +10,20 @@ use crate::identifier::TokenId;
 use crate::time::UnixSeconds;
 
 /// The tokens that buy nothing although they are genuine.
+///
+/// ```
+/// use l402::{RevocationSet, TokenId, UnixSeconds};
+///
+/// let (stolen, other) = (TokenId::new([1; 32]), TokenId::new([2; 32]));
+/// let leak = UnixSeconds::new(1_700_000_000);
+/// let mut revoked = RevocationSet::default();
+/// revoked.revoke(stolen);
+/// revoked.revoke_minted_before(leak);
+///
+/// assert!(revoked.is_revoked(&stolen, Some(leak)));
+/// assert!(revoked.is_revoked(&other, Some(UnixSeconds::new(1_699_999_999))));
+/// assert!(!revoked.is_revoked(&other, Some(leak)));
+/// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RevocationSet {
     tokens: HashSet<TokenId>,

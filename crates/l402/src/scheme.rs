@@ -13,6 +13,16 @@ pub enum Scheme {
 /// The spelling of the [`L402`](Scheme::L402) scheme in a header. Both mean the same.
 ///
 /// There are two and will be no third: another scheme is another [`Scheme`].
+///
+/// ```
+/// use l402::{SchemeName, read_challenges};
+///
+/// let line = br#"lsat macaroon="AgEEbHNhdAIB+w==", invoice="lnbcrt100n1""#;
+/// let challenges = read_challenges([&line[..]])?;
+/// assert_eq!(challenges[0].name(), SchemeName::Lsat);
+/// assert_eq!(challenges[0].name().to_string(), "LSAT");
+/// # Ok::<(), l402::ChallengeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum SchemeName {
     /// The current name.

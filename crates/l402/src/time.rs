@@ -3,6 +3,16 @@
 use std::fmt;
 
 /// A moment, in whole seconds since 1970-01-01 00:00 UTC.
+///
+/// ```
+/// use l402::UnixSeconds;
+///
+/// let now = UnixSeconds::new(1_700_000_000);
+/// let deadline = now.plus_secs(3_600);
+/// assert!(now < deadline);
+/// assert_eq!(deadline.secs_since(now), 3_600);
+/// assert_eq!(now.utc_day(), 19_675);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct UnixSeconds(u64);
 

@@ -40,6 +40,28 @@ use crate::revocation::RevocationSet;
 /// # Specification
 ///
 /// L402 `macaroons.md`, "Macaroon Verification" (rows 7, 10, 23 to 32 in `docs/spec.md`).
+///
+/// ```
+/// use l402::{Denial, RequestContext, RevocationSet, Verified, caveat, verify};
+/// # use l402::{Credential, KeyRing, MasterKey, Preimage, Services, UnixSeconds, mint};
+/// # let ring = KeyRing::new(MasterKey::new([1; 32]));
+/// # let (preimage, now) = (Preimage::new([9; 32]), UnixSeconds::new(1_700_000_000));
+/// # let services = Services::new("weather", 0)?;
+/// # let caveats = [caveat::path_prefix("/v1")?];
+/// # let token = mint(&ring, preimage.payment_hash(), &services, &caveats, now, [2; 20])?;
+/// # let credential = Credential::new(token, preimage);
+///
+/// // A token of `weather` with `path_prefix=/v1`, and the preimage that paid for it.
+/// let none = RevocationSet::default();
+/// let today = RequestContext::new("weather", "GET", "/v1/today", now);
+/// let verified = verify(&ring, &none, &credential, &today)?;
+/// assert!(matches!(verified, Verified::Unlimited(grant) if grant.service() == "weather"));
+///
+/// let admin = RequestContext::new("weather", "GET", "/admin", now);
+/// let denied = verify(&ring, &none, &credential, &admin);
+/// assert!(matches!(denied, Err(Denial::WrongPath { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn verify<K: RootKeys + ?Sized>(
     keys: &K,
     revoked: &RevocationSet,
@@ -58,6 +80,35 @@ pub fn verify<K: RootKeys + ?Sized>(
 /// # Errors
 ///
 /// As [`verify`]; also what `judge` returns, usually [`Denial::Unmet`].
+///
+/// ```
+/// use l402::{Denial, RawCaveat, RequestContext, RevocationSet, verify_with};
+/// # use l402::{Credential, KeyRing, MasterKey, Preimage, Services, UnixSeconds, mint};
+/// # let ring = KeyRing::new(MasterKey::new([1; 32]));
+/// # let (preimage, now) = (Preimage::new([9; 32]), UnixSeconds::new(1_700_000_000));
+/// # let services = Services::new("weather", 0)?;
+/// # let caveats = ["order=4711".parse()?];
+/// # let token = mint(&ring, preimage.payment_hash(), &services, &caveats, now, [2; 20])?;
+/// # let credential = Credential::new(token, preimage);
+///
+/// /// Holds tokens with `order=…` to that order. Any number of such caveats may be there.
+/// fn judge_order(caveat: &RawCaveat<'_>, requested: &str) -> Result<(), Denial> {
+///     match caveat.id().strip_prefix(b"order=") {
+///         Some(order) if order != requested.as_bytes() => Err(Denial::Unmet {
+///             condition: "order".to_owned(),
+///         }),
+///         Some(_) | None => Ok(()),
+///     }
+/// }
+///
+/// let none = RevocationSet::default();
+/// let request = RequestContext::new("weather", "GET", "/orders/4712", now);
+/// let denied = verify_with(&ring, &none, &credential, &request, &mut |caveat| {
+///     judge_order(caveat, "4712")
+/// });
+/// assert_eq!(denied.unwrap_err().code(), "unmet_caveat");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn verify_with<K: RootKeys + ?Sized>(
     keys: &K,
     revoked: &RevocationSet,

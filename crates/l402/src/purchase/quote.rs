@@ -17,6 +17,23 @@ use crate::network::Network;
 use crate::time::UnixSeconds;
 
 /// A challenge that could be paid: its token and invoice agree, and it names its price.
+///
+/// ```
+/// use l402::{Msat, Network, Quote, QuoteError, UnixSeconds};
+/// # use l402::{Challenge, KeyRing, MasterKey, Services};
+/// # let invoice = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/invoice.txt")).trim();
+/// # let (ring, now) = (KeyRing::new(MasterKey::new([1; 32])), UnixSeconds::new(1_700_000_000));
+/// # let services = Services::new("weather", 0)?;
+/// # let challenge = Challenge::issue(&ring, &invoice.parse()?, &services, &[], now, [2; 20])?;
+///
+/// let now = UnixSeconds::new(1_700_000_000);
+/// let quote = Quote::read(&challenge, Network::Regtest, now)?;
+/// assert_eq!(quote.price(), Msat::from_msat(10_000));
+///
+/// let refused = Quote::read(&challenge, Network::Mainnet, now);
+/// assert!(matches!(refused, Err(QuoteError::WrongNetwork { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Quote {
     challenge: Challenge,

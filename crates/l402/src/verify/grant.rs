@@ -57,6 +57,33 @@ impl Verified {
 /// A verified credential whose token buys a limited number of requests.
 ///
 /// Becomes a [`Grant`] once the store of uses has taken one.
+///
+/// ```
+/// use l402::{CountedUse, Verified};
+/// # use l402::{Credential, KeyRing, MasterKey, Preimage, RequestContext, RevocationSet, Services};
+/// # use l402::{UnixSeconds, caveat, mint, verify};
+/// # let ring = KeyRing::new(MasterKey::new([1; 32]));
+/// # let (preimage, now) = (Preimage::new([9; 32]), UnixSeconds::new(1_700_000_000));
+/// # let services = Services::new("weather", 0)?;
+/// # let caveats = [caveat::max_uses(3.try_into()?)];
+/// # let token = mint(&ring, preimage.payment_hash(), &services, &caveats, now, [2; 20])?;
+/// # let credential = Credential::new(token, preimage);
+/// # let request = RequestContext::new("weather", "GET", "/", now);
+/// # let mut used = std::collections::HashMap::new();
+///
+/// match verify(&ring, &RevocationSet::default(), &credential, &request)? {
+///     Verified::Unlimited(_) => unreachable!("it was sold with `max_uses=3`"),
+///     Verified::Counted(uncounted) => {
+///         // A real store counts durably, and refuses a use beyond the last.
+///         let uses = used.entry(uncounted.scope().identifier().token_id).or_insert(0);
+///         *uses += 1;
+///         let remaining = uncounted.uses_max().get().checked_sub(*uses).ok_or("exhausted")?;
+///         let grant = uncounted.counted(CountedUse::new(remaining));
+///         assert_eq!(grant.uses_remaining(), Some(2));
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use = "a counted token buys nothing until its use was counted"]
 pub struct Uncounted {
@@ -140,6 +167,27 @@ impl Grant {
 }
 
 /// What a verified token covers.
+///
+/// ```
+/// use l402::verify;
+/// # use l402::{Credential, KeyRing, MasterKey, Preimage, RequestContext, RevocationSet, Services};
+/// # use l402::{UnixSeconds, caveat, mint};
+/// # let ring = KeyRing::new(MasterKey::new([1; 32]));
+/// # let (preimage, now) = (Preimage::new([9; 32]), UnixSeconds::new(1_700_000_000));
+/// # let services = Services::new("weather", 0)?;
+/// # let caveats = [caveat::capabilities("weather", &["forecast"])?];
+/// # let token = mint(&ring, preimage.payment_hash(), &services, &caveats, now, [2; 20])?;
+/// # let credential = Credential::new(token, preimage);
+/// # let request = RequestContext::new("weather", "GET", "/", now);
+///
+/// let verified = verify(&ring, &RevocationSet::default(), &credential, &request)?;
+/// let scope = verified.scope();
+/// assert_eq!((scope.service(), scope.tier()), ("weather", 0));
+/// let capabilities: Vec<&str> = scope.capabilities().into_iter().flatten().collect();
+/// assert_eq!(capabilities, ["forecast"]);
+/// assert_eq!(scope.expires_at(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scope {
     token: Macaroon,
@@ -164,7 +212,8 @@ impl Scope {
         self.name().split('/').next().unwrap_or_default()
     }
 
-    /// Returns the path that the token is limited to, escaped as the token has it.
+    /// Returns the path that the token is limited to, as the token has it: percent-encoded by
+    /// [`Services::resource`](crate::Services::resource), decoded by Aperture.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
         let name = self.name();
