@@ -1,9 +1,8 @@
 //! Challenges: what a server asks for in the `WWW-Authenticate` lines of a 402.
 //!
 //! Reading is tolerant, because deployed servers differ in parameter names, order, quoting
-//! and separators, and because proxies fold and reorder lines. It is a reader of the whole
-//! challenge list of RFC 9110, so challenges of other schemes are
-//! skipped. Writing is the one form that every deployed client understands.
+//! and separators, and because proxies fold and reorder lines. The whole challenge list of
+//! RFC 9110 is read, so challenges of other schemes are skipped. Writing is the one form that every deployed client understands.
 //!
 //! A challenge is not trusted: nothing is paid until [`Quote::read`](crate::Quote::read)
 //! has compared token and invoice.
@@ -15,102 +14,10 @@
 mod issue;
 mod list;
 
-use std::fmt;
-
 use self::list::Item;
-use crate::encoding;
 use crate::hash::Preimage;
-use crate::macaroon::{Macaroon, MacaroonError};
 use crate::scheme::{Scheme, SchemeName};
-
-/// A token exactly as it was received: its text, and the bytes that text encodes.
-///
-/// The text is what a credential presents. A server may understand only the alphabet, the
-/// padding and the macaroon layout it wrote itself.
-///
-/// ```
-/// use l402::{Preimage, SchemeName, Token};
-///
-/// // URL-safe and without padding: presented as it is.
-/// let token = Token::from_text("AgEEbHNhdAIB-w")?;
-/// let authorization = token.authorization(SchemeName::Lsat, &Preimage::new([1; 32]));
-/// assert!(authorization.starts_with("LSAT AgEEbHNhdAIB-w:0101"));
-/// # Ok::<(), l402::ChallengeError>(())
-/// ```
-#[derive(Clone, Eq, PartialEq)]
-pub struct Token {
-    text: String,
-    bytes: Vec<u8>,
-}
-
-impl Token {
-    /// Creates the token of bytes, written in padded standard base64.
-    #[must_use]
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self {
-            text: encoding::to_base64(&bytes),
-            bytes,
-        }
-    }
-
-    /// Reads the text of a token in any base64 alphabet, padded or not.
-    ///
-    /// # Errors
-    ///
-    /// [`ChallengeError::Token`] when it is not base64.
-    pub fn from_text(text: &str) -> Result<Self, ChallengeError> {
-        let bytes = encoding::base64_any(text.as_bytes()).ok_or(ChallengeError::Token)?;
-        Ok(Self {
-            text: text.to_owned(),
-            bytes,
-        })
-    }
-
-    /// Returns the text as received.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Returns the bytes that the text encodes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Reads the token as a macaroon.
-    ///
-    /// # Errors
-    ///
-    /// [`MacaroonError`] when it is none, or none this crate reads.
-    pub fn macaroon(&self) -> Result<Macaroon, MacaroonError> {
-        Macaroon::parse(&self.bytes)
-    }
-
-    /// Returns the value of the `Authorization` header that presents the token. A secret:
-    /// never log it.
-    ///
-    /// # Specification
-    ///
-    /// L402 `protocol-specification.md`, "Authorization header" (row 38 in `docs/spec.md`).
-    #[must_use]
-    pub fn authorization(&self, name: SchemeName, preimage: &Preimage) -> String {
-        format!("{name} {}:{}", self.text, preimage.expose_hex())
-    }
-}
-
-impl From<&Macaroon> for Token {
-    /// Creates the token of a macaroon: its V2 bytes in padded standard base64.
-    fn from(macaroon: &Macaroon) -> Self {
-        Self::from_bytes(macaroon.as_bytes().to_vec())
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({} bytes, redacted)", self.bytes.len())
-    }
-}
+use crate::token::Token;
 
 /// One L402 or LSAT challenge: a token, and the invoice whose payment makes it valid.
 ///
@@ -214,7 +121,7 @@ impl Challenge {
         };
         let token = Token::from_text(text)?;
         let other = other.map(Token::from_text).transpose()?;
-        if other.is_some_and(|other| other.bytes != token.bytes) {
+        if other.is_some_and(|other| other.as_bytes() != token.as_bytes()) {
             return Err(ChallengeError::Ambiguous { parameter: "token" });
         }
         Ok(Self {

@@ -1,52 +1,19 @@
 //! The two 32-byte values a payment turns on: its public hash and its secret preimage.
 
 use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::encoding::{self, HexError};
+use crate::name32::name_of_32_bytes;
 
 /// SHA-256 of a payment's preimage, as an invoice and a token name it. Public.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PaymentHash([u8; 32]);
 
-impl PaymentHash {
-    /// Wraps the 32 bytes of a payment hash.
-    #[must_use]
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for PaymentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&encoding::to_hex(&self.0))
-    }
-}
-
-impl fmt::Debug for PaymentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PaymentHash({self})")
-    }
-}
-
-impl FromStr for PaymentHash {
-    type Err = HexError;
-
-    /// Reads exactly 64 hexadecimal digits of either case.
-    fn from_str(text: &str) -> Result<Self, HexError> {
-        encoding::hex_32(text.as_bytes()).map(Self)
-    }
-}
+name_of_32_bytes!(PaymentHash, "a payment hash");
 
 /// The secret that proves a payment: SHA-256 of it is the [`PaymentHash`].
 ///

@@ -4,11 +4,9 @@
 //! same bytes in hexadecimal; both are read. Any other version or length is refused rather
 //! than guessed at.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::encoding::{self, HexError};
+use crate::encoding;
 use crate::hash::PaymentHash;
+use crate::name32::name_of_32_bytes;
 
 /// The identifier of an L402 token, version 0.
 ///
@@ -85,40 +83,7 @@ impl Identifier {
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TokenId([u8; 32]);
 
-impl TokenId {
-    /// Wraps the 32 bytes of a token id.
-    #[must_use]
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&encoding::to_hex(&self.0))
-    }
-}
-
-impl fmt::Debug for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenId({self})")
-    }
-}
-
-impl FromStr for TokenId {
-    type Err = HexError;
-
-    /// Reads exactly 64 hexadecimal digits of either case.
-    fn from_str(text: &str) -> Result<Self, HexError> {
-        encoding::hex_32(text.as_bytes()).map(Self)
-    }
-}
+name_of_32_bytes!(TokenId, "a token id");
 
 /// Why bytes are not an L402 identifier.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -15,6 +15,7 @@ mod invoice;
 mod keys;
 mod macaroon;
 mod mint;
+mod name32;
 mod network;
 pub mod path;
 #[cfg(feature = "invoice")]
@@ -23,12 +24,13 @@ mod revocation;
 mod scheme;
 mod services;
 mod time;
+mod token;
 mod verify;
 
 pub use amount::{AmountError, Msat};
 pub use budget::{Budget, Charged, Limits, OverLimit};
 pub use caveat::{Caveat, CaveatError};
-pub use challenge::{Challenge, ChallengeError, LegacyLsat, Token, read_challenges};
+pub use challenge::{Challenge, ChallengeError, LegacyLsat, read_challenges};
 pub use credential::{
     Credential, CredentialError, METADATA_HEADERS, is_credential_line, is_credential_metadata,
     read_credentials,
@@ -52,6 +54,7 @@ pub use revocation::RevocationSet;
 pub use scheme::{Scheme, SchemeName};
 pub use services::Services;
 pub use time::UnixSeconds;
+pub use token::Token;
 pub use verify::{
     CountedUse, Denial, Grant, RequestContext, Scope, Uncounted, Verified, verify, verify_with,
 };

@@ -9,8 +9,10 @@
 //! Specification: L402 `macaroons.md`; layouts and key derivation as deployed by
 //! go-macaroon and libmacaroons. `docs/spec.md` names the test for each requirement.
 
+mod error;
 mod hmac;
 mod json;
+mod root_key;
 mod v1;
 mod v2;
 
@@ -19,9 +21,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub use self::error::MacaroonError;
 pub(crate) use self::hmac::HmacKey;
+pub use self::root_key::RootKey;
 use self::v2::Layout;
 pub use self::v2::RawCaveat;
 use crate::encoding;
@@ -230,137 +233,10 @@ impl fmt::Debug for Macaroon {
     }
 }
 
-/// The key a macaroon is minted under. Never leaves the issuer.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct RootKey([u8; 32]);
-
-impl RootKey {
-    /// Wraps the 32 bytes of a root key.
-    #[must_use]
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The secret bytes.
-    #[must_use]
-    pub const fn expose(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// The first link of the chain.
-    ///
-    /// The root key is not used as it is: all deployed implementations first derive
-    /// `HMAC("macaroons-key-generator", root)`, which is missing from the specification's text.
-    fn first_signature(&self, identifier: &[u8]) -> [u8; 32] {
-        hmac::hmac(&KEY_GENERATOR.sign(&self.0), identifier)
-    }
-}
-
-impl fmt::Debug for RootKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RootKey(redacted)")
-    }
-}
-
 /// The signature does not chain to the root key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("signature does not match: the token was not issued under this key, or was changed")]
 pub struct Forged;
-
-/// Why bytes are not a macaroon. Offsets are in bytes; contents are never repeated.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MacaroonError {
-    /// An identifier, condition or verification id of no bytes.
-    #[error("empty field at byte {at}")]
-    Empty {
-        /// Where the field or its caveat starts.
-        at: usize,
-    },
-    /// Not readable as JSON.
-    #[error("not a V2 JSON macaroon: unreadable at line {line} column {column}")]
-    Json {
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-    },
-    /// A JSON field that is missing, given twice, or not in the form it claims.
-    #[error("JSON field `{field}` is missing, given in both its forms, or unreadable")]
-    JsonField {
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A length that is over-long, not minimal, or not written in lower-case hexadecimal (V1).
-    #[error("bad length at byte {at}")]
-    Length {
-        /// Where the length starts.
-        at: usize,
-    },
-    /// A location on a caveat without a verification id.
-    #[error("first-party caveat at byte {at} carries a location")]
-    LocationOnFirstParty {
-        /// Where the caveat starts.
-        at: usize,
-    },
-    /// Not 32 bytes of signature.
-    #[error("signature of {len} bytes where 32 are needed")]
-    SignatureLength {
-        /// Length found.
-        len: usize,
-    },
-    /// Neither hexadecimal, nor base64, nor JSON.
-    #[error("token is neither base64, hexadecimal nor JSON")]
-    Text,
-    /// More than 64 caveats.
-    #[error("more than {} caveats", v2::MAX_CAVEATS)]
-    TooManyCaveats,
-    /// Longer than 8 KiB.
-    #[error(
-        "{len} bytes are more than a macaroon may have ({} bytes)",
-        v2::MAX_MACAROON_LEN
-    )]
-    TooLarge {
-        /// Length found, in bytes of the text or of the token.
-        len: usize,
-    },
-    /// Bytes after the signature.
-    #[error("{extra} bytes after the signature")]
-    Trailing {
-        /// How many.
-        extra: usize,
-    },
-    /// The end comes too early.
-    #[error("ends too early, at byte {at}")]
-    Truncated {
-        /// Where more was needed.
-        at: usize,
-    },
-    /// A field out of order.
-    #[error("field {found} at byte {at} where field {expected} belongs")]
-    UnexpectedField {
-        /// Where the field starts.
-        at: usize,
-        /// The field number that belongs there.
-        expected: u8,
-        /// The field number found.
-        found: u8,
-    },
-    /// Not a version this reader knows.
-    #[error("unknown macaroon format (first byte {first_byte:#04x})")]
-    UnknownFormat {
-        /// What it starts with.
-        first_byte: u8,
-    },
-    /// A V1 packet that is malformed or out of order.
-    #[error("V1 packet at byte {at}: expected {expected}")]
-    V1Packet {
-        /// Where the packet starts.
-        at: usize,
-        /// What belongs there.
-        expected: &'static str,
-    },
-}
 
 fn next_signature(signature: &[u8; 32], caveat: &RawCaveat<'_>) -> [u8; 32] {
     let Some(vid) = caveat.vid else {
@@ -376,43 +252,3 @@ fn next_signature(signature: &[u8; 32], caveat: &RawCaveat<'_>) -> [u8; 32] {
 
 /// Hexadecimal doubles the length; base64 is shorter.
 const MAX_TEXT_LEN: usize = 2 * v2::MAX_MACAROON_LEN;
-
-/// The key `macaroons-key-generator`, absorbed.
-const KEY_GENERATOR: HmacKey = HmacKey::from_states(
-    [
-        0x9077_a15b,
-        0xd63d_8c38,
-        0x24d7_0d8b,
-        0xa0d6_3f24,
-        0x4803_6cbf,
-        0x16ff_ae7d,
-        0x4857_e31d,
-        0xbb1f_1d67,
-    ],
-    [
-        0xbdcc_52d8,
-        0x514c_306d,
-        0xa461_4039,
-        0xaa6e_3e88,
-        0xc98a_3415,
-        0xb547_216b,
-        0x5b29_34f4,
-        0x8053_6d5f,
-    ],
-);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_absorbed_generator_key_is_the_generator_key() {
-        let mut key = [0; 32];
-        key[..23].copy_from_slice(b"macaroons-key-generator");
-
-        assert_eq!(
-            KEY_GENERATOR.sign(b"probe"),
-            HmacKey::new(&key).sign(b"probe")
-        );
-    }
-}

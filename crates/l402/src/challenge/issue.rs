@@ -1,6 +1,6 @@
 //! Issuing and restoring: where a token and the invoice that pays for it are put together.
 
-use super::{Challenge, Token};
+use super::Challenge;
 use crate::caveat::Caveat;
 use crate::invoice::Invoice;
 use crate::keys::KeyRing;
@@ -10,6 +10,7 @@ use crate::purchase::{QuoteError, check_pair};
 use crate::scheme::SchemeName;
 use crate::services::Services;
 use crate::time::UnixSeconds;
+use crate::token::Token;
 
 impl Challenge {
     /// Mints a token for the payment of `invoice` and creates the challenge of both.

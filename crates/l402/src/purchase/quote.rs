@@ -8,13 +8,14 @@
 use super::Payable;
 use crate::amount::Msat;
 use crate::caveat;
-use crate::challenge::{Challenge, Token};
+use crate::challenge::Challenge;
 use crate::hash::{PaymentHash, Preimage};
 use crate::identifier::{Identifier, IdentifierError};
 use crate::invoice::{Invoice, InvoiceError};
 use crate::macaroon::{Macaroon, MacaroonError};
 use crate::network::Network;
 use crate::time::UnixSeconds;
+use crate::token::Token;
 
 /// A challenge that could be paid: its token and invoice agree, and it names its price.
 ///

@@ -5,14 +5,7 @@ use serde::Deserialize;
 
 use super::{bytes, read, variant};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vectors {
-    #[serde(rename = "about")]
-    _about: String,
-    readable: Vec<Readable>,
-    unreadable: Vec<Unreadable>,
-}
+type Vectors = super::Vectors<Readable, Unreadable>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +47,7 @@ fn parse(lines: &[Vec<u8>]) -> Result<Vec<Challenge>, ChallengeError> {
 
 #[test]
 fn every_deployed_form_is_read_and_nothing_is_made_up() {
-    for vector in vectors().readable {
+    for vector in vectors().valid {
         let text = vector.lines.iter().map(|line| line.clone().into_bytes());
         let binary = vector.lines_hex.iter().map(|line| bytes(line));
         let challenges: Vec<ChallengeView> = parse(&text.chain(binary).collect::<Vec<_>>())
@@ -72,7 +65,7 @@ fn every_deployed_form_is_read_and_nothing_is_made_up() {
 
 #[test]
 fn unusable_challenges_are_refused_for_the_reason_given() {
-    for vector in vectors().unreadable {
+    for vector in vectors().invalid {
         let text = vector.lines.into_iter().map(String::into_bytes);
         let binary = vector.lines_hex.iter().map(|line| bytes(line));
         match parse(&text.chain(binary).collect::<Vec<_>>()) {

@@ -5,14 +5,7 @@ use serde::Deserialize;
 
 use super::{read, variant};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vectors {
-    #[serde(rename = "about")]
-    _about: String,
-    readable: Vec<Readable>,
-    unreadable: Vec<Unreadable>,
-}
+type Vectors = super::Vectors<Readable, Unreadable>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +48,7 @@ fn parse(
 
 #[test]
 fn every_spelling_is_read_and_nothing_is_made_up() {
-    for vector in vectors().readable {
+    for vector in vectors().valid {
         let credentials: Vec<CredentialView> = parse(&vector.authorization, &vector.metadata)
             .unwrap_or_else(|error| panic!("{}: {error}", vector.name))
             .iter()
@@ -70,7 +63,7 @@ fn every_spelling_is_read_and_nothing_is_made_up() {
 
 #[test]
 fn broken_credentials_are_refused_for_the_reason_given() {
-    for vector in vectors().unreadable {
+    for vector in vectors().invalid {
         match parse(&vector.authorization, &vector.metadata) {
             Ok(read) => panic!("{}: {} were read", vector.name, read.len()),
             Err(error) => assert_eq!(variant(&error), vector.error, "{}: {error}", vector.name),
@@ -80,7 +73,7 @@ fn broken_credentials_are_refused_for_the_reason_given() {
 
 #[test]
 fn no_error_repeats_the_credential() {
-    for vector in vectors().unreadable {
+    for vector in vectors().invalid {
         let error = parse(&vector.authorization, &vector.metadata).unwrap_err();
         let told = format!("{error} {error:?}");
         for part in vector
@@ -98,7 +91,7 @@ fn no_error_repeats_the_credential() {
 fn whatever_reads_as_a_credential_line_is_recognised_for_removal() {
     let vectors = vectors();
     let presented = vectors
-        .readable
+        .valid
         .iter()
         .filter(|vector| vector.authorization.len() == 1 && !vector.credentials.is_empty())
         .filter(|vector| vector.metadata.is_empty())

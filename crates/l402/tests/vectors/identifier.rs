@@ -5,14 +5,7 @@ use serde::Deserialize;
 
 use super::{bytes, read, variant};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vectors {
-    #[serde(rename = "about")]
-    _about: String,
-    valid: Vec<Valid>,
-    invalid: Vec<Invalid>,
-}
+type Vectors = super::Vectors<Valid, Invalid>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

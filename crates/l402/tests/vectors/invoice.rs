@@ -5,14 +5,7 @@ use serde::Deserialize;
 
 use super::{read, variant};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vectors {
-    #[serde(rename = "about")]
-    _about: String,
-    readable: Vec<Readable>,
-    unreadable: Vec<Unreadable>,
-}
+type Vectors = super::Vectors<Readable, Unreadable>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +32,7 @@ fn vectors() -> Vectors {
 
 #[test]
 fn the_facts_of_every_invoice_are_read() {
-    for vector in vectors().readable {
+    for vector in vectors().valid {
         let invoice = Invoice::parse(&vector.text).unwrap();
 
         let name = &vector.name;
@@ -66,7 +59,7 @@ fn the_facts_of_every_invoice_are_read() {
 #[test]
 fn all_five_networks_are_told_apart() {
     let mut found: Vec<Network> = Vec::new();
-    for vector in vectors().readable {
+    for vector in vectors().valid {
         let network = Invoice::parse(&vector.text).unwrap().network();
         if !found.contains(&network) {
             found.push(network);
@@ -77,7 +70,7 @@ fn all_five_networks_are_told_apart() {
 
 #[test]
 fn damaged_and_foreign_texts_are_refused_for_the_reason_given() {
-    for vector in vectors().unreadable {
+    for vector in vectors().invalid {
         match Invoice::parse(&vector.text) {
             Ok(_) => panic!("{}: was read", vector.name),
             Err(error) => assert_eq!(variant(&error), vector.error, "{}: {error}", vector.name),
@@ -87,7 +80,7 @@ fn damaged_and_foreign_texts_are_refused_for_the_reason_given() {
 
 #[test]
 fn no_single_character_of_an_invoice_can_be_changed() {
-    let vector = vectors().readable.into_iter().next().unwrap();
+    let vector = vectors().valid.into_iter().next().unwrap();
     for at in 0..vector.text.len() {
         let mut changed = vector.text.clone().into_bytes();
         changed[at] = if changed[at] == b'q' { b'p' } else { b'q' };

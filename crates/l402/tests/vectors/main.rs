@@ -1,7 +1,7 @@
-//! Do the files in `vectors/` hold?
+//! The files in `vectors/`, run against this crate.
 //!
-//! Every language that reads tokens runs the same files; `vectors/README.md` says what is in
-//! them. An error is named by its variant.
+//! Every language that reads tokens runs the same files; `vectors/README.md` describes them. An
+//! error is named by its variant.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,7 +22,20 @@ mod verify;
 use std::fmt::Debug;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+/// A file of what a reader accepts and what it refuses.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vectors<Valid, Invalid> {
+    #[serde(rename = "about")]
+    _about: String,
+    #[serde(alias = "readable")]
+    valid: Vec<Valid>,
+    #[serde(alias = "unreadable")]
+    invalid: Vec<Invalid>,
+}
 
 /// Reads one file of `vectors/`. A field that no test looks at is an error.
 fn read<T: DeserializeOwned>(file: &str) -> T {
