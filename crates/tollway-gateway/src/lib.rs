@@ -13,7 +13,7 @@
 //! | – `listener` `tcp` `tls` `detect` `rewind` | sockets, TLS, which HTTP is spoken |
 //! | – `registry` `client` `connection` `executor` | when it must end, who the client is, its requests |
 //! | `request/` | one request |
-//! | – `exchange` | matched, admitted, forwarded, answered |
+//! | – `exchange` | matched, admitted, forwarded, responded to |
 //! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |
 //! | – `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
 //! | `upstream/` | connections to one upstream |

@@ -1,4 +1,4 @@
-//! One request: matched, admitted, forwarded, answered.
+//! One request: matched, admitted, forwarded, responded to.
 
 pub(crate) mod admit;
 pub(crate) mod drain;

@@ -4,7 +4,7 @@
 //! export SELLER_WALLET='lndconnect://…' MASTER_KEY=$(openssl rand -hex 32)
 //! cargo run -p tollway-server --example axum
 //! ```
-#![expect(clippy::print_stdout, reason = "says where it listens")]
+#![expect(clippy::print_stdout, reason = "prints where it listens")]
 
 use std::error::Error;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! What the gate keeps: counted uses, revocations, events and reports.
 //!
 //! Four traits, because not every store can do everything: [`Uses`], [`Revocations`],
-//! [`EventLog`] and [`Reports`]. [`Stores`] says which store does what for one gate; a store
+//! [`EventLog`] and [`Reports`]. [`Stores`] names the store for each of them for one gate; a store
 //! that does all of it is a [`Ledger`]. None of them sees a type that belongs to HTTP.
 //!
 //! Committing, releasing and revoking take effect when called, not when polled: a future that is
@@ -210,7 +210,7 @@ pub struct GrantedEvent {
     pub payment_hash: PaymentHash,
     /// The service requested.
     pub service: ServiceName,
-    /// What the token cost; `None` when its issuer did not say.
+    /// What the token cost; `None` when the token does not state it.
     pub paid: Option<Msat>,
     /// The time.
     pub at: UnixSeconds,

@@ -1,6 +1,6 @@
 //! Challenge limit: how many invoices one network may ask for.
 //!
-//! Asking is free and every answer costs the wallet an invoice, so each network gets a
+//! Asking is free and every challenge costs the wallet an invoice, so each network gets a
 //! steady rate and a burst. The memory is fixed before the first request: a grid of
 //! [`ROWS`] × [`COLUMNS`] clocks, half a mebibyte, however many clients ask.
 //!

@@ -6,7 +6,7 @@
 //! service has returned its response and before the layer returns it; when the service returns
 //! an error, 502, 503, 504 or gRPC status 14, the use is released.
 //!
-//! One layer is one price; give each route its own. Tokens are told apart by service, tier,
+//! One layer is one price; give each route its own. Tokens are distinguished by service, tier,
 //! capability and path, not by price: two routes of one service that differ in price must
 //! differ in tier or capability, or the token of the cheaper one opens the dearer one.
 //! [`PaywallLayer::check`] finds such pairs.

@@ -1,6 +1,6 @@
 //! The rule that a token never buys what costs more than the token did.
 //!
-//! Tokens are told apart by service, tier, capability and path, not by price. Routes whose
+//! Tokens are distinguished by service, tier, capability and path, not by price. Routes whose
 //! tokens are interchangeable must therefore cost the same, and a price that depends on the
 //! path needs tokens that are bound to it. Checked once, when routes are configured.
 

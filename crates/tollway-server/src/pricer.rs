@@ -22,7 +22,7 @@ pub trait Pricer: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`PricerError`]: nothing is sold and the client is told to come back later.
+    /// [`PricerError`]: nothing is sold and the response is 503 with `Retry-After`.
     fn terms<'a>(
         &'a self,
         request: &'a RequestInfo<'a>,

@@ -18,14 +18,14 @@
 //! {"type":"about:blank","title":"Payment Required","status":402,"detail":"…","reason":"no_credential","service":"weather","price_msat":10000}
 //! ```
 //!
-//! Over gRPC every answer is HTTP 200 without a body and with `grpc-status` and
+//! Over gRPC every response is HTTP 200 without a body and with `grpc-status` and
 //! `grpc-message` among its headers ("trailers-only"): `payment required`, `too many
 //! challenges` or `unavailable`. The older code 13 rather than 16 is what deployed clients
 //! look for.
 //!
-//! Every answer has `Cache-Control: no-store`, `L402-Reason`, and the CORS headers a page of
+//! Every response has `Cache-Control: no-store`, `L402-Reason`, and the CORS headers a page of
 //! any origin needs to read it. 401, 402 and 13 carry the challenge, `WWW-Authenticate`; 429,
-//! 503, 8 and 14 carry `Retry-After`. Nothing a backend said is in any of them.
+//! 503, 8 and 14 carry `Retry-After`. No error text of a backend is in any of them.
 
 use bytes::Bytes;
 use http::header::{
@@ -53,12 +53,12 @@ pub enum StatusStyle {
     Strict401,
 }
 
-/// The kind of answer a request can read.
+/// The form of response a client can read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Form {
     /// A gRPC response of this content type.
     Grpc {
-        /// The content type of the answer.
+        /// The content type of the response.
         content_type: &'static str,
     },
     /// An HTTP response without a body.
@@ -111,11 +111,11 @@ pub fn preflight(method: &Method) -> Option<Response<Full<Bytes>>> {
 /// Creates the response to a rejection, in the form the client can read.
 #[must_use]
 pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response<Full<Bytes>> {
-    let answer = answer_to(rejection.code(), style);
+    let statuses = statuses_of(rejection.code(), style);
     let mut response = match form {
-        Form::Grpc { content_type } => grpc(&answer, content_type),
-        Form::Head => without_body(problem(&answer, rejection)),
-        Form::Http => problem(&answer, rejection),
+        Form::Grpc { content_type } => grpc(&statuses, content_type),
+        Form::Head => without_body(problem(&statuses, rejection)),
+        Form::Http => problem(&statuses, rejection),
     };
     let headers = response.headers_mut();
     allow_any_origin(headers);
@@ -145,39 +145,39 @@ pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response
 }
 
 /// The status of a rejection in the two protocols.
-struct Answer {
+struct Statuses {
     status: StatusCode,
     grpc_status: &'static str,
     grpc_message: &'static str,
 }
 
 /// The only place that decides which status a reason gets.
-fn answer_to(code: ReasonCode, style: StatusStyle) -> Answer {
+fn statuses_of(code: ReasonCode, style: StatusStyle) -> Statuses {
     match code {
         ReasonCode::NoCredential => PAYMENT_REQUIRED,
         ReasonCode::Denied(_) | ReasonCode::Exhausted | ReasonCode::Malformed => match style {
             StatusStyle::Lenient402 => PAYMENT_REQUIRED,
-            StatusStyle::Strict401 => Answer {
+            StatusStyle::Strict401 => Statuses {
                 status: StatusCode::UNAUTHORIZED,
                 ..PAYMENT_REQUIRED
             },
         },
-        ReasonCode::UnsellablePath => Answer {
+        ReasonCode::UnsellablePath => Statuses {
             status: StatusCode::BAD_REQUEST,
             grpc_status: "3",
             grpc_message: "path cannot be sold",
         },
-        ReasonCode::TokenInUse => Answer {
+        ReasonCode::TokenInUse => Statuses {
             status: StatusCode::SERVICE_UNAVAILABLE,
             grpc_status: "14",
             grpc_message: "token in use",
         },
-        ReasonCode::TooManyChallenges => Answer {
+        ReasonCode::TooManyChallenges => Statuses {
             status: StatusCode::TOO_MANY_REQUESTS,
             grpc_status: "8",
             grpc_message: "too many challenges",
         },
-        ReasonCode::Unavailable => Answer {
+        ReasonCode::Unavailable => Statuses {
             status: StatusCode::SERVICE_UNAVAILABLE,
             grpc_status: "14",
             grpc_message: "unavailable",
@@ -199,7 +199,7 @@ struct Problem<'a> {
     price_msat: Option<u64>,
 }
 
-fn problem(answer: &Answer, rejection: &Rejection) -> Response<Full<Bytes>> {
+fn problem(statuses: &Statuses, rejection: &Rejection) -> Response<Full<Bytes>> {
     let (detail, demand) = match rejection {
         Rejection::PaymentRequired(demand) => (demand.reason.to_string(), Some(demand)),
         Rejection::UnsellablePath(unsellable) => (unsellable.to_string(), None),
@@ -209,8 +209,8 @@ fn problem(answer: &Answer, rejection: &Rejection) -> Response<Full<Bytes>> {
     };
     let problem = Problem {
         r#type: "about:blank",
-        title: answer.status.canonical_reason().unwrap_or_default(),
-        status: answer.status.as_u16(),
+        title: statuses.status.canonical_reason().unwrap_or_default(),
+        status: statuses.status.as_u16(),
         detail,
         reason: rejection.code().as_str(),
         service: demand.map(|demand| demand.service.as_str()),
@@ -218,7 +218,7 @@ fn problem(answer: &Answer, rejection: &Rejection) -> Response<Full<Bytes>> {
     };
     let body = serde_json::to_vec(&problem).expect("numbers and texts are always JSON");
     let mut response = Response::new(Full::from(body));
-    *response.status_mut() = answer.status;
+    *response.status_mut() = statuses.status;
     let content_type = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
@@ -233,12 +233,12 @@ fn without_body(response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     Response::from_parts(parts, Full::default())
 }
 
-fn grpc(answer: &Answer, content_type: &'static str) -> Response<Full<Bytes>> {
+fn grpc(statuses: &Statuses, content_type: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     for (name, value) in [
         (CONTENT_TYPE, content_type),
-        (GRPC_STATUS, answer.grpc_status),
-        (GRPC_MESSAGE, answer.grpc_message),
+        (GRPC_STATUS, statuses.grpc_status),
+        (GRPC_MESSAGE, statuses.grpc_message),
     ] {
         response
             .headers_mut()
@@ -254,7 +254,7 @@ fn allow_any_origin(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }
 
-const PAYMENT_REQUIRED: Answer = Answer {
+const PAYMENT_REQUIRED: Statuses = Statuses {
     status: StatusCode::PAYMENT_REQUIRED,
     grpc_status: "13",
     grpc_message: "payment required",

@@ -1,4 +1,4 @@
-//! What does it cost to be asked for a challenge that nobody will ever pay?
+//! Memory of the gate while it makes challenges that are never paid.
 //!
 //! A binary of its own, because it watches the memory of the whole process.
 #![cfg(target_os = "linux")]
@@ -28,7 +28,7 @@ async fn a_hundred_thousand_unpaid_challenges_leave_nothing_behind() {
     let refused = shop.ask(CHALLENGES / 10..CHALLENGES).await;
 
     let grown = resident_bytes().saturating_sub(before);
-    println!("{refused} answers grew the process by {grown} bytes");
+    println!("{refused} challenges grew the process by {grown} bytes");
     // An entry of only 50 bytes each would be 4.5 MB.
     assert!(grown < 2_000_000, "{grown} bytes");
 }

@@ -258,11 +258,11 @@ fn render_requests(page: &mut MetricsText, services: &Services) {
     );
     for (name, stats) in services {
         for (class, label) in CLASSES.iter().enumerate() {
-            let answered = stats.total(|core| core.classes.get(class).unwrap_or(&core.challenges));
+            let responses = stats.total(|core| core.classes.get(class).unwrap_or(&core.challenges));
             page.line(
                 "tollway_requests_total",
                 &[("service", name), ("status", label)],
-                answered,
+                responses,
             );
         }
     }

@@ -1,4 +1,4 @@
-//! One request: routed, admitted, forwarded, answered.
+//! One request: routed, admitted, forwarded, responded to.
 //!
 //! Admitting a valid uncounted credential and forwarding do no look-up and take no lock.
 //! If the client resets its connection or stream, the future is dropped wherever it is, and

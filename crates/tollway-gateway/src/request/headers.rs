@@ -13,7 +13,7 @@ use http::{Uri, Version, response};
 use crate::request::kind::{self, RequestKind};
 use crate::upstream::target::Target;
 
-/// What the gateway tells the upstream about a client, in `X-Forwarded-*`.
+/// What the gateway states about a client to the upstream, in `X-Forwarded-*`.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardedHeaders {
     /// The client's address.

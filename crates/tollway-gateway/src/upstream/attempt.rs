@@ -180,7 +180,7 @@ impl Pool {
     ) -> impl Future<Output = Result<Response, Failed>> + use<'a> {
         admission.mark_forwarded();
         let response = sender.try_send_request(request);
-        response.map(move |answered| match answered {
+        response.map(move |responded| match responded {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Ok(response.map(ResponseBody::upgraded))
             }

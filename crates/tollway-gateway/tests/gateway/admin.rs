@@ -56,7 +56,7 @@ async fn metrics_count_what_was_sold_and_what_was_refused() {
 }
 
 #[tokio::test]
-async fn health_is_told_apart_from_everything_else() {
+async fn health_has_its_own_path() {
     let running = support::start_with(support::nothing(), GatewayLimits::default());
     let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
     for (path, status) in [("/healthz", 200), ("/", 404), ("/metrics/x", 404)] {

@@ -278,7 +278,7 @@ async fn a_service_that_reports_its_own_failure_takes_no_use() {
         (StatusCode::NO_CONTENT, true),
         (StatusCode::NOT_MODIFIED, true),
     ] {
-        let upstream = Upstream::answering(move |_| {
+        let upstream = Upstream::responding(move |_| {
             let mut response = Response::new(Full::<Bytes>::default().boxed_unsync());
             *response.status_mut() = status;
             response
@@ -356,7 +356,7 @@ async fn two_requests_at_once_are_not_both_delivered() {
 async fn the_use_is_taken_before_the_body_is_sent() {
     let (more, body) = mpsc::channel::<Result<http_body::Frame<Bytes>, _>>(1);
     let body = std::sync::Mutex::new(Some(body));
-    let upstream = Upstream::answering(move |_| {
+    let upstream = Upstream::responding(move |_| {
         let body = body.lock().unwrap().take().unwrap();
         let stream = tokio_stream::wrappers::ReceiverStream::new(body);
         Response::new(http_body_util::StreamBody::new(stream).boxed_unsync())

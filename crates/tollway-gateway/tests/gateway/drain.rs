@@ -58,13 +58,13 @@ async fn an_open_stream_is_finished_before_the_gateway_stops() {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_is_answered_and_the_connection_closed() {
+async fn a_request_in_flight_is_finished_and_the_connection_closed() {
     let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (tell, wait) = (Arc::clone(&arrived), Arc::clone(&release));
+    let (notify, wait) = (Arc::clone(&arrived), Arc::clone(&release));
     let upstream = upstream::serve(move |_| {
-        let (tell, wait) = (Arc::clone(&tell), Arc::clone(&wait));
+        let (notify, wait) = (Arc::clone(&notify), Arc::clone(&wait));
         async move {
-            tell.notify_one();
+            notify.notify_one();
             wait.notified().await;
             Response::new(Full::new(Bytes::from_static(b"sunny")).boxed_unsync())
         }

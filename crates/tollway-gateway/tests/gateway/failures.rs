@@ -20,7 +20,7 @@ use crate::support::upstream::Upstream;
 use crate::support::{self, dead_port, upstream};
 
 #[tokio::test]
-async fn a_path_nobody_serves_is_not_found() {
+async fn a_path_without_a_service_is_not_found() {
     let running = support::start_with(support::nothing(), GatewayLimits::default());
 
     let answer = Client::http1(support::http(&running))
@@ -38,7 +38,7 @@ async fn a_path_nobody_serves_is_not_found() {
 }
 
 #[tokio::test]
-async fn requests_that_cannot_be_told_apart_are_refused() {
+async fn requests_that_cannot_be_distinguished_are_refused() {
     let mut upstream = Upstream::sunny().await;
     let running = support::start(Price::Free, upstream.address);
     for (request, status) in [
@@ -120,7 +120,7 @@ async fn an_upstream_that_never_completes_tls_is_a_gateway_timeout() {
 }
 
 #[tokio::test]
-async fn a_grpc_client_is_told_in_its_own_terms() {
+async fn a_grpc_client_gets_a_grpc_status() {
     let dead = support::start(Price::Free, dead_port());
     let nothing = support::start_with(support::nothing(), GatewayLimits::default());
     for (running, status, message) in [
@@ -344,7 +344,7 @@ fn impatient() -> Running {
     support::start_with(support::nothing(), limits)
 }
 
-/// An upstream whose connections answer once and then fail the next request. After the
+/// An upstream whose connections respond once and then fail the next request. After the
 /// first connection they are reliable.
 async fn closes_on_second_request() -> (SocketAddr, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));

@@ -30,7 +30,7 @@ use crate::support::shop::Shop;
 use crate::support::{self, any_port, upstream};
 
 #[tokio::test]
-async fn a_paid_call_is_answered() {
+async fn a_paid_call_gets_its_reply() {
     let (shop, mut client) = site().await;
 
     let reply = client.unary(paid(&shop, say("hello")).await).await.unwrap();
@@ -59,7 +59,7 @@ async fn a_call_may_be_paid_by_metadata() {
 }
 
 #[tokio::test]
-async fn an_unpaid_call_is_told_what_to_pay() {
+async fn an_unpaid_call_gets_a_challenge() {
     let (shop, mut client) = site().await;
 
     let refused = client.unary(say("hello")).await.unwrap_err();
@@ -94,7 +94,7 @@ async fn an_upstreams_status_passes_unchanged() {
 }
 
 #[tokio::test]
-async fn each_message_of_a_stream_is_answered_before_the_next_is_sent() {
+async fn each_message_of_a_stream_is_echoed_before_the_next_is_sent() {
     let (shop, mut client) = site().await;
     let (speak, words) = mpsc::channel(1);
 
@@ -117,7 +117,7 @@ async fn each_message_of_a_stream_is_answered_before_the_next_is_sent() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_half_way_says_so_in_its_trailers() {
+async fn a_stream_that_fails_half_way_ends_with_its_status_in_the_trailers() {
     let (shop, mut client) = site().await;
     let words = tokio_stream::iter([say("one"), say("fail")]);
 
@@ -172,7 +172,7 @@ async fn trailers_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn many_calls_at_once_are_all_answered() {
+async fn many_calls_at_once_all_get_a_reply() {
     let (shop, client) = site().await;
     let line = shop.authorization().await;
     let calls = (0..200).map(|number| {
@@ -230,7 +230,7 @@ async fn calls_share_connections_until_there_are_many() {
     }
 }
 
-/// An upstream that counts its connections, announces each call, and answers none.
+/// An upstream that counts its connections, announces each call, and responds to none.
 async fn silent(connections: Arc<AtomicUsize>, arrived: &Arc<Semaphore>) -> SocketAddr {
     let arrived = Arc::clone(arrived);
     upstream::accept(move |stream| {

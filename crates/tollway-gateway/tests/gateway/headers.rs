@@ -104,7 +104,7 @@ async fn the_upstreams_own_authorization_is_forwarded() {
 }
 
 #[tokio::test]
-async fn an_upstream_is_told_who_asked_for_what() {
+async fn an_upstream_receives_who_asked_for_what() {
     let mut upstream = Upstream::sunny().await;
     let running = support::start(Price::Free, upstream.address);
     let lies = [
@@ -138,7 +138,7 @@ async fn an_upstream_is_told_who_asked_for_what() {
 
 #[tokio::test]
 async fn headers_of_one_connection_stop_at_the_gateway_both_ways() {
-    let mut upstream = Upstream::answering(|_| {
+    let mut upstream = Upstream::responding(|_| {
         Response::builder()
             .header("connection", "x-hop-back")
             .header("x-hop-back", "1")

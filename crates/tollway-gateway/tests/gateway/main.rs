@@ -4,7 +4,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "a failing test should say where"
+    reason = "a failing test should show where"
 )]
 
 #[path = "../support/mod.rs"]

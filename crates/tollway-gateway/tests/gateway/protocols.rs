@@ -114,7 +114,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn what_a_browser_asks_first_is_answered_free_of_charge() {
+async fn the_preflight_of_a_browser_is_free_of_charge() {
     let shop = Shop::open().await;
     let mut upstream = Upstream::sunny().await;
     let running = support::start(shop.price(), upstream.address);
@@ -129,7 +129,7 @@ async fn what_a_browser_asks_first_is_answered_free_of_charge() {
 }
 
 #[tokio::test]
-async fn options_of_a_free_service_are_the_upstreams_to_answer() {
+async fn options_of_a_free_service_reach_the_upstream() {
     let mut upstream = Upstream::sunny().await;
     let running = support::start(Price::Free, upstream.address);
     let mut client = Client::http1(support::http(&running)).await;

@@ -12,7 +12,7 @@ use crate::support::upstream::Upstream;
 use crate::support::{self, dead_port};
 
 #[tokio::test]
-async fn a_request_without_credential_is_told_the_price() {
+async fn a_request_without_credential_gets_a_challenge() {
     let site = Site::open().await;
 
     site.refuses(None, "no_credential", "this request needs a paid token")

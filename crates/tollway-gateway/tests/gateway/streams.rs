@@ -99,7 +99,7 @@ async fn a_large_upload_takes_no_more_memory_than_a_small_one() {
 }
 
 #[tokio::test]
-async fn an_answer_may_begin_before_its_request_has_ended() {
+async fn a_response_may_begin_before_its_request_has_ended() {
     let address = upstream::serve(|request| async move {
         let echo = request.into_body().map_frame(|frame| frame);
         Response::new(echo.map_err(|broken| panic!("{broken}")).boxed_unsync())
@@ -110,7 +110,7 @@ async fn an_answer_may_begin_before_its_request_has_ended() {
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     client.write_all(head).await.unwrap();
 
-    // The next word is only said once this one has come back.
+    // The next word is only sent once this one has come back.
     for word in ["alpha", "bravo", "gamma"] {
         let chunk = format!("5\r\n{word}\r\n");
         client.write_all(chunk.as_bytes()).await.unwrap();

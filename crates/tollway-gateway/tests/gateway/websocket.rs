@@ -89,7 +89,7 @@ async fn an_upstream_that_switches_unasked_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_refused_websocket_leaves_the_answer_to_the_upstream() {
+async fn a_refused_websocket_gets_the_response_of_the_upstream() {
     let upstream = Upstream::sunny().await;
     let running = support::start(Price::Free, upstream.address);
     let stream = TcpStream::connect(support::http(&running)).await.unwrap();

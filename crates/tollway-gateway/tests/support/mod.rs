@@ -24,7 +24,7 @@ use tollway_gateway::{
     TlsListener, Upstream,
 };
 
-/// A gateway with one service for everything, on ports nobody else has.
+/// A gateway with one service for everything, on free ports.
 pub(crate) fn start(price: Price, upstream: SocketAddr) -> Running {
     start_with(single(price, upstream), GatewayLimits::default())
 }

@@ -36,17 +36,17 @@ pub(crate) struct Seen {
 impl Upstream {
     /// Responds 200 with `sunny`.
     pub(crate) async fn sunny() -> Self {
-        Self::answering(|_| Response::new(Full::new(Bytes::from_static(b"sunny")).boxed_unsync()))
+        Self::responding(|_| Response::new(Full::new(Bytes::from_static(b"sunny")).boxed_unsync()))
             .await
     }
 
-    pub(crate) async fn answering(
+    pub(crate) async fn responding(
         answer: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
-        let (tell, seen) = mpsc::unbounded_channel();
+        let (notify, seen) = mpsc::unbounded_channel();
         let answer = Arc::new(answer);
         let address = serve(move |request| {
-            let (tell, answer) = (tell.clone(), Arc::clone(&answer));
+            let (notify, answer) = (notify.clone(), Arc::clone(&answer));
             async move {
                 let (head, body) = request.into_parts();
                 let body = body
@@ -56,7 +56,7 @@ impl Upstream {
                     .unwrap_or_default();
                 let seen = Seen { head, body };
                 let response = answer(&seen);
-                tell.send(seen).unwrap();
+                notify.send(seen).unwrap();
                 response
             }
         })

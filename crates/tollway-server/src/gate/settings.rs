@@ -15,13 +15,13 @@ pub struct GateSettings {
     pub challenge_limit: ChallengeLimit,
     /// How long the wallet may take for an invoice. Default 10 s.
     pub invoice_timeout: Duration,
-    /// How many invoices may be waited for at once; one more is answered 503. Default 256.
+    /// How many invoices may be waited for at once; one more is refused with 503. Default 256.
     pub invoices_in_flight_max: usize,
     /// How long a pricer may take. Default 5 s.
     pub pricer_timeout: Duration,
     /// Whether challenges are sent under the older scheme name as well. Default: they are.
     pub lsat: LegacyLsat,
-    /// How a credential that fails is answered. Default 402.
+    /// The status for a credential that fails. Default 402.
     pub status: StatusStyle,
     /// Reads the time. Default: the system's clock.
     pub clock: fn() -> UnixSeconds,

@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(store.lookups.load(Ordering::Relaxed), 2);
     }
 
-    /// A store with one key that answers when it is open.
+    /// A store with one key that responds when it is open.
     #[derive(Debug, Default)]
     struct OneKey {
         lookups: AtomicUsize,

@@ -105,7 +105,7 @@ impl SqliteLedger {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// Queues a command at once, and waits for its answer when polled.
+    /// Queues a command at once, and waits for its result when polled.
     ///
     /// No more than [`ASKING_MAX`] wait at once. Commits do not count: there is no more than
     /// one for each reservation, and it must not fail for lack of room.
@@ -124,11 +124,11 @@ impl SqliteLedger {
         &self,
         command: impl FnOnce(Reply<T>) -> Command,
     ) -> BoxFuture<'static, Result<T, LedgerError>> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         let queued = self.send(command(reply));
         Box::pin(async move {
             queued?;
-            answer.await.unwrap_or(Err(LedgerError::Stopped))
+            result.await.unwrap_or(Err(LedgerError::Stopped))
         })
     }
 
@@ -144,9 +144,9 @@ impl SqliteLedger {
     ) -> BoxFuture<'_, Result<T, LedgerError>> {
         self.ask(|reply| {
             Command::Query(Box::new(move |connection| {
-                let answer = connection.and_then(|connection| Ok(read(connection)?));
+                let result = connection.and_then(|connection| Ok(read(connection)?));
                 // The asking side may have gone away.
-                let _unread = reply.send(answer);
+                let _unread = reply.send(result);
             }))
         })
     }
@@ -288,7 +288,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An answer on its way to the request that asked for a use. If the request is gone by then,
+/// The result of a reservation on its way to its request. If the request is gone by then,
 /// the use is released.
 struct Unclaimed {
     reserved: Reserved,

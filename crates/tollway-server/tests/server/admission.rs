@@ -1,4 +1,4 @@
-//! Who is let through, and what it costs the seller to say no.
+//! Admission: who is let through, and what a rejection costs the seller.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -271,7 +271,7 @@ async fn looking_at_a_counted_token_takes_no_use() {
 }
 
 #[tokio::test]
-async fn a_use_is_settled_as_its_holder_says() {
+async fn a_use_is_settled_as_its_holder_reports() {
     let mut shop = Shop::open().await;
     shop.terms = shop.terms.with_uses_max(uses(1));
 
@@ -368,7 +368,7 @@ async fn narrowing_a_counted_token_does_not_multiply_its_uses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_counted_token_is_never_used_more_often_than_it_says() {
+async fn a_counted_token_is_never_used_more_often_than_its_caveat_allows() {
     let folder = tempfile::tempdir().unwrap();
     let on_disk = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
     let ledgers: [Arc<dyn Ledger>; 2] = [Arc::new(MemoryLedger::new()), Arc::new(on_disk)];
@@ -466,7 +466,7 @@ async fn a_wallet_that_is_down_is_our_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wallet_that_does_not_answer_is_given_up_on() {
+async fn a_wallet_that_does_not_respond_is_given_up_on() {
     let shop = Shop::open().await;
     shop.wallet.set_mood(Mood::Silent);
 

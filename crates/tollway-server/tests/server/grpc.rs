@@ -59,7 +59,7 @@ async fn a_paid_call_passes_whether_the_token_is_in_a_header_or_in_metadata() {
 }
 
 #[tokio::test]
-async fn a_call_with_a_bad_token_is_told_the_reason() {
+async fn a_call_with_a_bad_token_gets_the_reason() {
     let shop = Shop::open().await;
     let channel = serve(&shop).await;
     let expired = narrowed(&shop.buy().await, "weather_valid_until=1");

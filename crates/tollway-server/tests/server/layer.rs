@@ -1,4 +1,4 @@
-//! The layer around somebody's axum service.
+//! The layer around an axum service.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -105,7 +105,7 @@ async fn a_route_beside_the_priced_one_stays_free() {
 }
 
 #[tokio::test]
-async fn clients_are_told_apart_when_the_server_knows_them() {
+async fn clients_are_distinguished_when_the_server_knows_them() {
     let settings = GateSettings {
         challenge_limit: ChallengeLimit {
             per_minute: NonZeroU32::MIN,

@@ -38,7 +38,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn the_log_says_what_the_client_is_not_told() {
+async fn the_log_has_what_the_client_does_not_get() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
     let _logged = tracing::subscriber::set_default(subscriber);

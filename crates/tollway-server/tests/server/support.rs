@@ -227,11 +227,11 @@ pub(crate) struct FakeWallet {
 pub(crate) enum Mood {
     #[default]
     Works,
-    /// Asks for a millisatoshi more than it was told to.
+    /// Creates an invoice over a millisatoshi more than the price.
     Greedy,
     /// Refuses, with a text that no client may see.
     Down,
-    /// Never answers.
+    /// Never returns.
     Silent,
 }
 

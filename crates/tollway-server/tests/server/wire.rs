@@ -71,7 +71,7 @@ async fn the_older_line_can_be_left_out() {
 }
 
 #[tokio::test]
-async fn a_credential_that_fails_is_told_why_and_how_to_renew() {
+async fn a_credential_that_fails_gets_the_reason_and_a_challenge() {
     let shop = Shop::open().await;
     let credential = shop.buy().await;
     let revoked = shop.buy().await;
@@ -162,12 +162,12 @@ async fn a_wallet_that_is_down_is_503_and_keeps_its_words_to_itself() {
     }
     assert!(
         format!("{rejection:?}").contains(BACKEND_SECRET),
-        "the log is told"
+        "it is in the log"
     );
 }
 
 #[tokio::test]
-async fn a_network_over_its_limit_is_told_when_to_come_back() {
+async fn a_network_over_its_limit_gets_the_time_to_wait() {
     let rejection = Rejection::TooManyChallenges(TooManyChallenges {
         retry_after_secs: 7,
     });
@@ -211,7 +211,7 @@ async fn a_token_in_use_is_503_and_good_again_in_a_moment() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_has_the_headers_and_no_body() {
+async fn a_response_to_head_has_the_headers_and_no_body() {
     for rejection in one_of_each() {
         let full = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
         let head = seen(refuse(&rejection, Form::Head, StatusStyle::Lenient402)).await;
@@ -226,7 +226,7 @@ async fn an_answer_to_head_has_the_headers_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_grpc_client_gets_a_grpc_answer() {
+async fn a_grpc_client_gets_a_grpc_response() {
     let expected = [
         ("13", "payment required", "exhausted", None),
         ("14", "token in use", "token_in_use", Some(1)),

@@ -95,12 +95,12 @@ impl Writer {
                 Command::Write(write) => writes.push(write),
             }
         }
-        let answered = writes.iter().filter(|write| write.is_asked()).count();
-        let answered = answered.saturating_add(queries.len());
-        self.shared.asking.fetch_sub(answered, Ordering::Relaxed);
+        let taken = writes.iter().filter(|write| write.is_asked()).count();
+        let taken = taken.saturating_add(queries.len());
+        self.shared.asking.fetch_sub(taken, Ordering::Relaxed);
         self.write(writes);
         if !queries.is_empty() {
-            self.answer(queries);
+            self.query(queries);
         }
     }
 
@@ -145,7 +145,7 @@ impl Writer {
     fn announce_revocations(&mut self) {
         let new = match self.revoked.advance(&self.connection) {
             Ok(new) => new,
-            // The next tick asks again.
+            // The next tick reads again.
             Err(error) => {
                 tracing::warn!(%error, "revocations cannot be read");
                 return;
@@ -158,7 +158,7 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, queries: Vec<Query>) {
+    fn query(&mut self, queries: Vec<Query>) {
         let written = self.write_events();
         for query in queries {
             query(written.clone().map(|()| &self.connection));
