@@ -23,6 +23,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::NOON;
@@ -67,7 +68,7 @@ pub(crate) enum Lines {
 /// How the shop sends what was paid for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delivers {
-    /// One byte per second, without end.
+    /// The head, then one byte at each [`Shop::drip`].
     Drips,
     /// The head and one byte.
     FirstByte,
@@ -117,6 +118,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     /// The next paid request finds the connection closed.
     hangs_up: Mutex<usize>,
+    drops: Arc<Semaphore>,
 }
 
 impl Shop {
@@ -145,6 +147,7 @@ impl Shop {
             preimages,
             seen: Mutex::default(),
             hangs_up: Mutex::default(),
+            drops: Arc::new(Semaphore::new(0)),
         });
         let shop = Self { address, shared };
         tokio::spawn(shop.clone().serve(listener));
@@ -175,6 +178,11 @@ impl Shop {
     /// Closes the connection on the next request that shows a credential.
     pub(crate) fn hangs_up_once_paid(&self) {
         *self.shared.hangs_up.lock().unwrap() = 1;
+    }
+
+    /// Sends one byte of a body that drips.
+    pub(crate) fn drip(&self) {
+        self.shared.drops.add_permits(1);
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -272,7 +280,8 @@ impl Shop {
             return Err(std::io::Error::other("hangs up"));
         }
         if self.honours(&terms, &lines, &sale) {
-            return Ok(Response::new(deliver(terms.delivers, &path).await));
+            let drops = Arc::clone(&self.shared.drops);
+            return Ok(Response::new(deliver(terms.delivers, &path, drops).await));
         }
         if let (true, Honours::OwnRefusal(status)) = (shows, terms.honours) {
             let response = Response::builder()
@@ -337,18 +346,15 @@ fn whole(text: impl Into<Bytes>) -> ShopBody {
         .boxed_unsync()
 }
 
-async fn deliver(delivers: Delivers, path: &str) -> ShopBody {
+async fn deliver(delivers: Delivers, path: &str, drops: Arc<Semaphore>) -> ShopBody {
     let byte = || Ok(Frame::data(Bytes::from("p")));
     match delivers {
         Delivers::Drips => {
-            let drip = stream::once(async move { byte() }).chain(stream::unfold(
-                (),
-                move |()| async move {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    Some((byte(), ()))
-                },
-            ));
-            StreamBody::new(drip).boxed_unsync()
+            let next = move |drops: Arc<Semaphore>| async move {
+                drops.acquire().await.unwrap().forget();
+                Some((byte(), drops))
+            };
+            StreamBody::new(stream::unfold(drops, next)).boxed_unsync()
         }
         Delivers::FirstByte => {
             let first = stream::once(async move { byte() });
