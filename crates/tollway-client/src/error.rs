@@ -329,6 +329,12 @@ pub enum TransportError {
         /// What went wrong.
         source: hyper_util::client::legacy::Error,
     },
+    /// The address is a name of the Tor network. It is never looked up in DNS (RFC 7686).
+    #[error("`{host}` is an onion service, and there is no support for a Tor proxy")]
+    Onion {
+        /// The host.
+        host: String,
+    },
     /// The request was not finished when its time was up.
     #[error("the request to {origin} was not finished within {limit:?}")]
     OutOfTime {

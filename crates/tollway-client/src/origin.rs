@@ -91,8 +91,7 @@ impl Origin {
     /// private network.
     ///
     /// Only the name decides. A public name that resolves to a private address does not
-    /// count, because DNS is not trusted. Nor does `.onion`: without a proxy for Tor the name
-    /// goes to ordinary DNS (RFC 7686).
+    /// count, because DNS is not trusted.
     ///
     /// # Specification
     ///
@@ -104,6 +103,11 @@ impl Origin {
             Protocol::Https => true,
             Protocol::Http => is_private_host(&self.host),
         }
+    }
+
+    /// Returns true for a name of the Tor network, which must not be looked up in DNS (RFC 7686).
+    pub(crate) fn is_onion(&self) -> bool {
+        self.host == "onion" || self.host.ends_with(".onion")
     }
 }
 
@@ -212,6 +216,24 @@ mod tests {
             "http://[::ffff:8.8.8.8]",
         ] {
             assert!(!origin(exposed).is_confidential(), "{exposed}");
+        }
+    }
+
+    #[test]
+    fn a_name_below_onion_is_an_onion_service() {
+        for onion in [
+            "http://abc.onion",
+            "https://a.b.ONION:1",
+            "http://abc.onion.",
+        ] {
+            assert!(origin(onion).is_onion(), "{onion}");
+        }
+        for other in [
+            "http://onion.example.com",
+            "http://myonion",
+            "https://onion.to",
+        ] {
+            assert!(!origin(other).is_onion(), "{other}");
         }
     }
 

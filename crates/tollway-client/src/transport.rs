@@ -92,6 +92,10 @@ impl Transport {
         origin: &Origin,
         request: Request<Outgoing>,
     ) -> Result<Response<Incoming>, TransportError> {
+        if origin.is_onion() {
+            let host = origin.host().to_owned();
+            return Err(TransportError::Onion { host });
+        }
         let response = match (origin.protocol(), request.version()) {
             (Protocol::Https, _) => self.tls()?.request(request),
             (Protocol::Http, Version::HTTP_2) => self.clear_h2().request(request),
@@ -192,3 +196,29 @@ fn add_certificates(roots: &mut RootCertStore, path: &PathBuf) -> Result<(), Str
 /// A head longer than this is an error. Room for several challenges of the longest invoices.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 const HEAD_MAX_BYTES_H2: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::body::Body;
+
+    #[tokio::test]
+    async fn an_onion_name_is_refused_before_anything_is_looked_up() {
+        let transport = Transport::new(Connections::default());
+        for address in ["http://abc.onion/", "https://a.b.ONION:1/x"] {
+            let (body, _len) = Body::empty().open().await.unwrap();
+            let mut request = Request::new(body);
+            *request.uri_mut() = address.parse().unwrap();
+
+            let origin = address.parse().unwrap();
+            let sent = transport.send(&origin, request);
+
+            // A resolver and a connection would have to be waited for.
+            let refused = sent.now_or_never().unwrap().unwrap_err();
+            assert!(matches!(refused, TransportError::Onion { .. }), "{refused}");
+            assert!(refused.to_string().contains(".onion"), "{refused}");
+        }
+    }
+}

@@ -2,7 +2,9 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
-use tollway_client::{AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Policy};
+use tollway_client::{
+    AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Policy, TransportError,
+};
 
 use crate::shop::{Honours, Lines, Shop};
 use crate::{World, policy, text};
@@ -318,6 +320,19 @@ async fn a_redirect_to_another_origin_takes_no_credential_along() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_an_onion_service_is_not_followed() {
+    let world = World::new().await;
+    world.shop.redirects("/a", 302, "http://abc.onion/a");
+
+    let refused = world.client().send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::Transport(TransportError::Onion { .. })),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_paid_for_elsewhere_unless_the_seller_is_listed() {
     let world = World::new().await;
     let other = Shop::beside(world.shop.preimages()).await;
@@ -393,7 +408,7 @@ async fn another_authorization_of_the_caller_stays_beside_the_credential() {
 async fn nothing_is_bought_or_shown_in_clear_text_on_a_public_network() {
     let world = World::new().await;
     let exposed = |path: &str| {
-        // This machine under an address that is not known to be private.
+        // This machine under an address that is not known to be this machine.
         let url = world.shop.url(path).replace("127.0.0.1", "0.0.0.0");
         Request::get(url).body(Body::empty()).unwrap()
     };

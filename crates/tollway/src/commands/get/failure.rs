@@ -73,7 +73,8 @@ const fn transport(reason: &TransportError) -> FailureKind {
     match reason {
         TransportError::Address(_)
         | TransportError::Body(_)
-        | TransportError::Certificates { .. } => FailureKind::Usage,
+        | TransportError::Certificates { .. }
+        | TransportError::Onion { .. } => FailureKind::Usage,
         TransportError::OutOfTime { .. }
         | TransportError::Stalled { .. }
         | TransportError::Timeout { .. } => FailureKind::Timeout,
