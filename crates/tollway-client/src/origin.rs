@@ -87,11 +87,11 @@ impl Origin {
         self.port
     }
 
-    /// Returns true when a credential cannot be read on the way: TLS, this machine, or a
-    /// private network.
+    /// Returns true when a credential cannot be read on the way: TLS, or this machine. A private
+    /// network does not count: a shared wireless network is one.
     ///
-    /// Only the name decides. A public name that resolves to a private address does not
-    /// count, because DNS is not trusted.
+    /// Only the name decides. A name that resolves to a loopback address does not count, because
+    /// DNS is not trusted.
     ///
     /// # Specification
     ///
@@ -101,7 +101,7 @@ impl Origin {
     pub fn is_confidential(&self) -> bool {
         match self.protocol {
             Protocol::Https => true,
-            Protocol::Http => is_private_host(&self.host),
+            Protocol::Http => is_this_machine(&self.host),
         }
     }
 
@@ -117,13 +117,10 @@ fn has_userinfo(uri: &Uri) -> bool {
         .is_some_and(|authority| authority.as_str().contains('@'))
 }
 
-fn is_private_host(host: &str) -> bool {
+fn is_this_machine(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
+        Ok(ip) => ip.is_loopback(),
         Err(_name) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
@@ -189,27 +186,29 @@ mod tests {
     }
 
     #[test]
-    fn only_a_private_name_is_confidential_in_clear_text() {
-        for private in [
+    fn only_this_machine_is_confidential_in_clear_text() {
+        for confidential in [
             "http://localhost:1",
             "http://api.localhost",
             "http://127.0.0.1",
             "http://127.9.9.9",
             "http://[::1]",
-            "http://[fd00::1]",
-            "http://10.1.2.3",
-            "http://172.16.0.1",
-            "http://192.168.1.1",
             "https://example.com",
         ] {
-            assert!(origin(private).is_confidential(), "{private}");
+            assert!(origin(confidential).is_confidential(), "{confidential}");
         }
         for exposed in [
             "http://example.com",
             "http://localhost.example.com",
             "http://mylocalhost",
             "http://127.0.0.1.example.com",
-            "http://172.32.0.1",
+            "http://10.1.2.3",
+            "http://172.16.0.1",
+            "http://192.168.1.1",
+            "http://169.254.1.1",
+            "http://[fd00::1]",
+            "http://[fe80::1]",
+            "http://0.0.0.0",
             "http://8.8.8.8",
             "http://abc.onion",
             "http://[2001:db8::1]",

@@ -105,7 +105,7 @@ impl Policy {
             limits,
             hosts: Hosts::Any,
             paying: Paying::On,
-            clear_text: ClearText::PrivateHosts,
+            clear_text: ClearText::ThisMachine,
             redirects_max: 10,
             pay_timeout: Duration::from_secs(60),
             after_refusal: AfterRefusal::Wait,
@@ -128,7 +128,7 @@ impl Policy {
     pub(crate) fn may_expose_to(&self, origin: &Origin) -> bool {
         match self.clear_text {
             ClearText::Anywhere => true,
-            ClearText::PrivateHosts => origin.is_confidential(),
+            ClearText::ThisMachine => origin.is_confidential(),
         }
     }
 }
@@ -186,9 +186,9 @@ pub enum Paying {
 pub enum ClearText {
     /// Anywhere. Everyone on the way can take the credential and use it.
     Anywhere,
-    /// To this machine and to private networks.
+    /// To this machine alone.
     #[default]
-    PrivateHosts,
+    ThisMachine,
 }
 
 /// A purchase that is to be approved.

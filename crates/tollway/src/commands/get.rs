@@ -160,7 +160,7 @@ fn policy(args: &GetArgs, config: &Config) -> Policy {
         clear_text: if args.allow_insecure {
             ClearText::Anywhere
         } else {
-            ClearText::PrivateHosts
+            ClearText::ThisMachine
         },
         pay_timeout: Duration::from_secs(args.payment_timeout),
         after_refusal: if args.buy_after_refusal {
