@@ -9,12 +9,15 @@ use l402::{Network, PaymentHash};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::sync::{Barrier, watch};
 use tollway_client::book::{Owner, Resolution};
-use tollway_client::{Book, Error, Event, NotPaid, Pauses, Policy, Resumption, WalletName};
+use tollway_client::{
+    AfterRefusal, Book, Error, Event, NotPaid, Pauses, Policy, Resumption, WalletName,
+};
 use tollway_lightning::{
     FeeCap, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, Repeat,
     WalletIdentity,
 };
 
+use crate::shop::Honours;
 use crate::wallet::{self, FEE, FakeWallet, Order as Orders};
 use crate::{World, policy, sat, text};
 
@@ -247,6 +250,36 @@ async fn what_a_killed_process_paid_for_serves_the_whole_service() {
     );
 
     assert!(world.wallet.asked().is_empty(), "nothing had to be bought");
+}
+
+#[tokio::test]
+async fn what_was_paid_is_not_payable_again_when_the_wallet_has_deleted_its_payments() {
+    let world = World::new().await;
+    let open = world.record_only("/open").await;
+    text(world.client().send(world.get("/a")).await).await;
+    let paid = world.wallet.asked()[0];
+    world.wallet.forget_payments();
+    world.shop.sells(|terms| {
+        terms.honours = Honours::Nothing;
+        terms.repeats = Some(2);
+    });
+    let insistent = Policy {
+        after_refusal: AfterRefusal::BuyAgain,
+        ..policy()
+    };
+
+    let resumed = world.client().resume().await.unwrap();
+    let refused = world.client_with(insistent).send(world.get("/a")).await;
+
+    let resumed: Vec<_> = resumed.iter().map(|r| r.payment_hash).collect();
+    assert_eq!(resumed, [open], "what is paid is not looked up");
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::AlreadyPaid { payment_hash }) if payment_hash == paid),
+        "{refused}"
+    );
+    assert_eq!(world.wallet.asked(), [paid]);
+    assert_eq!(world.charged(), sat(10).checked_add(FEE).unwrap());
 }
 
 #[tokio::test]

@@ -115,6 +115,11 @@ impl FakeWallet {
         self.payments.lock().unwrap().insert(hash, state);
     }
 
+    /// Deletes its payments, as `lncli deletepayments --all` and a restored node do.
+    pub(crate) fn forget_payments(&self) {
+        self.payments.lock().unwrap().clear();
+    }
+
     /// Settles a payment as if it had been on its way.
     pub(crate) fn settle(&self, hash: PaymentHash) {
         let preimage = self.preimages.lock().unwrap()[&hash].clone();
