@@ -35,10 +35,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
     ),
     ("OpenError", "of a wallet; of a sandbox node"),
     ("PayError", "of a payer; of the sandbox's wallet behind it"),
-    (
-        "Refusal",
-        "of a purchase, in the protocol and in the client",
-    ),
     ("StartError", "of a gateway; of a sandbox"),
 ];
 

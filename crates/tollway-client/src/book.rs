@@ -36,8 +36,8 @@ mod upkeep;
 pub(crate) use admission::{Admission, BeginError};
 pub use error::BookError;
 pub use purchase::{
-    Brake, Owner, Purchase, QueryHash, Refusal, Resource, SessionId, SoldToken, StoredCredential,
-    WalletName,
+    Brake, Owner, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential,
+    TargetResource, WalletName,
 };
 pub use rows::{CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which};
 pub use upkeep::Resolution;
@@ -127,7 +127,11 @@ impl Book {
     }
 
     /// Returns what matters to one request.
-    pub(crate) fn view(&self, resource: &Resource, now: UnixSeconds) -> Result<View, BookError> {
+    pub(crate) fn view(
+        &self,
+        resource: &TargetResource,
+        now: UnixSeconds,
+    ) -> Result<View, BookError> {
         let (candidates, open, brake) = self.read(|rows| {
             let open = rows.purchases(Which::OpenAt(&resource.origin))?;
             let brake = rows.brake(&resource.origin, &resource.path)?;
@@ -249,7 +253,7 @@ impl Book {
     pub(crate) fn refuse(
         &self,
         hash: &PaymentHash,
-        resource: &Resource,
+        resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<(), BookError> {
         self.write(|rows, _session| {
@@ -271,7 +275,7 @@ impl Book {
     }
 
     /// Allows buying at a path again: what was paid for has been served.
-    pub(crate) fn release_brake(&self, resource: &Resource) -> Result<(), BookError> {
+    pub(crate) fn release_brake(&self, resource: &TargetResource) -> Result<(), BookError> {
         self.write(|rows, _session| rows.remove_brake(&resource.origin, &resource.path))
     }
 

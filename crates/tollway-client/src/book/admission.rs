@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use l402::{Budget, Limits, Payable, PurchaseEvent, PurchaseState, UnixSeconds};
 
 use super::{
-    Book, BookError, Purchase, Resource, Rows, SessionId, SoldToken, Ticket, WalletName, Which,
+    Book, BookError, Purchase, Rows, SessionId, SoldToken, TargetResource, Ticket, WalletName,
+    Which,
 };
 use crate::client::WalletFacts;
 use crate::error::NotPaid;
@@ -13,7 +14,7 @@ use crate::policy::{AfterRefusal, KillSwitch};
 
 /// What is to be bought, and the rules it must fit.
 pub(crate) struct Admission<'a> {
-    pub(crate) resource: &'a Resource,
+    pub(crate) resource: &'a TargetResource,
     pub(crate) payable: &'a Payable,
     pub(crate) token: &'a SoldToken,
     pub(crate) wallet: &'a WalletFacts,
@@ -102,7 +103,7 @@ impl Book {
         rows: &dyn Rows,
         now: UnixSeconds,
     ) -> Result<(), BeginError> {
-        let Resource { origin, path, .. } = new.resource;
+        let TargetResource { origin, path, .. } = new.resource;
         for purchase in rows.purchases(Which::OpenAt(origin))? {
             let (wallet, lookup) = (&new.wallet.identity, new.wallet.promises.lookup);
             if purchase.resource.path == *path && purchase.is_blocking(wallet, lookup, now) {

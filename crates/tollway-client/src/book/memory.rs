@@ -9,7 +9,7 @@ use l402::{Charged, Msat, PaymentHash, UnixSeconds};
 use super::rows::{
     CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which,
 };
-use super::{BookError, Brake, Purchase, Refusal, Resource, SessionId, StoredCredential};
+use super::{BookError, Brake, Purchase, Refusal, SessionId, StoredCredential, TargetResource};
 use crate::origin::Origin;
 
 /// A database that ends with its process.
@@ -109,7 +109,7 @@ impl CredentialRows for Tables {
 
     fn candidates(
         &self,
-        resource: &Resource,
+        resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<Vec<StoredCredential>, BookError> {
         let is_tried = |credential: &&StoredCredential| {
@@ -148,7 +148,7 @@ impl CredentialRows for Tables {
     fn refusal(
         &self,
         hash: &PaymentHash,
-        resource: &Resource,
+        resource: &TargetResource,
     ) -> Result<Option<Refusal>, BookError> {
         let mut refusals = self.refusals.iter();
         Ok(refusals

@@ -11,7 +11,7 @@ use crate::origin::Origin;
 
 /// What a request is for, as far as credentials care: one refused here may do elsewhere.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Resource {
+pub struct TargetResource {
     /// The seller. A credential is never sent anywhere else.
     pub origin: Origin,
     /// The request method.
@@ -119,7 +119,7 @@ impl SoldToken {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Purchase {
     /// What the request was for.
-    pub resource: Resource,
+    pub resource: TargetResource,
     /// What is paid.
     pub payable: Payable,
     /// The fee ceiling, in millisatoshis.
@@ -204,7 +204,7 @@ impl Purchase {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredCredential {
     /// What it was bought for.
-    pub resource: Resource,
+    pub resource: TargetResource,
     /// The token as received.
     pub token: SoldToken,
     /// The proof of payment.
@@ -261,7 +261,7 @@ pub struct Refusal {
     /// The credential.
     pub payment_hash: PaymentHash,
     /// Where it was refused.
-    pub resource: Resource,
+    pub resource: TargetResource,
     /// How often in a row.
     pub times: u32,
     /// When it is tried there again.

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use l402::{Charged, PaymentHash, UnixSeconds};
 
-use super::{BookError, Brake, Purchase, Refusal, Resource, SessionId, StoredCredential};
+use super::{BookError, Brake, Purchase, Refusal, SessionId, StoredCredential, TargetResource};
 use crate::origin::Origin;
 
 /// Which purchases are read.
@@ -77,7 +77,7 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be read.
     fn candidates(
         &self,
-        resource: &Resource,
+        resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<Vec<StoredCredential>, BookError>;
 
@@ -103,7 +103,7 @@ pub trait CredentialRows {
     fn refusal(
         &self,
         hash: &PaymentHash,
-        resource: &Resource,
+        resource: &TargetResource,
     ) -> Result<Option<Refusal>, BookError>;
 
     /// Writes one refusal.

@@ -147,11 +147,11 @@ fn token() -> SoldToken {
     }
 }
 
-fn resource(path: &str) -> Resource {
+fn resource(path: &str) -> TargetResource {
     let (path, query) = path
         .split_once('?')
         .map_or((path, None), |(p, q)| (p, Some(q)));
-    Resource {
+    TargetResource {
         origin: "https://example.com".parse().unwrap(),
         method: "GET".to_owned(),
         path: path.to_owned(),
@@ -323,7 +323,7 @@ fn a_refusal_is_for_one_method_path_and_query_and_ends() {
         for other in ["/q?id=2", "/q", "/q/below"] {
             assert_eq!(buyer.shown_at(other), [sale.hash()], "{other}");
         }
-        let post = Resource {
+        let post = TargetResource {
             method: "POST".to_owned(),
             ..resource("/q?id=1")
         };

@@ -25,7 +25,9 @@ use super::call::Call;
 use super::progress::Progress;
 use super::start::PaymentStart;
 use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
-use crate::book::{Admission, BeginError, Publication, Purchase, Resource, SoldToken, Ticket};
+use crate::book::{
+    Admission, BeginError, Publication, Purchase, SoldToken, TargetResource, Ticket,
+};
 use crate::error::{Error, NotPaid, Payment, StorageError};
 use crate::event::Event;
 use crate::policy::{Approval, Paying, PurchaseRequest};
@@ -174,7 +176,7 @@ impl Inner {
         dear.ok_or_else(|| first_error.map_or(NotPaid::NoChallenge, NotPaid::Quote))
     }
 
-    async fn approve(&self, resource: &Resource, quote: &Quote) -> Result<(), Error> {
+    async fn approve(&self, resource: &TargetResource, quote: &Quote) -> Result<(), Error> {
         let Some(approve) = &self.approve else {
             return Ok(());
         };
@@ -328,7 +330,7 @@ impl Inner {
 
 /// What is to be bought.
 struct Order {
-    resource: Resource,
+    resource: TargetResource,
     payable: Payable,
     token: SoldToken,
     presented: std::collections::HashSet<PaymentHash>,
@@ -341,7 +343,7 @@ pub(super) enum Offer {
     First,
 }
 
-pub(super) fn payment(resource: &Resource, payable: &Payable) -> Payment {
+pub(super) fn payment(resource: &TargetResource, payable: &Payable) -> Payment {
     Payment {
         payment_hash: payable.payment_hash(),
         origin: resource.origin.clone(),

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use super::start::{AwaitedPayment, PaymentStart};
 use crate::body::{Body, Outgoing};
-use crate::book::{QueryHash, Resource};
+use crate::book::{QueryHash, TargetResource};
 use crate::error::{Error, Payment, Receipt, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::redirect::{self, Onward};
@@ -75,8 +75,8 @@ impl Call {
     }
 
     /// Returns what the request is for.
-    pub(super) fn resource(&self) -> Resource {
-        Resource {
+    pub(super) fn resource(&self) -> TargetResource {
+        TargetResource {
             origin: self.origin.clone(),
             method: self.method.as_str().to_owned(),
             path: self.path().to_owned(),

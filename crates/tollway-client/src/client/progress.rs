@@ -11,12 +11,12 @@ use super::bought::Bought;
 use super::call::Call;
 use super::single_flight::Guard;
 use super::wallet::WalletFacts;
-use crate::book::{Owner, Purchase, Resource, StoredCredential, View};
+use crate::book::{Owner, Purchase, StoredCredential, TargetResource, View};
 use crate::decide::{Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried};
 
 /// How far a request has come at one address.
 pub(super) struct Progress {
-    pub(super) resource: Resource,
+    pub(super) resource: TargetResource,
     /// The stored credentials that were presented.
     pub(super) presented: HashSet<PaymentHash>,
     pub(super) challenged: Option<Challenged>,
@@ -32,7 +32,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(resource: Resource, view: View) -> Self {
+    pub(super) fn new(resource: TargetResource, view: View) -> Self {
         Self {
             resource,
             presented: HashSet::new(),

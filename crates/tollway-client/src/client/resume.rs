@@ -31,7 +31,7 @@ use super::bought::Bought;
 use super::buy::{CUT_OFF, Offer, payment, unknown};
 use super::call::Call;
 use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
-use crate::book::{Owner, Publication, Purchase, Resource};
+use crate::book::{Owner, Publication, Purchase, TargetResource};
 use crate::error::{Error, StorageError};
 use crate::event::{Event, Resumption};
 use crate::origin::Origin;
@@ -95,7 +95,7 @@ impl Inner {
 
     /// Looks up, once, what earlier purchases from this seller for other things left open;
     /// returns true when one was paid: its credential may be good for this path too.
-    pub(super) async fn look_up_near(&self, resource: &Resource) -> Result<bool, Error> {
+    pub(super) async fn look_up_near(&self, resource: &TargetResource) -> Result<bool, Error> {
         let wanted = resource.origin.clone();
         let mut open = self.with_book(move |book| book.open_at(&wanted)).await??;
         open.retain(|(purchase, _)| purchase.resource.path != resource.path);

@@ -16,7 +16,7 @@ use super::bought::Bought;
 use super::buy::Unbought;
 use super::call::Call;
 use super::progress::{Progress, TRIES_FIRST};
-use crate::book::{Brake, Owner, Resource, StoredCredential, View};
+use crate::book::{Brake, Owner, StoredCredential, TargetResource, View};
 use crate::decide::{self, Next, Returned, Sent, Wait};
 use crate::error::{Error, TransportError};
 use crate::event::{Event, Presented};
@@ -170,7 +170,7 @@ impl Inner {
         if let Some(challenged) = &progress.challenged {
             self.check(call, challenged)?;
         }
-        let Resource { origin, path, .. } = &progress.resource;
+        let TargetResource { origin, path, .. } = &progress.resource;
         progress.turn = Some(self.flights.acquire(origin, path).await);
         progress.wallet = match &self.wallet {
             Some(wallet) => Some(wallet.facts().await?),
@@ -186,7 +186,7 @@ impl Inner {
 
     /// Waits a little for another process that buys the same thing, but not for ever.
     async fn wait_for_others(&self, call: &Call, progress: &mut Progress) -> Result<(), Error> {
-        let Resource { origin, path, .. } = &progress.resource;
+        let TargetResource { origin, path, .. } = &progress.resource;
         let since = match progress.waiting_since {
             Some(since) => since,
             None => {
@@ -299,7 +299,7 @@ impl Inner {
 
     /// Remembers that a credential was refused. Failing to costs a round trip next time and
     /// nothing else, so it stops nothing.
-    async fn refuse(&self, resource: &Resource, hash: PaymentHash) {
+    async fn refuse(&self, resource: &TargetResource, hash: PaymentHash) {
         let (resource, now) = (resource.clone(), self.now());
         let _ = self
             .with_book(move |book| book.refuse(&hash, &resource, now))
@@ -309,7 +309,7 @@ impl Inner {
 
     /// Reads what the book holds for a request. Credentials are presented only where the
     /// request was addressed, or where the policy names the host.
-    async fn view(&self, call: &Call, resource: &Resource) -> Result<View, Error> {
+    async fn view(&self, call: &Call, resource: &TargetResource) -> Result<View, Error> {
         let (wanted, now) = (resource.clone(), self.now());
         let mut view = self
             .with_book(move |book| book.view(&wanted, now))

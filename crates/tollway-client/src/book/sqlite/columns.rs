@@ -8,7 +8,7 @@ use rusqlite::Row;
 use rusqlite::types::FromSql;
 
 use crate::book::{
-    Brake, Purchase, QueryHash, Refusal, Resource, SessionId, SoldToken, StoredCredential,
+    Brake, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential, TargetResource,
     WalletName,
 };
 
@@ -134,8 +134,8 @@ fn token(row: &Row<'_>) -> Read<SoldToken> {
     Ok(SoldToken::L402 { name, token })
 }
 
-fn resource(row: &Row<'_>) -> Read<Resource> {
-    Ok(Resource {
+fn resource(row: &Row<'_>) -> Read<TargetResource> {
+    Ok(TargetResource {
         origin: parsed(&text(row, "origin")?, "origin")?,
         method: text(row, "method")?,
         path: text(row, "path")?,

@@ -9,7 +9,7 @@ use super::columns::{self, CREDENTIAL, ColumnError, PURCHASE};
 use super::schema;
 use crate::book::purchase::path_prefix;
 use crate::book::rows::{CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Which};
-use crate::book::{BookError, Brake, Purchase, Refusal, Resource, StoredCredential};
+use crate::book::{BookError, Brake, Purchase, Refusal, StoredCredential, TargetResource};
 use crate::origin::Origin;
 
 pub(super) struct Statements<'a> {
@@ -150,7 +150,7 @@ impl CredentialRows for Statements<'_> {
 
     fn candidates(
         &self,
-        resource: &Resource,
+        resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<Vec<StoredCredential>, BookError> {
         let sql = format!(
@@ -214,7 +214,7 @@ impl CredentialRows for Statements<'_> {
     fn refusal(
         &self,
         hash: &PaymentHash,
-        resource: &Resource,
+        resource: &TargetResource,
     ) -> Result<Option<Refusal>, BookError> {
         let mut found = self.query(
             "SELECT * FROM refusals WHERE payment_hash = ?1 AND method = ?2 AND path = ?3 \
