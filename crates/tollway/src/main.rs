@@ -70,7 +70,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     let dirs = Dirs::from_env()?;
     let config = Config::read(cli.config.as_deref(), &dirs.config_file())?;
     let usual = usual_log(&cli.command);
-    log::start(cli.verbose, usual, output);
+    let _log = log::start(cli.verbose, usual, output);
     match &cli.command {
         Command::Demo(args) => wait(several_threads()?, commands::demo::run(args, &dirs, output)),
         Command::Get(args) => wait(

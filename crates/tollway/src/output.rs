@@ -4,6 +4,9 @@
 //! can be piped.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -108,6 +111,17 @@ pub(crate) fn print(line: &str) {
     let _closed_pipe = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
+/// Prints a line on standard error, without waiting for a reader that has stopped reading.
 fn eprint(line: &str) {
-    let _closed_pipe = writeln!(io::stderr().lock(), "{line}");
+    let line = format!("{line}\n");
+    let (written, done) = mpsc::channel::<()>();
+    let thread = thread::Builder::new().spawn(move || {
+        let _closed_pipe = io::stderr().lock().write_all(line.as_bytes());
+        drop(written);
+    });
+    if thread.is_ok() {
+        let _written_or_late = done.recv_timeout(STDERR_TIMEOUT);
+    }
 }
+
+const STDERR_TIMEOUT: Duration = Duration::from_secs(1);

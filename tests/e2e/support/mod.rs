@@ -142,6 +142,17 @@ impl Market {
 
     /// Starts `tollway serve` in front of an upstream.
     pub async fn serve(&self, upstream: SocketAddr, arguments: &[&str]) -> Gateway {
+        self.serve_logging_to(Stdio::null(), upstream, arguments)
+            .await
+    }
+
+    /// Starts `tollway serve` with a standard error of the test's choice.
+    pub async fn serve_logging_to(
+        &self,
+        log: Stdio,
+        upstream: SocketAddr,
+        arguments: &[&str],
+    ) -> Gateway {
         let upstream = format!("http://{upstream}");
         let usual = [
             "serve",
@@ -154,7 +165,7 @@ impl Market {
             "10sat",
         ];
         let mut command = self.command(&[&usual, arguments].concat());
-        tokio::task::spawn_blocking(move || Gateway::start(&mut command))
+        tokio::task::spawn_blocking(move || Gateway::start(&mut command, log))
             .await
             .unwrap()
     }
@@ -168,12 +179,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    fn start(command: &mut Command) -> Self {
-        let mut process = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+    fn start(command: &mut Command, log: Stdio) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap())
             .read_line(&mut line)
