@@ -15,6 +15,7 @@ use crate::payment::{Payment, PaymentState};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FailureKind {
     BadChallenge,
+    Busy,
     ClearText,
     General,
     InDoubt,
@@ -41,7 +42,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of their exit codes.
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::General,
         Self::Usage,
         Self::PaymentFailed,
@@ -51,6 +52,7 @@ impl FailureKind {
         Self::Timeout,
         Self::PaidRefused,
         Self::RateLimited,
+        Self::Busy,
         Self::InDoubt,
         Self::ServerError,
         Self::PaidUndelivered,
@@ -99,6 +101,11 @@ impl FailureKind {
                 "paid, and refused all the same; the token is stored",
             ),
             Self::RateLimited => (6, "rate_limited", "too many requests; try again later"),
+            Self::Busy => (
+                6,
+                "busy",
+                "another process buys the same thing; try again later, nothing was paid",
+            ),
             Self::InDoubt => (
                 7,
                 "in_doubt",
@@ -187,6 +194,7 @@ impl FailureKind {
             | Self::RateLimited
             | Self::ServerError => self,
             Self::BadChallenge
+            | Self::Busy
             | Self::ClearText
             | Self::General
             | Self::Interrupted

@@ -31,7 +31,8 @@ fn kind(error: &Error) -> FailureKind {
         Error::PaidButUndelivered { .. } => FailureKind::PaidUndelivered,
         Error::NotPaid(reason) => not_paid(reason),
         Error::Transport(reason) => transport(reason),
-        Error::Busy { .. } | Error::Storage(_) => FailureKind::General,
+        Error::Busy { .. } => FailureKind::Busy,
+        Error::Storage(_) => FailureKind::General,
     }
 }
 
@@ -61,6 +62,7 @@ const fn not_paid(reason: &NotPaid) -> FailureKind {
         NotPaid::Stopped { .. } => FailureKind::Stopped,
         NotPaid::BodyNotReplayable { .. }
         | NotPaid::Declined { .. }
+        | NotPaid::FeeNotCapped { .. }
         | NotPaid::HostNotAllowed { .. }
         | NotPaid::NoWallet { .. }
         | NotPaid::PaidBefore(_)
@@ -132,6 +134,7 @@ const fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
         | NotPaid::BodyNotReplayable { .. }
         | NotPaid::Challenge(_)
         | NotPaid::Declined { .. }
+        | NotPaid::FeeNotCapped { .. }
         | NotPaid::HostNotAllowed { .. }
         | NotPaid::NoChallenge
         | NotPaid::NoWallet { .. }
