@@ -15,6 +15,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod failures;
+mod input;
 mod log;
 mod operate;
 mod output;

@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use http::Uri;
 use l402::{Msat, UnixSeconds};
 use tollway_gateway::Upstream;
 use tollway_server::keys::file::KeyId;
 
 use crate::commands::token::attenuate;
-use crate::{exit, moment};
+use crate::{exit, input, moment};
 
 /// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
 #[derive(Debug, Parser)]
@@ -67,8 +67,8 @@ pub(crate) struct DemoArgs {
     /// Exit after the paid request, with an error if any step failed.
     #[arg(long)]
     pub(crate) once: bool,
-    /// Where the gateway listens.
-    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
+    /// Where the gateway listens: IP:PORT, or a port of this machine.
+    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS", value_parser = input::listen)]
     pub(crate) listen: SocketAddr,
     /// Price of one request.
     #[arg(long, default_value = "10sat", value_name = "AMOUNT")]
@@ -90,10 +90,12 @@ pub(crate) struct SandboxArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
-    /// The service behind the gateway: http://host:port or https://host.
-    #[arg(long, value_name = "URL")]
+    /// The service behind the gateway: http://host:port or https://host. Without a scheme, http
+    /// on this machine and https elsewhere.
+    #[arg(long, value_name = "URL", value_parser = input::upstream)]
     pub(crate) upstream: Upstream,
-    /// Price of one request, like 10sat or 2500msat.
+    /// Price of one token, like 10sat or 2500msat. Unless --valid-for or --max-uses bound it, a
+    /// token is good for any number of requests, for ever.
     #[arg(long, value_name = "AMOUNT", required_unless_present = "free")]
     pub(crate) price: Option<Msat>,
     /// Charge nothing: forward every request. Needs no wallet.
@@ -103,11 +105,12 @@ pub(crate) struct ServeArgs {
     /// Default: the seller of the running sandbox.
     #[arg(long, value_name = "URI")]
     pub(crate) wallet: Option<String>,
-    /// Where to listen for HTTP/1.1 and HTTP/2 without TLS.
-    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
+    /// Where to listen for HTTP/1.1 and HTTP/2 without TLS: IP:PORT, or a port of this machine;
+    /// 0.0.0.0:PORT is every interface.
+    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS", value_parser = input::listen)]
     pub(crate) listen: SocketAddr,
     /// Where to listen with TLS as well; needs --tls-cert and --tls-key.
-    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
+    #[arg(long, value_name = "ADDRESS", value_parser = input::listen, requires_all = ["tls_cert", "tls_key"])]
     pub(crate) tls_listen: Option<SocketAddr>,
     /// Certificate chain, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_listen")]
@@ -119,23 +122,23 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) access_log: bool,
     /// Where /metrics and /healthz are served; off by default.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = input::listen)]
     pub(crate) admin: Option<SocketAddr>,
     /// Name of the service in tokens, metrics and the ledger.
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) service: String,
-    /// Seconds a bought token stays valid; default: until revoked.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) valid_for: Option<std::num::NonZeroU64>,
+    /// How long a bought token stays valid, like 1h; default: until revoked.
+    #[arg(long, value_name = "DURATION", value_parser = input::duration)]
+    pub(crate) valid_for: Option<Duration>,
     /// Requests one payment buys; default: as many as wanted.
     #[arg(long, value_name = "N")]
     pub(crate) max_uses: Option<std::num::NonZeroU64>,
     /// Worker threads, each with its own upstream connections; default: one per core.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<std::num::NonZeroUsize>,
-    /// Seconds an upstream may take to begin its response; default 60.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) upstream_timeout: Option<std::num::NonZeroU64>,
+    /// How long an upstream may take to begin its response; default 60s.
+    #[arg(long, value_name = "DURATION", value_parser = input::duration)]
+    pub(crate) upstream_timeout: Option<Duration>,
     /// Challenges one client network may ask for in a minute.
     #[arg(long, value_name = "N")]
     pub(crate) challenges_per_minute: Option<std::num::NonZeroU32>,
@@ -155,8 +158,8 @@ pub(crate) struct ServeArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct GetArgs {
-    /// What to fetch.
-    pub(crate) url: Uri,
+    /// What to fetch. Without a scheme, http on this machine and https elsewhere.
+    pub(crate) url: String,
     /// Write the body to a file instead of standard output; `-` is standard output. Opened
     /// before the request is sent; pipes, devices and links are written through.
     #[arg(short, long, value_name = "FILE")]
@@ -189,13 +192,13 @@ pub(crate) struct GetArgs {
     /// Buy again where a token that was just paid for was refused.
     #[arg(long)]
     pub(crate) buy_after_refusal: bool,
-    /// Seconds to wait for the payment.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-    pub(crate) payment_timeout: u64,
-    /// Seconds the whole request may take, from its start to the last byte of the body, payment
+    /// How long to wait for the payment, like 30s or 2m.
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = input::duration)]
+    pub(crate) payment_timeout: Duration,
+    /// How long the whole request may take, from its start to the last byte of the body, payment
     /// included; default: no limit. A payment that was started is looked up by the next run.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) max_time: Option<std::num::NonZeroU64>,
+    #[arg(long, value_name = "DURATION", value_parser = input::duration)]
+    pub(crate) max_time: Option<Duration>,
     /// Send credentials and pay over plain HTTP to hosts that are not this machine.
     #[arg(long)]
     pub(crate) allow_insecure: bool,

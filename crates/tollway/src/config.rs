@@ -1,4 +1,4 @@
-//! What the configuration file says.
+//! Configuration file.
 //!
 //! ```toml
 //! [get]
@@ -25,9 +25,12 @@ use std::path::Path;
 
 use l402::Msat;
 use serde::{Deserialize, Deserializer};
-use tollway_lightning::registry::WalletTable;
+use tollway_lightning::registry::{WalletTable, plain_name};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use crate::exit::Failure;
+use crate::input;
 
 /// The file, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -99,16 +102,77 @@ impl Config {
             }
             Err(error) => return Err(Failure::usage(format!("{}: {error}", path.display()))),
         };
-        toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_of(&text, span.start));
-            // Without the excerpt of the file: it may show a macaroon.
-            Failure::usage(format!(
-                "{} line {line}: {}",
-                path.display(),
-                error.message()
-            ))
-        })
+        // Without the excerpt of the file: it may show a macaroon.
+        let refused = |at: usize, message: &str| {
+            let line = line_of(&text, at);
+            Failure::usage(format!("{} line {line}: {message}", path.display()))
+        };
+        let written: DeTable<'_> = DeTable::parse(&text)
+            .map_err(|error| refused(error.span().map_or(0, |span| span.start), error.message()))?
+            .into_inner();
+        check_keys(&written).map_err(|(at, message)| refused(at, &message))?;
+        toml::from_str(&text)
+            .map_err(|error| refused(error.span().map_or(0, |span| span.start), error.message()))
     }
+}
+
+/// Refuses keys that are not read, and values of `[wallets]` that are no wallet; returns where
+/// and why. A limit under a misspelt key would be no limit.
+fn check_keys(written: &DeTable<'_>) -> Result<(), (usize, String)> {
+    let unknown = |key: &Spanned<DeString<'_>>, known: &[&str], place: &str| {
+        let name = key.get_ref();
+        let nearest = input::nearest(name, known).unwrap_or_default();
+        let name = plain_name(name).unwrap_or("(not shown)");
+        let known = known.join(", ");
+        let message =
+            format!("unknown key `{name}`{place}: did you mean `{nearest}`? (known: {known})");
+        (key.span().start, message)
+    };
+    for (section, value) in written {
+        let name = section.get_ref().as_ref();
+        let known = match name {
+            "get" => GET_KEYS,
+            "serve" => SERVE_KEYS,
+            "wallets" => {
+                check_wallets(value.get_ref())?;
+                continue;
+            }
+            _ => return Err(unknown(section, SECTIONS, "")),
+        };
+        let keys = value.get_ref().as_table().into_iter().flatten();
+        for (key, _value) in keys {
+            if !known.contains(&key.get_ref().as_ref()) {
+                return Err(unknown(key, known, &format!(" in [{name}]")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_wallets(wallets: &DeValue<'_>) -> Result<(), (usize, String)> {
+    for (wallet, value) in wallets.as_table().into_iter().flatten() {
+        let name = wallet.get_ref();
+        let refused = |at: usize, key: &str| {
+            let message = format!(
+                "{key} is not a text: a wallet is a URI, or a table like {{ lnd = \"host:port\", macaroon = \"FILE\" }}"
+            );
+            (at, message)
+        };
+        let Some(fields) = value.get_ref().as_table() else {
+            if value.get_ref().is_str() {
+                continue;
+            }
+            let key = format!("wallet `{name}`");
+            return Err(refused(value.span().start, &key));
+        };
+        for (field, value) in fields {
+            if value.get_ref().as_str().is_none() {
+                let key = format!("`{}` of wallet `{name}`", field.get_ref());
+                return Err(refused(value.span().start, &key));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -128,6 +192,17 @@ fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WalletTable, D::E
     let fields = BTreeMap::<String, String>::deserialize(deserializer)?;
     Ok(fields.into_iter().collect())
 }
+
+const SECTIONS: &[&str] = &["get", "serve", "wallets"];
+const GET_KEYS: &[&str] = &[
+    "max_cost",
+    "max_fee",
+    "max_per_day",
+    "max_per_host",
+    "max_total",
+    "wallet",
+];
+const SERVE_KEYS: &[&str] = &["wallet"];
 
 #[cfg(test)]
 mod tests {

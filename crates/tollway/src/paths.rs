@@ -9,6 +9,16 @@ use std::path::PathBuf;
 
 use crate::exit::{Failure, FailureKind};
 
+/// Returns `TOLLWAY_HOME`, if it is set.
+pub(crate) fn home() -> Option<PathBuf> {
+    dir("TOLLWAY_HOME")
+}
+
+fn dir(name: &str) -> Option<PathBuf> {
+    let value = env::var_os(name).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
 /// The directories of one user.
 #[derive(Clone, Debug)]
 pub(crate) struct Dirs {
@@ -19,12 +29,7 @@ pub(crate) struct Dirs {
 impl Dirs {
     /// Reads `TOLLWAY_HOME`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME` and `HOME`, in that order.
     pub(crate) fn from_env() -> Result<Self, Failure> {
-        let dir = |name| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        if let Some(home) = dir("TOLLWAY_HOME") {
+        if let Some(home) = home() {
             return Ok(Self {
                 config: home.clone(),
                 data: home,

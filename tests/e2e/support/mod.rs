@@ -179,7 +179,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    fn start(command: &mut Command, log: Stdio) -> Self {
+    pub fn start(command: &mut Command, log: Stdio) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap())

@@ -97,6 +97,14 @@ pub struct UpstreamError {
     reason: &'static str,
 }
 
+impl UpstreamError {
+    /// Returns what is wrong with the text, without repeating it.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Security {
     Plain,

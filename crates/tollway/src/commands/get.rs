@@ -9,11 +9,10 @@ mod payments;
 mod request;
 
 use std::path::Path;
-use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Uri};
 use l402::Limits;
 use serde_json::{Value, json};
 use tollway_client::{
@@ -26,6 +25,7 @@ use self::payments::Payments;
 use crate::cli::GetArgs;
 use crate::config::Config;
 use crate::exit::{Failure, FailureKind};
+use crate::input;
 use crate::output::Output;
 use crate::paths::Dirs;
 use crate::payment;
@@ -59,13 +59,14 @@ async fn fetch(
     payments: &Payments,
     output: Output,
 ) -> Result<(), Failure> {
-    let request = request::read(args).await?;
+    let url = input::url(&args.url).map_err(Failure::usage)?;
+    let request = request::read(args, &url).await?;
     let destination = Destination::open(target(args, output)).await?;
     let response = client.send(request).await.map_err(failure::of)?;
     let status = response.status();
     let (parts, saved) = save(response, destination, output).await?;
     if output == Output::Json {
-        output.line("", &result(args, &parts, saved, payments));
+        output.line("", &result(&url, &parts, saved, payments));
     }
     if is_error(status) {
         Err(server_failure(status))
@@ -91,10 +92,10 @@ async fn save(
     Ok((parts, saved))
 }
 
-fn result(args: &GetArgs, parts: &Parts, saved: Saved, payments: &Payments) -> Value {
+fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let mut result = json!({
-        "url": args.url.to_string(),
+        "url": url.to_string(),
         "status": parts.status.as_u16(),
         "content_type": content_type.and_then(|value| value.to_str().ok()),
         "size": saved.len,
@@ -130,9 +131,7 @@ fn client(
         .wallet(payer, WalletName::new(&name))
         .connections(Connections {
             extra_certificates: args.ca_cert.clone(),
-            request_timeout: args
-                .max_time
-                .map(|seconds| Duration::from_secs(seconds.get())),
+            request_timeout: args.max_time,
             ..Connections::default()
         })
         .observe(move |event: &Event| payments.observe(event))
@@ -162,7 +161,7 @@ fn policy(args: &GetArgs, config: &Config) -> Policy {
         } else {
             ClearText::ThisMachine
         },
-        pay_timeout: Duration::from_secs(args.payment_timeout),
+        pay_timeout: args.payment_timeout,
         after_refusal: if args.buy_after_refusal {
             AfterRefusal::BuyAgain
         } else {

@@ -1,10 +1,11 @@
-//! `tollway sandbox`: a private Lightning network, until the process is told to stop.
+//! `tollway sandbox`: a private Lightning network, until the process is asked to stop.
 
 use std::path::Path;
 use std::time::Instant;
 
-use tollway_sandbox::lnd::{LndSandbox, Ports};
-use tollway_sandbox::{History, SandboxConfig};
+use tollway_sandbox::lnd::files::manifest::Manifest;
+use tollway_sandbox::lnd::{LndSandbox, LndSandboxError, Ports};
+use tollway_sandbox::{History, SandboxConfig, StartError};
 
 use crate::cli::SandboxArgs;
 use crate::exit::Failure;
@@ -12,7 +13,7 @@ use crate::output::Output;
 use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
 
-/// Starts the network, says where it is, and stops it when asked.
+/// Starts the network, prints where it is, and stops it when asked.
 pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Result<(), Failure> {
     let shutdown = Shutdown::catch();
     let started = Instant::now();
@@ -29,9 +30,27 @@ pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Resu
 
 /// Starts a sandbox whose data is in `dir`.
 pub(crate) async fn start(dir: &Path, ports: Ports) -> Result<LndSandbox, Failure> {
-    LndSandbox::start(SandboxConfig::new(dir.to_owned()), ports)
-        .await
-        .map_err(with_source)
+    let started = LndSandbox::start(SandboxConfig::new(dir.to_owned()), ports).await;
+    started.map_err(|error| match error {
+        LndSandboxError::Network(StartError::InUse { .. }) => in_use(dir),
+        error @ (LndSandboxError::Manifest(_)
+        | LndSandboxError::Network(_)
+        | LndSandboxError::Server(_)) => with_source(error),
+    })
+}
+
+/// Names the process that uses the directory, and the way to have a second sandbox.
+fn in_use(dir: &Path) -> Failure {
+    // It writes its file last, so there may be none yet.
+    let process = match Manifest::read(dir) {
+        Ok(Some(running)) => format!("process {}: `kill {}` stops it", running.pid, running.pid),
+        Ok(None) | Err(_) => "it is starting".to_owned(),
+    };
+    Failure::usage(format!(
+        "another sandbox runs in {} ({process}); a second one needs a directory and ports of its own: --data-dir {}-2 --seller-port 0 --buyer-port 0",
+        dir.display(),
+        dir.display()
+    ))
 }
 
 fn announce(network: &LndSandbox, dir: &Path, started: Instant, output: Output) {
@@ -45,7 +64,7 @@ fn announce(network: &LndSandbox, dir: &Path, started: Instant, output: Output) 
         lines.push((
             server.name().to_owned(),
             format!(
-                "{} answers LND's gRPC and REST, node {}",
+                "{} serves LND's gRPC and REST, node {}",
                 access.address, access.pubkey
             ),
         ));

@@ -1,10 +1,9 @@
 //! `tollway serve`: puts a price on the service behind a URL.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
@@ -144,7 +143,8 @@ fn announce(args: &ServeArgs, network: Option<Network>, addresses: Addresses, ou
 
 fn terms(args: &ServeArgs, price: Msat) -> Result<Terms, Failure> {
     let mut terms = Terms::new(price).map_err(Failure::usage)?;
-    if let Some(secs) = args.valid_for {
+    let validity = args.valid_for.map(|validity| validity.as_secs());
+    if let Some(secs) = validity.and_then(NonZeroU64::new) {
         terms = terms.with_validity_secs(secs);
     }
     if let Some(uses) = args.max_uses {
@@ -188,8 +188,8 @@ fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
 
 fn service(args: &ServeArgs) -> ServiceConfig {
     let mut service = ServiceConfig::new(&args.service, args.upstream.clone());
-    if let Some(secs) = args.upstream_timeout {
-        service.limits.response_timeout = Duration::from_secs(secs.get());
+    if let Some(timeout) = args.upstream_timeout {
+        service.limits.response_timeout = timeout;
     }
     service
 }

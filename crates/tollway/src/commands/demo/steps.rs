@@ -1,5 +1,6 @@
-//! What the demo prints: each step, and how long it took.
+//! Steps of the demo, as they are printed: each with the time it took.
 
+use std::env;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use serde_json::json;
 use tollway_client::{Event, Presented};
 
 use crate::output::Output;
+use crate::paths;
 
 /// Prints steps with the time since the one before.
 #[derive(Clone, Debug)]
@@ -94,9 +96,9 @@ impl Steps {
         }
     }
 
-    /// Says how to try it by hand.
+    /// Prints how to try it by hand, with the program as it was started.
     pub(super) fn invite(&self, url: &str) {
-        let command = format!("cargo run --release -- get {url}");
+        let command = format!("{} get {url}", program());
         self.output.line(
             &format!("\nStill serving. Try it from a second terminal:\n\n    {command}\n\nCtrl-C stops it."),
             &json!({ "step": "serving", "url": url, "command": command }),
@@ -109,5 +111,36 @@ impl Steps {
         let took = now.duration_since(*last);
         *last = now;
         took
+    }
+}
+
+/// Returns the beginning of a command line that starts this program again: its name as it was
+/// typed, and the directory of its state if that is not the usual one.
+fn program() -> String {
+    let name = env::args_os().next().unwrap_or_else(|| "tollway".into());
+    let name = quoted(&name.to_string_lossy());
+    match paths::home() {
+        Some(home) => format!("TOLLWAY_HOME={} {name}", quoted(&home.to_string_lossy())),
+        None => name,
+    }
+}
+
+/// Returns a word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%=,".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_split_it() {
+        assert_eq!(quoted("/usr/bin/tollway"), "/usr/bin/tollway");
+        assert_eq!(quoted("/my files/it's"), r"'/my files/it'\''s'");
     }
 }

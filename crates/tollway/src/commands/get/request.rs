@@ -6,21 +6,21 @@ use std::fs::File;
 use std::io;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tollway_client::Body;
 
 use crate::cli::GetArgs;
 use crate::exit::Failure;
 
 /// Reads the request that the arguments describe.
-pub(super) async fn read(args: &GetArgs) -> Result<Request<Body>, Failure> {
+pub(super) async fn read(args: &GetArgs, url: &Uri) -> Result<Request<Body>, Failure> {
     let data = args.data.clone();
     let body = tokio::task::spawn_blocking(move || body(data.as_deref()))
         .await
         .map_err(Failure::general)?;
     let mut request = Request::new(body?);
     *request.method_mut() = method(args);
-    *request.uri_mut() = args.url.clone();
+    *request.uri_mut() = url.clone();
     *request.version_mut() = Version::HTTP_11;
     for (at, header) in args.headers.iter().enumerate() {
         let (name, value) = read_header(at.saturating_add(1), header)?;

@@ -1,0 +1,207 @@
+//! URLs, with or without a scheme.
+
+use std::net::IpAddr;
+
+use http::Uri;
+use tollway_gateway::Upstream;
+
+/// Reads the URL of a request. Without a scheme it is `http` on this machine and `https`
+/// elsewhere; `:PORT` is a port of this machine.
+pub(crate) fn url(text: &str) -> Result<Uri, UrlError> {
+    let whole = complete(text);
+    let found = whole.parse::<Uri>().ok().filter(is_web_address);
+    found.ok_or_else(|| UrlError {
+        typed: without_secrets(text.trim()),
+        example: example(&whole, "/path"),
+    })
+}
+
+/// Reads the URL of an upstream, with or without a scheme as [`url`] does.
+pub(crate) fn upstream(text: &str) -> Result<Upstream, String> {
+    let whole = complete(text);
+    whole
+        .parse()
+        .map_err(|error: tollway_gateway::UpstreamError| {
+            let (typed, example) = (without_secrets(text.trim()), example(&whole, ""));
+            let reason = error.reason();
+            format!("`{typed}` is no upstream: {reason}; write it as {example}")
+        })
+}
+
+fn is_web_address(uri: &Uri) -> bool {
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let has_password = |authority: &str| authority.contains('@');
+    let authority = uri.authority().map(|authority| authority.as_str());
+    is_http && authority.is_some_and(|authority| !has_password(authority))
+}
+
+/// Adds what is missing in front of the path.
+fn complete(text: &str) -> String {
+    let typed = text.trim();
+    let authority = typed.split(['/', '?', '#']).next().unwrap_or_default();
+    let after = typed.get(authority.len()..).unwrap_or_default();
+    let has_scheme = authority.ends_with(':') && after.starts_with("//");
+    if has_scheme || authority.is_empty() {
+        return typed.to_owned();
+    }
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if authority.strip_prefix(':').is_some_and(is_port) {
+        return format!("http://127.0.0.1{typed}");
+    }
+    if is_port(authority) {
+        return format!("http://127.0.0.1:{typed}");
+    }
+    let scheme = if is_loopback(host_of(authority)) {
+        "http"
+    } else {
+        "https"
+    };
+    format!("{scheme}://{typed}")
+}
+
+/// Returns the host of an authority, without brackets.
+fn host_of(authority: &str) -> &str {
+    let bracketed = authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'));
+    match (bracketed, authority.rsplit_once(':')) {
+        (Some((host, _port)), _) | (None, Some((host, _port))) => host,
+        (None, None) => authority,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback() || address.is_unspecified(),
+        Err(_name) => {
+            let host = host.to_ascii_lowercase();
+            host == "localhost" || host.ends_with(".localhost")
+        }
+    }
+}
+
+/// Returns a valid URL with the host that was typed, if that much can be read.
+fn example(whole: &str, path: &str) -> String {
+    let (scheme, rest) = whole.split_once("://").unwrap_or(("", whole));
+    let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
+    let (_password, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let scheme = match scheme {
+        "http" | "https" => scheme,
+        _ if is_loopback(host_of(host)) => "http",
+        _ => "https",
+    };
+    let candidate = format!("{scheme}://{host}");
+    let is_valid = candidate
+        .parse::<Uri>()
+        .is_ok_and(|uri| is_web_address(&uri));
+    let origin = if is_valid {
+        candidate
+    } else if path.is_empty() {
+        "http://127.0.0.1:3000".to_owned()
+    } else {
+        "https://example.com".to_owned()
+    };
+    format!("{origin}{path}")
+}
+
+/// Returns what was typed without its query and without a password.
+fn without_secrets(typed: &str) -> String {
+    let (shown, cut) = typed
+        .split_once('?')
+        .map_or((typed, ""), |(before, _query)| (before, "?…"));
+    let (scheme, rest) = match shown.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), shown),
+    };
+    let rest = match rest.rsplit_once('@') {
+        Some((_password, rest)) => format!("…@{rest}"),
+        None => rest.to_owned(),
+    };
+    format!("{scheme}{rest}{cut}")
+}
+
+/// A text that is no URL.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{typed}` is not a URL to fetch: write it like {example}")]
+pub(crate) struct UrlError {
+    typed: String,
+    example: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_may_be_left_out() {
+        for (text, whole) in [
+            ("127.0.0.1:8402/joke", "http://127.0.0.1:8402/joke"),
+            ("localhost:8402", "http://localhost:8402/"),
+            ("localhost/joke?a=b", "http://localhost/joke?a=b"),
+            ("LOCALHOST:1/x", "http://LOCALHOST:1/x"),
+            ("[::1]:8402/joke", "http://[::1]:8402/joke"),
+            (":8402/joke", "http://127.0.0.1:8402/joke"),
+            ("api.example/report", "https://api.example/report"),
+            (
+                "api.example:444?next=http://b",
+                "https://api.example:444/?next=http://b",
+            ),
+            ("192.168.1.2/x", "https://192.168.1.2/x"),
+            ("http://api.example/x", "http://api.example/x"),
+        ] {
+            let read = url(text).unwrap();
+            let whole: Uri = whole.parse().unwrap();
+            assert_eq!(read, whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_a_url_made_of_what_was_typed() {
+        for (text, typed, example) in [
+            (
+                "ftp://api.example/x",
+                "`ftp://api.example/x`",
+                "https://api.example/path",
+            ),
+            (
+                "http://127.0.0.1:1/a b",
+                "`http://127.0.0.1:1/a b`",
+                "http://127.0.0.1:1/path",
+            ),
+            ("/joke", "`/joke`", "https://example.com/path"),
+            ("", "``", "https://example.com/path"),
+            (
+                "https://me:SECRET@api.example/?SECRET",
+                "`https://…@api.example/?…`",
+                "https://api.example/path",
+            ),
+        ] {
+            let error = url(text).unwrap_err().to_string();
+            assert!(error.contains(typed) && error.ends_with(example), "{error}");
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_may_be_a_port() {
+        for text in [
+            "127.0.0.1:3000",
+            "http://127.0.0.1:3000",
+            ":3000",
+            "3000",
+            "http://127.0.0.1:3000/",
+        ] {
+            assert_eq!(
+                upstream(text).unwrap().to_string(),
+                "http://127.0.0.1:3000",
+                "{text}"
+            );
+        }
+        let error = upstream("127.0.0.1:23000/v1").unwrap_err();
+        assert!(
+            error.ends_with("write it as http://127.0.0.1:23000"),
+            "{error}"
+        );
+        assert!(error.contains("`127.0.0.1:23000/v1`"), "{error}");
+    }
+}
