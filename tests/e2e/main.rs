@@ -14,6 +14,7 @@ mod codes;
 mod crash;
 mod delivery;
 mod demo;
+mod disk;
 mod failures;
 mod input;
 mod log;

@@ -2,16 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Market;
 
-/// A proxy in front of the buyer's wallet. It passes the first bytes that the wallet sends on
-/// each connection, and withholds everything after the wallet was asked to pay.
+/// A proxy in front of the buyer's wallet. It passes what the wallet sends until the wallet was
+/// asked to pay, and withholds the rest until it may speak.
 #[derive(Debug)]
 pub struct SilentWallet {
     uri: String,
@@ -20,7 +19,7 @@ pub struct SilentWallet {
 
 #[derive(Debug, Default)]
 struct State {
-    speaks: AtomicBool,
+    speaks: watch::Sender<bool>,
     withheld: Notify,
 }
 
@@ -54,14 +53,14 @@ impl SilentWallet {
         self.uri.clone()
     }
 
-    /// Waits until the wallet has sent something that was withheld.
+    /// Waits until the wallet has sent something that is withheld.
     pub async fn withheld(&self) {
         self.state.withheld.notified().await;
     }
 
-    /// Withholds nothing from here on.
+    /// Passes what was withheld, and everything from here on.
     pub fn speak(&self) {
-        self.state.speaks.store(true, Ordering::SeqCst);
+        self.state.speaks.send_replace(true);
     }
 }
 
@@ -80,9 +79,13 @@ async fn pass(
     });
     let mut piece = [0; 4_096];
     while let Ok(len @ 1..) = from_wallet.read(&mut piece).await {
-        if has_paid() && !state.speaks.load(Ordering::SeqCst) {
+        if has_paid() && !*state.speaks.borrow() {
             state.withheld.notify_one();
-        } else if to_client.write_all(&piece[..len]).await.is_err() {
+            let mut speaks = state.speaks.subscribe();
+            let may_speak = speaks.wait_for(|speaks| *speaks).await.is_ok();
+            assert!(may_speak, "the sender is in the state");
+        }
+        if to_client.write_all(&piece[..len]).await.is_err() {
             return;
         }
     }
