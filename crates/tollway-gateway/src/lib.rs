@@ -15,7 +15,7 @@
 //! | `request/` | one request |
 //! | – `exchange` | matched, admitted, forwarded, responded to |
 //! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |
-//! | – `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
+//! | – `problem` `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
 //! | `upstream/` | connections to one upstream |
 //! | – `target` `tls` `connect` `upload` | where it is, how it is reached, bodies on their way |
 //! | – `h2` `idle` `lease` `response` `pool` `attempt` | connections in use and not in use, the sending of one request |

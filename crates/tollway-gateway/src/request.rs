@@ -5,6 +5,7 @@ pub(crate) mod drain;
 pub(crate) mod exchange;
 pub(crate) mod headers;
 pub(crate) mod kind;
+pub(crate) mod problem;
 pub(crate) mod reply;
 pub(crate) mod route;
 pub(crate) mod upgrade;

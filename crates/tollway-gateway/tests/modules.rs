@@ -37,6 +37,7 @@ const ORDER: &[&str] = &[
     "upstream::attempt",
     "core",
     "conn::client",
+    "request::problem",
     "request::reply",
     "request::drain",
     "request::upgrade",

@@ -1,0 +1,172 @@
+//! Problems: responses that the gateway makes itself.
+//!
+//! In the form the client can read: an RFC 9457 problem over HTTP, a status over gRPC.
+//! [`tollway_server::respond`] makes those of the gate.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use tollway_server::respond::Form;
+
+use crate::request::route::Unroutable;
+use crate::upstream::attempt::SendError;
+
+/// A request the gateway itself refuses or fails, as the client sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    grpc_status: &'static str,
+    reason: &'static str,
+    detail: &'static str,
+}
+
+impl Problem {
+    /// No service matches.
+    pub(crate) const NO_SERVICE: Self = Self {
+        status: StatusCode::NOT_FOUND,
+        grpc_status: "12",
+        reason: "no_service",
+        detail: "no service at this host and path",
+    };
+    /// The upstream closed the connection, or its response cannot be forwarded.
+    pub(crate) const UPSTREAM_RESET: Self = Self {
+        status: StatusCode::BAD_GATEWAY,
+        grpc_status: "14",
+        reason: "upstream_reset",
+        detail: "the upstream closed the connection",
+    };
+    const UPSTREAM_DOWN: Self = Self {
+        status: StatusCode::BAD_GATEWAY,
+        grpc_status: "14",
+        reason: "upstream_down",
+        detail: "the upstream cannot be reached",
+    };
+    /// Over gRPC: the call may have had its effect, so the status is not `UNAVAILABLE`,
+    /// which clients retry.
+    const UPSTREAM_TIMEOUT: Self = Self {
+        status: StatusCode::GATEWAY_TIMEOUT,
+        grpc_status: "4",
+        reason: "upstream_timeout",
+        detail: "the upstream took too long",
+    };
+    const REQUEST_ABORTED: Self = Self {
+        status: StatusCode::BAD_REQUEST,
+        grpc_status: "13",
+        reason: "request_aborted",
+        detail: "the request ended early",
+    };
+
+    /// Returns its name in the access log.
+    pub(crate) const fn verdict(self) -> &'static str {
+        self.reason
+    }
+
+    /// Returns whether a use is given back: no response can be delivered, through no fault of
+    /// the client.
+    pub(crate) fn releases_use(self) -> bool {
+        self != Self::REQUEST_ABORTED
+    }
+
+    /// Creates the response, in a form the client can read.
+    pub(crate) fn into_response(self, form: Form) -> Response<Full<Bytes>> {
+        let mut response = match form {
+            Form::Grpc { content_type } => self.over_grpc(content_type),
+            Form::Head => self.over_http(Bytes::new()),
+            Form::Http => self.over_http(self.body()),
+        };
+        let no_store = HeaderValue::from_static("no-store");
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, no_store);
+        response
+    }
+
+    fn over_http(self, body: Bytes) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body().len()));
+        response
+    }
+
+    fn over_grpc(self, content_type: &'static str) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        for (name, value) in [
+            (header::CONTENT_TYPE, content_type),
+            (GRPC_STATUS, self.grpc_status),
+            (GRPC_MESSAGE, self.detail),
+        ] {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    fn body(self) -> Bytes {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "reason": self.reason,
+        });
+        Bytes::from(body.to_string())
+    }
+}
+
+impl From<Unroutable> for Problem {
+    fn from(unroutable: Unroutable) -> Self {
+        let (status, reason, detail) = match unroutable {
+            Unroutable::Host => (
+                StatusCode::BAD_REQUEST,
+                "unreadable_host",
+                "the request names no host, several, or one that cannot be read",
+            ),
+            Unroutable::Path => (
+                StatusCode::BAD_REQUEST,
+                "unreadable_path",
+                "the path has `.` or `..` segments, or escapes that cannot be read",
+            ),
+            Unroutable::Tunnel => (
+                StatusCode::NOT_IMPLEMENTED,
+                "no_tunnels",
+                "CONNECT is not served: this is no forward proxy",
+            ),
+        };
+        Self {
+            status,
+            grpc_status: "13",
+            reason,
+            detail,
+        }
+    }
+}
+
+impl From<&SendError> for Problem {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::Reset(_) => Self::UPSTREAM_RESET,
+            SendError::RequestAborted(_) => Self::REQUEST_ABORTED,
+            SendError::Unreachable(error) if error.is_timeout() => Self::CONNECT_TIMEOUT,
+            SendError::Unreachable(_) => Self::UPSTREAM_DOWN,
+            SendError::Timeout(_) => Self::UPSTREAM_TIMEOUT,
+        }
+    }
+}
+
+impl Problem {
+    /// Nothing was sent: over gRPC, a retry is safe.
+    const CONNECT_TIMEOUT: Self = Self {
+        grpc_status: "14",
+        ..Self::UPSTREAM_TIMEOUT
+    };
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
