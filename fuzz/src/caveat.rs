@@ -112,8 +112,9 @@ impl Sold {
                 continue;
             };
             let after = self.verdicts(&narrowed, requests);
-            for ((before, after), (service, _)) in before.iter().zip(&after).zip(requests) {
+            for ((before, after), (service, request)) in before.iter().zip(&after).zip(requests) {
                 observe(after);
+                self.check_capabilities(&narrowed, request, after);
                 if !is_bare {
                     check_narrowed(before, after);
                 }
@@ -132,6 +133,25 @@ impl Sold {
             .iter()
             .map(|(_, request)| verify(self.keys, &revoked, &credential, request))
             .collect()
+    }
+
+    /// The capabilities in the scope of a grant are those that a request may need.
+    fn check_capabilities(
+        &self,
+        token: &Macaroon,
+        request: &RequestContext<'_>,
+        verdict: &Verdict,
+    ) {
+        let Ok(verified) = verdict else { return };
+        let needing = ["read", "write", "other"].map(|name| (name, request.with_capability(name)));
+        let verdicts = self.verdicts(token, &needing);
+        for ((name, _), verdict) in needing.iter().zip(verdicts) {
+            let mut held = verified.scope().capabilities();
+            let is_held = held
+                .as_mut()
+                .is_none_or(|held| held.any(|held| held == *name));
+            assert_eq!(verdict.is_ok(), is_held, "{name}: {verdict:?}");
+        }
     }
 
     /// True when the token's lists have more items than are ever compared: 64 in one list, and

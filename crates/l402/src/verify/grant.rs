@@ -239,7 +239,7 @@ impl Scope {
         };
         Some(
             list.split(',')
-                .map(str::trim)
+                .map(str::trim_ascii)
                 .filter(|item| !item.is_empty()),
         )
     }

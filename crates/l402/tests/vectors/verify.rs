@@ -73,7 +73,7 @@ struct RequestView {
     tls_fingerprint: Option<String>,
 }
 
-/// What the grant must say; what is left out may be anything.
+/// What the grant must contain; what is left out may be anything.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GrantView {
@@ -83,9 +83,10 @@ struct GrantView {
     #[serde(default, deserialize_with = "present")]
     expires_at: Option<Option<u64>>,
     uses_max: Option<u64>,
+    capabilities: Option<Vec<String>>,
 }
 
-/// Tells `null` from nothing.
+/// Distinguishes `null` from nothing.
 fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
@@ -159,6 +160,10 @@ impl GrantView {
                 expires_at,
                 "{name}"
             );
+        }
+        if let Some(capabilities) = &self.capabilities {
+            let held = grant.capabilities().into_iter().flatten();
+            assert_eq!(held.collect::<Vec<_>>(), *capabilities, "{name}");
         }
         if self.uses_max.is_some() {
             assert_eq!(
