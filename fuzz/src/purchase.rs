@@ -1,21 +1,24 @@
 //! Any history of purchases: none spends more than allowed, pays twice or loses a paid token.
 //!
 //! The bytes are a history: purchases are begun, recorded, paid, looked up, offered again and
-//! crashed over. The wallet really moves money when it is told to pay, pays one hash at most
-//! once, and tells the truth; everything else may lie or come at the wrong moment. After every
+//! crashed over. The wallet really moves money when it is called to pay, pays one hash at most
+//! once, and reports correctly; everything else may lie or come at the wrong moment. After every
 //! step the sums are compared.
 //!
 //! One lie is left out: that no money moved when it did. Only the wallet can know.
 
+mod history;
+mod offers;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use l402::{
-    Budget, Challenge, Charged, Identifier, Invoice, LegacyLsat, Limits, Macaroon, Msat, Network,
-    Payable, PaymentHash, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, Quote, RootKey,
-    SchemeName, Token, TokenId, UnixSeconds, read_challenges, step,
+    Budget, Charged, Limits, Msat, Payable, PaymentHash, PurchaseAction, PurchaseEvent,
+    PurchaseState, UnixSeconds, step,
 };
-use lightning_invoice::Currency;
+
+use self::history::{Step, limits};
+use self::offers::{HOSTS, PAYMENTS, QUOTES, hash_of, preimage, preimage_of};
 
 /// Plays the history and compares the sums after every step.
 pub fn run(data: &[u8]) {
@@ -30,133 +33,7 @@ pub fn run(data: &[u8]) {
     world.check_that_nothing_is_lost();
 }
 
-/// Payments, and the offers for each: a seller may ask two prices for one payment.
-const PAYMENTS: u8 = 4;
-const PRICES: [u64; 8] = [1_000, 4_000, 9_999, 20_000, 2_000, 50_000, 1, 9_000];
-const HOSTS: [&str; 3] = ["a.example", "b.example", "c.example"];
-
-static QUOTES: LazyLock<Vec<Quote>> = LazyLock::new(|| {
-    let pairs = PRICES.iter().zip(0..);
-    pairs.map(|(price, offer)| quote(offer, *price)).collect()
-});
-
-fn preimage(payment: u8) -> Preimage {
-    Preimage::new([payment % PAYMENTS + 1; 32])
-}
-
-fn quote(offer: u8, price: u64) -> Quote {
-    let preimage = preimage(offer);
-    let text = super::invoice::invoice(Currency::Regtest, Some(price), preimage.expose());
-    let identifier = Identifier {
-        payment_hash: preimage.payment_hash(),
-        token_id: TokenId::new([offer; 32]),
-    };
-    let token = Macaroon::mint(&RootKey::new([5; 32]), "lsat", &identifier.to_bytes());
-    let token = Token::from(&token.expect("it fits"));
-    let invoice = Invoice::parse(&text).expect("a good invoice");
-    let challenge = Challenge::restore(SchemeName::L402, token, &invoice).expect("one payment");
-    let sent = challenge.header_values(LegacyLsat::Omit);
-    let challenges = read_challenges(sent.iter().map(String::as_bytes)).expect("as written");
-    let created = UnixSeconds::new(1_700_000_000);
-    Quote::read(&challenges[0], Network::Regtest, created).expect("a good offer")
-}
-
-fn limits(bytes: &mut impl Iterator<Item = u8>) -> Limits {
-    let mut choose = |from: [u64; 4]| from[usize::from(bytes.next().unwrap_or(0) % 4)];
-    let limit = |msat| (msat != 0).then_some(Msat::from_msat(msat));
-    Limits {
-        price_max: Msat::from_msat(choose([u64::MAX, 9_999, 20_000, 1_000])),
-        fee_max: Msat::from_msat(choose([0, 500, 3_000, 1])),
-        per_host: limit(choose([0, 12_000, 30_000, 1_000])),
-        per_day: limit(choose([0, 10_000, 23_000, 60_000])),
-        total: limit(choose([0, 30_000, 70_000, 11_000])),
-    }
-}
-
-/// One thing that happens.
-#[derive(Debug)]
-enum Step {
-    /// Admitted, but not recorded yet.
-    Begin {
-        offer: u8,
-        host: u8,
-    },
-    /// The record reaches the disk and the purchase goes on.
-    Record {
-        payment: u8,
-    },
-    /// The record reaches the disk and the process dies before it pays.
-    RecordAndCrash {
-        payment: u8,
-    },
-    /// The record does not reach the disk.
-    Abandon {
-        payment: u8,
-    },
-    WalletSettles {
-        payment: u8,
-        fee: u8,
-    },
-    WalletFails {
-        payment: u8,
-    },
-    LookUp {
-        payment: u8,
-    },
-    Lose {
-        payment: u8,
-    },
-    WrongPreimage {
-        payment: u8,
-    },
-    /// An event that may not fit.
-    OutOfPlace {
-        payment: u8,
-        event: u8,
-    },
-    Crash,
-    /// The same invoice goes to the same wallet again.
-    Reoffer {
-        payment: u8,
-    },
-    /// The clock goes on, or is set back.
-    Clock {
-        hours: u8,
-    },
-}
-
-impl Step {
-    fn next(bytes: &mut impl Iterator<Item = u8>) -> Option<Self> {
-        let kind = bytes.next()?;
-        let mut byte = || bytes.next().unwrap_or(0);
-        Some(match kind % 13 {
-            0 => Self::Begin {
-                offer: byte(),
-                host: byte(),
-            },
-            1 => Self::Record { payment: byte() },
-            2 => Self::RecordAndCrash { payment: byte() },
-            3 => Self::Abandon { payment: byte() },
-            4 => Self::WalletSettles {
-                payment: byte(),
-                fee: byte(),
-            },
-            5 => Self::WalletFails { payment: byte() },
-            6 => Self::LookUp { payment: byte() },
-            7 => Self::Lose { payment: byte() },
-            8 => Self::WrongPreimage { payment: byte() },
-            9 => Self::OutOfPlace {
-                payment: byte(),
-                event: byte(),
-            },
-            10 => Self::Crash,
-            11 => Self::Clock { hours: byte() },
-            _ => Self::Reoffer { payment: byte() },
-        })
-    }
-}
-
-/// What the wallet knows about a payment it was told to make.
+/// The wallet's own record of a payment it was called to make.
 #[derive(Clone, Debug)]
 enum Payment {
     Open { fee_max: Msat },
@@ -182,7 +59,7 @@ impl Purchase {
 struct World {
     limits: Limits,
     now: UnixSeconds,
-    /// What the running process knows.
+    /// What the running process holds.
     memory: BTreeMap<PaymentHash, Purchase>,
     /// What a crash leaves.
     disk: BTreeMap<PaymentHash, Purchase>,
@@ -291,8 +168,7 @@ impl World {
         }
     }
 
-    /// Reports what the wallet knows, which is the truth. A payment that the wallet does not
-    /// know will not be made any more.
+    /// Reports the wallet's record. A payment that is not in it will not be made any more.
     fn look_up(&mut self, hash: &PaymentHash) {
         if !self.disk.contains_key(hash) || self.is_reserved(hash) {
             return;
@@ -366,7 +242,7 @@ impl World {
         }
     }
 
-    /// The wallet does as it is told, but pays one hash at most once.
+    /// The wallet pays as it is called to, but one hash at most once.
     fn pay(&mut self, purchase: &Purchase, is_first: bool) {
         let hash = purchase.payable.payment_hash();
         let recorded = self.disk.get(&hash).expect("paid before it was recorded");
@@ -466,15 +342,4 @@ impl World {
             Some(Payment::Open { .. } | Payment::Settled { .. })
         )
     }
-}
-
-fn hash_of(payment: u8) -> PaymentHash {
-    preimage(payment).payment_hash()
-}
-
-fn preimage_of(hash: &PaymentHash) -> Preimage {
-    (0..PAYMENTS)
-        .map(preimage)
-        .find(|preimage| preimage.matches(hash))
-        .expect("one of ours")
 }
