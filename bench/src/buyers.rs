@@ -1,5 +1,5 @@
 //! Buyers: each sends a request, pays the invoice of the 402, and sends the request again.
-#![expect(clippy::print_stdout, reason = "the answers are the output")]
+#![expect(clippy::print_stdout, reason = "the results are the output")]
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Buyer {
         let request = Request::get(url.clone()).body(Body::empty())?;
         let response = self.client.send(request).await?;
         let status = response.status();
-        ensure!(status == StatusCode::OK, "the page was answered {status}");
+        ensure!(status == StatusCode::OK, "the page was served with {status}");
         response.into_body().collect().await?;
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! Runs are requested on standard input, one JSON object per line, and reported the same way on
 //! standard output; the upstream serves at any time. A run ends when every request sent has its
 //! response, and fails on the first response with an unexpected status.
-#![expect(clippy::print_stdout, reason = "the answers are the output")]
+#![expect(clippy::print_stdout, reason = "the results are the output")]
 
 mod clients;
 mod message;

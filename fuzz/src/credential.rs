@@ -3,7 +3,7 @@
 
 use l402::{Credential, SchemeName, is_credential_line, is_credential_metadata, read_credentials};
 
-/// Reads the bytes: lines up to an empty one are `Authorization`, those behind it metadata.
+/// Reads the bytes: lines up to an empty one are `Authorization`, those after it metadata.
 pub fn run(data: &[u8]) {
     let lines: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();
     let middle = lines.iter().position(|line| line.is_empty());

@@ -86,7 +86,7 @@ proptest! {
         after in caveats(),
     ) {
         let mut theirs = theirs(root, b"id", &before);
-        let key = MacaroonKey::generate(b"of somebody else");
+        let key = MacaroonKey::generate(b"of another issuer");
         theirs.add_third_party_caveat("https://auth.example", &key, ByteString(id));
         let read = Macaroon::parse_text(&theirs.serialize(Format::V2).unwrap()).unwrap();
         prop_assert_eq!(read.verify(&RootKey::new(root)), Ok(()));

@@ -1,4 +1,4 @@
-//! Money.
+//! Amounts of money.
 //!
 //! One type, one unit. Nothing else in the workspace holds an amount as an integer, and
 //! nothing converts one silently: satoshis are whole thousands, and rounding is spelled out.
@@ -28,12 +28,12 @@ impl Msat {
     /// More than can exist; useful as "no limit".
     pub const MAX: Self = Self(u64::MAX);
 
-    /// An amount of millisatoshis.
+    /// Creates an amount of millisatoshis.
     pub const fn from_msat(msat: u64) -> Self {
         Self(msat)
     }
 
-    /// An amount of satoshis, or `None` when it does not fit (over 18 quadrillion sat).
+    /// Creates an amount of satoshis; `None` when it does not fit (over 18 quadrillion sat).
     #[must_use]
     pub const fn from_sat(sat: u64) -> Option<Self> {
         match sat.checked_mul(MSAT_PER_SAT) {
@@ -42,25 +42,25 @@ impl Msat {
         }
     }
 
-    /// The amount in millisatoshis.
+    /// Returns the amount in millisatoshis.
     #[must_use]
     pub const fn as_msat(self) -> u64 {
         self.0
     }
 
-    /// The amount in satoshis, a started satoshi counting as a whole one.
+    /// Returns the amount in satoshis, a started satoshi counting as a whole one.
     #[must_use]
     pub const fn as_sat_rounded_up(self) -> u64 {
         self.0.div_ceil(MSAT_PER_SAT)
     }
 
-    /// True for no money at all.
+    /// Returns true for no money at all.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// The sum, or `None` when it does not fit.
+    /// Returns the sum, or `None` when it does not fit.
     #[must_use]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
@@ -69,7 +69,7 @@ impl Msat {
         }
     }
 
-    /// The difference, or `None` when `other` is more.
+    /// Returns the difference, or `None` when `other` is more.
     #[must_use]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {

@@ -10,6 +10,9 @@
 use crate::amount::Msat;
 
 /// What a buyer is willing to spend. `None` is no limit.
+///
+/// A literal on purpose, as [`Charged`] is: what a buyer is not limited by is written down, and
+/// code that sums the charges must supply each sum, so a new limit is a breaking change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// The highest price of one request, in millisatoshis, fees not included.

@@ -1,7 +1,7 @@
 //! Caveats: conditions on a token, written as `condition=value`.
 //!
-//! A caveat's bytes are what is signed, so a value that contains a separator could say
-//! something its writer did not mean. [`Caveat`] is the only way this crate writes one, and
+//! A caveat's bytes are what is signed, so a value that contains a separator could mean
+//! something its writer did not. [`Caveat`] is the only way this crate writes one, and
 //! it refuses such values; nothing taken from a request is pasted in unchecked. What the
 //! conditions mean is decided in one place, [`verify`](crate::verify()).
 //!

@@ -135,12 +135,12 @@ impl Challenge {
 /// Reads every L402 and LSAT challenge in the values of all `WWW-Authenticate` lines.
 ///
 /// Those named `L402` come first, otherwise in the order received. An empty list means that
-/// the server asked for something else.
+/// the server demanded another scheme.
 ///
 /// # Errors
 ///
 /// [`ChallengeError::TooLong`] over 64 KiB in all; otherwise the first error, when there
-/// were challenges of ours and none of them was readable.
+/// were L402 or LSAT challenges and none of them was readable.
 ///
 /// ```
 /// use l402::read_challenges;

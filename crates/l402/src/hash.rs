@@ -61,13 +61,13 @@ impl Preimage {
         equal_in_constant_time(&self.payment_hash().0, &hash.0)
     }
 
-    /// The secret bytes. Never log them.
+    /// Returns the secret bytes. Never log them.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The secret as 64 lower-case hexadecimal digits, the form a credential carries.
+    /// Returns the secret as 64 lower-case hexadecimal digits, the form a credential carries.
     #[must_use]
     pub fn expose_hex(&self) -> String {
         encoding::to_hex(&self.0)
@@ -88,10 +88,10 @@ impl fmt::Debug for Preimage {
     }
 }
 
-/// Compares 32 bytes in a time that tells nothing about them.
+/// Compares 32 bytes in a time that does not depend on them.
 ///
 /// Slices would be compared byte by byte, with a barrier against the optimiser at each: their
-/// differences are gathered in words first, and only what remains is asked about.
+/// differences are gathered in words first, and only the result is compared.
 pub(crate) fn equal_in_constant_time(a: &[u8; 32], b: &[u8; 32]) -> bool {
     let pairs = words(a).zip(words(b));
     let difference = pairs.fold(0, |difference, (a, b)| difference | (a ^ b));

@@ -25,7 +25,7 @@ use crate::name32::name_of_32_bytes;
 pub struct Identifier {
     /// The payment whose preimage makes the token valid.
     pub payment_hash: PaymentHash,
-    /// Tells tokens of one payment hash apart, and names the token when it is revoked.
+    /// Distinguishes tokens of one payment hash, and names the token when it is revoked.
     pub token_id: TokenId,
 }
 
@@ -33,7 +33,7 @@ impl Identifier {
     /// Length of version 0 in bytes.
     pub const LEN: usize = 66;
 
-    /// The 66 bytes of version 0.
+    /// Returns the 66 bytes of version 0.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];

@@ -64,31 +64,31 @@ impl Invoice {
         })
     }
 
-    /// The invoice exactly as received.
+    /// Returns the invoice exactly as received.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The hash whose preimage the payment buys.
+    /// Returns the hash whose preimage the payment buys.
     #[must_use]
     pub const fn payment_hash(&self) -> PaymentHash {
         self.payment_hash
     }
 
-    /// What it asks for, or `None` when the payer would choose the amount.
+    /// Returns its amount, or `None` when the payer would choose one.
     #[must_use]
     pub const fn amount(&self) -> Option<Msat> {
         self.amount
     }
 
-    /// The network it is payable on.
+    /// Returns the network it is payable on.
     #[must_use]
     pub const fn network(&self) -> Network {
         self.network
     }
 
-    /// The first second at which it is no longer payable.
+    /// Returns the first second at which it is no longer payable.
     #[must_use]
     pub const fn expires_at(&self) -> UnixSeconds {
         self.expires_at
@@ -134,7 +134,7 @@ pub enum InvoiceError {
 }
 
 /// What is wrong with a text that should be BOLT 11: its encoding, its checksum, its signature,
-/// a field that is missing or given twice, or a feature that no payer knows.
+/// a field that is missing or given twice, or a required feature that is unknown.
 ///
 /// Opaque, so that the reader behind [`Invoice::parse`] is no part of this crate's interface:
 /// `Display` describes the fault, and `==` compares it.

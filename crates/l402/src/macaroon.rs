@@ -142,25 +142,25 @@ impl Macaroon {
         Self::parse_v2(bytes)
     }
 
-    /// The V2 bytes.
+    /// Returns the V2 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// The V2 bytes in padded standard base64, the form HTTP headers carry.
+    /// Returns the V2 bytes in padded standard base64, the form HTTP headers carry.
     #[must_use]
     pub fn to_base64(&self) -> String {
         encoding::to_base64(&self.0.bytes)
     }
 
-    /// The V2 bytes in lower-case hexadecimal, the form gRPC metadata carries.
+    /// Returns the V2 bytes in lower-case hexadecimal, the form gRPC metadata carries.
     #[must_use]
     pub fn to_hex(&self) -> String {
         encoding::to_hex(&self.0.bytes)
     }
 
-    /// The location hint. Not signed: never decide by it.
+    /// Returns the location hint. Not signed: never decide by it.
     #[must_use]
     pub fn location(&self) -> &[u8] {
         self.0
@@ -169,7 +169,7 @@ impl Macaroon {
             .unwrap_or_default()
     }
 
-    /// The identifier, signed but not yet verified.
+    /// Returns the identifier, signed but not yet verified.
     #[must_use]
     pub fn identifier(&self) -> &[u8] {
         self.0
@@ -184,7 +184,7 @@ impl Macaroon {
         &self.0.layout.signature
     }
 
-    /// The caveats in order, whether or not the signature holds.
+    /// Returns the caveats in order, whether or not the signature holds.
     pub fn unverified_caveats(&self) -> impl Iterator<Item = RawCaveat<'_>> {
         v2::caveats(&self.0.bytes, self.0.layout.caveats.clone())
     }

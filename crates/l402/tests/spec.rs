@@ -1,4 +1,4 @@
-//! Is every row of `docs/spec.md` kept by a test that exists?
+//! The rows of `docs/spec.md`: each names tests and files that exist.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -29,7 +29,7 @@ impl Row {
         })
     }
 
-    /// True for a row that says why no test keeps it.
+    /// True for a row that gives a reason why no test keeps it.
     fn is_excused(&self) -> bool {
         ["not yet: ", "n/a: "]
             .iter()

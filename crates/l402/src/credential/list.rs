@@ -16,12 +16,13 @@ pub const METADATA_HEADERS: [&str; 3] = ["grpc-metadata-macaroon", "macaroon", "
 ///
 /// # Errors
 ///
-/// The first [`CredentialError`], when something was meant for us and nothing was readable.
+/// The first [`CredentialError`], when an L402 or LSAT credential was presented and none was
+/// readable.
 ///
 /// ```
 /// use l402::{CredentialError, read_credentials};
 ///
-/// // Other schemes are none of ours; what is meant as ours must be readable.
+/// // Other schemes are ignored; a credential of this one must be readable.
 /// assert!(read_credentials([&b"Bearer abc"[..]], [])?.is_empty());
 /// let broken = read_credentials([&b"L402 AgEE"[..]], []);
 /// assert_eq!(broken, Err(CredentialError::Colon));
@@ -49,10 +50,10 @@ pub fn read_credentials<'a>(
     }
 }
 
-/// True when an `Authorization` line presents an L402 credential, readable or not, alone or
+/// Returns true when an `Authorization` line presents an L402 credential, readable or not, alone or
 /// folded together with others.
 ///
-/// What forwards a request must remove such lines: they are the seller's business only.
+/// What forwards a request must remove such lines: they are secrets between client and seller.
 ///
 /// ```
 /// use l402::is_credential_line;
@@ -79,7 +80,7 @@ fn starts_with_ours(piece: &[u8]) -> bool {
         })
 }
 
-/// True when a metadata value is a macaroon that carries its own preimage.
+/// Returns true when a metadata value is a macaroon that carries its own preimage.
 #[must_use]
 pub fn is_credential_metadata(value: &[u8]) -> bool {
     std::str::from_utf8(value)

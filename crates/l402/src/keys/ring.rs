@@ -86,7 +86,7 @@ impl KeyRing {
 
     /// Adds an older key, whose tokens stay valid when they were minted by `minted_until`.
     ///
-    /// Tokens that say they were minted later are forged. A key that has leaked must be left
+    /// Tokens whose id states a later time are forged. A key that has leaked must be left
     /// out, not retired: its holder can also write an earlier time.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ struct Derivation {
 impl Derivation {
     fn new(master: &MasterKey) -> Self {
         let key = HmacKey::new(&master.0);
-        // A message of another length than any identifier, so that the id tells nothing
+        // A message of another length than any identifier, so that the id reveals nothing
         // about root keys.
         let [a, b, c, d, ..] = key.sign(b"tollway key id");
         Self {

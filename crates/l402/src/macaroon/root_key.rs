@@ -17,7 +17,7 @@ impl RootKey {
         Self(bytes)
     }
 
-    /// The secret bytes.
+    /// Returns the secret bytes.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 32] {
         &self.0

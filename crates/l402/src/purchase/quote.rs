@@ -68,7 +68,7 @@ impl Quote {
         Ok(quote)
     }
 
-    /// Reads a challenge without knowing which network the wallet pays on: what it asks for
+    /// Reads a challenge without knowing which network the wallet pays on: its price
     /// can be shown, and must be [read](Self::read) before it is paid.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Quote {
 
 /// Returns the earliest deadline in a token's caveats, which are not verified.
 ///
-/// Good for not showing, or not buying, a token that its own text says is of no use.
+/// Good for not showing, or not buying, a token whose own deadline is past.
 /// Deadlines that cannot be read are skipped: only the seller knows what they mean.
 #[must_use]
 pub fn unverified_deadline(token: &Macaroon) -> Option<UnixSeconds> {

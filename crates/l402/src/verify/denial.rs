@@ -13,7 +13,7 @@ pub enum Denial {
         /// Whole seconds between the deadline and the request.
         seconds_ago: u64,
     },
-    /// The signature does not chain to our root key. Says nothing more, on purpose.
+    /// The signature does not chain to our root key. Carries no detail, on purpose.
     #[error("token was not issued here")]
     Forged,
     /// The token is for other parts of the service.

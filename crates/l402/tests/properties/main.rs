@@ -1,4 +1,4 @@
-//! What holds for every input, and not only for those somebody thought of.
+//! What holds for every input, and not only for chosen examples.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
