@@ -27,7 +27,9 @@ use crate::origin::Origin;
 mod admission;
 mod error;
 mod memory;
+mod ownership;
 mod purchase;
+mod refusals;
 mod rows;
 mod session;
 mod sqlite;
@@ -35,6 +37,7 @@ mod upkeep;
 
 pub(crate) use admission::{Admission, BeginError};
 pub use error::BookError;
+pub(crate) use ownership::Ticket;
 pub use purchase::{
     Brake, Owner, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential,
     TargetResource, WalletName,
@@ -70,13 +73,6 @@ pub(crate) struct View {
     /// Purchases for this path of which it is not known whether money moved.
     pub(crate) open: Vec<(Purchase, Owner)>,
     pub(crate) brake: Option<Brake>,
-}
-
-/// Marks a purchase as worked on by this process, until dropped.
-#[must_use = "dropped, it tells other processes that this one does not wait for the wallet"]
-pub(crate) struct Ticket {
-    shared: Arc<Shared>,
-    hash: PaymentHash,
 }
 
 /// Who may use a credential that has just been paid for.
@@ -249,87 +245,6 @@ impl Book {
         lock(&self.shared.unpresented).remove(hash);
     }
 
-    /// Remembers that a credential was refused, for longer each time.
-    pub(crate) fn refuse(
-        &self,
-        hash: &PaymentHash,
-        resource: &TargetResource,
-        now: UnixSeconds,
-    ) -> Result<(), BookError> {
-        self.write(|rows, _session| {
-            let times = rows
-                .refusal(hash, resource)?
-                .map_or(1, |before| before.times.saturating_add(1));
-            rows.put_refusal(&Refusal {
-                payment_hash: *hash,
-                resource: resource.clone(),
-                times,
-                until: now.plus_secs(refusal_secs(times)),
-            })
-        })
-    }
-
-    /// Stops buying at a path for a while.
-    pub(crate) fn brake(&self, brake: &Brake) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.put_brake(brake))
-    }
-
-    /// Allows buying at a path again: what was paid for has been served.
-    pub(crate) fn release_brake(&self, resource: &TargetResource) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.remove_brake(&resource.origin, &resource.path))
-    }
-
-    fn ticket(&self, hash: PaymentHash) -> Ticket {
-        lock(&self.shared.working).insert(hash);
-        Ticket {
-            shared: Arc::clone(&self.shared),
-            hash,
-        }
-    }
-
-    fn with_owners(&self, purchases: Vec<Purchase>) -> Result<Vec<(Purchase, Owner)>, BookError> {
-        let with_owner = |purchase| {
-            let owner = self.owner(&purchase)?;
-            Ok((purchase, owner))
-        };
-        purchases.into_iter().map(with_owner).collect()
-    }
-
-    fn owner(&self, purchase: &Purchase) -> Result<Owner, BookError> {
-        let is_working = match purchase.state {
-            l402::PurchaseState::Paying if self.is_own(&purchase.session) => {
-                lock(&self.shared.working).contains(&purchase.payment_hash())
-            }
-            l402::PurchaseState::Paying => self.shared.storage.is_alive(&purchase.session)?,
-            // A process that recorded an outcome has stopped waiting for one.
-            l402::PurchaseState::Failed
-            | l402::PurchaseState::Offered
-            | l402::PurchaseState::Paid { .. }
-            | l402::PurchaseState::Reserved
-            | l402::PurchaseState::Unknown => false,
-        };
-        Ok(if is_working {
-            Owner::Working
-        } else {
-            Owner::Gone
-        })
-    }
-
-    /// Returns true while only the buyer of a credential may use it.
-    fn is_held(&self, credential: &StoredCredential) -> Result<bool, BookError> {
-        match &credential.holder {
-            None => Ok(false),
-            Some(holder) if self.is_own(holder) => {
-                Ok(lock(&self.shared.unpresented).contains(&credential.payment_hash()))
-            }
-            Some(holder) => self.shared.storage.is_alive(holder),
-        }
-    }
-
-    fn is_own(&self, session: &SessionId) -> bool {
-        self.shared.storage.session().as_ref() == Some(session)
-    }
-
     fn read<T>(
         &self,
         work: impl FnOnce(&dyn Rows) -> Result<T, BookError>,
@@ -355,32 +270,11 @@ impl Book {
     }
 }
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        lock(&self.shared.working).remove(&self.hash);
-    }
-}
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({})", self.hash)
-    }
-}
-
 impl fmt::Debug for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Book")
             .field("storage", &self.shared.storage)
             .finish_non_exhaustive()
-    }
-}
-
-/// For how long a credential is not tried where it was refused this many times in a row.
-const fn refusal_secs(times: u32) -> u64 {
-    match times {
-        0 | 1 => 600,
-        2 => 6 * 3_600,
-        _ => 7 * 86_400,
     }
 }
 

@@ -26,11 +26,15 @@ mod answer;
 mod bought;
 mod buy;
 mod call;
+mod checks;
+mod exchange;
+mod pay;
 mod progress;
 mod resume;
 mod send;
 mod single_flight;
 mod start;
+mod wait;
 mod wallet;
 
 pub use resume::Resumed;

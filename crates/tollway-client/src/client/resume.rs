@@ -28,8 +28,8 @@ use tollway_lightning::{LookupByHash, PayerError, PayerPromises, Repeat};
 
 use super::Inner;
 use super::bought::Bought;
-use super::buy::{CUT_OFF, Offer, payment, unknown};
 use super::call::Call;
+use super::pay::{CUT_OFF, Offer, payment, unknown};
 use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
 use crate::book::{Owner, Publication, Purchase, TargetResource};
 use crate::error::{Error, StorageError};

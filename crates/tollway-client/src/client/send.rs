@@ -3,22 +3,19 @@
 //! Carries out what [`decide`](crate::decide) decides, one step after another.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Response;
 use hyper::body::Incoming;
 use l402::PaymentHash;
-use tokio::time::Instant;
 
 use super::Inner;
-use super::answer::Answer;
 use super::bought::Bought;
 use super::buy::Unbought;
 use super::call::Call;
-use super::progress::{Progress, TRIES_FIRST};
-use crate::book::{Brake, Owner, StoredCredential, TargetResource, View};
-use crate::decide::{self, Next, Returned, Sent, Wait};
-use crate::error::{Error, TransportError};
+use super::progress::Progress;
+use crate::book::{Brake, TargetResource, View};
+use crate::decide::{self, Next, Returned, Sent};
+use crate::error::Error;
 use crate::event::{Event, Presented};
 use crate::response::ResponseBody;
 
@@ -104,7 +101,7 @@ impl Inner {
     }
 
     /// Presents what was just paid for. Nothing that comes back leads to a second payment.
-    async fn show_bought(
+    pub(super) async fn show_bought(
         &self,
         call: &mut Call,
         progress: &mut Progress,
@@ -120,105 +117,6 @@ impl Inner {
         let answer = self.attempt(call, shown).await;
         progress.took(sent, answer.map_err(|error| call.failed(error))?);
         progress.bought = Some(bought);
-        Ok(())
-    }
-
-    async fn wait(
-        self: &Arc<Self>,
-        call: &mut Call,
-        progress: &mut Progress,
-        wait: Wait,
-    ) -> Result<(), Error> {
-        match wait {
-            Wait::Turn => self.take_turn(call, progress).await,
-            Wait::Others => {
-                self.wait_for_others(call, progress).await?;
-                self.look_again(call, progress).await
-            }
-            Wait::LookUp => {
-                let open = std::mem::take(&mut progress.view.open);
-                let abandoned = open.into_iter().find(|(_, owner)| *owner == Owner::Gone);
-                let bought = match abandoned {
-                    Some((purchase, _gone)) => self.recover(call, purchase).await?,
-                    None => None,
-                };
-                match bought {
-                    Some(bought) => self.show_bought(call, progress, bought).await,
-                    None => self.look_again(call, progress).await,
-                }
-            }
-            Wait::Settlement => {
-                let Some(bought) = progress.bought.take() else {
-                    return Ok(());
-                };
-                self.tell(&Event::Retrying {
-                    payment_hash: bought.credential.payment_hash(),
-                });
-                tokio::time::sleep(self.policy.pauses.settlement).await;
-                self.show_bought(call, progress, bought).await
-            }
-        }
-    }
-
-    /// Takes the turn to buy, after everything that can be refused without it, and looks up
-    /// what earlier purchases from this seller left open.
-    async fn take_turn(
-        self: &Arc<Self>,
-        call: &mut Call,
-        progress: &mut Progress,
-    ) -> Result<(), Error> {
-        if let Some(challenged) = &progress.challenged {
-            self.check(call, challenged)?;
-        }
-        let TargetResource { origin, path, .. } = &progress.resource;
-        progress.turn = Some(self.flights.acquire(origin, path).await);
-        progress.wallet = match &self.wallet {
-            Some(wallet) => Some(wallet.facts().await?),
-            None => None,
-        };
-        let recovered = self.look_up_near(&progress.resource).await?;
-        self.look_again(call, progress).await?;
-        if recovered {
-            progress.tries.same_origin = TRIES_FIRST.same_origin;
-        }
-        Ok(())
-    }
-
-    /// Waits a little for another process that buys the same thing, but not for ever.
-    async fn wait_for_others(&self, call: &Call, progress: &mut Progress) -> Result<(), Error> {
-        let TargetResource { origin, path, .. } = &progress.resource;
-        let since = match progress.waiting_since {
-            Some(since) => since,
-            None => {
-                let (origin, path) = (origin.clone(), path.clone());
-                self.tell(&Event::Waiting { origin, path });
-                *progress.waiting_since.insert(Instant::now())
-            }
-        };
-        let patience = self.policy.pay_timeout.saturating_add(OTHERS_MARGIN);
-        if since.elapsed() > patience {
-            return Err(self.still_busy(call, progress));
-        }
-        tokio::time::sleep(progress.pause).await;
-        progress.pause = progress.pause.saturating_mul(2).min(PAUSE_LONGEST);
-        Ok(())
-    }
-
-    fn still_busy(&self, call: &Call, progress: &Progress) -> Error {
-        let busy = Error::Busy {
-            origin: progress.resource.origin.clone(),
-            path: progress.resource.path.clone(),
-        };
-        match progress.view.open.first() {
-            Some((purchase, _)) => super::buy::unknown(purchase, busy.to_string(), None),
-            None => call.failed(busy),
-        }
-    }
-
-    /// Reads the book again: others may have changed it.
-    async fn look_again(&self, call: &Call, progress: &mut Progress) -> Result<(), Error> {
-        progress.view = self.view(call, &progress.resource).await?;
-        progress.tries.same_path = TRIES_FIRST.same_path;
         Ok(())
     }
 
@@ -261,42 +159,6 @@ impl Inner {
         }
     }
 
-    /// Sends the request once, and reads whether the server asks to be paid.
-    async fn attempt(
-        &self,
-        call: &mut Call,
-        shown: Option<(&StoredCredential, Presented)>,
-    ) -> Result<Answer, TransportError> {
-        let response = self.exchange(call, shown).await?;
-        let answer = Answer::read(response).await;
-        if let Answer::Challenged(challenged) = &answer {
-            self.tell(&Event::Challenged {
-                status: challenged.status,
-                challenges: challenged.challenges.as_ref().map_or(0, Vec::len),
-            });
-        }
-        Ok(answer)
-    }
-
-    async fn exchange(
-        &self,
-        call: &mut Call,
-        shown: Option<(&StoredCredential, Presented)>,
-    ) -> Result<Response<Incoming>, TransportError> {
-        let credential = shown.map(|(credential, _)| credential.authorization());
-        let request = call.outgoing(credential).await?;
-        self.tell(&Event::Sending {
-            origin: call.origin().clone(),
-            path: call.path().to_owned(),
-            presented: shown.map_or(Presented::Nothing, |(_, presented)| presented),
-        });
-        let response = self.transport.send(call.origin(), request).await?;
-        self.tell(&Event::Responded {
-            status: response.status(),
-        });
-        Ok(response)
-    }
-
     /// Remembers that a credential was refused. Failing to costs a round trip next time and
     /// nothing else, so it stops nothing.
     async fn refuse(&self, resource: &TargetResource, hash: PaymentHash) {
@@ -309,7 +171,7 @@ impl Inner {
 
     /// Reads what the book holds for a request. Credentials are presented only where the
     /// request was addressed, or where the policy names the host.
-    async fn view(&self, call: &Call, resource: &TargetResource) -> Result<View, Error> {
+    pub(super) async fn view(&self, call: &Call, resource: &TargetResource) -> Result<View, Error> {
         let (wanted, now) = (resource.clone(), self.now());
         let mut view = self
             .with_book(move |book| book.view(&wanted, now))
@@ -322,7 +184,4 @@ impl Inner {
     }
 }
 
-const PAUSE_LONGEST: Duration = Duration::from_millis(500);
-/// How much longer than a payment another process may take to present what it bought.
-const OTHERS_MARGIN: Duration = Duration::from_secs(90);
 const BRAKE_SECS: u64 = 86_400;

@@ -1,0 +1,112 @@
+//! What forbids a purchase before anything is committed.
+//!
+//! The limits that count earlier purchases are checked with the commit, in the book.
+
+use l402::{Challenge, Quote, QuoteError, UnixSeconds};
+
+use super::Inner;
+use super::answer::Challenged;
+use super::call::Call;
+use crate::book::TargetResource;
+use crate::error::{Error, NotPaid};
+use crate::policy::{Approval, Paying, PurchaseRequest};
+
+impl Inner {
+    /// Everything that can be refused without any request.
+    pub(super) fn check(&self, call: &Call, challenged: &Challenged) -> Result<(), Error> {
+        if let Some(receipt) = call.receipt() {
+            return Err(Error::PaidButRefused {
+                receipt: Box::new(receipt.clone()),
+                status: challenged.status,
+            });
+        }
+        let origin = call.origin().clone();
+        let host = origin.host();
+        // Deadlines are checked before paying. What an earlier purchase has bought must be found
+        // even if this challenge came too late.
+        let any_time = UnixSeconds::new(0);
+        let quote = self.choose(challenged, |challenge| {
+            Quote::read_any_network(challenge, any_time)
+        })?;
+        let price = quote.price();
+        match self.policy.paying {
+            Paying::Off => {
+                let invoice = Box::new(quote.invoice().clone());
+                let refused = NotPaid::PayingIsOff {
+                    origin,
+                    price,
+                    invoice,
+                };
+                return Err(refused.into());
+            }
+            Paying::On => {}
+        }
+        if !self.policy.may_expose_to(&origin) {
+            return Err(NotPaid::ClearText { origin }.into());
+        }
+        if !self.policy.hosts.allow(host) {
+            let host = host.to_owned();
+            return Err(NotPaid::HostNotAllowed { host }.into());
+        }
+        if !call.is_where_addressed() && !self.policy.hosts.name(host) {
+            return Err(NotPaid::Redirected { origin }.into());
+        }
+        if !call.is_replayable() {
+            return Err(NotPaid::BodyNotReplayable { origin }.into());
+        }
+        if self.wallet.is_none() {
+            return Err(NotPaid::NoWallet { origin, price }.into());
+        }
+        if self.kill_switch.is_pulled() {
+            let file = self.kill_switch.file().to_owned();
+            return Err(NotPaid::Stopped { file }.into());
+        }
+        Ok(())
+    }
+
+    /// Returns the first challenge that is fit to be paid and affordable, or why the first one
+    /// is not.
+    pub(super) fn choose(
+        &self,
+        challenged: &Challenged,
+        read: impl Fn(&Challenge) -> Result<Quote, QuoteError>,
+    ) -> Result<Quote, NotPaid> {
+        let challenges = challenged.challenges.as_ref();
+        let challenges = challenges.map_err(|error| NotPaid::Challenge(error.clone()))?;
+        let mut dear = None;
+        let mut first_error = None;
+        for challenge in challenges {
+            match read(challenge) {
+                Ok(quote) if quote.price() <= self.policy.limits.price_max => return Ok(quote),
+                Ok(quote) => dear = dear.or(Some(quote)),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        // One that is too dear is refused later, by its limit.
+        dear.ok_or_else(|| first_error.map_or(NotPaid::NoChallenge, NotPaid::Quote))
+    }
+
+    pub(super) async fn approve(
+        &self,
+        resource: &TargetResource,
+        quote: &Quote,
+    ) -> Result<(), Error> {
+        let Some(approve) = &self.approve else {
+            return Ok(());
+        };
+        let request = PurchaseRequest {
+            origin: resource.origin.clone(),
+            path: resource.path.clone(),
+            payment_hash: quote.payment_hash(),
+            price: quote.price(),
+            fee_max: self.policy.limits.fee_max,
+        };
+        match approve.approve(&request).await {
+            Approval::Approved => Ok(()),
+            Approval::Declined => {
+                let (origin, price) = (request.origin, request.price);
+                Err(NotPaid::Declined { origin, price }.into())
+            }
+        }
+    }
+}

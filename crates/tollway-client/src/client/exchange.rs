@@ -1,0 +1,49 @@
+//! One request and the head of its response.
+
+use http::Response;
+use hyper::body::Incoming;
+
+use super::Inner;
+use super::answer::Answer;
+use super::call::Call;
+use crate::book::StoredCredential;
+use crate::error::TransportError;
+use crate::event::{Event, Presented};
+
+impl Inner {
+    /// Sends the request once, and reads whether the server asks to be paid.
+    pub(super) async fn attempt(
+        &self,
+        call: &mut Call,
+        shown: Option<(&StoredCredential, Presented)>,
+    ) -> Result<Answer, TransportError> {
+        let response = self.exchange(call, shown).await?;
+        let answer = Answer::read(response).await;
+        if let Answer::Challenged(challenged) = &answer {
+            self.tell(&Event::Challenged {
+                status: challenged.status,
+                challenges: challenged.challenges.as_ref().map_or(0, Vec::len),
+            });
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn exchange(
+        &self,
+        call: &mut Call,
+        shown: Option<(&StoredCredential, Presented)>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let credential = shown.map(|(credential, _)| credential.authorization());
+        let request = call.outgoing(credential).await?;
+        self.tell(&Event::Sending {
+            origin: call.origin().clone(),
+            path: call.path().to_owned(),
+            presented: shown.map_or(Presented::Nothing, |(_, presented)| presented),
+        });
+        let response = self.transport.send(call.origin(), request).await?;
+        self.tell(&Event::Responded {
+            status: response.status(),
+        });
+        Ok(response)
+    }
+}

@@ -1,0 +1,91 @@
+//! Failures between a client and a server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::origin::{Origin, OriginError};
+
+/// Why a request did not get through.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The address is not one a request can be sent to.
+    #[error(transparent)]
+    Address(#[from] OriginError),
+    /// The request's own body cannot be read.
+    #[error("cannot read the request body")]
+    Body(#[source] std::io::Error),
+    /// A file of certificates to trust cannot be used.
+    #[error("cannot use the certificates in {}: {reason}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No connection could be made.
+    #[error("cannot connect to {origin}")]
+    Connect {
+        /// The server.
+        origin: Origin,
+        /// What went wrong.
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The connection broke before the body was whole.
+    #[error("the response body of {origin} was cut off")]
+    CutOff {
+        /// The server.
+        origin: Origin,
+        /// What went wrong.
+        source: hyper::Error,
+    },
+    /// The connection broke, or what came back is not HTTP.
+    #[error("no usable response from {origin}")]
+    Exchange {
+        /// The server.
+        origin: Origin,
+        /// What went wrong.
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The address is a name of the Tor network. It is never looked up in DNS (RFC 7686).
+    #[error("`{host}` is an onion service, and there is no support for a Tor proxy")]
+    Onion {
+        /// The host.
+        host: String,
+    },
+    /// The request was not finished when its time was up.
+    #[error("the request to {origin} was not finished within {limit:?}")]
+    OutOfTime {
+        /// The server.
+        origin: Origin,
+        /// The time given, from the start to the last byte of the body.
+        limit: Duration,
+    },
+    /// A redirect that cannot or must not be followed.
+    #[error("redirect from {origin} not followed: {reason}")]
+    Redirect {
+        /// The server that redirects.
+        origin: Origin,
+        /// Why it is not followed.
+        reason: &'static str,
+    },
+    /// The body paused for too long.
+    #[error("the response body of {origin} paused for more than {limit:?}")]
+    Stalled {
+        /// The server.
+        origin: Origin,
+        /// The time given.
+        limit: Duration,
+    },
+    /// No head of a response in time.
+    #[error("no response from {origin} within {limit:?}")]
+    Timeout {
+        /// The server.
+        origin: Origin,
+        /// The time given.
+        limit: Duration,
+    },
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+}
