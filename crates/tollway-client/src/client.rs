@@ -157,8 +157,8 @@ impl Client {
 }
 
 impl Inner {
-    /// Runs work that waits for the disk on a thread of its own, and tells the observer when
-    /// that takes long.
+    /// Runs work that waits for the disk on a thread of its own, and emits
+    /// [`Event::BookBusy`] when that takes long.
     async fn with_book<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Book) -> T + Send + 'static,
@@ -170,7 +170,7 @@ impl Inner {
             Err(_elapsed) => {
                 if let Some(file) = self.book.file() {
                     let file = file.to_owned();
-                    self.tell(&Event::BookBusy { file });
+                    self.emit(&Event::BookBusy { file });
                 }
                 done.await
             }
@@ -182,7 +182,7 @@ impl Inner {
         (self.clock)()
     }
 
-    fn tell(&self, event: &Event) {
+    fn emit(&self, event: &Event) {
         if let Some(observer) = &self.observer {
             observer(event);
         }
@@ -298,5 +298,5 @@ impl fmt::Debug for ClientBuilder {
 
 const STOP_FILE: &str = "stop";
 
-/// How long the book may take before the observer is told.
+/// How long the book may take before [`Event::BookBusy`].
 const BOOK_BUSY_AFTER: Duration = Duration::from_secs(1);

@@ -127,7 +127,7 @@ pub(crate) enum Wait {
     LookUp,
     /// Another process to finish buying the same thing.
     Others,
-    /// The seller to hear of the payment: then present the bought credential once more.
+    /// The payment to be settled at the seller: then present the bought credential once more.
     Settlement,
     /// The turn to buy for the origin and path.
     Turn,

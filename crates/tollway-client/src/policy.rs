@@ -65,8 +65,8 @@ pub struct Pauses {
     /// How long a payment must stay unknown to the wallet, once its process is dead, before it
     /// counts as never begun: a request that was sent may still be on its way.
     pub absence: Duration,
-    /// How long a seller that refuses a credential bought just now is given to hear of the
-    /// payment, before the credential is presented once more.
+    /// How long after its refusal a credential bought just now is presented once more: the
+    /// seller may verify against a node that has not settled the payment yet.
     pub settlement: Duration,
 }
 

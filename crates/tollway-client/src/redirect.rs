@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_is_repeated_only_when_the_status_says_so() {
+    fn a_post_is_repeated_only_for_307_and_308() {
         let post = |status: u16| onward(StatusCode::from_u16(status).unwrap(), &Method::POST);
 
         assert_eq!([301, 302, 303].map(post), [Some(Onward::Get); 3]);

@@ -81,7 +81,7 @@ impl Book {
             wallet: new.wallet.identity,
             wallet_name: new.wallet_name.clone(),
             begun_at: now,
-            // True once this transaction is committed, and read by nobody before.
+            // True once this transaction is committed, and not read before.
             state: advance(new, &state, PurchaseEvent::Recorded)?,
             reason: String::new(),
             session: session.clone(),

@@ -1,6 +1,6 @@
 //! Which process works on a purchase, and which may use what it has just bought.
 //!
-//! Of this process the book knows it itself; of another one it knows whether it lives.
+//! For this process both are in memory. For another one only its liveness is known.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use l402::{PaymentHash, PurchaseState};
 use super::{Book, BookError, Owner, Purchase, SessionId, Shared, StoredCredential, lock};
 
 /// Marks a purchase as worked on by this process, until dropped.
-#[must_use = "dropped, it tells other processes that this one does not wait for the wallet"]
+#[must_use = "dropped, the purchase counts as one that no process works on"]
 pub(crate) struct Ticket {
     shared: Arc<Shared>,
     hash: PaymentHash,

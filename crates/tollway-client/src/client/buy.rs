@@ -51,7 +51,7 @@ impl Inner {
         let network = facts.identity.network();
         let now = self.now();
         let quote = self.choose(challenged, |challenge| Quote::read(challenge, network, now))?;
-        self.tell(&Event::Quoted {
+        self.emit(&Event::Quoted {
             payment_hash: quote.payment_hash(),
             price: quote.price(),
             network,
@@ -117,7 +117,7 @@ impl Inner {
             Err(BeginError::Blocked | BeginError::Bought) => return Err(Unbought::Changed),
             Err(BeginError::NotPaid(refused)) => return Err(refused.into()),
         };
-        self.tell(&Event::Reserved {
+        self.emit(&Event::Reserved {
             payment_hash: purchase.payment_hash(),
             price: purchase.payable.price(),
             fee_max: purchase.fee_max,

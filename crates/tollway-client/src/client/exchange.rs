@@ -20,7 +20,7 @@ impl Inner {
         let response = self.exchange(call, shown).await?;
         let answer = Answer::read(response).await;
         if let Answer::Challenged(challenged) = &answer {
-            self.tell(&Event::Challenged {
+            self.emit(&Event::Challenged {
                 status: challenged.status,
                 challenges: challenged.challenges.as_ref().map_or(0, Vec::len),
             });
@@ -35,13 +35,13 @@ impl Inner {
     ) -> Result<Response<Incoming>, TransportError> {
         let credential = shown.map(|(credential, _)| credential.authorization());
         let request = call.outgoing(credential).await?;
-        self.tell(&Event::Sending {
+        self.emit(&Event::Sending {
             origin: call.origin().clone(),
             path: call.path().to_owned(),
             presented: shown.map_or(Presented::Nothing, |(_, presented)| presented),
         });
         let response = self.transport.send(call.origin(), request).await?;
-        self.tell(&Event::Responded {
+        self.emit(&Event::Responded {
             status: response.status(),
         });
         Ok(response)

@@ -34,7 +34,7 @@ impl Inner {
         if !start.start() {
             return Err(self.end_unstarted(purchase, offer).await);
         }
-        self.tell(&Event::Paying { payment_hash: hash });
+        self.emit(&Event::Paying { payment_hash: hash });
         let invoice = purchase.payable.invoice().clone();
         let timeout = self.policy.pay_timeout;
         let mut update = wallet.pay(invoice, purchase.fee_max, timeout).await;
@@ -59,13 +59,13 @@ impl Inner {
             // Unrecorded, it reads as still being paid by a dead process, and is looked up.
             return Err(unpaid(&purchase, wallet_error));
         };
-        self.tell(&Event::Paid {
+        self.emit(&Event::Paid {
             payment_hash: hash,
             price: credential.price,
             fee: credential.fee,
             fee_max: purchase.fee_max,
         });
-        self.tell_stored(hash, stored);
+        self.emit_stored(hash, stored);
         let payment = payment(&purchase.resource, &purchase.payable);
         let (book, tasks) = (self.book.clone(), self.tasks.clone());
         Ok(Bought::new(credential, payment, book, tasks))
@@ -105,11 +105,11 @@ impl Inner {
         Ok(())
     }
 
-    /// Tells the observer whether a paid credential is stored.
-    pub(super) fn tell_stored(&self, payment_hash: PaymentHash, stored: Result<(), StorageError>) {
+    /// Emits whether a paid credential is stored.
+    pub(super) fn emit_stored(&self, payment_hash: PaymentHash, stored: Result<(), StorageError>) {
         match stored {
-            Ok(()) => self.tell(&Event::Kept { payment_hash }),
-            Err(error) => self.tell(&Event::NotKept {
+            Ok(()) => self.emit(&Event::Kept { payment_hash }),
+            Err(error) => self.emit(&Event::NotKept {
                 payment_hash,
                 reason: error.to_string(),
             }),

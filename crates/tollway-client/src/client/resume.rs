@@ -1,4 +1,5 @@
-//! Purchases whose outcome was never recorded: the process died, or the wallet could not tell.
+//! Purchases whose outcome was never recorded: the process died, or the wallet
+//! did not report one.
 //!
 //! Such a purchase may have been paid, so it is looked up. Until its outcome is known, what it
 //! may cost stays reserved, and nothing else is bought at its origin and path.
@@ -161,7 +162,7 @@ impl Inner {
         let Some(ticket) = self.with_book(move |book| book.take_over(&hash)).await?? else {
             return Ok(None);
         };
-        self.tell(&Event::Reoffered { payment_hash: hash });
+        self.emit(&Event::Reoffered { payment_hash: hash });
         let cut_off = unknown(&purchase, CUT_OFF, None);
         let start = call.await_payment(payment(&purchase.resource, &purchase.payable));
         let inner = Arc::clone(self);
@@ -253,7 +254,7 @@ impl Inner {
         let text = reason.text;
         let resumption = match purchase.state {
             PurchaseState::Paid { .. } => {
-                self.tell_stored(purchase.payment_hash(), recorded);
+                self.emit_stored(purchase.payment_hash(), recorded);
                 Resumption::Kept
             }
             PurchaseState::Failed => Resumption::NotPaid { reason: text },
@@ -283,7 +284,7 @@ impl Inner {
     }
 
     fn resumed(&self, purchase: &Purchase, outcome: Resumption) -> Resumed {
-        self.tell(&Event::Resumed {
+        self.emit(&Event::Resumed {
             payment_hash: purchase.payment_hash(),
             outcome: outcome.clone(),
         });

@@ -31,7 +31,7 @@ impl Inner {
                 let idle_timeout = self.transport.idle_timeout();
                 return Ok(response.map(|incoming| call.body(incoming, idle_timeout)));
             }
-            self.tell(&Event::Redirected {
+            self.emit(&Event::Redirected {
                 origin: call.origin().clone(),
                 path: call.path().to_owned(),
             });
@@ -152,7 +152,7 @@ impl Inner {
         };
         // Without the brake the next request may buy again, within the limits.
         let _ = self.with_book(move |book| book.brake(&brake)).await;
-        self.tell(&Event::Refused { payment_hash });
+        self.emit(&Event::Refused { payment_hash });
         Error::PaidButRefused {
             receipt: Box::new(receipt),
             status,
@@ -166,7 +166,7 @@ impl Inner {
         let _ = self
             .with_book(move |book| book.refuse(&hash, &resource, now))
             .await;
-        self.tell(&Event::Refused { payment_hash: hash });
+        self.emit(&Event::Refused { payment_hash: hash });
     }
 
     /// Reads what the book holds for a request. Credentials are presented only where the

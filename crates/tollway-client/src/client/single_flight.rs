@@ -2,7 +2,7 @@
 //!
 //! Requests that are asked to pay for the same thing wait in line. The first buys; the others
 //! find its credential in the book when they get the guard. The guard is held until the first
-//! has been answered, so that a credential good for one request is not used up by another
+//! has its response, so that a credential good for one request is not used up by another
 //! before the one that paid for it.
 //!
 //! Between processes the book keeps order.

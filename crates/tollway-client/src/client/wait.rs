@@ -44,7 +44,7 @@ impl Inner {
                 let Some(bought) = progress.bought.take() else {
                     return Ok(());
                 };
-                self.tell(&Event::Retrying {
+                self.emit(&Event::Retrying {
                     payment_hash: bought.credential.payment_hash(),
                 });
                 tokio::time::sleep(self.policy.pauses.settlement).await;
@@ -84,7 +84,7 @@ impl Inner {
             Some(since) => since,
             None => {
                 let (origin, path) = (origin.clone(), path.clone());
-                self.tell(&Event::Waiting { origin, path });
+                self.emit(&Event::Waiting { origin, path });
                 *progress.waiting_since.insert(Instant::now())
             }
         };

@@ -32,9 +32,9 @@ async fn killed_between_recording_and_paying_the_same_invoice_is_paid_at_once_by
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
     assert_eq!(world.wallet.asked(), [hash], "the same payment, once");
     assert_eq!(world.charged(), sat(10).checked_add(FEE).unwrap());
-    let told =
+    let is_emitted =
         |event: &Event| matches!(event, Event::Reoffered { payment_hash } if *payment_hash == hash);
-    assert!(world.events().iter().any(told));
+    assert!(world.events().iter().any(is_emitted));
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ fn a_process_of_its_own_that_begins_a_purchase() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_kernel_tells_when_the_owner_was_killed() {
+async fn an_owner_that_was_killed_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
@@ -431,10 +431,10 @@ async fn a_book_that_fails_after_paying_does_not_lose_the_payment() {
         "the credential is used all the same"
     );
 
-    let told = world.events().into_iter().any(
+    let is_emitted = world.events().into_iter().any(
         |event| matches!(event, Event::NotKept { reason, .. } if reason.contains("disk is full")),
     );
-    assert!(told);
+    assert!(is_emitted);
     lock.execute_batch("DROP TRIGGER full").unwrap();
     drop(client);
     let resumed = world.client().resume().await.unwrap();
@@ -482,7 +482,7 @@ async fn payments_equal_credentials_and_open_entries_whatever_the_wallet_does() 
 
 impl World {
     /// What a process leaves that dies right after committing a purchase: the wallet has not
-    /// heard of it.
+    /// been asked.
     async fn record_only(&self, path: &str) -> PaymentHash {
         let unplugged = Arc::new(Unplugged::default());
         let client = self

@@ -189,9 +189,9 @@ async fn a_seller_that_hears_of_the_payment_late_is_shown_the_credential_twice()
 }
 
 #[tokio::test]
-async fn a_stored_credential_does_not_follow_a_redirect_to_an_origin_nobody_asked_for() {
+async fn a_stored_credential_does_not_follow_a_redirect_to_an_origin_that_was_not_asked_for() {
     let world = World::new().await;
-    let seller = Shop::beside(world.shop.preimages()).await;
+    let seller = Shop::open_with(world.shop.preimages()).await;
     let client = world.client();
     let direct = Request::get(seller.url("/a")).body(Body::empty()).unwrap();
     text(client.send(direct).await).await;
@@ -287,7 +287,7 @@ async fn a_demand_over_the_limit_does_not_cost_the_credential_at_hand() {
 #[tokio::test]
 async fn a_redirect_to_another_origin_takes_no_credential_along() {
     let world = World::new().await;
-    let other = Shop::beside(world.shop.preimages()).await;
+    let other = Shop::open_with(world.shop.preimages()).await;
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
     world.shop.redirects("/a/away", 307, &other.url("/free"));
@@ -335,7 +335,7 @@ async fn a_redirect_to_an_onion_service_is_not_followed() {
 #[tokio::test]
 async fn a_redirect_is_not_paid_for_elsewhere_unless_the_seller_is_listed() {
     let world = World::new().await;
-    let other = Shop::beside(world.shop.preimages()).await;
+    let other = Shop::open_with(world.shop.preimages()).await;
     world.shop.redirects("/a", 302, &other.url("/b"));
 
     let refused = world.client().send(world.get("/a")).await.unwrap_err();

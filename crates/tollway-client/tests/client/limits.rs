@@ -112,7 +112,7 @@ async fn money_in_doubt_counts_until_it_is_known_to_be_back() {
 }
 
 #[tokio::test]
-async fn a_fee_over_the_ceiling_is_told_and_counted_in_full() {
+async fn a_fee_over_the_ceiling_is_reported_and_counted_in_full() {
     let world = World::new().await;
     world.wallet.order(Order::Overcharge(sat(30)));
     let client = world.client();
@@ -121,10 +121,10 @@ async fn a_fee_over_the_ceiling_is_told_and_counted_in_full() {
 
     let charged = client.book().charged("127.0.0.1", crate::NOON).unwrap();
     assert_eq!(charged.total, sat(40));
-    let told = world.events().into_iter().any(|event| {
+    let is_emitted = world.events().into_iter().any(|event| {
         matches!(event, Event::Paid { fee, fee_max, .. } if fee == sat(30) && fee_max == sat(2))
     });
-    assert!(told);
+    assert!(is_emitted);
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn a_declined_offer_is_not_paid_and_an_approved_one_loosens_no_limit() {
 }
 
 #[tokio::test]
-async fn an_offer_that_expires_while_somebody_thinks_is_not_paid() {
+async fn an_offer_that_expires_during_approval_is_not_paid() {
     let world = World::new().await;
     let slow = Arc::new(Slow(world.now.clone()));
     let client = world.builder(policy()).approve(slow).build();
@@ -277,21 +277,21 @@ async fn another_wallet_is_never_asked_about_this_ones_payments() {
 
     let resumed = other.resume().await.unwrap();
 
-    let told = format!("{:?}", resumed[0].outcome);
-    assert!(told.contains("fake:buyer"), "{told}");
+    let outcome = format!("{:?}", resumed[0].outcome);
+    assert!(outcome.contains("fake:buyer"), "{outcome}");
     assert_eq!(other.book().open_purchases().unwrap().len(), 1);
 }
 
 #[derive(Debug)]
 struct Asked {
-    answer: Approval,
+    approval: Approval,
     offers: Mutex<Vec<PurchaseRequest>>,
 }
 
 impl Asked {
-    fn new(answer: Approval) -> Arc<Self> {
+    fn new(approval: Approval) -> Arc<Self> {
         Arc::new(Self {
-            answer,
+            approval,
             offers: Mutex::default(),
         })
     }
@@ -300,11 +300,11 @@ impl Asked {
 impl Approve for Asked {
     fn approve(&self, offer: &PurchaseRequest) -> BoxFuture<'_, Approval> {
         self.offers.lock().unwrap().push(offer.clone());
-        async { self.answer }.boxed()
+        async { self.approval }.boxed()
     }
 }
 
-/// Takes ten minutes to say yes.
+/// Approves after ten minutes.
 #[derive(Debug)]
 struct Slow(Arc<std::sync::atomic::AtomicU64>);
 

@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    /// A buyer as it is after a fresh start: the directory is all it knows.
+    /// A buyer after a fresh start, with nothing but the directory.
     fn client(&self) -> Client {
         self.client_with(policy())
     }

@@ -136,7 +136,7 @@ async fn a_wallet_that_lost_the_answer_is_looked_up_and_not_paid_again() {
     };
     assert!(
         matches!(again, Error::PaymentUnknown { .. }),
-        "nothing is bought beside it: {again}"
+        "nothing else is bought: {again}"
     );
     world.wallet.set_reachable(Reachable::Yes);
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
@@ -339,7 +339,7 @@ async fn the_paid_request_carries_the_whole_body_again() {
 }
 
 #[tokio::test]
-async fn every_step_is_told_in_order_and_no_secret_with_it() {
+async fn every_step_is_emitted_in_order_and_without_a_secret() {
     let world = World::new().await;
     text(world.client().send(world.get("/a?key=hunter2")).await).await;
     let hash = world.wallet.asked()[0];
@@ -347,10 +347,10 @@ async fn every_step_is_told_in_order_and_no_secret_with_it() {
 
     let events = world.events();
 
-    let told = format!("{events:?}");
+    let shown = format!("{events:?}");
     assert!(
-        !told.contains(&preimage) && !told.contains("hunter2"),
-        "{told}"
+        !shown.contains(&preimage) && !shown.contains("hunter2"),
+        "{shown}"
     );
     let steps: Vec<&str> = events.iter().map(name).collect();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A seller that does what a test tells it to, over real sockets.
+//! A scripted seller, over real sockets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ pub(crate) struct Terms {
     pub(crate) currency: Currency,
     pub(crate) created_at: UnixSeconds,
     pub(crate) expiry_secs: u64,
-    /// What an unpaid request is answered with.
+    /// The status of the response to an unpaid request.
     pub(crate) status: StatusCode,
     pub(crate) lines: Lines,
     pub(crate) honours: Honours,
@@ -123,11 +123,11 @@ struct Shared {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
-        Self::beside(Arc::default()).await
+        Self::open_with(Arc::default()).await
     }
 
     /// A second shop whose invoices the same wallet can pay.
-    pub(crate) async fn beside(preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>) -> Self {
+    pub(crate) async fn open_with(preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
@@ -201,7 +201,7 @@ impl Shop {
         }
     }
 
-    /// Sells over TLS as well; answers the address and the certificate to trust.
+    /// Sells over TLS as well; returns the address and the certificate to trust.
     pub(crate) async fn open_tls(&self) -> (String, String) {
         let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
@@ -229,14 +229,14 @@ impl Shop {
     }
 
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = service_fn(move |request| self.clone().answer(request));
+        let service = service_fn(move |request| self.clone().respond(request));
         // A client that goes away is no concern of the shop's.
         let _ = auto::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service)
             .await;
     }
 
-    async fn answer(
+    async fn respond(
         self,
         request: Request<Incoming>,
     ) -> Result<Response<ShopBody>, std::io::Error> {

@@ -1,4 +1,4 @@
-//! A wallet that does what a test tells it to.
+//! A scripted wallet.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -19,13 +19,13 @@ pub(crate) enum Order {
     Overcharge(Msat),
     /// Fails for good.
     Fail,
-    /// Says that it does not know, and never begins.
+    /// Reports an unknown outcome, and never begins.
     Forget,
-    /// Pays, and loses the answer.
+    /// Pays, and reports an unknown outcome.
     PayAndForget,
     /// Begins, and does not get to an end.
     Stall,
-    /// Says that it paid, with a preimage of another payment.
+    /// Reports a settled payment, with a preimage of another one.
     Lie,
     /// Breaks down in the middle.
     Panic,

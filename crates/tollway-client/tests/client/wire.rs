@@ -68,7 +68,7 @@ async fn a_purchase_over_tls_is_used_over_tls_only() {
 }
 
 #[tokio::test]
-async fn a_server_nobody_vouches_for_is_not_talked_to() {
+async fn a_server_with_an_untrusted_certificate_is_sent_nothing() {
     let world = World::new().await;
     let (url, _certificate) = world.shop.open_tls().await;
     let request = Request::get(format!("{url}/a"))
@@ -147,7 +147,7 @@ async fn a_401_with_a_challenge_of_ours_is_a_demand() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up_on() {
+async fn a_server_without_a_response_is_given_up_on() {
     let world = World::new().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
@@ -195,7 +195,7 @@ async fn a_head_without_end_is_an_error() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_transport_error_and_nothing_is_paid() {
+async fn a_closed_port_is_a_transport_error_and_nothing_is_paid() {
     let world = World::new().await;
     let closed = TcpListener::bind("127.0.0.1:0")
         .await

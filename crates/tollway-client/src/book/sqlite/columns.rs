@@ -87,7 +87,7 @@ pub(super) fn brake(row: &Row<'_>) -> Read<Brake> {
     })
 }
 
-/// The name of a state in the `state` column, with the preimage and fee beside it.
+/// The name of a state in the `state` column, with the preimage and fee.
 pub(super) fn state_columns(
     state: &PurchaseState,
 ) -> (&'static str, Option<&[u8; 32]>, Option<u64>) {

@@ -1,7 +1,7 @@
 //! Marker of a book: a file next to the database that holds the book's random id.
 //!
 //! Spending limits and tokens are only as durable as the database, and a missing database looks
-//! like a first start. The marker tells the two apart: a database that is missing, empty or of
+//! like a first start. The marker distinguishes the two: a database that is missing, empty or of
 //! another id while there is a marker is an error, and nothing is bought.
 //!
 //! The id is committed with the tables. The marker is written before the first transaction that

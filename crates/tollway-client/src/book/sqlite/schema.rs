@@ -96,7 +96,7 @@ pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> BookError 
     }
 }
 
-/// SQLite gives the files it puts beside this one the same permissions.
+/// SQLite creates its other files with the permissions of this one.
 fn create_private(path: &Path) -> Result<(), BookError> {
     let error = |source| BookError::Io {
         path: path.to_owned(),
