@@ -1,4 +1,4 @@
-//! What does it cost to know that a request is paid for?
+//! The cost of verification: from a header, and from a parsed token, next to another library.
 //!
 //! Prints one line per measurement: what, number of caveats, median nanoseconds. The
 //! `macaroon` crate is measured in the same run, batch by batch in turns, so that whatever

@@ -204,12 +204,15 @@ mod tests {
     use super::*;
     use crate::macaroon::RootKey;
 
-    fn credential(byte: u8) -> Credential {
+    pub(super) fn credential(byte: u8) -> Credential {
         let macaroon = Macaroon::mint(&RootKey::new([byte; 32]), "lsat", &[byte; 66]).unwrap();
         Credential::new(macaroon, Preimage::new([byte; 32]))
     }
 
-    fn read(lines: &[&str], metadata: &[&str]) -> Result<Vec<Credential>, CredentialError> {
+    pub(super) fn read(
+        lines: &[&str],
+        metadata: &[&str],
+    ) -> Result<Vec<Credential>, CredentialError> {
         read_credentials(
             lines.iter().map(|line| line.as_bytes()),
             metadata.iter().map(|value| value.as_bytes()),

@@ -165,22 +165,10 @@ const MAX_CREDENTIALS: usize = 4;
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{credential, read};
     use super::*;
     use crate::encoding::HexError;
-    use crate::hash::Preimage;
-    use crate::macaroon::{Macaroon, MacaroonError, RootKey};
-
-    fn credential(byte: u8) -> Credential {
-        let macaroon = Macaroon::mint(&RootKey::new([byte; 32]), "lsat", &[byte; 66]).unwrap();
-        Credential::new(macaroon, Preimage::new([byte; 32]))
-    }
-
-    fn read(lines: &[&str], metadata: &[&str]) -> Result<Vec<Credential>, CredentialError> {
-        read_credentials(
-            lines.iter().map(|line| line.as_bytes()),
-            metadata.iter().map(|value| value.as_bytes()),
-        )
-    }
+    use crate::macaroon::MacaroonError;
 
     #[test]
     fn a_credential_with_bytes_outside_ascii_is_refused_and_not_overlooked() {

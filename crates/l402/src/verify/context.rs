@@ -54,7 +54,8 @@ impl<'a> RequestContext<'a> {
     /// Demands a token for the service and this path together, as
     /// [`Services::resource`](crate::Services::resource) writes it.
     ///
-    /// A token for the service alone is then refused, and so is one for another path.
+    /// The path must be the one the token was minted for, byte for byte: another spelling of it
+    /// is another resource. A token for the service alone is then refused.
     #[must_use]
     pub fn with_resource(mut self, path: impl Into<Option<&'a str>>) -> Self {
         self.resource = path.into();
