@@ -255,7 +255,7 @@ async fn without_a_sandbox_both_sides_say_how_to_start_one() {
         .output()
         .unwrap();
 
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(3));
     assert!(
         stderr(&output).contains("start one with `tollway sandbox`"),
         "{}",

@@ -1,10 +1,13 @@
 //! Codes of failures: what a program branches on.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
+use l402::{Macaroon, RootKey};
 use serde_json::Value;
 
-use crate::support::{Market, echo_api, failure, raw_api, stderr};
+use crate::support::{Market, echo_api, failure, raw_api, signal, stderr};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_limit_has_its_code_and_names_what_would_raise_it() {
@@ -124,6 +127,93 @@ async fn a_wallet_that_refuses_is_told_from_one_that_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_start_names_the_reason_and_the_flag() {
+    let market = Market::open().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let serve = ["serve", "--json", "--upstream", "1", "--price", "1sat"];
+    let gone = format!("lndconnect://127.0.0.1:9?macaroon={}", macaroon());
+    for (flags, code, exit_code, expected) in [
+        (
+            ["--listen", &taken],
+            "general_error",
+            1,
+            ["in use", "--listen"],
+        ),
+        (
+            ["--wallet", &gone],
+            "wallet_unreachable",
+            3,
+            ["lnd:127.0.0.1:9", "--wallet"],
+        ),
+        (
+            ["--wallet", "sandbox:x"],
+            "usage",
+            2,
+            ["no wallet `x`", "--wallet"],
+        ),
+    ] {
+        let failed = failure(&market.run(&[&serve[..], &flags[..]].concat()).await);
+        assert_eq!(
+            (&failed["code"], &failed["exit_code"]),
+            (&code.into(), &exit_code.into()),
+            "{failed}"
+        );
+        for part in expected {
+            assert!(
+                failed["message"].as_str().unwrap().contains(part),
+                "{part}: {failed}"
+            );
+        }
+    }
+}
+
+/// The sandbox's certificates are their own authorities, as LND's are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_refused_comes_with_what_to_do() {
+    let market = Market::open().await;
+    let seller = market.home().join("sandbox/seller");
+    let (cert, key) = (find(&seller, "tls.cert"), find(&seller, "tls.key"));
+    let mut command = market.command(&[
+        "serve",
+        "--json",
+        "--free",
+        "--upstream",
+        "1",
+        "--listen",
+        "0",
+        "--tls-listen",
+        "0",
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+    ]);
+    let mut gateway = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(gateway.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let started: Value = serde_json::from_str(&line).unwrap();
+    let url = format!("https://{}/", started["https"].as_str().unwrap());
+
+    let refused = failure(&market.run(&["get", &url, "--json"]).await);
+    signal(gateway.id(), "TERM");
+    assert!(gateway.wait().unwrap().success());
+
+    assert_eq!(
+        (&refused["code"], &refused["exit_code"]),
+        (&"network_error".into(), &4.into()),
+        "{refused}"
+    );
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.contains("CA:FALSE") || message.contains("--ca-cert"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_that_must_not_be_paid_has_its_own_code() {
     let market = Market::open().await;
     let challenge = b"HTTP/1.1 402 Payment Required\r\nwww-authenticate: L402 macaroon=\"AgEE\", invoice=\"lnbc1\"\r\ncontent-length: 0\r\n\r\n";
@@ -206,6 +296,11 @@ async fn the_documentation_lists_the_codes_of_the_help() {
         let documented_row = format!("| {} | `{}` | {} |", row[0], row[1], row[2..].join(" "));
         assert!(documented.contains(&documented_row), "{documented_row}");
     }
+}
+
+fn macaroon() -> String {
+    let macaroon = Macaroon::mint(&RootKey::new([7; 32]), "lnd", b"id").unwrap();
+    macaroon.to_base64().replace('+', "-").replace('/', "_")
 }
 
 fn find(dir: &std::path::Path, name: &str) -> String {

@@ -3,6 +3,7 @@
 //! A failure carries the payments that were made, or may have been made, before it: no
 //! exit code and no message hides that money moved.
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -315,6 +316,21 @@ impl Failure {
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// Returns an error with what caused it, in one line and without repetitions.
+pub(crate) fn with_sources(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // Transparent errors repeat their source.
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
 }
 
 impl fmt::Display for Failure {

@@ -1,10 +1,10 @@
-//! When is this process asked to stop?
+//! Signals that ask this process to stop.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, caught from the moment this is made.
 ///
-/// Made before a command says that it is ready: a signal may follow at once.
+/// Made before a command reports that it is ready: a signal may follow at once.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     signals: Option<(Signal, Signal)>,

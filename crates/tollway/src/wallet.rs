@@ -16,11 +16,11 @@ use tollway_lightning::registry::{
     NamedWallet, OpenError, Registry, RegistryError, SchemeError, WalletScheme, WalletUri,
     lazy_payer, plain_name,
 };
-use tollway_lightning::{Invoicer, Payer};
+use tollway_lightning::{Invoicer, InvoicerError, Payer};
 use tollway_sandbox::lnd::files::manifest::{FindError, Manifest};
 
 use crate::config::{Config, WalletEntry};
-use crate::exit::Failure;
+use crate::exit::{Failure, FailureKind};
 
 /// Resolves wallet names from the command line and the configuration.
 #[derive(Debug)]
@@ -38,8 +38,7 @@ impl Wallets<'_> {
         let found = self.find(wallet)?;
         let name = found.name();
         let opened = found.invoicer().await;
-        let invoicer =
-            opened.map_err(|error| Failure::usage(format!("wallet `{name}`: {error}")))?;
+        let invoicer = opened.map_err(|error| failure(&name, &InvoicerError::from(error)))?;
         Ok((invoicer, name))
     }
 
@@ -81,6 +80,18 @@ impl Wallets<'_> {
             "no wallet{wallet}: write sandbox:buyer, sandbox:seller, lndconnect://… or a name from [wallets] (there: {known})",
         ))
     }
+}
+
+/// Returns the failure of a command whose wallet cannot make invoices.
+pub(crate) fn failure(name: &str, error: &InvoicerError) -> Failure {
+    let kind = match error {
+        InvoicerError::Denied { .. } => FailureKind::WalletDenied,
+        InvoicerError::Misconfigured { .. } => FailureKind::Usage,
+        InvoicerError::Unreachable { .. } => FailureKind::WalletUnreachable,
+        InvoicerError::Refused { .. } | _ => FailureKind::General,
+    };
+    let message = format!("wallet `{name}`: {error}; --wallet (wallet in [serve]) chooses another");
+    Failure::new(kind, message)
 }
 
 /// `sandbox:NAME`: a wallet of the sandbox that runs in a folder.

@@ -204,7 +204,7 @@ impl Gateway {
         format!("http://{}{path}", self.address)
     }
 
-    /// Asks it to stop and answers with its exit code.
+    /// Asks it to stop and returns its exit code.
     pub async fn stop(mut self) -> Option<i32> {
         signal(self.process.id(), "TERM");
         tokio::task::spawn_blocking(move || self.process.wait().unwrap().code())
@@ -221,7 +221,7 @@ impl Drop for Gateway {
     }
 }
 
-/// An API that answers every request with its method, path, body and headers, as JSON.
+/// An API that responds to every request with its method, path, body and headers, as JSON.
 pub async fn echo_api() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

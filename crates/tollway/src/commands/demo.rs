@@ -27,13 +27,13 @@ use crate::cli::DemoArgs;
 use crate::commands::get;
 use crate::commands::sandbox;
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{Failure, with_sources};
 use crate::output::Output;
 use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
 
-/// Starts everything, buys once, and keeps serving unless told to do it once.
+/// Starts everything, buys once, and keeps serving unless it was asked for once.
 pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<(), Failure> {
     let steps = Steps::new(output);
     let folder = tempfile::tempdir().map_err(Failure::general)?;
@@ -140,7 +140,10 @@ async fn open_gateway(
         routing: RoutingConfig::single(ServiceConfig::new("demo", upstream), price),
     };
     Gateway::start(config).map_err(|error| {
-        Failure::general(format!("{error} (choose another address with --listen)"))
+        Failure::general(format!(
+            "{} (choose another address with --listen)",
+            with_sources(&error)
+        ))
     })
 }
 
@@ -170,7 +173,7 @@ async fn buy(
         .to_bytes();
     if status != StatusCode::OK {
         return Err(Failure::general(format!(
-            "the paid request was answered {status}"
+            "the server responded {status} to the paid request"
         )));
     }
     steps.done("response", String::from_utf8_lossy(&body).trim());

@@ -8,7 +8,7 @@ use tollway_sandbox::lnd::{LndSandbox, LndSandboxError, Ports};
 use tollway_sandbox::{History, SandboxConfig, StartError};
 
 use crate::cli::SandboxArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, with_sources};
 use crate::output::Output;
 use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
@@ -35,7 +35,10 @@ pub(crate) async fn start(dir: &Path, ports: Ports) -> Result<LndSandbox, Failur
         LndSandboxError::Network(StartError::InUse { .. }) => in_use(dir),
         error @ (LndSandboxError::Manifest(_)
         | LndSandboxError::Network(_)
-        | LndSandboxError::Server(_)) => with_source(error),
+        | LndSandboxError::Server(_)) => Failure::general(format!(
+            "{} (--seller-port and --buyer-port choose the ports, --data-dir the directory)",
+            with_sources(&error)
+        )),
     })
 }
 
@@ -100,12 +103,4 @@ fn announce(network: &LndSandbox, dir: &Path, started: Instant, output: Output) 
         "history_reset": network.network().history() == History::Reset,
     });
     output.report(&lines, &json);
-}
-
-/// The error and what caused it, on one line.
-fn with_source(error: impl std::error::Error) -> Failure {
-    match error.source() {
-        Some(source) => Failure::general(format!("{error}: {source}")),
-        None => Failure::general(error),
-    }
 }

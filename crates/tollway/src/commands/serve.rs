@@ -18,13 +18,13 @@ use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, 
 use crate::cli::ServeArgs;
 use crate::commands::keys;
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{Failure, with_sources};
 use crate::output::Output;
 use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
-use crate::wallet::Wallets;
+use crate::wallet::{self, Wallets};
 
-/// Serves until the process is told to stop, then lets what is in flight finish.
+/// Serves until the process is asked to stop, then lets what is in flight finish.
 pub(crate) async fn run(
     args: &ServeArgs,
     config: &Config,
@@ -79,7 +79,7 @@ impl Sale {
         let network = invoicer
             .network()
             .await
-            .map_err(|error| Failure::general(format!("wallet `{name}`: {error}")))?;
+            .map_err(|error| wallet::failure(&name, &error))?;
         Ok(Self {
             requirement: Requirement::new(args.service.parse().map_err(Failure::usage)?),
             terms: terms(args, price)?,
@@ -120,7 +120,12 @@ async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Runn
         limits: GatewayLimits::default(),
         routing: RoutingConfig::single(service(args), price),
     };
-    Gateway::start(config).map_err(Failure::general)
+    Gateway::start(config).map_err(|error| {
+        Failure::general(format!(
+            "{} (--listen, --tls-listen and --admin choose the addresses)",
+            with_sources(&error)
+        ))
+    })
 }
 
 fn announce(args: &ServeArgs, network: Option<Network>, addresses: Addresses, output: Output) {

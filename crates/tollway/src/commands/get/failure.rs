@@ -4,12 +4,14 @@
 //! with it, and which flag or key of the configuration would have changed the outcome.
 
 use std::error::Error as _;
+use std::io;
 
 use l402::{Msat, OverLimit};
+use rustls::CertificateError;
 use tollway_client::{Error, NotPaid, TransportError};
 use tollway_lightning::PayerError;
 
-use crate::exit::{Failure, FailureKind};
+use crate::exit::{Failure, FailureKind, with_sources};
 use crate::payment::{Payment, PaymentState};
 
 /// Returns the failure that a client's error is, with the payment it is about.
@@ -98,9 +100,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         ),
         Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
         Error::Transport(TransportError::OutOfTime { .. }) => Some("--max-time gives it longer"),
-        Error::Transport(_) if is_untrusted(error) => {
-            Some("--ca-cert FILE trusts another certificate authority")
-        }
+        Error::Transport(TransportError::Connect { .. }) => certificate_advice(error),
         Error::Wallet(PayerError::Unreachable { .. }) => {
             Some("--wallet (wallet in [get]) chooses another one")
         }
@@ -194,23 +194,33 @@ fn with_sums(failure: Failure, needed: Msat, used: Msat, limit: Msat) -> Failure
         .with("limit_msat", limit.as_msat())
 }
 
-/// Returns true when TLS failed because of the server's certificate.
-fn is_untrusted(error: &Error) -> bool {
-    let is_certificate = |error: &(dyn std::error::Error + 'static)| {
-        let found = error.downcast_ref::<rustls::Error>();
-        found.is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
-    };
+/// Returns what to do about a server's certificate that TLS refused.
+fn certificate_advice(error: &Error) -> Option<&'static str> {
     let mut source = error.source();
     while let Some(cause) = source {
-        // An I/O error hides what it was made of.
-        let hidden = cause.downcast_ref::<std::io::Error>();
-        let hidden = hidden.and_then(std::io::Error::get_ref);
-        if is_certificate(cause) || hidden.is_some_and(|hidden| is_certificate(hidden)) {
-            return true;
+        match refused_certificate(cause) {
+            // Only the text of webpki's own reasons is public.
+            Some(reason) if format!("{reason:?}").contains("CaUsedAsEndEntity") => {
+                return Some(
+                    "the certificate is an authority's, which no server may use: issue it with basicConstraints=CA:FALSE",
+                );
+            }
+            Some(_) => return Some("--ca-cert FILE trusts another certificate authority"),
+            None => source = cause.source(),
         }
-        source = cause.source();
     }
-    false
+    None
+}
+
+/// Returns why TLS refused a certificate, from inside I/O errors, which hide what they hold.
+fn refused_certificate<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a CertificateError> {
+    if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
+        return Some(reason);
+    }
+    let hidden = error.downcast_ref::<io::Error>()?.get_ref()?;
+    refused_certificate(hidden)
 }
 
 fn payment(error: &Error) -> Option<Payment> {
@@ -240,16 +250,18 @@ fn payment(error: &Error) -> Option<Payment> {
     }
 }
 
-fn with_sources(error: &Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        // Transparent variants repeat their source.
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_found_inside_io_errors() {
+        let refused = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let error = io::Error::other(io::Error::other(refused));
+
+        let found = refused_certificate(&error);
+
+        assert_eq!(found, Some(&CertificateError::UnknownIssuer));
+        assert_eq!(refused_certificate(&io::Error::other("reset")), None);
     }
-    message
 }

@@ -71,13 +71,16 @@ impl Payments {
                 "waiting for another process that uses {}",
                 file.display()
             )),
+            Event::Refused { payment_hash } => self.note(&format!(
+                "the server refused the stored token {:.8}",
+                payment_hash.to_string()
+            )),
             Event::Waiting { origin, path } => self.note(&format!(
                 "waiting for another process that buys {origin}{path}"
             )),
             Event::Challenged { .. }
             | Event::Kept { .. }
             | Event::Paying { .. }
-            | Event::Refused { .. }
             | Event::Reoffered { .. }
             | Event::Reserved { .. }
             | Event::Responded { .. }
