@@ -32,7 +32,7 @@ const USUAL: [(&str, &[&str]); 16] = [
     ),
     (
         "weather_capabilities",
-        &["", "read", "read,write", "write", " read , read"],
+        &["", "read", "read,write", "write", " read , read", "reading"],
     ),
     ("news_capabilities", &["", "read", "read,write"]),
     ("weather_valid_until", DEADLINES),
