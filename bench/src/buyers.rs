@@ -138,7 +138,10 @@ impl Buyer {
         let request = Request::get(url.clone()).body(Body::empty())?;
         let response = self.client.send(request).await?;
         let status = response.status();
-        ensure!(status == StatusCode::OK, "the page was served with {status}");
+        ensure!(
+            status == StatusCode::OK,
+            "the page was served with {status}"
+        );
         response.into_body().collect().await?;
         Ok(())
     }

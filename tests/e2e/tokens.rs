@@ -173,16 +173,43 @@ async fn an_id_stands_for_its_token_in_every_token_command() {
         .env("TOLLWAY_HOME", market.home());
     assert!(stdout(&piped.output().unwrap()).contains("credential"));
 
+    let narrow = [
+        "token",
+        "attenuate",
+        &id,
+        "path=/a/b",
+        "method=get",
+        "expires=1h",
+    ];
+    let narrowed = stdout(&market.run(&narrow).await);
+    let narrowed = narrowed.trim().strip_prefix("Authorization: ").unwrap();
+    let asked = |path| request(gateway.address(), path, Some(narrowed));
+    assert!(asked("/a/b/c").await.challenges().is_empty());
+    assert!(!asked("/a").await.challenges().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_seller_revoked_is_listed_as_refused() {
+    let (market, gateway) = bought(&[], &["/a"]).await;
+    let id = only_id(&market).await;
+    let (token, preimage) = secrets(&market, &id).await;
+    let credential = format!("L402 {token}:{preimage}");
+
     stdout(&market.run(&["token", "revoke", &id]).await);
-    let refused = || async {
-        !request(gateway.address(), "/a", Some(&format!("L402 {bare}")))
-            .await
-            .challenges()
-            .is_empty()
-    };
-    while !refused().await {
+    while request(gateway.address(), "/a", Some(&credential))
+        .await
+        .challenges()
+        .is_empty()
+    {
         tokio::task::yield_now().await;
     }
+    let refused = market.run(&["get", &gateway.url("/a"), "--no-pay"]).await;
+
+    let note = format!("refused the stored token {id}");
+    assert!(stderr(&refused).contains(&note), "{}", stderr(&refused));
+    let listed = &tokens(&market).await[0];
+    assert_eq!(listed["state"], "refused", "{listed}");
+    assert!(listed["retry_at"].as_u64() > listed["bought_at"].as_u64());
 }
 
 /// A market in which these paths were bought.

@@ -70,7 +70,7 @@ pub(crate) struct DemoArgs {
     /// Where the gateway listens: IP:PORT, or a port of this machine.
     #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS", value_parser = input::listen)]
     pub(crate) listen: SocketAddr,
-    /// Price of one request.
+    /// Price of one token.
     #[arg(long, default_value = "10sat", value_name = "AMOUNT")]
     pub(crate) price: Msat,
 }
