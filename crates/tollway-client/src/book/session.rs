@@ -74,9 +74,40 @@ fn is_locked(path: &Path) -> io::Result<bool> {
 fn remove_dead(dir: &Path) -> io::Result<()> {
     for file in fs::read_dir(dir)? {
         let path = file?.path();
-        if !is_locked(&path)? {
-            fs::remove_file(&path)?;
+        if is_locked(&path)? {
+            continue;
+        }
+        match fs::remove_file(&path) {
+            // A session that ends removes its own file, without the write lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_session_starts_while_another_one_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let write_lock = Mutex::new(());
+        std::thread::scope(|scope| {
+            for _process in 0..4 {
+                scope.spawn(|| {
+                    for _start in 0..200 {
+                        let guard = write_lock.lock().unwrap();
+                        let session = Session::start(dir.path()).unwrap();
+                        drop(guard);
+                        // Ends without the lock, as a process does.
+                        drop(session);
+                    }
+                });
+            }
+        });
+    }
 }
