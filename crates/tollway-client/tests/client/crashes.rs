@@ -304,10 +304,7 @@ async fn a_purchase_whose_owner_lives_is_left_to_its_owner() {
     let world = World::new().await;
     let owner = world.client();
     world.wallet.hold();
-    let sent = tokio::spawn({
-        let (owner, request) = (owner.clone(), world.get("/a"));
-        async move { owner.send(request).await }
-    });
+    let sent = world.send(&owner, "/a");
     world.wallet.until_begun(1).await;
     world.wait_secs(500);
 
@@ -326,10 +323,7 @@ async fn a_caller_that_goes_away_mid_payment_loses_nothing() {
     let world = World::new().await;
     let client = world.client();
     world.wallet.hold();
-    let sent = tokio::spawn({
-        let (client, request) = (client.clone(), world.get("/a"));
-        async move { client.send(request).await }
-    });
+    let sent = world.send(&client, "/a");
     world.wallet.until_begun(1).await;
     sent.abort();
     assert!(sent.await.unwrap_err().is_cancelled());
@@ -414,10 +408,7 @@ async fn a_book_that_fails_after_paying_does_not_lose_the_payment() {
     let world = World::new().await;
     let client = world.client();
     world.wallet.hold();
-    let sent = tokio::spawn({
-        let (client, request) = (client.clone(), world.get("/a"));
-        async move { client.send(request).await }
-    });
+    let sent = world.send(&client, "/a");
     world.wallet.until_begun(1).await;
     let lock = rusqlite::Connection::open(world.path().join("client.sqlite")).unwrap();
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON credentials \

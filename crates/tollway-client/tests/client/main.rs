@@ -29,6 +29,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use l402::{Limits, Msat, UnixSeconds};
+use tokio::task::JoinHandle;
 use tollway_client::{
     Body, Client, ClientBuilder, Error, Event, Pauses, Policy, ResponseBody, WalletName,
 };
@@ -91,6 +92,12 @@ impl World {
             .unwrap()
     }
 
+    /// Sends a request in a task of its own.
+    fn send(&self, client: &Client, path: &str) -> JoinHandle<Sent> {
+        let (client, request) = (client.clone(), self.get(path));
+        tokio::spawn(async move { client.send(request).await })
+    }
+
     fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
     }
@@ -126,7 +133,9 @@ fn sat(amount: u64) -> Msat {
     Msat::from_sat(amount).unwrap()
 }
 
-async fn text(response: Result<Response<ResponseBody>, Error>) -> String {
+type Sent = Result<Response<ResponseBody>, Error>;
+
+async fn text(response: Sent) -> String {
     let body = response.unwrap().into_body().collect().await.unwrap();
     String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }

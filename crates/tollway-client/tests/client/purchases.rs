@@ -56,10 +56,7 @@ async fn the_purchase_is_on_disk_before_the_wallet_is_asked() {
     let world = World::new().await;
     let client = world.client();
     world.wallet.hold();
-    let sent = tokio::spawn({
-        let (client, request) = (client.clone(), world.get("/a"));
-        async move { client.send(request).await }
-    });
+    let sent = world.send(&client, "/a");
     world.wallet.until_begun(1).await;
 
     let open = world.client().book().open_purchases().unwrap();

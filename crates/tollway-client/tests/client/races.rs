@@ -98,16 +98,10 @@ async fn a_purchase_elsewhere_does_not_wait() {
     let world = World::new().await;
     let client = world.client();
     world.wallet.hold();
-    let first = tokio::spawn({
-        let (client, request) = (client.clone(), world.get("/a"));
-        async move { client.send(request).await }
-    });
+    let first = world.send(&client, "/a");
     world.wallet.until_begun(1).await;
 
-    let second = tokio::spawn({
-        let (client, request) = (client.clone(), world.get("/b"));
-        async move { client.send(request).await }
-    });
+    let second = world.send(&client, "/b");
     world.wallet.until_begun(2).await;
 
     world.wallet.release();

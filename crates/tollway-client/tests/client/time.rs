@@ -77,7 +77,7 @@ async fn a_request_that_is_out_of_time_before_paying_pays_nothing() {
     let world = World::new().await;
     let (undecided, mut asked) = Undecided::new();
     let client = hasty_builder(&world).approve(undecided).build();
-    let sent = tokio::spawn(send(&client, &world));
+    let sent = world.send(&client, "/a");
     asked.recv().await.unwrap();
 
     tokio::time::pause();
@@ -96,7 +96,7 @@ async fn a_payment_in_flight_when_time_is_up_is_in_doubt_and_its_credential_is_k
     let world = World::new().await;
     let client = hasty(&world);
     world.wallet.hold();
-    let sent = tokio::spawn(send(&client, &world));
+    let sent = world.send(&client, "/a");
     world.wallet.until_begun(1).await;
 
     tokio::time::pause();
@@ -118,7 +118,7 @@ async fn a_paid_request_without_a_response_in_time_states_what_was_paid() {
     let world = World::new().await;
     world.shop.sells(|terms| terms.delivers = Delivers::Nothing);
     let (client, mut events) = observed(hasty_builder(&world));
-    let sent = tokio::spawn(send(&client, &world));
+    let sent = world.send(&client, "/a");
     until(&mut events, |event| matches!(event, Event::Kept { .. })).await;
     until(&mut events, |event| matches!(event, Event::Sending { .. })).await;
 
@@ -148,7 +148,7 @@ async fn a_purchase_that_waits_for_the_book_until_time_is_up_is_not_paid_later()
         .unwrap();
     let lock = world.lock_book();
     let (client, mut events) = observed(hasty_builder(&world));
-    let sent = tokio::spawn(send(&client, &world));
+    let sent = world.send(&client, "/a");
     until(&mut events, |event| matches!(event, Event::BookBusy { .. })).await;
 
     tokio::time::pause();
@@ -176,7 +176,7 @@ async fn a_book_that_another_process_writes_to_is_waited_for_and_named() {
     text(world.client().send(world.get("/first")).await).await;
     let lock = world.lock_book();
     let (client, mut events) = observed(world.builder(policy()));
-    let sent = tokio::spawn(send(&client, &world));
+    let sent = world.send(&client, "/a");
 
     let busy = until(&mut events, |event| matches!(event, Event::BookBusy { .. })).await;
     drop(lock);
@@ -194,14 +194,6 @@ async fn end_of_body(client: &Client, world: &World) -> Error {
     let error = body.frame().await.unwrap().unwrap_err();
     tokio::time::resume();
     error
-}
-
-fn send(
-    client: &Client,
-    world: &World,
-) -> impl Future<Output = Result<http::Response<tollway_client::ResponseBody>, Error>> + use<> {
-    let (client, request) = (client.clone(), world.get("/a"));
-    async move { client.send(request).await }
 }
 
 fn is_out_of_time(error: &Error) -> bool {

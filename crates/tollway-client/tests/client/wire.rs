@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, StatusCode, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tollway_client::{Body, Connections, Error, Event, Presented, TransportError};
+use tollway_client::{Body, Client, Connections, Error, Event, Presented, TransportError};
 
 use crate::shop::Lines;
 use crate::{World, policy, text};
@@ -31,15 +31,7 @@ async fn a_grpc_call_is_paid_for_over_http_2() {
 #[tokio::test]
 async fn a_purchase_over_tls_is_used_over_tls_only() {
     let world = World::new().await;
-    let (url, certificate) = world.shop.open_tls().await;
-    let path = world.path().join("ca.pem");
-    std::fs::write(&path, certificate).unwrap();
-    let connections = Connections {
-        extra_certificates: Some(path),
-        ..Connections::default()
-    };
-    let client = world.builder(policy()).connections(connections).build();
-    let get = |url: String| Request::get(url).body(Body::empty()).unwrap();
+    let (client, url) = tls(&world).await;
 
     for _again in 0..2 {
         let response = client.send(get(format!("{url}/a"))).await.unwrap();
@@ -71,9 +63,7 @@ async fn a_purchase_over_tls_is_used_over_tls_only() {
 async fn a_server_with_an_untrusted_certificate_is_sent_nothing() {
     let world = World::new().await;
     let (url, _certificate) = world.shop.open_tls().await;
-    let request = Request::get(format!("{url}/a"))
-        .body(Body::empty())
-        .unwrap();
+    let request = get(format!("{url}/a"));
 
     let refused = world.client().send(request).await;
 
@@ -90,18 +80,9 @@ async fn a_server_with_an_untrusted_certificate_is_sent_nothing() {
 #[tokio::test]
 async fn a_redirect_from_tls_to_clear_text_is_not_followed() {
     let world = World::new().await;
-    let (url, certificate) = world.shop.open_tls().await;
-    let path = world.path().join("ca.pem");
-    std::fs::write(&path, certificate).unwrap();
+    let (client, url) = tls(&world).await;
     world.shop.redirects("/a", 302, &world.shop.url("/free"));
-    let connections = Connections {
-        extra_certificates: Some(path),
-        ..Connections::default()
-    };
-    let client = world.builder(policy()).connections(connections).build();
-    let request = Request::get(format!("{url}/a"))
-        .body(Body::empty())
-        .unwrap();
+    let request = get(format!("{url}/a"));
 
     let refused = client.send(request).await;
 
@@ -117,15 +98,8 @@ async fn a_redirect_from_tls_to_clear_text_is_not_followed() {
 #[tokio::test]
 async fn a_redirect_from_clear_text_to_tls_at_the_same_host_is_paid_for() {
     let world = World::new().await;
-    let (url, certificate) = world.shop.open_tls().await;
-    let path = world.path().join("ca.pem");
-    std::fs::write(&path, certificate).unwrap();
+    let (client, url) = tls(&world).await;
     world.shop.redirects("/start", 308, &format!("{url}/a"));
-    let connections = Connections {
-        extra_certificates: Some(path),
-        ..Connections::default()
-    };
-    let client = world.builder(policy()).connections(connections).build();
 
     assert_eq!(
         text(client.send(world.get("/start")).await).await,
@@ -157,9 +131,7 @@ async fn a_server_without_a_response_is_given_up_on() {
     };
     let client = world.builder(policy()).connections(connections).build();
 
-    let timeout = client
-        .send(Request::get(url).body(Body::empty()).unwrap())
-        .await;
+    let timeout = client.send(get(url)).await;
 
     assert!(matches!(
         timeout,
@@ -180,10 +152,7 @@ async fn a_head_without_end_is_an_error() {
         while stream.write_all(&[b'x'; 4_096]).await.is_ok() {}
     });
 
-    let refused = world
-        .client()
-        .send(Request::get(url).body(Body::empty()).unwrap())
-        .await;
+    let refused = world.client().send(get(url)).await;
 
     assert!(
         matches!(
@@ -202,9 +171,7 @@ async fn a_closed_port_is_a_transport_error_and_nothing_is_paid() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let request = Request::get(format!("http://{closed}/"))
-        .body(Body::empty())
-        .unwrap();
+    let request = get(format!("http://{closed}/"));
 
     let refused = world.client().send(request).await;
 
@@ -221,7 +188,7 @@ async fn a_closed_port_is_a_transport_error_and_nothing_is_paid() {
 async fn an_address_that_is_none_is_refused() {
     let world = World::new().await;
     for address in ["/relative", "ftp://example.com/"] {
-        let request = Request::get(address).body(Body::empty()).unwrap();
+        let request = get(address);
         let refused = world.client().send(request).await;
         assert!(matches!(
             refused,
@@ -247,4 +214,21 @@ async fn certificates_that_cannot_be_read_are_named() {
     let refused = client.send(request).await.unwrap_err();
 
     assert!(refused.to_string().contains("ca.pem"), "{refused}");
+}
+
+/// Opens the shop's TLS side; returns a client that trusts it, and its address.
+async fn tls(world: &World) -> (Client, String) {
+    let (url, certificate) = world.shop.open_tls().await;
+    let path = world.path().join("ca.pem");
+    std::fs::write(&path, certificate).unwrap();
+    let connections = Connections {
+        extra_certificates: Some(path),
+        ..Connections::default()
+    };
+    let client = world.builder(policy()).connections(connections).build();
+    (client, url)
+}
+
+fn get(url: impl AsRef<str>) -> Request<Body> {
+    Request::get(url.as_ref()).body(Body::empty()).unwrap()
 }
