@@ -64,7 +64,8 @@ fn is_locked(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    match file.try_lock() {
+    // Shared: two processes that look at once must not take each other for the owner.
+    match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
@@ -91,6 +92,21 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    #[test]
+    fn a_dead_session_is_dead_to_several_processes_that_look_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::start(dir.path()).unwrap();
+        let id = session.id().clone();
+        assert!(is_alive(dir.path(), &id).unwrap());
+        // A process that is killed leaves its file.
+        let path = session.path.clone();
+        drop(session);
+        let other = disk::private_file().open(path).unwrap();
+        other.lock_shared().unwrap();
+
+        assert!(!is_alive(dir.path(), &id).unwrap());
+    }
 
     #[test]
     fn a_session_starts_while_another_one_ends() {
