@@ -60,6 +60,19 @@ fn inspect_never_repeats_the_preimage() {
     }
 }
 
+/// A token is its issuer's text: a terminal must not obey it.
+#[test]
+fn inspect_escapes_what_a_terminal_would_obey() {
+    let root = l402::RootKey::new([7; 32]);
+    let token = l402::Macaroon::mint(&root, "\u{1b}[2J", b"id").unwrap();
+    let token = token.with_caveat(b"services=\x1b[2J:0").unwrap();
+
+    let shown = stdout(&self::token(&["inspect", &token.to_base64()]));
+
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    assert!(shown.contains("[2J"), "{shown}");
+}
+
 #[test]
 fn inspect_says_when_a_challenge_would_buy_nothing() {
     let token_text = vector("paid-http")["v2_base64"].clone();

@@ -62,7 +62,8 @@ pub(super) struct Report {
 impl Report {
     fn of_macaroon(macaroon: &Macaroon) -> Self {
         let mut report = Self::default();
-        report.text("location", &String::from_utf8_lossy(macaroon.location()));
+        let location = String::from_utf8_lossy(macaroon.location());
+        report.text("location", &location.escape_debug().to_string());
         match Identifier::parse(macaroon.identifier()) {
             Ok(identifier) => {
                 report.add("version", 0, "0");

@@ -19,17 +19,20 @@ use crate::paths::Dirs;
 
 /// Lists what can be presented, oldest first.
 pub(super) fn list(output: Output) -> Result<(), Failure> {
-    let shelf = Shelf::open()?;
-    let shown: Result<Vec<Value>, Failure> =
-        shelf.tokens.iter().map(|token| shelf.show(token)).collect();
+    let stored = StoredTokens::open()?;
+    let shown: Result<Vec<Value>, Failure> = stored
+        .tokens
+        .iter()
+        .map(|token| stored.show(token))
+        .collect();
     output.list(&shown?, "no stored tokens", to_line, "tokens");
     Ok(())
 }
 
 /// Prints one token with its credential.
 pub(super) fn show(args: &ShowTokenArgs, output: Output) -> Result<(), Failure> {
-    let shelf = Shelf::open()?;
-    let token = shelf.find(&args.id)?;
+    let stored = StoredTokens::open()?;
+    let token = stored.find(&args.id)?;
     let authorization = authorization(token);
     let header = format!("Authorization: {authorization}");
     if args.header {
@@ -37,7 +40,7 @@ pub(super) fn show(args: &ShowTokenArgs, output: Output) -> Result<(), Failure> 
         return Ok(());
     }
     let report = inspect::report(&Presented::read(&authorization)?);
-    let mut json = shelf.show(token)?;
+    let mut json = stored.show(token)?;
     let mut lines = Vec::new();
     for name in ["id", "state", "origin", "path", "method"] {
         let text = json.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -65,10 +68,10 @@ pub(super) fn show(args: &ShowTokenArgs, output: Output) -> Result<(), Failure> 
 
 /// Removes one token. What it cost still counts against the limits.
 pub(super) fn remove(args: &StoredTokenArgs, output: Output) -> Result<(), Failure> {
-    let shelf = Shelf::open()?;
-    let token = shelf.find(&args.id)?;
-    let mut shown = shelf.show(token)?;
-    let forgotten = shelf.book.forget(&token.payment_hash());
+    let stored = StoredTokens::open()?;
+    let token = stored.find(&args.id)?;
+    let mut shown = stored.show(token)?;
+    let forgotten = stored.book.forget(&token.payment_hash());
     if !forgotten.map_err(Failure::general)? {
         return Err(Failure::usage(format!(
             "token `{}` is gone already",
@@ -84,7 +87,7 @@ pub(super) fn remove(args: &StoredTokenArgs, output: Output) -> Result<(), Failu
 
 /// Returns the credential that an ID names, as an `Authorization` value.
 pub(super) fn credential(id: &str) -> Result<String, Failure> {
-    Ok(authorization(Shelf::open()?.find(id)?))
+    Ok(authorization(StoredTokens::open()?.find(id)?))
 }
 
 /// Returns true for what could be an ID. Tokens are longer than a payment hash, whatever
@@ -95,16 +98,17 @@ pub(super) fn is_id(text: &str) -> bool {
 
 /// Returns true when a token with exactly this payment hash is stored.
 pub(super) fn is_stored(hash: &str) -> bool {
-    Shelf::open().is_ok_and(|shelf| shelf.find(hash).is_ok())
+    StoredTokens::open().is_ok_and(|stored| stored.find(hash).is_ok())
 }
 
-struct Shelf {
+/// The stored tokens of this user, and the moment by which they are judged.
+struct StoredTokens {
     book: Book,
     tokens: Vec<StoredCredential>,
     now: UnixSeconds,
 }
 
-impl Shelf {
+impl StoredTokens {
     fn open() -> Result<Self, Failure> {
         let book = Book::open(&Dirs::from_env()?.client());
         let tokens = book.credentials().map_err(Failure::general)?;
