@@ -142,6 +142,8 @@ impl Challenge {
 /// [`ChallengeError::TooLong`] over 64 KiB in all; otherwise the first error, when there
 /// were L402 or LSAT challenges and none of them was readable.
 ///
+/// # Examples
+///
 /// ```
 /// use l402::read_challenges;
 ///

@@ -24,6 +24,8 @@ use crate::time::UnixSeconds;
 ///
 /// L402 `macaroons.md`, "Macaroon Minting" (rows 2, 3 and 22 to 24 in `docs/spec.md`).
 ///
+/// # Examples
+///
 /// ```
 /// use l402::{KeyRing, MasterKey, Preimage, Services, UnixSeconds, caveat, mint};
 ///

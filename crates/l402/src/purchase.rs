@@ -196,6 +196,8 @@ pub struct OutOfOrder;
 ///
 /// L402 `protocol-specification.md`, Client Flow (rows 44 and 52 in `docs/spec.md`).
 ///
+/// # Examples
+///
 /// ```
 /// use l402::{Msat, Preimage, PurchaseAction, PurchaseEvent, PurchaseState, step};
 ///

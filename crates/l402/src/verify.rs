@@ -41,6 +41,8 @@ use crate::revocation::RevocationSet;
 ///
 /// L402 `macaroons.md`, "Macaroon Verification" (rows 7, 10, 23 to 32 in `docs/spec.md`).
 ///
+/// # Examples
+///
 /// ```
 /// use l402::{Denial, RequestContext, RevocationSet, Verified, caveat, verify};
 /// # use l402::{Credential, KeyRing, MasterKey, Preimage, Services, UnixSeconds, mint};
@@ -80,6 +82,8 @@ pub fn verify<K: RootKeys + ?Sized>(
 /// # Errors
 ///
 /// As [`verify`]; also what `judge` returns, usually [`Denial::Unmet`].
+///
+/// # Examples
 ///
 /// ```
 /// use l402::{Denial, RawCaveat, RequestContext, RevocationSet, verify_with};

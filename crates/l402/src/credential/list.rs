@@ -19,6 +19,8 @@ pub const METADATA_HEADERS: [&str; 3] = ["grpc-metadata-macaroon", "macaroon", "
 /// The first [`CredentialError`], when an L402 or LSAT credential was presented and none was
 /// readable.
 ///
+/// # Examples
+///
 /// ```
 /// use l402::{CredentialError, read_credentials};
 ///
