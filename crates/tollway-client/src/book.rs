@@ -35,7 +35,7 @@ mod session;
 mod sqlite;
 mod upkeep;
 
-pub(crate) use admission::{Admission, BeginError};
+pub(crate) use admission::{Admission, BeginError, Rules};
 pub use error::BookError;
 pub(crate) use ownership::Ticket;
 pub use purchase::{
@@ -189,40 +189,6 @@ impl Book {
                 rows.put_credential(&credential)?;
             }
             Ok(purchase)
-        })
-    }
-
-    /// Takes over an open purchase whose process is gone, to offer its invoice again; `None`
-    /// when it is not open any more or another process was first.
-    pub(crate) fn take_over(&self, hash: &PaymentHash) -> Result<Option<Ticket>, BookError> {
-        let taken = self.write(|rows, session| {
-            let Some(mut purchase) = rows.purchase(hash)? else {
-                return Ok(false);
-            };
-            let next = l402::step(hash, &purchase.state, PurchaseEvent::Reoffered);
-            let (Ok((state, _pay)), Owner::Gone) = (next, self.owner(&purchase)?) else {
-                return Ok(false);
-            };
-            purchase.state = state;
-            purchase.session = session.clone();
-            rows.put_purchase(&purchase)?;
-            Ok(true)
-        })?;
-        Ok(taken.then(|| self.ticket(*hash)))
-    }
-
-    /// Remembers when the wallet was first found not to know a payment; returns that moment.
-    pub(crate) fn mark_absent(
-        &self,
-        hash: &PaymentHash,
-        now: UnixSeconds,
-    ) -> Result<(), BookError> {
-        self.write(|rows, _session| {
-            let Some(mut purchase) = rows.purchase(hash)? else {
-                return Ok(());
-            };
-            purchase.absent_at = purchase.absent_at.or(Some(now));
-            rows.put_purchase(&purchase)
         })
     }
 

@@ -30,6 +30,7 @@ mod checks;
 mod exchange;
 mod pay;
 mod progress;
+mod proof;
 mod resume;
 mod send;
 mod single_flight;

@@ -33,7 +33,7 @@ pub struct Policy {
     pub after_refusal: AfterRefusal,
     /// Whether a wallet may pay that cannot limit routing fees.
     pub uncapped_fees: UncappedFees,
-    /// Pauses that give wallets and sellers time to agree.
+    /// Pauses between two attempts.
     pub pauses: Pauses,
 }
 
@@ -59,22 +59,18 @@ pub enum AfterRefusal {
     Wait,
 }
 
-/// Pauses that give wallets and sellers time to agree.
+/// Pauses between two attempts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Pauses {
-    /// How long a payment must stay unknown to the wallet, once its process is dead, before it
-    /// counts as never begun: a request that was sent may still be on its way.
-    pub absence: Duration,
     /// How long after its refusal a credential bought just now is presented once more: the
     /// seller may verify against a node that has not settled the payment yet.
     pub settlement: Duration,
 }
 
 impl Default for Pauses {
-    /// 3 s for a wallet, 750 ms for a seller.
+    /// 750 ms.
     fn default() -> Self {
         Self {
-            absence: Duration::from_secs(3),
             settlement: Duration::from_millis(750),
         }
     }
@@ -111,7 +107,6 @@ impl Policy {
             after_refusal: AfterRefusal::Wait,
             uncapped_fees: UncappedFees::Refuse,
             pauses: Pauses {
-                absence: Duration::from_secs(3),
                 settlement: Duration::from_millis(750),
             },
         }

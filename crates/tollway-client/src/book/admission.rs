@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use l402::{Budget, Limits, Payable, PurchaseEvent, PurchaseState, UnixSeconds};
+use l402::{
+    Budget, Charged, Limits, Msat, Payable, PaymentHash, PurchaseEvent, PurchaseState, UnixSeconds,
+};
 
 use super::{
-    Book, BookError, Purchase, Rows, SessionId, SoldToken, TargetResource, Ticket, WalletName,
-    Which,
+    Book, BookError, Owner, Purchase, Rows, SessionId, SoldToken, TargetResource, Ticket,
+    WalletName, Which,
 };
 use crate::client::WalletFacts;
 use crate::error::NotPaid;
@@ -19,11 +21,18 @@ pub(crate) struct Admission<'a> {
     pub(crate) token: &'a SoldToken,
     pub(crate) wallet: &'a WalletFacts,
     pub(crate) wallet_name: &'a WalletName,
+    pub(crate) rules: Rules<'a>,
+    /// The credentials that this request has presented and seen refused.
+    pub(crate) presented: &'a HashSet<PaymentHash>,
+}
+
+/// The rules that every request to pay must fit at the moment it is made, the first one for an
+/// invoice and any later one.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) after_refusal: AfterRefusal,
     pub(crate) kill_switch: &'a KillSwitch,
-    /// The credentials that this request has presented and seen refused.
-    pub(crate) presented: &'a HashSet<l402::PaymentHash>,
     /// Read under the lock: waiting for it may take time.
     pub(crate) clock: &'a dyn Fn() -> UnixSeconds,
 }
@@ -49,34 +58,82 @@ impl Book {
         Ok((purchase, ticket))
     }
 
+    /// Takes over an open purchase whose process is gone, to offer its invoice again; `None`
+    /// when it is not open any more or another process was first. It counts on the day of
+    /// this request, with the higher fee ceiling of this request and those before.
+    pub(crate) fn take_over(
+        &self,
+        hash: &PaymentHash,
+        rules: &Rules<'_>,
+    ) -> Result<Option<(Purchase, Ticket)>, BeginError> {
+        let taken = self.write(|rows, session| Ok(self.readmit(hash, rules, rows, session)));
+        let taken = taken.map_err(BeginError::Book)??;
+        Ok(taken.map(|purchase| (purchase, self.ticket(*hash))))
+    }
+
+    fn readmit(
+        &self,
+        hash: &PaymentHash,
+        rules: &Rules<'_>,
+        rows: &mut dyn Rows,
+        session: &SessionId,
+    ) -> Result<Option<Purchase>, BeginError> {
+        let now = rules.check_switch()?;
+        let Some(mut purchase) = rows.purchase(hash)? else {
+            return Ok(None);
+        };
+        let next = l402::step(hash, &purchase.state, PurchaseEvent::Reoffered);
+        let (Ok((state, _pay)), Owner::Gone) = (next, self.owner(&purchase)?) else {
+            return Ok(None);
+        };
+        Rules::check_expiry(&purchase.payable, now)?;
+        rules.check_brake(rows, &purchase.resource, now)?;
+        let charged = charged_besides(rows, &purchase, now)?;
+        // An earlier request may arrive, with the ceiling that it was sent with.
+        let limits = Limits {
+            fee_max: purchase.fee_max.max(rules.limits.fee_max),
+            ..*rules.limits
+        };
+        let reserved = Budget::new(&limits, charged)
+            .admit(purchase.payable.host(), purchase.payable.price())
+            .map_err(NotPaid::from)?;
+        purchase.fee_max = limits.fee_max;
+        purchase.state = state;
+        purchase.session = session.clone();
+        purchase.begun_at = now;
+        purchase.requests = purchase.requests.saturating_add(1);
+        debug_assert_eq!(
+            purchase.charge(),
+            reserved,
+            "what was admitted is what counts"
+        );
+        rows.put_purchase(&purchase)?;
+        Ok(Some(purchase))
+    }
+
     fn admit(
         &self,
         new: &Admission<'_>,
         rows: &mut dyn Rows,
         session: &SessionId,
     ) -> Result<Purchase, BeginError> {
-        let now = (new.clock)();
-        if new.kill_switch.is_pulled() {
-            let file = new.kill_switch.file().to_owned();
-            return Err(NotPaid::Stopped { file }.into());
-        }
+        let now = new.rules.check_switch()?;
+        let limits = new.rules.limits;
         let before = rows.purchase(&new.payable.payment_hash())?;
+        let requests = before.as_ref().map_or(0, |purchase| purchase.requests);
         let before = before.map_or(PurchaseState::Offered, |purchase| purchase.state);
         self.find_obstacle(new, rows, now)?;
-        if now >= new.payable.expires_at() {
-            let seconds_ago = now.secs_since(new.payable.expires_at());
-            return Err(NotPaid::Quote(l402::QuoteError::Expired { seconds_ago }).into());
-        }
+        Rules::check_expiry(new.payable, now)?;
         let state = advance(new, &before, PurchaseEvent::Admitted)?;
         let host = new.payable.host();
         let charged = rows.charged(host, now.utc_day())?;
-        let reserved = Budget::new(new.limits, charged)
+        let reserved = Budget::new(limits, charged)
             .admit(host, new.payable.price())
             .map_err(NotPaid::from)?;
         let purchase = Purchase {
             resource: new.resource.clone(),
             payable: new.payable.clone(),
-            fee_max: new.limits.fee_max,
+            fee_max: limits.fee_max,
             token: new.token.clone(),
             wallet: new.wallet.identity,
             wallet_name: new.wallet_name.clone(),
@@ -85,7 +142,7 @@ impl Book {
             state: advance(new, &state, PurchaseEvent::Recorded)?,
             reason: String::new(),
             session: session.clone(),
-            absent_at: None,
+            requests: requests.saturating_add(1),
         };
         debug_assert_eq!(
             purchase.charge(),
@@ -118,13 +175,63 @@ impl Book {
                 return Err(BeginError::Bought);
             }
         }
-        match rows.brake(origin, path)? {
-            Some(brake) if now < brake.until && new.after_refusal == AfterRefusal::Wait => {
+        new.rules.check_brake(rows, new.resource, now)
+    }
+}
+
+impl Rules<'_> {
+    /// Returns the time, unless spending is stopped.
+    fn check_switch(&self) -> Result<UnixSeconds, NotPaid> {
+        if self.kill_switch.is_pulled() {
+            let file = self.kill_switch.file().to_owned();
+            return Err(NotPaid::Stopped { file });
+        }
+        Ok((self.clock)())
+    }
+
+    fn check_expiry(payable: &Payable, now: UnixSeconds) -> Result<(), NotPaid> {
+        let expires_at = payable.expires_at();
+        if now >= expires_at {
+            let seconds_ago = now.secs_since(expires_at);
+            return Err(NotPaid::Quote(l402::QuoteError::Expired { seconds_ago }));
+        }
+        Ok(())
+    }
+
+    fn check_brake(
+        &self,
+        rows: &dyn Rows,
+        resource: &TargetResource,
+        now: UnixSeconds,
+    ) -> Result<(), BeginError> {
+        match rows.brake(&resource.origin, &resource.path)? {
+            Some(brake) if now < brake.until && self.after_refusal == AfterRefusal::Wait => {
                 Err(NotPaid::PaidBefore(Box::new(brake)).into())
             }
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Returns what counts against the limits without `purchase`.
+fn charged_besides(
+    rows: &dyn Rows,
+    purchase: &Purchase,
+    now: UnixSeconds,
+) -> Result<Charged, BookError> {
+    let own = purchase.charge();
+    let without = |sum: Msat| sum.checked_sub(own).unwrap_or(Msat::ZERO);
+    let charged = rows.charged(purchase.payable.host(), now.utc_day())?;
+    let is_todays = purchase.begun_at.utc_day() >= now.utc_day();
+    Ok(Charged {
+        host: without(charged.host),
+        today: if is_todays {
+            without(charged.today)
+        } else {
+            charged.today
+        },
+        total: without(charged.total),
+    })
 }
 
 fn advance(

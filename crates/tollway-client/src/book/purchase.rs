@@ -130,7 +130,8 @@ pub struct Purchase {
     pub wallet: WalletIdentity,
     /// What that wallet was called.
     pub wallet_name: WalletName,
-    /// When it was begun; its UTC day is the day it counts against.
+    /// When it was begun, or its invoice last offered again; its UTC day is the day it counts
+    /// against.
     pub begun_at: UnixSeconds,
     /// How far it has come.
     pub state: PurchaseState,
@@ -138,8 +139,8 @@ pub struct Purchase {
     pub reason: String,
     /// The process that began it, or took it over.
     pub session: SessionId,
-    /// When the wallet was first found not to know the payment, its process being gone.
-    pub absent_at: Option<UnixSeconds>,
+    /// How often the wallet was, or may have been, asked to pay it.
+    pub requests: u32,
 }
 
 impl Purchase {
@@ -166,16 +167,12 @@ impl Purchase {
         can_be_looked_up || now < self.blocks_until()
     }
 
-    /// Returns the moment from which something else may be bought at its path although its
-    /// outcome cannot be found out: its invoice has expired, or an hour has passed, with a
-    /// margin.
+    /// Returns the moment from which no wallet pays its invoice any more: it has expired, with a
+    /// margin for the wallet's clock. From then on something else may be bought at its path
+    /// although its outcome cannot be found out.
     #[must_use]
     pub fn blocks_until(&self) -> UnixSeconds {
-        let an_hour = self.begun_at.plus_secs(BLOCKS_SECS_MAX);
-        self.payable
-            .expires_at()
-            .min(an_hour)
-            .plus_secs(CLOCK_MARGIN_SECS)
+        self.payable.expires_at().plus_secs(CLOCK_MARGIN_SECS)
     }
 
     /// Returns the credential, once paid.
@@ -292,6 +289,5 @@ pub enum Owner {
     Working,
 }
 
-const BLOCKS_SECS_MAX: u64 = 3_600;
 /// How far the wallet's clock may be from ours.
 const CLOCK_MARGIN_SECS: u64 = 60;

@@ -75,12 +75,28 @@ impl Buyer {
             token: &token(),
             wallet: &WALLET,
             wallet_name: &WalletName::new("fake:buyer"),
+            rules: Rules {
+                limits: &self.limits,
+                after_refusal: self.after_refusal,
+                kill_switch: &self.kill_switch(),
+                clock: &|| self.now,
+            },
+            presented: &presented.iter().copied().collect::<HashSet<_>>(),
+        })
+    }
+
+    fn take_over(&self, sale: &Sale) -> Result<Option<(Purchase, Ticket)>, BeginError> {
+        let rules = Rules {
             limits: &self.limits,
             after_refusal: self.after_refusal,
-            kill_switch: &KillSwitch::new(self.dir.path().join("stop")),
-            presented: &presented.iter().copied().collect::<HashSet<_>>(),
+            kill_switch: &self.kill_switch(),
             clock: &|| self.now,
-        })
+        };
+        self.book.take_over(&sale.hash(), &rules)
+    }
+
+    fn kill_switch(&self) -> KillSwitch {
+        KillSwitch::new(self.dir.path().join("stop"))
     }
 
     fn buy(&self, sale: &Sale, path: &str, presented: &[PaymentHash]) {
@@ -405,17 +421,77 @@ fn an_abandoned_purchase_is_taken_over_once() {
     on_each(|buyer| {
         let sale = Sale::new(1);
         let (_purchase, ticket) = buyer.begin(&sale, "/a").unwrap();
-        assert!(
-            buyer.book.take_over(&sale.hash()).unwrap().is_none(),
-            "its owner lives"
-        );
+        assert!(buyer.take_over(&sale).unwrap().is_none(), "its owner lives");
         drop(ticket);
 
-        let first = buyer.book.take_over(&sale.hash()).unwrap();
-        let second = buyer.book.take_over(&sale.hash()).unwrap();
+        let first = buyer.take_over(&sale).unwrap();
+        let second = buyer.take_over(&sale).unwrap();
 
-        assert!(first.is_some() && second.is_none());
+        assert!(second.is_none());
+        assert_eq!(first.unwrap().0.requests, 2);
         assert_eq!(buyer.total(), sat(12), "reserved once");
+    });
+}
+
+#[test]
+fn an_invoice_is_offered_again_within_the_limits_of_that_moment() {
+    on_each(|mut buyer| {
+        let sale = Sale::new(1);
+        drop(buyer.begin(&sale, "/a").unwrap());
+        let usual = buyer.limits;
+        let tight = [
+            Limits {
+                price_max: sat(9),
+                ..usual
+            },
+            Limits {
+                per_day: Some(sat(11)),
+                ..usual
+            },
+            Limits {
+                per_host: Some(sat(11)),
+                ..usual
+            },
+            Limits {
+                total: Some(sat(11)),
+                ..usual
+            },
+            // Room for the price and a higher ceiling, not for the one it was begun with.
+            Limits {
+                fee_max: sat(0),
+                total: Some(sat(11)),
+                ..usual
+            },
+        ];
+        for limits in tight {
+            buyer.limits = limits;
+            let refused = buyer.take_over(&sale).unwrap_err();
+            assert!(
+                matches!(refused, BeginError::NotPaid(NotPaid::OverLimit(_))),
+                "{refused:?}"
+            );
+        }
+        buyer.limits = Limits {
+            total: Some(sat(15)),
+            fee_max: sat(5),
+            ..usual
+        };
+        buyer.now = NOON.plus_secs(600);
+        let expired = buyer.take_over(&sale).unwrap_err();
+        assert!(matches!(expired, BeginError::NotPaid(NotPaid::Quote(_))));
+        buyer.now = NOON;
+        std::fs::write(buyer.kill_switch().file(), "").unwrap();
+        let stopped = buyer.take_over(&sale).unwrap_err();
+        assert!(matches!(
+            stopped,
+            BeginError::NotPaid(NotPaid::Stopped { .. })
+        ));
+        std::fs::remove_file(buyer.kill_switch().file()).unwrap();
+        assert_eq!(buyer.total(), sat(12), "refusing changes nothing");
+
+        assert!(buyer.take_over(&sale).unwrap().is_some());
+
+        assert_eq!(buyer.total(), sat(15), "the higher ceiling is reserved");
     });
 }
 

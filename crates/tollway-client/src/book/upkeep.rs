@@ -1,6 +1,6 @@
 //! What a person does with a book: list, forget, restore, resolve.
 
-use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, UnixSeconds};
+use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, PurchaseState, UnixSeconds};
 
 use super::{Book, BookError, Owner, Publication, Purchase, Refusal, StoredCredential, Which};
 
@@ -97,20 +97,25 @@ impl Book {
         })
     }
 
-    /// Ends an open purchase with what a person found out about it, and returns it.
+    /// Ends an open purchase with what a person found out about it, and returns it. One that
+    /// was recorded as failed was paid after all where there is a proof.
     ///
     /// # Errors
     ///
     /// [`BookError::InUse`] while a process is working on it, [`BookError::Unknown`] when no
-    /// such purchase is open, [`BookError::NotItsPreimage`] for a proof of another payment.
+    /// such purchase can end so, [`BookError::NotItsPreimage`] for a proof of another payment.
     pub fn resolve(
         &self,
         hash: &PaymentHash,
         resolution: Resolution,
     ) -> Result<Purchase, BookError> {
         let purchase = self.read(|rows| rows.purchase(hash))?;
+        let can_be_resolved = |purchase: &Purchase| match (&purchase.state, &resolution) {
+            (PurchaseState::Failed, Resolution::Paid { .. }) => true,
+            (state, _) => state.is_open(),
+        };
         let purchase = purchase
-            .filter(|purchase| purchase.state.is_open())
+            .filter(can_be_resolved)
             .ok_or(BookError::Unknown { hash: *hash })?;
         if self.owner(&purchase)? == Owner::Working {
             return Err(BookError::InUse { hash: *hash });

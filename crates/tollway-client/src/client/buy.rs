@@ -15,7 +15,7 @@ use super::call::Call;
 use super::pay::{CUT_OFF, Offer, payment};
 use super::progress::Progress;
 use super::wallet::Wallet;
-use crate::book::{Admission, BeginError, Purchase, SoldToken, TargetResource, Ticket};
+use crate::book::{Admission, BeginError, Purchase, Rules, SoldToken, TargetResource, Ticket};
 use crate::error::{Error, NotPaid, StorageError};
 use crate::event::Event;
 
@@ -104,11 +104,8 @@ impl Inner {
                 token: &order.token,
                 wallet: &facts,
                 wallet_name: &name,
-                limits: &inner.policy.limits,
-                after_refusal: inner.policy.after_refusal,
-                kill_switch: &inner.kill_switch,
+                rules: inner.rules(),
                 presented: &order.presented,
-                clock: &*inner.clock,
             })
         });
         let (purchase, ticket) = match begun.await? {
@@ -123,6 +120,16 @@ impl Inner {
             fee_max: purchase.fee_max,
         });
         Ok((purchase, ticket))
+    }
+
+    /// Returns the rules for requests to pay.
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules {
+            limits: &self.policy.limits,
+            after_refusal: self.policy.after_refusal,
+            kill_switch: &self.kill_switch,
+            clock: &*self.clock,
+        }
     }
 }
 

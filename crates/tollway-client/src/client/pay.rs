@@ -4,7 +4,7 @@
 //!
 //! | step | state | the next process |
 //! |---|---|---|
-//! | committed | paying | looks it up; offers the same invoice again, or waits and looks again |
+//! | committed | paying | looks it up, and offers the same invoice again where that is safe |
 //! | wallet asked | paying | the same |
 //! | outcome unknown | unknown | the same |
 //! | settled | paid, with proof and credential | presents the credential |
@@ -14,14 +14,16 @@ use tollway_lightning::PayerError;
 
 use super::Inner;
 use super::bought::Bought;
+use super::proof::{Source, proof};
 use super::start::PaymentStart;
-use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
+use super::wallet::{Reason, Wallet};
 use crate::book::{Publication, Purchase, TargetResource, Ticket};
 use crate::error::{Error, Payment, StorageError};
 use crate::event::Event;
 
 impl Inner {
-    /// Pays a committed purchase. An outcome that is unknown is followed by one look-up.
+    /// Pays a committed purchase. A reply that does not prove its outcome is followed by one
+    /// look-up.
     pub(super) async fn pay(
         &self,
         mut purchase: Purchase,
@@ -37,27 +39,31 @@ impl Inner {
         self.emit(&Event::Paying { payment_hash: hash });
         let invoice = purchase.payable.invoice().clone();
         let timeout = self.policy.pay_timeout;
-        let mut update = wallet.pay(invoice, purchase.fee_max, timeout).await;
-        if offer == Offer::Again && matches!(update, PaymentUpdate::NotSent { .. }) {
-            // The first request may have reached the wallet all the same.
-            update = wallet.look_up(hash).await;
-        }
-        let (event, reason) = update.event(NotFound::Final);
+        let fee_max = self.policy.limits.fee_max;
+        let update = wallet.pay(invoice, fee_max, timeout).await;
+        let source = match offer {
+            Offer::First => Source::OnlyRequest,
+            Offer::Again => Source::OneOfSeveral,
+        };
+        let (event, reason) = proof(&purchase, source, update).event();
         let publication = Publication::AfterPresenting;
         let mut stored = self
             .record(&mut purchase, event, &reason.text, publication)
             .await;
         let mut wallet_error = reason.wallet_error;
         if purchase.state == PurchaseState::Unknown {
-            let (event, reason) = wallet.look_up(hash).await.event(NotFound::Tentative);
+            let source = Source::LookUp(self.now());
+            let update = wallet.look_up(hash).await;
+            let (event, reason) = proof(&purchase, source, update).event();
             stored = self
                 .record(&mut purchase, event, &reason.text, publication)
                 .await;
             wallet_error = reason.wallet_error;
         }
         let Some(credential) = purchase.credential() else {
+            let blocks_until = (offer == Offer::Again).then(|| purchase.blocks_until());
             // Unrecorded, it reads as still being paid by a dead process, and is looked up.
-            return Err(unpaid(&purchase, wallet_error));
+            return Err(unpaid(&purchase, wallet_error, blocks_until));
         };
         self.emit(&Event::Paid {
             payment_hash: hash,
@@ -82,7 +88,7 @@ impl Inner {
                 .record(&mut purchase, event, reason, Publication::AtOnce)
                 .await;
         }
-        unpaid(&purchase, None)
+        unpaid(&purchase, None, None)
     }
 
     /// Records what happened to a purchase. A credential is usable even if the disk is not:
@@ -134,7 +140,11 @@ pub(super) fn payment(resource: &TargetResource, payable: &Payable) -> Payment {
 }
 
 /// The error for a purchase without a credential.
-fn unpaid(purchase: &Purchase, wallet_error: Option<PayerError>) -> Error {
+fn unpaid(
+    purchase: &Purchase,
+    wallet_error: Option<PayerError>,
+    blocks_until: Option<UnixSeconds>,
+) -> Error {
     match purchase.state {
         PurchaseState::Failed => Error::PaymentFailed {
             payment: Box::new(payment(&purchase.resource, &purchase.payable)),
@@ -146,7 +156,7 @@ fn unpaid(purchase: &Purchase, wallet_error: Option<PayerError>) -> Error {
         | PurchaseState::Reserved
         | PurchaseState::Unknown => {
             let text = purchase.reason.clone();
-            unknown(purchase, Reason { text, wallet_error }, None)
+            unknown(purchase, Reason { text, wallet_error }, blocks_until)
         }
     }
 }

@@ -1,39 +1,35 @@
 //! Purchases whose outcome was never recorded: the process died, or the wallet
 //! did not report one.
 //!
-//! Such a purchase may have been paid, so it is looked up. Until its outcome is known, what it
-//! may cost stays reserved, and nothing else is bought at its origin and path.
+//! Such a purchase may have been paid, so it is looked up. What its outcome is, and that it has
+//! none yet, is decided in [`proof`](super::proof). Until it has one, what it may cost stays
+//! reserved, and nothing else is bought at its origin and path. A purchase whose process is
+//! alive and working is left to it. What a request for the same path does about any other:
 //!
-//! | the wallet reports | then |
-//! |---|---|
-//! | settled, with the preimage | the credential is stored |
-//! | failed | no money moved; the reservation is given back |
-//! | in flight | it stays open |
-//! | not found | see below |
-//! | nothing, or the wallet is another one | it stays open |
+//! | the look-up proves | the wallet | then |
+//! |---|---|---|
+//! | its outcome | | the credential is used, or the reservation given back; the request goes on |
+//! | nothing, the wallet is paying it | | an error: it stays open |
+//! | nothing, the wallet is not paying it | pays one payment hash at most once | the same invoice is offered again, at once, if it fits the limits of this request |
+//! | nothing, the wallet is not paying it | may pay it twice, or another one | an error: it stays open until its invoice is not payable |
 //!
-//! A purchase whose process is alive and working is left to it. Once the process is dead, or has
-//! recorded that it does not know, nothing sends that payment any more; only what is already on
-//! its way might still arrive. So for "not found":
-//!
-//! - a request for the same path offers the *same* invoice to the *same* wallet again, if the
-//!   wallet pays one payment hash at most once. Whatever arrives late is then the same payment;
-//! - otherwise it is final when the wallet does not know the payment at two look-ups, the second
-//!   at least [`Pauses::absence`](crate::Pauses::absence) after the first.
+//! Whatever arrives late is then the same payment. The error names the purchase, and the moment
+//! at which it ends by itself.
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use l402::{Msat, PaymentHash, PurchaseState};
-use tollway_lightning::{LookupByHash, PayerError, PayerPromises, Repeat};
+use tollway_lightning::{LookupByHash, Repeat};
 
 use super::Inner;
 use super::bought::Bought;
 use super::call::Call;
 use super::pay::{CUT_OFF, Offer, payment, unknown};
-use super::wallet::{NotFound, PaymentUpdate, Reason, Wallet};
-use crate::book::{Owner, Publication, Purchase, TargetResource};
-use crate::error::{Error, StorageError};
+use super::proof::{Proof, Source, proof};
+use super::wallet::{Reason, Wallet};
+use crate::book::{BeginError, Owner, Publication, Purchase, TargetResource, Ticket};
+use crate::error::{Error, NotPaid, StorageError};
 use crate::event::{Event, Resumption};
 use crate::origin::Origin;
 
@@ -54,44 +50,23 @@ pub struct Resumed {
 
 /// What one look-up found.
 enum Found {
-    /// Its outcome, or why there is none.
-    Outcome(Outcome),
-    /// The wallet does not know it, and did not before or not for long.
-    Absent,
-}
-
-struct Outcome {
-    resumption: Resumption,
-    /// What the wallet failed with, when it did not reply.
-    wallet_error: Option<PayerError>,
+    /// Its outcome, as it is recorded.
+    Ended(Resumption),
+    /// Why it has none. The wallet is paying it, or cannot be asked.
+    Open(Reason),
+    /// Why it has none. The wallet is not paying it.
+    Payable(Reason),
 }
 
 impl Inner {
-    /// Looks up every open purchase; those the wallet does not know, twice.
+    /// Looks up every open purchase, once.
     pub(super) async fn resume(self: &Arc<Self>) -> Result<Vec<Resumed>, Error> {
         let open = self.with_book(|book| book.open_purchases()).await??;
-        let mut resumed = Vec::new();
-        let mut absent = Vec::new();
-        for (purchase, found) in self.look_up_all(open).await? {
-            match found {
-                Found::Outcome(outcome) => {
-                    resumed.push(self.resumed(&purchase, outcome.resumption));
-                }
-                Found::Absent => absent.push((purchase, Owner::Gone)),
-            }
-        }
-        if absent.is_empty() {
-            return Ok(resumed);
-        }
-        tokio::time::sleep(self.policy.pauses.absence).await;
-        for (purchase, found) in self.look_up_all(absent).await? {
-            let outcome = match found {
-                Found::Outcome(outcome) => outcome,
-                Found::Absent => self.end_absent(purchase.clone()).await,
-            };
-            resumed.push(self.resumed(&purchase, outcome.resumption));
-        }
-        Ok(resumed)
+        let found = self.look_up_all(open).await?;
+        let resumed = found
+            .into_iter()
+            .map(|(purchase, found)| self.resumed(&purchase, found.into_resumption()));
+        Ok(resumed.collect())
     }
 
     /// Looks up, once, what earlier purchases from this seller for other things left open;
@@ -102,9 +77,9 @@ impl Inner {
         open.retain(|(purchase, _)| purchase.resource.path != resource.path);
         let mut is_any_kept = false;
         for (purchase, found) in self.look_up_all(open).await? {
-            if let Found::Outcome(outcome) = found {
-                is_any_kept |= outcome.resumption == Resumption::Kept;
-                self.resumed(&purchase, outcome.resumption);
+            is_any_kept |= matches!(found, Found::Ended(Resumption::Kept));
+            if !matches!(found, Found::Payable(_)) {
+                self.resumed(&purchase, found.into_resumption());
             }
         }
         Ok(is_any_kept)
@@ -124,30 +99,22 @@ impl Inner {
             Err(reason) => return Err(unknown(&purchase, reason, blocks_until)),
         };
         let promises = wallet.facts().await?.promises;
-        if promises.lookup == LookupByHash::Unsupported && !self.may_reoffer(&purchase, promises) {
-            let reason = "its wallet cannot look payments up: resolve it by hand";
-            return Err(unknown(&purchase, reason, blocks_until));
-        }
-        if promises.lookup == LookupByHash::Unsupported {
-            return self.offer_again(call, purchase, wallet).await;
-        }
-        let mut found = self.look_up(purchase.clone(), Owner::Gone).await?;
-        if matches!(found, Found::Absent) {
-            if self.may_reoffer(&purchase, promises) {
-                return self.offer_again(call, purchase, wallet).await;
-            }
-            tokio::time::sleep(self.policy.pauses.absence).await;
-            found = self.look_up(purchase.clone(), Owner::Gone).await?;
-        }
-        let outcome = match found {
-            Found::Outcome(outcome) => outcome,
-            Found::Absent => self.end_absent(purchase.clone()).await,
+        let reason = match promises.lookup {
+            LookupByHash::Supported => match self.look_up(purchase.clone(), Owner::Gone).await? {
+                Found::Ended(Resumption::Kept | Resumption::NotPaid { .. }) => return Ok(None),
+                Found::Ended(Resumption::Open { reason }) => {
+                    return Err(unknown(&purchase, reason, None));
+                }
+                Found::Open(reason) => return Err(unknown(&purchase, reason, None)),
+                Found::Payable(reason) => reason.text,
+            },
+            LookupByHash::Unsupported => "its wallet cannot look payments up".to_owned(),
         };
-        match outcome.resumption {
-            Resumption::Kept | Resumption::NotPaid { .. } => Ok(None),
-            Resumption::Open { reason: text } => {
-                let wallet_error = outcome.wallet_error;
-                Err(unknown(&purchase, Reason { text, wallet_error }, None))
+        match promises.repeat {
+            Repeat::PaysOnce => self.offer_again(call, purchase, wallet, reason).await,
+            Repeat::MayPayAgain => {
+                let reason = format!("{reason}; the wallet may pay twice if asked again");
+                Err(unknown(&purchase, reason, blocks_until))
             }
         }
     }
@@ -157,40 +124,53 @@ impl Inner {
         call: &mut Call,
         purchase: Purchase,
         wallet: Arc<Wallet>,
+        reason: String,
     ) -> Result<Option<Bought>, Error> {
-        let hash = purchase.payment_hash();
-        let Some(ticket) = self.with_book(move |book| book.take_over(&hash)).await?? else {
-            return Ok(None);
+        let taken = self.take_over(&purchase, &wallet).await?;
+        let (purchase, ticket) = match taken {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return Ok(None),
+            Err(refused) => {
+                let blocks_until = Some(purchase.blocks_until());
+                let reason = format!("{reason}; it is not offered again: {refused}");
+                return Err(unknown(&purchase, reason, blocks_until));
+            }
         };
+        let hash = purchase.payment_hash();
         self.emit(&Event::Reoffered { payment_hash: hash });
         let cut_off = unknown(&purchase, CUT_OFF, None);
         let start = call.await_payment(payment(&purchase.resource, &purchase.payable));
         let inner = Arc::clone(self);
         let task = self.tasks.spawn(async move {
-            let purchase = Purchase {
-                state: PurchaseState::Paying,
-                ..purchase
-            };
             let paid = inner.pay(purchase, ticket, &wallet, Offer::Again, &start);
             paid.await
         });
         let ended = task.await;
         call.awaited = None;
-        match ended {
-            Ok(Ok(bought)) => Ok(Some(bought)),
-            // No money moved: the request goes on as if it had never been begun.
-            Ok(Err(Error::PaymentFailed { .. })) => Ok(None),
-            Ok(Err(error)) => Err(error),
-            Err(_cut_off) => Err(cut_off),
-        }
+        ended.unwrap_or(Err(cut_off)).map(Some)
     }
 
-    fn may_reoffer(&self, purchase: &Purchase, promises: PayerPromises) -> bool {
-        promises.repeat == Repeat::PaysOnce
-            && self.policy.may_pay_with(promises)
-            && self.now() < purchase.payable.expires_at()
-            && purchase.payable.price() <= self.policy.limits.price_max
-            && !self.kill_switch.is_pulled()
+    /// Takes an open purchase over, within the rules in force; the inner error is the rule in
+    /// the way.
+    async fn take_over(
+        self: &Arc<Self>,
+        purchase: &Purchase,
+        wallet: &Wallet,
+    ) -> Result<Result<Option<(Purchase, Ticket)>, NotPaid>, Error> {
+        if !self.policy.may_pay_with(wallet.facts().await?.promises) {
+            let wallet = wallet.name().clone();
+            return Ok(Err(NotPaid::FeeNotCapped { wallet }));
+        }
+        let (inner, hash) = (Arc::clone(self), purchase.payment_hash());
+        let taken = self
+            .with_book(move |book| book.take_over(&hash, &inner.rules()))
+            .await?;
+        match taken {
+            Ok(taken) => Ok(Ok(taken)),
+            Err(BeginError::NotPaid(refused)) => Ok(Err(refused)),
+            Err(BeginError::Book(error)) => Err(error.into()),
+            Err(BeginError::Blocked | BeginError::Bought) => Ok(Ok(None)),
+        }
     }
 
     async fn look_up_all(
@@ -211,62 +191,37 @@ impl Inner {
     /// Looks a purchase up and records what was found.
     async fn look_up(&self, mut purchase: Purchase, owner: Owner) -> Result<Found, StorageError> {
         if owner == Owner::Working {
-            return Ok(open("a running process is waiting for the wallet"));
+            let reason = "a running process is waiting for the wallet";
+            return Ok(Found::Open(reason.into()));
         }
         let wallet = match self.own_wallet(&purchase).await {
             Ok(wallet) => wallet,
-            Err(reason) => return Ok(open(reason)),
+            Err(reason) => return Ok(Found::Open(reason)),
         };
-        // Read before asking: a wallet that does not know a payment may learn of it later.
-        let now = self.now();
+        let source = Source::LookUp(self.now());
         let update = wallet.look_up(purchase.payment_hash()).await;
-        let not_found = match purchase.absent_at {
-            Some(at) if now.secs_since(at) >= self.policy.pauses.absence.as_secs() => {
-                NotFound::Final
-            }
-            Some(_) | None => NotFound::Tentative,
+        let (event, reason) = match proof(&purchase, source, update) {
+            Proof::Ended(event, reason) => (event, reason),
+            Proof::Open(reason) => return Ok(Found::Open(reason)),
+            Proof::Payable(reason) => return Ok(Found::Payable(reason)),
         };
-        if matches!(update, PaymentUpdate::NotFound) && not_found == NotFound::Tentative {
-            let hash = purchase.payment_hash();
-            self.with_book(move |book| book.mark_absent(&hash, now))
-                .await??;
-            return Ok(Found::Absent);
-        }
-        let outcome = self.end(&mut purchase, update, not_found).await;
-        Ok(Found::Outcome(outcome))
-    }
-
-    /// Ends a purchase that the wallet did not know at two look-ups.
-    async fn end_absent(&self, mut purchase: Purchase) -> Outcome {
-        let update = PaymentUpdate::NotFound;
-        self.end(&mut purchase, update, NotFound::Final).await
-    }
-
-    async fn end(
-        &self,
-        purchase: &mut Purchase,
-        update: PaymentUpdate,
-        not_found: NotFound,
-    ) -> Outcome {
-        let (event, reason) = update.event(not_found);
-        let recorded = self.record(purchase, event, &reason.text, Publication::AtOnce);
+        let recorded = self.record(&mut purchase, event, &reason.text, Publication::AtOnce);
         let recorded = recorded.await;
-        let text = reason.text;
-        let resumption = match purchase.state {
+        Ok(Found::Ended(match purchase.state {
             PurchaseState::Paid { .. } => {
                 self.emit_stored(purchase.payment_hash(), recorded);
                 Resumption::Kept
             }
-            PurchaseState::Failed => Resumption::NotPaid { reason: text },
+            PurchaseState::Failed => Resumption::NotPaid {
+                reason: reason.text,
+            },
             PurchaseState::Offered
             | PurchaseState::Paying
             | PurchaseState::Reserved
-            | PurchaseState::Unknown => Resumption::Open { reason: text },
-        };
-        Outcome {
-            resumption,
-            wallet_error: reason.wallet_error,
-        }
+            | PurchaseState::Unknown => Resumption::Open {
+                reason: reason.text,
+            },
+        }))
     }
 
     /// Returns the wallet, if it is the one that was asked to pay, or why it cannot be asked. A
@@ -298,12 +253,15 @@ impl Inner {
     }
 }
 
-fn open(reason: impl Into<Reason>) -> Found {
-    let Reason { text, wallet_error } = reason.into();
-    Found::Outcome(Outcome {
-        resumption: Resumption::Open { reason: text },
-        wallet_error,
-    })
+impl Found {
+    fn into_resumption(self) -> Resumption {
+        match self {
+            Self::Ended(resumption) => resumption,
+            Self::Open(reason) | Self::Payable(reason) => Resumption::Open {
+                reason: reason.text,
+            },
+        }
+    }
 }
 
 const LOOK_UPS_AT_ONCE: usize = 8;

@@ -1,12 +1,12 @@
-//! The wallet that pays, and what its replies mean for a purchase.
+//! The wallet that pays, and what it reports about payments.
 //!
-//! A wallet that fails, hangs or contradicts itself is never taken to have moved no money.
-//! Only "failed" means that, and "not found" once that is final.
+//! What a report proves is decided in [`proof`](super::proof). A wallet that fails, hangs or
+//! contradicts itself reports nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use l402::{Invoice, Msat, PaymentHash, PurchaseEvent};
+use l402::{Invoice, Msat, PaymentHash};
 use tokio::sync::OnceCell;
 use tollway_lightning::{
     Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, WalletIdentity,
@@ -30,8 +30,9 @@ pub(crate) struct WalletFacts {
 }
 
 /// What a wallet reported about a payment.
+#[derive(Debug)]
 pub(crate) enum PaymentUpdate {
-    /// No money moved.
+    /// A request for it failed, and no money moved for that one.
     Failed {
         /// Why.
         reason: String,
@@ -86,15 +87,6 @@ impl From<String> for Reason {
     fn from(text: String) -> Self {
         Self::new(text)
     }
-}
-
-/// What it means that a wallet does not know a payment.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NotFound {
-    /// No money moved and none will.
-    Final,
-    /// A request for it may still be on its way.
-    Tentative,
 }
 
 impl Wallet {
@@ -152,30 +144,6 @@ impl Wallet {
             Ok(Ok(None)) => PaymentUpdate::NotFound,
             Ok(Err(error)) => unknown(error),
             Err(_elapsed) => unknown(NO_REPLY),
-        }
-    }
-}
-
-impl PaymentUpdate {
-    /// Returns what it means for a purchase, and why.
-    pub(crate) fn event(self, not_found: NotFound) -> (PurchaseEvent, Reason) {
-        match (self, not_found) {
-            (Self::Settled(Paid { preimage, fee }), _) => (
-                PurchaseEvent::Settled { preimage, fee },
-                // Read only when the preimage is of another payment.
-                "the wallet's preimage does not match".into(),
-            ),
-            (Self::Failed { reason } | Self::NotSent { reason }, _) => {
-                (PurchaseEvent::Failed, reason.into())
-            }
-            (Self::Unknown(reason), _) => (PurchaseEvent::Unknown, reason),
-            (Self::NotFound, NotFound::Final) => {
-                (PurchaseEvent::Failed, "the wallet never began it".into())
-            }
-            (Self::NotFound, NotFound::Tentative) => (
-                PurchaseEvent::Unknown,
-                "the wallet does not know it yet".into(),
-            ),
         }
     }
 }

@@ -165,8 +165,12 @@ async fn a_book_of_an_earlier_version_is_marked_by_its_first_write() {
     let world = World::new().await;
     buy_once(&world).await;
     let file = rusqlite::Connection::open(world.path().join(FILE)).unwrap();
-    file.execute_batch("DROP TABLE book; PRAGMA user_version = 1")
-        .unwrap();
+    file.execute_batch(
+        "ALTER TABLE purchases DROP COLUMN requests; \
+         ALTER TABLE purchases ADD COLUMN absent_at INTEGER; \
+         DROP TABLE book; PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(file);
     fs::remove_file(world.path().join(MARKER)).unwrap();
 

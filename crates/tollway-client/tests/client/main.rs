@@ -12,6 +12,7 @@
 
 mod crashes;
 mod credentials;
+mod doubt;
 mod limits;
 mod lost_book;
 mod purchases;
@@ -112,7 +113,6 @@ fn policy() -> Policy {
 fn policy_with(limits: Limits) -> Policy {
     Policy {
         pauses: Pauses {
-            absence: Duration::ZERO,
             settlement: Duration::ZERO,
         },
         ..Policy::new(limits)

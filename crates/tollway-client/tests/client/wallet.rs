@@ -21,6 +21,8 @@ pub(crate) enum Order {
     Fail,
     /// Reports an unknown outcome, and never begins.
     Forget,
+    /// Is not reached by the request.
+    Miss,
     /// Pays, and reports an unknown outcome.
     PayAndForget,
     /// Begins, and does not get to an end.
@@ -37,6 +39,7 @@ pub(crate) struct FakeWallet {
     preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>,
     orders: Mutex<VecDeque<Order>>,
     asked: Mutex<Vec<PaymentHash>>,
+    fee_ceilings: Mutex<Vec<Msat>>,
     payments: Mutex<HashMap<PaymentHash, PaymentState>>,
     /// Payments wait for a permit; unlimited unless a test holds them.
     gate: Semaphore,
@@ -66,6 +69,7 @@ impl FakeWallet {
             preimages,
             orders: Mutex::default(),
             asked: Mutex::default(),
+            fee_ceilings: Mutex::default(),
             payments: Mutex::default(),
             gate: Semaphore::new(1_000),
             begun: watch::Sender::new(0),
@@ -100,6 +104,11 @@ impl FakeWallet {
     /// Every request to pay it has received.
     pub(crate) fn asked(&self) -> Vec<PaymentHash> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// The fee ceiling of every request to pay.
+    pub(crate) fn fee_ceilings(&self) -> Vec<Msat> {
+        self.fee_ceilings.lock().unwrap().clone()
     }
 
     /// The payments for which money moved.
@@ -148,6 +157,7 @@ impl FakeWallet {
     async fn pay_now(&self, payment: PaymentTerms) -> Result<Paid, PayError> {
         let hash = payment.invoice.payment_hash();
         self.asked.lock().unwrap().push(hash);
+        self.fee_ceilings.lock().unwrap().push(payment.fee_max);
         self.begun.send_modify(|begun| *begun += 1);
         self.gate.acquire().await.unwrap().forget();
         self.gate.add_permits(1);
@@ -159,6 +169,7 @@ impl FakeWallet {
                 return Err(PayError::Failed { reason: reason() });
             }
             Some(Order::Forget) => return Err(PayError::Unknown { reason: reason() }),
+            Some(Order::Miss) => return Err(PayError::NotSent { reason: reason() }),
             Some(Order::Stall) => {
                 self.set(hash, PaymentState::InFlight);
                 return Err(PayError::Unknown { reason: reason() });

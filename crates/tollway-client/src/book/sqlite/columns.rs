@@ -29,7 +29,7 @@ type Read<T> = Result<T, ColumnError>;
 
 pub(super) const PURCHASE: &str = "payment_hash, origin, host, method, path, query, invoice, \
     price_msat, fee_max_msat, scheme, scheme_name, token, wallet, wallet_name, begun_at, state, preimage, \
-    fee_msat, reason, session, absent_at";
+    fee_msat, reason, session, requests";
 
 pub(super) fn purchase(row: &Row<'_>) -> Read<Purchase> {
     let invoice = parsed(&text(row, "invoice")?, "invoice")?;
@@ -48,7 +48,7 @@ pub(super) fn purchase(row: &Row<'_>) -> Read<Purchase> {
         state: state(row, &payable.payment_hash())?,
         reason: text(row, "reason")?,
         session: SessionId::new(text(row, "session")?),
-        absent_at: get::<Option<u64>>(row, "absent_at")?.map(UnixSeconds::new),
+        requests: get(row, "requests")?,
         payable,
     })
 }

@@ -220,6 +220,11 @@ CREATE TABLE brakes (
 CREATE TABLE book (id TEXT NOT NULL) STRICT;
 INSERT INTO book VALUES (lower(hex(randomblob(16))));
 ",
+    // How often an earlier version asked for a payment is not known: more than once is assumed.
+    "
+ALTER TABLE purchases DROP COLUMN absent_at;
+ALTER TABLE purchases ADD COLUMN requests INTEGER NOT NULL DEFAULT 2;
+",
 ];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;

@@ -71,7 +71,7 @@ impl PurchaseRows for Statements<'_> {
         self.execute(
             "INSERT OR REPLACE INTO purchases VALUES (:hash, :origin, :host, :method, :path, \
              :query, :invoice, :price, :fee_max, :scheme, :name, :token, :wallet, :wallet_name, :begun_at, \
-             :utc_day, :state, :charge, :preimage, :fee, :reason, :session, :absent_at)",
+             :utc_day, :state, :charge, :preimage, :fee, :reason, :session, :requests)",
             named_params! {
                 ":hash": purchase.payment_hash().as_bytes(),
                 ":origin": resource.origin.to_string(),
@@ -95,7 +95,7 @@ impl PurchaseRows for Statements<'_> {
                 ":fee": fee,
                 ":reason": purchase.reason,
                 ":session": purchase.session.as_str(),
-                ":absent_at": purchase.absent_at.map(UnixSeconds::as_secs),
+                ":requests": purchase.requests,
             },
         )?;
         Ok(())
