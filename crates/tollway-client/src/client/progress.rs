@@ -88,21 +88,22 @@ impl Progress {
         if is_working || self.view.is_presenting {
             return Others::Busy;
         }
-        let is_blocking = |purchase: &Purchase| {
-            let blocks = |wallet: WalletFacts| {
-                purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
-            };
-            self.wallet.is_some_and(blocks)
-        };
-        if self
-            .view
-            .open
-            .iter()
-            .any(|(purchase, _)| is_blocking(purchase))
-        {
+        if self.abandoned(now).is_some() {
             return Others::Abandoned;
         }
         Others::Idle
+    }
+
+    /// Returns the first purchase whose process is gone and that nothing else may be bought
+    /// before.
+    pub(super) fn abandoned(&self, now: l402::UnixSeconds) -> Option<&Purchase> {
+        let wallet = self.wallet?;
+        let is_blocking = |purchase: &Purchase| {
+            purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
+        };
+        let mut open = self.view.open.iter();
+        let found = open.find(|(purchase, owner)| *owner == Owner::Gone && is_blocking(purchase));
+        found.map(|(purchase, _gone)| purchase)
     }
 
     /// Takes a credential out of those that have not been presented.

@@ -28,7 +28,9 @@ use super::call::Call;
 use super::pay::{CUT_OFF, Offer, payment, unknown};
 use super::proof::{Proof, Source, proof};
 use super::wallet::{Reason, Wallet};
-use crate::book::{BeginError, Owner, Publication, Purchase, TargetResource, Ticket};
+use crate::book::{
+    BeginError, Owner, Publication, Purchase, StoredCredential, TargetResource, Ticket,
+};
 use crate::error::{Error, NotPaid, StorageError};
 use crate::event::{Event, Resumption};
 use crate::origin::Origin;
@@ -56,6 +58,8 @@ enum Found {
     Open(Reason),
     /// Why it has none. The wallet is not paying it.
     Payable(Reason),
+    /// It was paid, and this could not be stored, for this reason.
+    Unstored(Box<StoredCredential>, String),
 }
 
 impl Inner {
@@ -107,6 +111,11 @@ impl Inner {
                 }
                 Found::Open(reason) => return Err(unknown(&purchase, reason, None)),
                 Found::Payable(reason) => reason.text,
+                Found::Unstored(credential, _reason) => {
+                    let payment = payment(&purchase.resource, &purchase.payable);
+                    let (book, tasks) = (self.book.clone(), self.tasks.clone());
+                    return Ok(Some(Bought::new(*credential, payment, book, tasks)));
+                }
             },
             LookupByHash::Unsupported => "its wallet cannot look payments up".to_owned(),
         };
@@ -209,12 +218,19 @@ impl Inner {
         let recorded = recorded.await;
         Ok(Found::Ended(match purchase.state {
             PurchaseState::Paid { .. } => {
+                let failure = recorded.as_ref().err().map(ToString::to_string);
                 self.emit_stored(purchase.payment_hash(), recorded);
+                if let Some((credential, failure)) = purchase.credential().zip(failure) {
+                    return Ok(Found::Unstored(Box::new(credential), failure));
+                }
                 Resumption::Kept
             }
-            PurchaseState::Failed => Resumption::NotPaid {
-                reason: reason.text,
-            },
+            PurchaseState::Failed => {
+                recorded?;
+                Resumption::NotPaid {
+                    reason: reason.text,
+                }
+            }
             PurchaseState::Offered
             | PurchaseState::Paying
             | PurchaseState::Reserved
@@ -259,6 +275,9 @@ impl Found {
             Self::Ended(resumption) => resumption,
             Self::Open(reason) | Self::Payable(reason) => Resumption::Open {
                 reason: reason.text,
+            },
+            Self::Unstored(_credential, failure) => Resumption::Open {
+                reason: format!("it was paid, and that cannot be stored: {failure}"),
             },
         }
     }

@@ -9,7 +9,7 @@ use super::Inner;
 use super::call::Call;
 use super::pay;
 use super::progress::{Progress, TRIES_FIRST};
-use crate::book::{Owner, TargetResource};
+use crate::book::TargetResource;
 use crate::decide::Wait;
 use crate::error::Error;
 use crate::event::Event;
@@ -29,10 +29,8 @@ impl Inner {
                 self.look_again(call, progress).await
             }
             Wait::LookUp => {
-                let open = std::mem::take(&mut progress.view.open);
-                let abandoned = open.into_iter().find(|(_, owner)| *owner == Owner::Gone);
-                let bought = match abandoned {
-                    Some((purchase, _gone)) => self.recover(call, purchase).await?,
+                let bought = match progress.abandoned(self.now()).cloned() {
+                    Some(purchase) => self.recover(call, purchase).await?,
                     None => None,
                 };
                 match bought {

@@ -9,9 +9,7 @@ use l402::{Network, PaymentHash};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::sync::{Barrier, watch};
 use tollway_client::book::{Owner, Resolution};
-use tollway_client::{
-    AfterRefusal, Book, Error, Event, NotPaid, Policy, Resumption, WalletName,
-};
+use tollway_client::{AfterRefusal, Book, Error, Event, NotPaid, Policy, Resumption, WalletName};
 use tollway_lightning::{
     FeeCap, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms,
     WalletIdentity,
@@ -407,6 +405,65 @@ async fn a_book_that_fails_after_paying_does_not_lose_the_payment() {
     drop(client);
     let resumed = world.client().resume().await.unwrap();
     assert_eq!(resumed[0].outcome, Resumption::Kept);
+}
+
+#[tokio::test]
+async fn what_was_paid_is_used_once_looked_up_although_the_disk_is_full() {
+    let world = World::new().await;
+    let hash = world.record_only("/a").await;
+    world.wallet.settle(hash);
+    let full = rusqlite::Connection::open(world.path().join("client.sqlite")).unwrap();
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON credentials \
+                   BEGIN SELECT raise(ABORT, 'disk is full'); END";
+    full.execute_batch(trigger).unwrap();
+
+    let served = text(world.client().send(world.get("/a")).await).await;
+
+    assert_eq!(served, "paid /a");
+    let look_ups = world.events();
+    let reported = look_ups.iter().filter(
+        |event| matches!(event, Event::NotKept { reason, .. } if reason.contains("disk is full")),
+    );
+    assert_eq!(reported.count(), 1);
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_stored_is_an_error_of_the_book() {
+    let world = World::new().await;
+    let hash = world.record_only("/a").await;
+    let reason = "no route".to_owned();
+    world.wallet.set(hash, PaymentState::Failed { reason });
+    let full = rusqlite::Connection::open(world.path().join("client.sqlite")).unwrap();
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON purchases \
+                   BEGIN SELECT raise(ABORT, 'disk is full'); END";
+    full.execute_batch(trigger).unwrap();
+
+    let failed = world.client().send(world.get("/a")).await.unwrap_err();
+
+    assert!(matches!(failed, Error::Storage(_)), "{failed}");
+    assert!(world.wallet.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_purchase_of_another_wallet_that_blocks_no_more_hides_no_later_one() {
+    let world = World::new().await;
+    world.record_only("/a").await;
+    let later = crate::NOON.plus_secs(700);
+    world.wait_secs(700);
+    world.shop.sells(|terms| terms.created_at = later);
+    let wallet = Arc::new(FakeWallet::new(world.shop.preimages()).with_node(3));
+    let client = || {
+        let name = WalletName::new("fake:other");
+        world.builder(policy()).wallet(wallet.clone(), name).build()
+    };
+    wallet.order(Orders::Stall);
+    client().send(world.get("/a")).await.unwrap_err();
+    wallet.settle(wallet.asked()[0]);
+
+    assert_eq!(text(client().send(world.get("/a")).await).await, "paid /a");
+
+    assert_eq!(wallet.asked().len(), 1);
 }
 
 #[tokio::test]
