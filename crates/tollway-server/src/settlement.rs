@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use l402::Grant;
 
 use crate::ledger::{LedgerError, Reservation, Uses};
@@ -129,14 +129,17 @@ impl Settlement {
 }
 
 /// Returns whether a response is the service's own failure to deliver, for which no use is
-/// taken: 502, 503, 504, or gRPC status 14 (unavailable) without a message.
+/// taken: 502, 503, 504, or a gRPC response that begins with status 14 (unavailable).
 #[must_use]
 pub fn is_undelivered(status: StatusCode, headers: &HeaderMap) -> bool {
     let unavailable = |code: &HeaderValue| code == GRPC_UNAVAILABLE;
+    let grpc = |media_type: &HeaderValue| media_type.as_bytes().starts_with(GRPC_MEDIA_TYPE);
+    // A status in the head of a gRPC response is its end; anywhere else it means nothing.
+    let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(grpc);
     matches!(
         status,
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-    ) || headers.get(GRPC_STATUS).is_some_and(unavailable)
+    ) || (is_grpc && headers.get(GRPC_STATUS).is_some_and(unavailable))
 }
 
 /// A use of a counted token.
@@ -206,3 +209,29 @@ impl fmt::Debug for Counted {
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_UNAVAILABLE: &str = "14";
+const GRPC_MEDIA_TYPE: &[u8] = b"application/grpc";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grpc_status_counts_in_a_grpc_response_only() {
+        for (media_type, undelivered) in [
+            (Some("application/grpc"), true),
+            (Some("application/grpc+proto"), true),
+            (Some("text/plain"), false),
+            (None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(GRPC_STATUS, HeaderValue::from_static("14"));
+            if let Some(media_type) = media_type {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+            }
+
+            let found = is_undelivered(StatusCode::OK, &headers);
+
+            assert_eq!(found, undelivered, "{media_type:?}");
+        }
+    }
+}

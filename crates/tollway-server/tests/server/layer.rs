@@ -260,8 +260,15 @@ async fn a_response_takes_the_use_with_or_without_a_body() {
         ("HEAD", Response::builder().status(503), false),
         (
             "POST",
-            Response::builder().header("grpc-status", "14"),
+            Response::builder()
+                .header("content-type", "application/grpc")
+                .header("grpc-status", "14"),
             false,
+        ),
+        (
+            "POST",
+            Response::builder().header("grpc-status", "14"),
+            true,
         ),
         ("POST", Response::builder().header("grpc-status", "5"), true),
     ] {
