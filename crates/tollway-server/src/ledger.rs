@@ -59,6 +59,13 @@ pub trait Uses: Debug + Send + Sync {
     /// [`LedgerError`]: whether the use was taken is unknown, and the response must not go out.
     fn commit(&self, reservation: Reservation) -> BoxFuture<'_, Result<(), LedgerError>>;
 
+    /// Returns false while uses are known not to be taken: what would count them fails.
+    ///
+    /// Asked before a counted token is sold. Never waits.
+    fn is_working(&self) -> bool {
+        true
+    }
+
     /// Gives a reservation back. Never waits; a reservation that is gone is left alone.
     fn release(&self, reservation: Reservation);
 }

@@ -14,6 +14,7 @@
 //! | How does my own service use all this? | [`paywall`] |
 #![forbid(unsafe_code)]
 
+mod file_owner;
 mod forward;
 mod gate;
 pub mod keys;

@@ -6,7 +6,7 @@
 
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
-use l402::{CaveatError, MacaroonError, Msat};
+use l402::{CaveatError, MacaroonError, Msat, UnixSeconds};
 use tollway_lightning::InvoicerError;
 
 use crate::keys::KeyStoreError;
@@ -74,9 +74,21 @@ pub struct PaymentRequired {
 /// What is wrong on our side. For the log: no client ever reads it.
 #[derive(Debug, thiserror::Error)]
 pub enum Outage {
+    /// Every token minted now is revoked: the clock was set back, or tokens of the future were
+    /// revoked.
+    #[error("tokens minted before {revoked_before} are revoked, and it is {now} (Unix seconds)")]
+    AlreadyRevoked {
+        /// The time.
+        now: UnixSeconds,
+        /// The latest moment before which everything minted is revoked.
+        revoked_before: UnixSeconds,
+    },
     /// The terms cannot be written into a token. Wants another configuration.
     #[error("the terms do not fit into a token")]
     Caveat(#[from] CaveatError),
+    /// The clock stands before 1970.
+    #[error("the clock of this machine stands before 1970: set it")]
+    Clock,
     /// The operating system has no randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -104,6 +116,9 @@ pub enum Outage {
         /// How long was waited.
         timeout_ms: u128,
     },
+    /// A counted token could not be used: the store that counts uses fails.
+    #[error("uses cannot be counted: the ledger cannot be written")]
+    UsesFail,
     /// As many invoices as allowed are being waited for.
     #[error("{in_flight_max} invoices are being waited for; the wallet is too slow")]
     WalletBusy {

@@ -4,10 +4,11 @@
 //! invoice, the price, the wallet, the token.
 
 use http::HeaderValue;
-use l402::{Challenge, Invoice, Msat, Services};
+use l402::{Challenge, Invoice, Msat, Services, UnixSeconds};
 use tollway_lightning::InvoiceTerms;
 
 use super::Gate;
+use super::settings::NO_CLOCK;
 use crate::pricer::Pricer;
 use crate::reason::Reason;
 use crate::rejection::{Outage, PaymentRequired, Rejection};
@@ -44,16 +45,34 @@ impl Gate {
         info: &RequestInfo<'_>,
     ) -> Result<(Msat, Vec<HeaderValue>), Rejection> {
         let services = requirement.services(info.path)?;
-        self.limiter
-            .take(info.peer.network(), (self.settings.clock)())?;
+        let now = (self.settings.clock)();
+        self.limiter.take(info.peer.network(), now)?;
+        self.check_sellable(now)?;
         let _room = self.invoices.try_acquire().map_err(|_none_left| {
             let in_flight_max = self.settings.invoices_in_flight_max;
             Outage::WalletBusy { in_flight_max }
         })?;
         let terms = self.terms(pricer, info).await?;
+        if terms.uses_max().is_some() && !self.stores.uses.is_working() {
+            return Err(Outage::UsesFail.into());
+        }
         let invoice = self.invoice(requirement, &terms).await?;
         let challenge = self.mint(requirement, &services, &terms, &invoice)?;
         Ok((terms.price(), challenge))
+    }
+
+    /// Refuses to sell a token that would be good for nothing.
+    fn check_sellable(&self, now: UnixSeconds) -> Result<(), Outage> {
+        if now == NO_CLOCK {
+            return Err(Outage::Clock);
+        }
+        match self.revocations.load().minted_before() {
+            Some(revoked_before) if now < revoked_before => Err(Outage::AlreadyRevoked {
+                now,
+                revoked_before,
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn terms(&self, pricer: &dyn Pricer, info: &RequestInfo<'_>) -> Result<Terms, Outage> {
@@ -96,6 +115,8 @@ impl Gate {
         invoice: &Invoice,
     ) -> Result<Vec<HeaderValue>, Outage> {
         let now = (self.settings.clock)();
+        // Something may have been revoked while the wallet made the invoice.
+        self.check_sellable(now)?;
         let caveats = terms.token_caveats(requirement, now)?;
         let entropy = (self.settings.entropy)()?;
         Challenge::issue(&self.keys.ring(), invoice, services, &caveats, now, entropy)?

@@ -47,7 +47,7 @@ impl Default for GateSettings {
 fn system_clock() -> UnixSeconds {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     // A clock before 1970 is broken; at the end of time no deadline is honoured by mistake.
-    UnixSeconds::new(since_epoch.map_or(u64::MAX, |elapsed| elapsed.as_secs()))
+    since_epoch.map_or(NO_CLOCK, |elapsed| UnixSeconds::new(elapsed.as_secs()))
 }
 
 fn system_entropy() -> Result<[u8; 20], EntropyError> {
@@ -56,6 +56,8 @@ fn system_entropy() -> Result<[u8; 20], EntropyError> {
     Ok(bytes)
 }
 
+/// The reading of a clock that stands before 1970.
+pub(super) const NO_CLOCK: UnixSeconds = UnixSeconds::new(u64::MAX);
 const INVOICE_TIMEOUT: Duration = Duration::from_secs(10);
 const PRICER_TIMEOUT: Duration = Duration::from_secs(5);
 const INVOICES_IN_FLIGHT_MAX: usize = 256;

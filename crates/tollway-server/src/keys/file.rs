@@ -22,6 +22,7 @@ use std::path::Path;
 use l402::{KeyIdTaken, KeyRing, MasterKey, UnixSeconds};
 
 use self::disk::LockedFile;
+pub(super) use self::disk::open;
 pub use self::error::KeyFileError;
 pub use self::id::{KeyId, KeyIdError};
 use crate::rejection::EntropyError;
@@ -343,6 +344,22 @@ mod tests {
             let left = fs::read_dir(folder.path()).unwrap().count();
             assert_eq!(left, 1, "the lock is next to the file");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_place_of_the_file_is_an_error_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+
+        let refused = KeyFile::read_or_create(&path);
+
+        assert!(
+            matches!(refused, Err(KeyFileError::File { .. })),
+            "{refused:?}"
+        );
     }
 
     #[cfg(unix)]

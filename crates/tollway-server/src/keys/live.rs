@@ -5,6 +5,7 @@
 //! in force as it is and is logged once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +15,9 @@ use std::{fs, io};
 
 use arc_swap::ArcSwap;
 use l402::KeyRing;
+use tokio::sync::watch;
 
-use super::file::{KeyFile, KeyFileError};
+use super::file::{self, KeyFile, KeyFileError};
 use super::{KeySource, RingRef};
 
 /// The key ring in a [key file](super::file), read again whenever the file changes.
@@ -24,6 +26,8 @@ pub struct LiveKeyRing {
     watched: Arc<Watched>,
     /// `None` only while dropping: closing this is what ends the thread.
     stop: Option<Sender<()>>,
+    /// Closed when the thread has ended.
+    running: watch::Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -42,10 +46,12 @@ impl LiveKeyRing {
             path: path.to_owned(),
         });
         let (stop, stopped) = mpsc::channel();
+        let (ends_with_thread, running) = watch::channel(());
         let follower = Arc::clone(&watched);
         let thread = thread::Builder::new()
             .name("key ring".to_owned())
             .spawn(move || {
+                let _ends_with_thread = ends_with_thread;
                 while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                     follower.refresh();
                 }
@@ -57,8 +63,15 @@ impl LiveKeyRing {
         Ok(Self {
             watched,
             stop: Some(stop),
+            running,
             thread: Some(thread),
         })
+    }
+
+    /// Waits until the file is no longer followed: the thread that does so has panicked.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut running = self.running.clone();
+        async move { while running.changed().await.is_ok() {} }
     }
 
     /// Reads the file again if it has changed, without waiting for the next look.
@@ -126,8 +139,9 @@ fn read(path: &Path) -> Result<KeyRing, KeyFileError> {
 /// Returns a number that changes with the content and the permissions of the file.
 fn fingerprint(path: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match fs::read(path) {
-        Ok(content) => content.hash(&mut hasher),
+    let mut content = Vec::new();
+    match file::open(path).and_then(|mut file| file.read_to_end(&mut content)) {
+        Ok(_length) => content.hash(&mut hasher),
         Err(error) => error.kind().hash(&mut hasher),
     }
     mode(path).ok().hash(&mut hasher);

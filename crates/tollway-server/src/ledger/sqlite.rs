@@ -28,10 +28,11 @@ mod statements;
 mod writer;
 
 use std::fmt;
+use std::fs;
 use std::future;
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -40,7 +41,7 @@ use futures_util::TryFutureExt;
 use futures_util::future::BoxFuture;
 use l402::TokenId;
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::command::{Command, Reply, Write};
 use self::owner::Owner;
@@ -59,6 +60,8 @@ pub struct SqliteLedger {
     /// `None` only while dropping: closing this queue is what ends the writer.
     commands: Option<Sender<Command>>,
     shared: Arc<Shared>,
+    /// Closed when the writer has ended.
+    running: watch::Receiver<()>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -73,6 +76,11 @@ impl SqliteLedger {
     /// [`LedgerOpenError`], naming the file and what to do about it. Nothing was changed then.
     pub fn open(path: &Path) -> Result<Self, LedgerOpenError> {
         let mut connection = schema::open(path)?;
+        // Those who open it through a link lock the same files.
+        let path = &fs::canonicalize(path).map_err(|source| LedgerOpenError::File {
+            path: path.to_owned(),
+            source,
+        })?;
         let owner = Owner::claim(path).map_err(|source| LedgerOpenError::Lock {
             path: path.to_owned(),
             source,
@@ -87,16 +95,29 @@ impl SqliteLedger {
         let (commands, commanded) = mpsc::channel();
         let writer = Writer::new(connection, owner, granted, commanded, Arc::clone(&shared));
         let writer = writer.map_err(store)?;
+        let (ends_with_thread, running) = watch::channel(());
         let writer = thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                let _ends_with_thread = ends_with_thread;
+                writer.run();
+            })
             .map_err(LedgerOpenError::Thread)?;
         Ok(Self {
             grants,
             commands: Some(commands),
             shared,
+            running,
             writer: Some(writer),
         })
+    }
+
+    /// Waits until the ledger has stopped for good: its thread has panicked.
+    ///
+    /// Nothing can be counted or revoked from then on.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut running = self.running.clone();
+        async move { while running.changed().await.is_ok() {} }
     }
 
     /// Returns the transactions committed since the ledger was opened.
@@ -178,6 +199,10 @@ impl Uses for SqliteLedger {
 
     fn commit(&self, reservation: Reservation) -> BoxFuture<'_, Result<(), LedgerError>> {
         self.queue(|reply| Command::Write(Write::Commit { reservation, reply }))
+    }
+
+    fn is_working(&self) -> bool {
+        !self.shared.failing.load(Ordering::Relaxed) && self.running.has_changed().is_ok()
     }
 
     fn release(&self, reservation: Reservation) {
@@ -263,6 +288,8 @@ struct Shared {
     asking: AtomicUsize,
     commits: AtomicU64,
     dropped: AtomicU64,
+    /// Whether the last events could not be written.
+    failing: AtomicBool,
     observers: Mutex<Vec<RevocationObserver>>,
     refused: Mutex<RefusedCounts>,
 }

@@ -420,6 +420,7 @@ async fn a_revocation_survives_the_process() {
     let (single, old) = (shop.buy().await, shop.buy().await);
     let revocations = shop.gate.revocations();
     revocations.revoke(token_id(&single)).await.unwrap();
+    advance_secs(1);
     let later = NOON.plus_secs(1);
     drop(shop);
 

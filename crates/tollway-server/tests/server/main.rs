@@ -15,6 +15,7 @@ mod books;
 mod grpc;
 mod keys;
 mod layer;
+mod outages;
 mod secrecy;
 mod support;
 mod wire;

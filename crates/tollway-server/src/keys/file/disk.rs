@@ -8,11 +8,12 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::error::KeyFileError;
+use crate::file_owner::keep_owner;
 
 /// Reads the file at `path`, which must be readable by its owner only.
 pub(super) fn read(path: &Path) -> Result<String, KeyFileError> {
     let unusable = |source| KeyFileError::file(path, source);
-    let mut file = File::open(path).map_err(unusable)?;
+    let mut file = open(path).map_err(unusable)?;
     let mode = mode(&file.metadata().map_err(unusable)?);
     if mode & OTHERS != 0 {
         return Err(KeyFileError::Exposed {
@@ -23,6 +24,17 @@ pub(super) fn read(path: &Path) -> Result<String, KeyFileError> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(unusable)?;
     Ok(text)
+}
+
+/// Opens a regular file. Opening a pipe would wait for a process that writes to it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    File::open(path)
 }
 
 /// The file at the end of a path, which no other process changes while this exists.
@@ -108,27 +120,6 @@ fn owner_only() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-/// Gives `file` the owner of another.
-#[cfg(unix)]
-fn keep_owner(file: &File, of: &Metadata) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, fchown};
-
-    let own = file.metadata()?;
-    if own.uid() != of.uid() {
-        fchown(file, Some(of.uid()), None)?;
-    }
-    if own.gid() != of.gid() {
-        // Left as it is where that is not permitted: the mode gives the group no access.
-        let _not_a_member = fchown(file, None, Some(of.gid()));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn keep_owner(_file: &File, _of: &Metadata) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -9,9 +9,11 @@
 //! committing one then fails, and no use is taken twice.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::file_owner::keep_owner;
 
 /// An owner that is alive: this one.
 #[derive(Debug)]
@@ -26,7 +28,16 @@ impl Owner {
     /// Takes the first free number for the ledger at `path`.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
         for number in 0..OWNERS_MAX {
-            let lock = create(&lock_path(path, number))?;
+            let lock = match create(&lock_path(path, number)) {
+                Ok(lock) => lock,
+                // The lock file of a process of another user.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                Err(error) => return Err(error),
+            };
+            if let Ok(ledger) = fs::metadata(path) {
+                // The owner of the ledger has to be able to lock it as well.
+                let _not_permitted = keep_owner(&lock, &ledger);
+            }
             match lock.try_lock() {
                 Ok(()) => {
                     return Ok(Self {
@@ -39,7 +50,9 @@ impl Owner {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        Err(io::Error::other("too many processes have the ledger open"))
+        Err(io::Error::other(
+            "too many processes have the ledger open, or the folder cannot be written",
+        ))
     }
 
     /// Returns whether another owner's process has ended. When that cannot be found out, it is
@@ -89,6 +102,22 @@ mod tests {
 
         assert!(second.is_dead(0));
         assert_eq!(Owner::claim(&ledger).unwrap().number, 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_belongs_to_the_owner_of_the_ledger() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.db");
+        fs::write(&ledger, "").unwrap();
+        let _root_only = chown(&ledger, Some(12_345), Some(54_321));
+
+        let owner = Owner::claim(&ledger).unwrap();
+
+        let uid = |path: &Path| fs::metadata(path).unwrap().uid();
+        assert_eq!(uid(&lock_path(&ledger, owner.number)), uid(&ledger));
     }
 
     #[test]

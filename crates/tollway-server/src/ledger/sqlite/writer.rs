@@ -215,6 +215,9 @@ impl Writer {
     }
 
     fn report(&mut self, written: Result<(), LedgerError>) {
+        self.shared
+            .failing
+            .store(written.is_err(), Ordering::Relaxed);
         match (self.disk, written) {
             (Disk::Working, Err(error)) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
