@@ -20,7 +20,7 @@ use crate::config::{GatewayConfig, RoutingConfig};
 use crate::conn::listener;
 use crate::conn::tls::{self, TlsError};
 use crate::request::route::{Routes, RoutingError};
-use crate::worker::{self, Plan, Signal};
+use crate::worker::{self, FailedWorker, Plan, Signal};
 
 /// The reverse proxy. [`Gateway::start`] returns it [`Running`].
 #[derive(Debug)]
@@ -81,6 +81,8 @@ pub struct Running {
     admin: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     routes: Arc<ArcSwap<Routes>>,
     telemetry: Arc<Telemetry>,
+    /// The worker that failed last.
+    failed: watch::Sender<Option<usize>>,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl Gateway {
             admin: None,
             routes,
             telemetry,
+            failed: watch::Sender::new(None),
         };
         running.start_workers(config, sockets.plain, sockets.tls)?;
         if let Some(listener) = sockets.admin {
@@ -145,6 +148,18 @@ impl Running {
         let routes = Routes::new(routing, &self.telemetry)?;
         self.routes.store(Arc::new(routes));
         Ok(())
+    }
+
+    /// Waits until a worker does not accept connections any more though it was not stopped:
+    /// a bug. Stop the gateway then.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut failed = self.failed.subscribe();
+        async move {
+            // The sender ends with the gateway.
+            if failed.wait_for(Option::is_some).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Stops accepting, lets requests in flight finish within the limits, and stops.
@@ -193,6 +208,7 @@ impl Running {
                 connections_max: share,
                 routes: Arc::clone(&self.routes),
                 telemetry: Arc::clone(&self.telemetry),
+                failed: FailedWorker::new(index, self.failed.clone()),
             };
             let worker = start_worker(plan, self.signal.subscribe()).map_err(StartError::Thread)?;
             self.workers.push(worker);

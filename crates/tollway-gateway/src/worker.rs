@@ -3,14 +3,17 @@
 //! A request shares nothing with another thread but read-only snapshots, so there is no
 //! lock to wait for.
 
+use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::select_all;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -42,6 +45,32 @@ pub(crate) struct Plan {
     pub(crate) connections_max: usize,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) failed: FailedWorker,
+}
+
+/// Reports that a worker does not serve any more, also when it panics.
+#[derive(Debug)]
+pub(crate) struct FailedWorker {
+    index: usize,
+    failed: watch::Sender<Option<usize>>,
+}
+
+impl FailedWorker {
+    pub(crate) const fn new(index: usize, failed: watch::Sender<Option<usize>>) -> Self {
+        Self { index, failed }
+    }
+
+    fn report(&self) {
+        self.failed.send_replace(Some(self.index));
+    }
+}
+
+impl Drop for FailedWorker {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.report();
+        }
+    }
 }
 
 /// Runs a worker until it is stopped; returns how many connections it cut off.
@@ -75,7 +104,7 @@ async fn serve(
     ready: impl FnOnce(io::Result<()>),
 ) -> usize {
     let limits = plan.limits.clone();
-    let (worker, acceptors) = match Worker::start(plan) {
+    let (worker, mut acceptors, failed) = match Worker::start(plan) {
         Ok(started) => started,
         Err(error) => {
             ready(Err(error));
@@ -84,10 +113,14 @@ async fn serve(
     };
     ready(Ok(()));
     let maintenance = spawn_local(Rc::clone(&worker).run_maintenance());
-    let drain_requested = signal
-        .wait_for(|signal| *signal == Signal::Drain)
-        .await
-        .is_ok();
+    let mut stop = pin!(signal.wait_for(|signal| *signal == Signal::Drain));
+    let drain_requested = tokio::select! {
+        requested = &mut stop => requested.is_ok(),
+        () = one_ended(&mut acceptors) => {
+            failed.report();
+            stop.await.is_ok()
+        }
+    };
     acceptors.into_iter().for_each(|acceptor| acceptor.abort());
     if drain_requested {
         worker.connections.drain();
@@ -102,10 +135,20 @@ async fn serve(
     worker.connections.count()
 }
 
+/// Waits until one of the tasks has ended, be it by a panic.
+async fn one_ended(tasks: &mut [JoinHandle<()>]) {
+    match tasks {
+        [] => pending().await,
+        tasks => {
+            let _panicked = select_all(tasks).await;
+        }
+    }
+}
+
 async fn close_tunnels_after(timeout: Duration, core: &Core) {
     tokio::time::sleep(timeout).await;
     core.close_tunnels();
-    std::future::pending().await
+    pending().await
 }
 
 /// What one worker accepts connections with.
@@ -120,7 +163,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(plan: Plan) -> io::Result<(Rc<Self>, Vec<JoinHandle<()>>)> {
+    fn start(plan: Plan) -> io::Result<(Rc<Self>, Vec<JoinHandle<()>>, FailedWorker)> {
         let worker = Rc::new(Self {
             index: plan.index,
             connections: Connections::new(plan.limits.idle_timeout),
@@ -141,7 +184,7 @@ impl Worker {
             let port = Transport::Tls(TlsAcceptor::from(config));
             acceptors.push(spawn_local(Rc::clone(&worker).accept(listener, port)));
         }
-        Ok((worker, acceptors))
+        Ok((worker, acceptors, plan.failed))
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener, port: Transport) {
@@ -201,3 +244,39 @@ fn affects_one_connection(error: &io::Error) -> bool {
 
 const TICK: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_one_listener_is_noticed() {
+        let serves = || tokio::spawn(pending());
+        let panics = tokio::spawn(async { panic!("as a bug would") });
+
+        one_ended(&mut [serves(), panics]).await;
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_reported() {
+        let (failed, reported) = watch::channel(None);
+        let worker = FailedWorker::new(3, failed.clone());
+        let thread = thread::spawn(move || {
+            let _worker = worker;
+            panic!("as a bug would");
+        });
+
+        assert!(thread.join().is_err());
+
+        assert_eq!(*reported.borrow(), Some(3));
+    }
+
+    #[test]
+    fn a_worker_that_stops_has_not_failed() {
+        let (failed, reported) = watch::channel(None);
+
+        drop(FailedWorker::new(3, failed.clone()));
+
+        assert_eq!(*reported.borrow(), None);
+    }
+}

@@ -119,8 +119,17 @@ fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Headers an upstream trusts because a gateway writes them.
+///
+/// CGI and WSGI make one variable of `X-Forwarded-For` and `X_Forwarded_For`.
 fn is_forwarded_claim(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
+    let begins_with = |claim: &str| {
+        let hyphens = name
+            .bytes()
+            .map(|byte| if byte == b'_' { b'-' } else { byte });
+        name.len() >= claim.len() && hyphens.zip(claim.bytes()).all(|(a, b)| a == b)
+    };
+    let is = |claim: &str| name.len() == claim.len() && begins_with(claim);
+    begins_with("x-forwarded-") || is("forwarded") || is("x-real-ip")
 }
 
 /// HTTP/2 may split a cookie over several lines; HTTP/1.1 servers expect one.
@@ -236,6 +245,9 @@ mod tests {
                 ("x-forwarded-host", "evil.example"),
                 ("x-forwarded-port", "1"),
                 ("x-real-ip", "10.0.0.1"),
+                ("x_forwarded_for", "10.0.0.1"),
+                ("x-forwarded_for", "10.0.0.1"),
+                ("x_real_ip", "10.0.0.1"),
                 ("forwarded", "for=10.0.0.1"),
                 ("host", "api.example.com"),
             ]),
@@ -246,7 +258,14 @@ mod tests {
         assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
         assert_eq!(values(&head, "x-forwarded-host"), ["api.example.com"]);
         assert_eq!(values(&head, "host"), ["upstream:3000"]);
-        for name in ["x-forwarded-port", "x-real-ip", "forwarded"] {
+        for name in [
+            "x-forwarded-port",
+            "x-real-ip",
+            "x_forwarded_for",
+            "x-forwarded_for",
+            "x_real_ip",
+            "forwarded",
+        ] {
             assert!(values(&head, name).is_empty(), "{name}");
         }
     }

@@ -57,6 +57,13 @@ impl Problem {
         detail: "the request ended early",
     };
 
+    const REQUEST_STALLED: Self = Self {
+        status: StatusCode::REQUEST_TIMEOUT,
+        grpc_status: "4",
+        reason: "request_stalled",
+        detail: "the rest of the request did not arrive in time",
+    };
+
     /// Returns its name in the access log.
     pub(crate) const fn verdict(self) -> &'static str {
         self.reason
@@ -65,7 +72,7 @@ impl Problem {
     /// Returns whether a use is given back: no response can be delivered, through no fault of
     /// the client.
     pub(crate) fn releases_use(self) -> bool {
-        self != Self::REQUEST_ABORTED
+        self != Self::REQUEST_ABORTED && self != Self::REQUEST_STALLED
     }
 
     /// Creates the response, in a form the client can read.
@@ -153,6 +160,7 @@ impl From<&SendError> for Problem {
         match error {
             SendError::Reset(_) => Self::UPSTREAM_RESET,
             SendError::RequestAborted(_) => Self::REQUEST_ABORTED,
+            SendError::RequestStalled(_) => Self::REQUEST_STALLED,
             SendError::Unreachable(error) if error.is_timeout() => Self::CONNECT_TIMEOUT,
             SendError::Unreachable(_) => Self::UPSTREAM_DOWN,
             SendError::Timeout(_) => Self::UPSTREAM_TIMEOUT,

@@ -37,6 +37,9 @@ pub(crate) enum SendError {
     /// The connection was closed after the request may have reached the upstream.
     #[error("upstream closed the connection: {0}")]
     Reset(hyper::Error),
+    /// The client stopped sending its request body.
+    #[error("client sent no more of its request within {0:?}")]
+    RequestStalled(Duration),
     /// The response did not begin in time.
     #[error("upstream sent no response within {0:?}")]
     Timeout(Duration),
@@ -238,6 +241,7 @@ where
         match tokio::time::timeout(limit, exchange.as_mut()).await {
             Ok(result) => return result,
             Err(_) if progress.frames() != frames => {}
+            Err(_) if progress.is_waiting() => return Err(SendError::RequestStalled(limit)),
             Err(_) => return Err(SendError::Timeout(limit)),
         }
     }

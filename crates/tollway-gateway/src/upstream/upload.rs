@@ -55,8 +55,9 @@ impl Body for Upload {
             return Poll::Ready(None);
         };
         let polled = Pin::new(body).poll_frame(cx);
-        if polled.is_ready() {
-            self.progress.advance();
+        match polled.is_ready() {
+            true => self.progress.advance(),
+            false => self.progress.wait(),
         }
         polled
     }
@@ -74,7 +75,14 @@ impl Body for Upload {
 
 /// The number of frames sent so far; without a counter when the body is empty.
 #[derive(Clone, Debug)]
-pub(crate) struct Progress(Option<Rc<Cell<u64>>>);
+pub(crate) struct Progress(Option<Rc<Counter>>);
+
+#[derive(Debug, Default)]
+struct Counter {
+    frames: Cell<u64>,
+    /// Whether the next frame has not arrived from the client.
+    is_waiting: Cell<bool>,
+}
 
 impl Progress {
     /// Returns whether the body is empty.
@@ -83,12 +91,26 @@ impl Progress {
     }
 
     pub(crate) fn frames(&self) -> u64 {
-        self.0.as_ref().map_or(0, |frames| frames.get())
+        self.0.as_ref().map_or(0, |counter| counter.frames.get())
+    }
+
+    /// Returns whether the upstream would take more of the body than the client has sent.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|counter| counter.is_waiting.get())
     }
 
     fn advance(&self) {
-        if let Some(frames) = &self.0 {
-            frames.set(frames.get().wrapping_add(1));
+        if let Some(counter) = &self.0 {
+            counter.frames.set(counter.frames.get().wrapping_add(1));
+            counter.is_waiting.set(false);
+        }
+    }
+
+    fn wait(&self) {
+        if let Some(counter) = &self.0 {
+            counter.is_waiting.set(true);
         }
     }
 }

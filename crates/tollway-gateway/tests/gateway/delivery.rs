@@ -267,6 +267,29 @@ async fn an_upstream_that_is_too_slow_takes_no_use() {
 }
 
 #[tokio::test]
+async fn a_client_that_stops_sending_its_request_has_used_its_token() {
+    let address = upstream::serve(|_| std::future::pending()).await;
+    let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
+    let mut service = support::service(address);
+    service.limits.response_timeout = Duration::from_secs(1);
+    let routing = RoutingConfig::single(service, shop.price());
+    let site = Site::with(shop, routing).await;
+    let mut client = TcpStream::connect(support::http(&site.running))
+        .await
+        .unwrap();
+    let request = site.raw(
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+        "5\r\nfirst\r\n",
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+
+    let head = support::soon(read_until(&mut client, "\r\n\r\n")).await;
+
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    site.use_is_taken().await;
+}
+
+#[tokio::test]
 async fn a_service_that_reports_its_own_failure_takes_no_use() {
     for (status, is_taken) in [
         (StatusCode::BAD_GATEWAY, false),
