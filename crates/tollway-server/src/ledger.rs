@@ -13,6 +13,7 @@
 //!
 //! Nothing is written for a challenge that was not paid.
 
+mod id;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -25,7 +26,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use l402::{Msat, PaymentHash, TokenId, UnixSeconds};
 
+pub use self::id::{LedgerId, LedgerIdError};
 pub use self::memory::MemoryLedger;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::sqlite::identify;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{LedgerOpenError, SqliteLedger};
 use crate::name::ServiceName;

@@ -14,6 +14,8 @@
 //! | How does my own service use all this? | [`paywall`] |
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "sqlite")]
+mod data_dir;
 mod file_owner;
 mod forward;
 mod gate;
@@ -34,6 +36,8 @@ mod revocations;
 mod settlement;
 mod terms;
 
+#[cfg(feature = "sqlite")]
+pub use data_dir::{DataDir, DataDirError};
 pub use forward::strip_credentials;
 pub use gate::{Gate, GateSettings, Peeked};
 pub use limit::{ChallengeLimit, Loopback, TooManyChallenges};

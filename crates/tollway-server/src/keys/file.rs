@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! <64 hexadecimal digits>
+//! ledger <32 hexadecimal digits>
 //! retired <64 hexadecimal digits> minted-until <Unix time in seconds>
 //! ```
 //!
 //! The first key mints. Tokens of a retired key stay valid when they were minted until the time
-//! given. Empty lines and lines that begin with `#` are skipped. The file must be readable by
+//! given. The line `ledger` has the id of the ledger that the keys belong to. Empty lines and lines that begin with `#` are skipped. The file must be readable by
 //! its owner only; it is replaced as a whole, so a reader sees the old keys or the new ones, and
 //! keeps its owner and its mode. A symbolic link to it stays a link.
 //!
@@ -25,6 +26,7 @@ use self::disk::LockedFile;
 pub(super) use self::disk::open;
 pub use self::error::KeyFileError;
 pub use self::id::{KeyId, KeyIdError};
+use crate::ledger::LedgerId;
 use crate::rejection::EntropyError;
 
 /// The keys in a key file.
@@ -32,6 +34,8 @@ use crate::rejection::EntropyError;
 pub struct KeyFile {
     newest: MasterKey,
     retired: Vec<RetiredKey>,
+    /// The ledger of what these keys minted; `None` before the first start.
+    ledger: Option<LedgerId>,
 }
 
 /// A key that no longer mints.
@@ -77,6 +81,7 @@ impl KeyFile {
                 let file = Self {
                     newest: new_key()?,
                     retired: Vec::new(),
+                    ledger: None,
                 };
                 locked.replace(&file.to_text()).map_err(unusable)?;
             }
@@ -110,8 +115,17 @@ impl KeyFile {
         std::iter::once(newest).chain(retired).collect()
     }
 
+    /// Returns the id of the ledger that the keys belong to.
+    #[must_use]
+    pub const fn ledger(&self) -> Option<LedgerId> {
+        self.ledger
+    }
+
     fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.newest.expose_hex());
+        if let Some(ledger) = self.ledger {
+            text.push_str(&format!("{LEDGER} {ledger}\n"));
+        }
         for RetiredKey { key, minted_until } in &self.retired {
             text.push_str(&format!(
                 "{RETIRED} {} {MINTED_UNTIL} {}\n",
@@ -169,6 +183,24 @@ pub fn remove(path: &Path, id: KeyId) -> Result<(), KeyFileError> {
     locked.replace(&file.to_text()).map_err(unusable)
 }
 
+/// Records the ledger that the keys belong to, unless one is recorded. Returns the one recorded.
+///
+/// # Errors
+///
+/// [`KeyFileError`]; the file is then as it was.
+#[cfg(feature = "sqlite")]
+pub(crate) fn bind(path: &Path, ledger: LedgerId) -> Result<LedgerId, KeyFileError> {
+    let unusable = |source| KeyFileError::file(path, source);
+    if let Some(bound) = KeyFile::read(path)?.ledger {
+        return Ok(bound);
+    }
+    let locked = LockedFile::open(path).map_err(unusable)?;
+    let mut file = KeyFile::read(path)?;
+    let bound = *file.ledger.get_or_insert(ledger);
+    locked.replace(&file.to_text()).map_err(unusable)?;
+    Ok(bound)
+}
+
 fn parse(path: &Path, text: &str) -> Result<KeyFile, KeyFileError> {
     let damaged = |line, source| KeyFileError::Line {
         path: path.to_owned(),
@@ -181,8 +213,13 @@ fn parse(path: &Path, text: &str) -> Result<KeyFile, KeyFileError> {
     let (number, newest) = lines.next().ok_or_else(|| damaged(0, None))?;
     let newest = MasterKey::from_hex(newest).map_err(|error| damaged(number, Some(error)))?;
     let mut retired = Vec::new();
+    let mut ledger = None;
     for (number, line) in lines {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        if let &[LEDGER, id] = words.as_slice() {
+            ledger = Some(id.parse().map_err(|_id| damaged(number, None))?);
+            continue;
+        }
         let &[RETIRED, key, MINTED_UNTIL, secs] = words.as_slice() else {
             return Err(damaged(number, None));
         };
@@ -193,7 +230,11 @@ fn parse(path: &Path, text: &str) -> Result<KeyFile, KeyFileError> {
             minted_until: UnixSeconds::new(secs),
         });
     }
-    Ok(KeyFile { newest, retired })
+    Ok(KeyFile {
+        newest,
+        retired,
+        ledger,
+    })
 }
 
 fn new_key() -> Result<MasterKey, EntropyError> {
@@ -202,6 +243,7 @@ fn new_key() -> Result<MasterKey, EntropyError> {
     Ok(MasterKey::new(bytes))
 }
 
+const LEDGER: &str = "ledger";
 const RETIRED: &str = "retired";
 const MINTED_UNTIL: &str = "minted-until";
 /// Gateways read the file again within a second; their clocks may differ by a few more.

@@ -20,6 +20,8 @@
 //! Events never stand in the way of commands: they are separate transactions.
 
 mod command;
+mod identity;
+mod opened_file;
 mod owner;
 mod pending;
 mod revocation_cursor;
@@ -44,18 +46,21 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
 use self::command::{Command, Reply, Write};
+pub(crate) use self::identity::identify;
+use self::opened_file::OpenedFile;
 use self::owner::Owner;
 use self::pending::RefusedCounts;
 pub use self::schema::LedgerOpenError;
 use self::writer::Writer;
 use super::{
-    EventLog, GrantedEvent, LedgerError, LedgerEvent, Refusals, Reports, Reservation, Reserved,
-    Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
+    EventLog, GrantedEvent, LedgerError, LedgerEvent, LedgerId, Refusals, Reports, Reservation,
+    Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 
 /// A [`Ledger`](super::Ledger) in one SQLite file. Dropping it writes the last events and
 /// waits for that.
 pub struct SqliteLedger {
+    id: LedgerId,
     grants: SyncSender<GrantedEvent>,
     /// `None` only while dropping: closing this queue is what ends the writer.
     commands: Option<Sender<Command>>,
@@ -75,7 +80,21 @@ impl SqliteLedger {
     ///
     /// [`LedgerOpenError`], naming the file and what to do about it. Nothing was changed then.
     pub fn open(path: &Path) -> Result<Self, LedgerOpenError> {
-        let mut connection = schema::open(path)?;
+        Self::start(schema::open(path)?, path)
+    }
+
+    /// Opens the ledger at `path` as [`open`](Self::open) does, and records that a key file
+    /// belongs to it.
+    pub(crate) fn open_with_key(path: &Path) -> Result<Self, LedgerOpenError> {
+        let connection = schema::open(path)?;
+        identity::mark_key(&connection).map_err(|source| LedgerOpenError::Store {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::start(connection, path)
+    }
+
+    fn start(mut connection: Connection, path: &Path) -> Result<Self, LedgerOpenError> {
         // Those who open it through a link lock the same files.
         let path = &fs::canonicalize(path).map_err(|source| LedgerOpenError::File {
             path: path.to_owned(),
@@ -90,10 +109,18 @@ impl SqliteLedger {
             source,
         };
         release_abandoned(&mut connection, &owner).map_err(store)?;
+        let id = identity::id(&connection).map_err(store)?;
         let shared = Arc::new(Shared::default());
         let (grants, granted) = mpsc::sync_channel(GRANTS_WAITING_MAX);
         let (commands, commanded) = mpsc::channel();
-        let writer = Writer::new(connection, owner, granted, commanded, Arc::clone(&shared));
+        let writer = Writer::new(
+            connection,
+            owner,
+            granted,
+            commanded,
+            Arc::clone(&shared),
+            OpenedFile::at(path),
+        );
         let writer = writer.map_err(store)?;
         let (ends_with_thread, running) = watch::channel(());
         let writer = thread::Builder::new()
@@ -104,6 +131,7 @@ impl SqliteLedger {
             })
             .map_err(LedgerOpenError::Thread)?;
         Ok(Self {
+            id,
             grants,
             commands: Some(commands),
             shared,
@@ -112,7 +140,14 @@ impl SqliteLedger {
         })
     }
 
-    /// Waits until the ledger has stopped for good: its thread has panicked.
+    /// Returns the id of the ledger.
+    #[must_use]
+    pub const fn id(&self) -> LedgerId {
+        self.id
+    }
+
+    /// Waits until the ledger has stopped for good: its file was removed or exchanged, or its
+    /// thread has panicked.
     ///
     /// Nothing can be counted or revoked from then on.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {

@@ -101,6 +101,24 @@ async fn a_ledger_whose_thread_has_panicked_reports_it() {
     assert!(!ledger.is_working());
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_ledger_whose_file_was_removed_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path).unwrap();
+
+    std::fs::remove_file(&path).unwrap();
+
+    timeout(PATIENCE, ledger.stopped()).await.unwrap();
+    assert!(
+        ledger
+            .reserve(TokenId::new([7; 32]), uses(1))
+            .await
+            .is_err()
+    );
+}
+
 #[tokio::test]
 async fn a_ring_that_follows_its_file_has_not_stopped() {
     let folder = tempfile::tempdir().unwrap();

@@ -64,7 +64,7 @@ pub enum KeyFileError {
 }
 
 impl KeyFileError {
-    pub(super) fn file(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         Self::File {
             path: path.to_owned(),
             source,

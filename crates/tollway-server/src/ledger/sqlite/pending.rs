@@ -17,6 +17,8 @@ pub(super) struct Pending {
     pub(super) tokens: HashMap<TokenId, TokenUpdate>,
     pub(super) requests: HashMap<(ServiceName, i64), i64>,
     pub(super) refusals: HashMap<(ServiceName, ReasonCode, i64), i64>,
+    /// The time of the latest event.
+    pub(super) latest: Option<i64>,
 }
 
 /// What is new about one token. The price is `None` when unknown, or beyond all money.
@@ -41,6 +43,7 @@ impl Pending {
     }
 
     pub(super) fn grant(&mut self, granted: GrantedEvent) {
+        self.latest = self.latest.max(moment(granted.at));
         let of_the_day = (granted.service.clone(), day(granted.at));
         add_one(self.requests.entry(of_the_day).or_default());
         let noted = self.tokens.entry(granted.token).or_insert(TokenUpdate {
@@ -58,7 +61,8 @@ impl Pending {
     }
 
     pub(super) fn refuse(&mut self, refused: RefusedCounts) {
-        for (key, count) in refused.0 {
+        self.latest = self.latest.max(refused.latest);
+        for (key, count) in refused.counts {
             let sum = self.refusals.entry(key).or_default();
             *sum = sum.saturating_add(count);
         }
@@ -70,12 +74,16 @@ impl Pending {
 /// They are counted where they happen and not queued: strangers cause them, and a queue they
 /// could fill would push out the payments of others.
 #[derive(Debug, Default)]
-pub(super) struct RefusedCounts(HashMap<(ServiceName, ReasonCode, i64), i64>);
+pub(super) struct RefusedCounts {
+    counts: HashMap<(ServiceName, ReasonCode, i64), i64>,
+    latest: Option<i64>,
+}
 
 impl RefusedCounts {
     pub(super) fn count(&mut self, refused: RefusedEvent) {
+        self.latest = self.latest.max(moment(refused.at));
         let key = (refused.service, refused.reason, day(refused.at));
-        add_one(self.0.entry(key).or_default());
+        add_one(self.counts.entry(key).or_default());
     }
 }
 
@@ -87,6 +95,11 @@ pub(super) fn saturated(number: u64) -> i64 {
 /// The day a moment belongs to, as the database counts it.
 pub(super) fn day(at: UnixSeconds) -> i64 {
     saturated(at.utc_day())
+}
+
+/// A moment as the database has it; `None` for the reading of a broken clock.
+fn moment(at: UnixSeconds) -> Option<i64> {
+    i64::try_from(at.as_secs()).ok()
 }
 
 fn add_one(count: &mut i64) {

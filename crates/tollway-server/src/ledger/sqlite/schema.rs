@@ -48,7 +48,7 @@ pub enum LedgerOpenError {
         known: usize,
     },
     /// The database does not work.
-    #[error("the ledger `{path}` is not a working database")]
+    #[error("the ledger `{path}` cannot be used")]
     Store {
         /// The file.
         path: PathBuf,
@@ -73,7 +73,14 @@ pub enum LedgerOpenError {
 /// Any number of processes may do so at once, also when there is no file yet.
 pub(super) fn open(path: &Path) -> Result<Connection, LedgerOpenError> {
     private_file(path)?;
-    retry_while_busy(|| thread::sleep(BUSY_PAUSE), || try_open(path))
+    when_not_busy(|| try_open(path))
+}
+
+/// Calls `open`, again for as long as another process is in its way.
+pub(super) fn when_not_busy<T>(
+    open: impl FnMut() -> Result<T, LedgerOpenError>,
+) -> Result<T, LedgerOpenError> {
+    retry_while_busy(|| thread::sleep(BUSY_PAUSE), open)
 }
 
 /// Calls `open` again, after each `pause`, for as long as another process is in its way.
@@ -168,7 +175,7 @@ fn private_file(_path: &Path) -> Result<(), LedgerOpenError> {
 }
 
 /// Migrations applied so far; `None` when the file is not a ledger.
-fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -261,10 +268,19 @@ INSERT INTO revocations (minted_before) SELECT minted_before FROM revoked_before
 DROP TABLE revoked_tokens;
 DROP TABLE revoked_before;
 ",
+    "
+CREATE TABLE identity (
+    only_row  INTEGER PRIMARY KEY CHECK (only_row = 0),
+    ledger_id BLOB NOT NULL,
+    has_key   INTEGER NOT NULL DEFAULT 0,
+    latest    INTEGER
+) STRICT;
+INSERT INTO identity (only_row, ledger_id) VALUES (0, randomblob(16));
+",
 ];
 /// `toll` in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 #[cfg(unix)]
 const OWNER_ONLY: u32 = 0o600;

@@ -144,6 +144,11 @@ pub(super) fn write_events(
     transaction: &Transaction<'_>,
     pending: &Pending,
 ) -> rusqlite::Result<()> {
+    if let Some(latest) = pending.latest {
+        transaction
+            .prepare_cached("UPDATE identity SET latest = max(coalesce(latest, 0), ?1)")?
+            .execute([latest])?;
+    }
     for (token, note) in &pending.tokens {
         if !count_requests(transaction, token, note)? {
             insert_token(transaction, token, note)?;

@@ -9,6 +9,7 @@ use std::{iter, mem};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::command::{Command, Durability, Outcome, Query, Write};
+use super::opened_file::OpenedFile;
 use super::owner::Owner;
 use super::pending::Pending;
 use super::revocation_cursor::RevocationCursor;
@@ -26,6 +27,7 @@ pub(super) struct Writer {
     unsettled: Vec<Write>,
     revoked: RevocationCursor,
     shared: Arc<Shared>,
+    file: OpenedFile,
     disk: Disk,
 }
 
@@ -43,6 +45,7 @@ impl Writer {
         grants: Receiver<GrantedEvent>,
         commands: Receiver<Command>,
         shared: Arc<Shared>,
+        file: OpenedFile,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             revoked: RevocationCursor::at_end(&connection)?,
@@ -54,6 +57,7 @@ impl Writer {
             pending: Pending::default(),
             unsettled: Vec::new(),
             shared,
+            file,
             disk: Disk::Working,
         })
     }
@@ -71,6 +75,11 @@ impl Writer {
             if written_at.elapsed() >= EVENTS_EVERY {
                 self.tick();
                 written_at = Instant::now();
+                if self.file.is_gone() {
+                    let path = self.file.path().display();
+                    tracing::error!(%path, "the ledger was removed or exchanged while in use");
+                    return;
+                }
             }
         }
         self.tick();
