@@ -46,13 +46,14 @@ pub struct Connections {
 }
 
 impl Default for Connections {
-    /// 10 s to connect, 60 s to the head of the response, 60 s between two frames of its body,
-    /// no limit on the whole, public certificates.
+    /// 10 s to connect, 300 s to the head of the response, 300 s between two frames of its body,
+    /// no limit on the whole, public certificates. The limits are long because some paid responses
+    /// are slow, those of a language model or a long poll, and one that is given up may be lost.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(60),
+            head_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_secs(300),
             request_timeout: None,
             extra_certificates: None,
         }

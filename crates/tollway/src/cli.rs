@@ -196,7 +196,8 @@ pub(crate) struct GetArgs {
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = input::duration)]
     pub(crate) payment_timeout: Duration,
     /// How long the whole request may take, from its start to the last byte of the body, payment
-    /// included; default: no limit. A payment that was started is looked up by the next run.
+    /// included; default: no limit but 300s without a byte. A payment that was started is
+    /// looked up by the next run.
     #[arg(long, value_name = "DURATION", value_parser = input::duration)]
     pub(crate) max_time: Option<Duration>,
     /// Send credentials and pay over plain HTTP to hosts that are not this machine.

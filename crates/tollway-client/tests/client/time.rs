@@ -42,6 +42,16 @@ async fn a_body_that_stalls_ends_with_an_error_that_states_what_was_paid() {
     assert_eq!(world.wallet.asked().len(), 1);
 }
 
+#[test]
+fn a_slow_response_is_waited_for_by_default() {
+    let defaults = Connections::default();
+
+    // A language model may send no byte for minutes, and its response is paid for.
+    let minutes = Duration::from_secs(4 * 60);
+    assert!(defaults.head_timeout > minutes && defaults.idle_timeout > minutes);
+    assert_eq!(defaults.request_timeout, None);
+}
+
 #[tokio::test]
 async fn a_body_that_drips_ends_when_the_request_is_out_of_time_and_not_before() {
     let world = World::new().await;
