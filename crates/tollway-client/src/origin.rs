@@ -47,12 +47,10 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// [`OriginError`] when the URI has no host, or is neither `http` nor `https`.
+    /// [`OriginError`] when the URI has no host, is neither `http` nor `https`, or has a port
+    /// that is no number up to 65535.
     pub fn of(uri: &Uri) -> Result<Self, OriginError> {
-        let refuse = || OriginError {
-            // Never the query: it may hold what the caller keeps secret.
-            uri: format!("{}{}", uri.host().unwrap_or_default(), uri.path()),
-        };
+        let refuse = || OriginError::address(uri);
         let protocol = match uri.scheme_str() {
             Some("http") => Protocol::Http,
             Some("https") => Protocol::Https,
@@ -65,7 +63,7 @@ impl Origin {
         Ok(Self {
             protocol,
             host: host.trim_end_matches('.').to_ascii_lowercase(),
-            port: uri.port_u16().unwrap_or(protocol.default_port()),
+            port: port(uri)?.unwrap_or(protocol.default_port()),
         })
     }
 
@@ -136,20 +134,57 @@ impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let uri = text.parse::<Uri>().map_err(|_not_a_uri| OriginError {
-            uri: text.split('?').next().unwrap_or_default().to_owned(),
+        let uri = text.parse::<Uri>().map_err(|_not_a_uri| {
+            let uri = text.split('?').next().unwrap_or_default().to_owned();
+            OriginError(Unusable::Address { uri })
         })?;
         Self::of(&uri)
     }
 }
 
+/// Returns the port that a URI without userinfo names. `Uri::port` drops one that it cannot read.
+fn port(uri: &Uri) -> Result<Option<u16>, OriginError> {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let after_host = authority
+        .strip_prefix(uri.host().unwrap_or_default())
+        .unwrap_or_default();
+    let port = after_host.strip_prefix(':').unwrap_or_default();
+    if port.is_empty() {
+        return Ok(None);
+    }
+    // `parse` alone would accept a sign.
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse() {
+        Ok(number) if is_number => Ok(Some(number)),
+        Ok(_) | Err(_) => Err(OriginError(Unusable::Port {
+            authority: authority.to_owned(),
+            port: port.to_owned(),
+        })),
+    }
+}
+
 /// Why a request has no origin to buy from.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "`{uri}` is not a web address: write it whole and without a password, like `https://example.com/path`"
-)]
-pub struct OriginError {
-    uri: String,
+#[error(transparent)]
+pub struct OriginError(Unusable);
+
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+enum Unusable {
+    #[error(
+        "`{uri}` is not a web address: write it whole and without a password, like `https://example.com/path`"
+    )]
+    Address { uri: String },
+    #[error("`{authority}` has the port `{port}`: write a number from 0 to 65535")]
+    Port { authority: String, port: String },
+}
+
+impl OriginError {
+    fn address(uri: &Uri) -> Self {
+        Self(Unusable::Address {
+            // Never the query: it may hold what the caller keeps secret.
+            uri: format!("{}{}", uri.host().unwrap_or_default(), uri.path()),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +278,24 @@ mod tests {
             .unwrap_err();
 
         assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_read_is_named_and_never_the_default() {
+        for port in ["65536", "99999", "abc", "-1", "+80", "8 0"] {
+            let text = format!("http://127.0.0.1:{port}/x");
+            let refused = text.parse::<Origin>().unwrap_err();
+            assert!(refused.to_string().contains(port), "{refused}");
+        }
+        for (usual, port) in [
+            ("http://[::1]/", 80),
+            ("http://[::1]:/", 80),
+            ("https://h:/", 443),
+            ("http://[::1]:81", 81),
+            ("http://h:65535", 65_535),
+        ] {
+            assert_eq!(origin(usual).port(), port, "{usual}");
+        }
     }
 
     #[test]

@@ -183,7 +183,8 @@ impl Call {
             .ok()
             .and_then(|location| redirect::resolve(&self.uri, location))
             .ok_or_else(|| refuse(&self.origin, "its address cannot be read"))?;
-        let origin = Origin::of(&target)?;
+        let origin = Origin::of(&target)
+            .map_err(|_unusable| refuse(&self.origin, "its address cannot be read"))?;
         if self.origin.protocol() == Protocol::Https && origin.protocol() == Protocol::Http {
             return Err(refuse(&self.origin, "it leads from https to plain http"));
         }
