@@ -5,8 +5,11 @@ use std::process::Stdio;
 
 use l402::{Macaroon, RootKey};
 
+use crate::support::h2::{Frame, H2Server, Reply};
 use crate::support::wallet::SilentWallet;
-use crate::support::{Market, dripping_api, echo_api, failure, raw_api, signal, stderr, stdout};
+use crate::support::{
+    Market, dripping_api, echo_api, failure, raw_api, signal, stderr, stdout,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paid_body_that_does_not_arrive_whole_has_its_own_code_and_names_the_payment() {
@@ -169,27 +172,106 @@ async fn a_body_argument_that_cannot_be_read_is_found_before_anything_is_sent() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_payment_is_reported_and_looked_up_by_the_next_run() {
+    for name in ["INT"] {
+        let market = Market::open().await;
+        let gateway = market.serve(echo_api().await, &[]).await;
+        let wallet = SilentWallet::open(&market).await;
+        let (url, uri) = (gateway.url("/a"), wallet.uri());
+        let get = ["get", &url, "--json", "--wallet", &uri];
+        let mut command = market.command(&get);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+
+        let process = command.spawn().unwrap();
+        wallet.withheld().await;
+        signal(process.id(), name);
+        let interrupted = tokio::task::spawn_blocking(move || process.wait_with_output().unwrap());
+        let interrupted = failure(&interrupted.await.unwrap());
+        wallet.speak();
+        let next = market.run(&get).await;
+
+        assert_eq!(interrupted["exit_code"], 7, "{interrupted}");
+        assert_eq!(interrupted["paid"]["state"], "unknown", "{interrupted}");
+        assert_eq!(interrupted["paid"]["price_msat"], 10_000, "{interrupted}");
+        stdout(&next);
+        assert_eq!(market.settled_payments().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_no_request_can_be_sent_to_is_a_wrong_command_line() {
     let market = Market::open().await;
-    let gateway = market.serve(echo_api().await, &[]).await;
-    let wallet = SilentWallet::open(&market).await;
-    let (url, uri) = (gateway.url("/a"), wallet.uri());
-    let get = ["get", &url, "--json", "--wallet", &uri];
-    let mut command = market.command(&get);
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    for (url, named) in [
+        ("http://127.0.0.1:99999/", "99999"),
+        ("http://127.0.0.1:65536/", "65536"),
+        ("http://127.0.0.1:abc/", "abc"),
+        ("http://127.0.0.1:-1/", "-1"),
+        ("http://user:MARKED@127.0.0.1/", "127.0.0.1"),
+        ("ftp://127.0.0.1/", "127.0.0.1"),
+    ] {
+        let failed = failure(&market.run(&["get", "--json", url]).await);
+        assert_eq!(failed["exit_code"], 2, "{failed}");
+        let message = failed["message"].as_str().unwrap();
+        assert!(
+            message.contains(named) && !message.contains("MARKED"),
+            "{failed}"
+        );
+    }
+    let arguments = [
+        "get",
+        "--json",
+        "https://127.0.0.1:9/",
+        "--ca-cert",
+        "/nowhere.pem",
+    ];
+    let failed = failure(&market.run(&arguments).await);
+    assert_eq!(failed["exit_code"], 2, "{failed}");
+}
 
-    let process = command.spawn().unwrap();
-    wallet.withheld().await;
-    signal(process.id(), "INT");
-    let interrupted = tokio::task::spawn_blocking(move || process.wait_with_output().unwrap());
-    let interrupted = failure(&interrupted.await.unwrap());
-    wallet.speak();
-    let next = market.run(&get).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_reset_before_its_end_is_a_broken_body() {
+    let market = Market::open().await;
+    let file = market.home().join("good");
+    fs::write(&file, "good").unwrap();
+    let (no_error, cancel) = (0, 8);
+    let replies = [
+        vec![
+            Frame::Head(b"1000"),
+            Frame::Data(b"half"),
+            Frame::Reset(no_error),
+        ],
+        vec![
+            Frame::Head(b"1000"),
+            Frame::Data(b"half"),
+            Frame::Reset(cancel),
+        ],
+        vec![Frame::Head(b"1000"), Frame::LastData(b"half")],
+        vec![Frame::Head(b"2"), Frame::LastData(b"more")],
+        // A server may reset the stream of a request whose rest it does not need.
+        vec![
+            Frame::Head(b"5"),
+            Frame::LastData(b"whole"),
+            Frame::Reset(no_error),
+        ],
+    ];
+    let last = replies.len() - 1;
+    let replies = replies.map(|frames| Reply {
+        frames,
+        closes: true,
+    });
+    let server = H2Server::start(market.home(), replies.to_vec());
+    let (certificate, target) = (server.certificate.to_str().unwrap(), file.to_str().unwrap());
 
-    assert_eq!(interrupted["exit_code"], 7, "{interrupted}");
-    assert_eq!(interrupted["paid"]["state"], "unknown", "{interrupted}");
-    assert_eq!(interrupted["paid"]["price_msat"], 10_000, "{interrupted}");
-    stdout(&next);
-    assert_eq!(market.settled_payments().len(), 1);
+    for at in 0..=last {
+        let arguments = ["get", &server.url, "--ca-cert", certificate, "-o", target];
+        let ended = market.run(&arguments).await;
+        let (code, content) = if at == last {
+            (0, "whole")
+        } else {
+            (4, "good")
+        };
+        assert_eq!(ended.status.code(), Some(code), "{at}: {}", stderr(&ended));
+        assert_eq!(fs::read_to_string(&file).unwrap(), content, "{at}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,11 @@
 //! [`Connections::idle_timeout`](crate::Connections::idle_timeout), and when it is not whole at
 //! the deadline of its request. The pause is counted while a reader waits, so a slow reader is
 //! no error. After an error the connection is closed.
+//!
+//! A body is whole when the protocol has marked its end: the length that the head states, the
+//! last chunk, END_STREAM. `hyper` and `h2` compare the lengths. One end is left to check: a
+//! stream of HTTP/2 that the server resets with NO_ERROR or CANCEL ends without an error in
+//! `hyper`, wherever the body was.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -25,6 +31,7 @@ use crate::origin::Origin;
 pub struct ResponseBody {
     /// `None` after the end and after an error.
     incoming: Option<Incoming>,
+    version: Version,
     origin: Origin,
     /// What the request has paid.
     receipt: Option<Receipt>,
@@ -61,6 +68,7 @@ impl Deadline {
 impl ResponseBody {
     pub(crate) fn new(
         incoming: Incoming,
+        version: Version,
         origin: Origin,
         receipt: Option<Receipt>,
         idle_timeout: Duration,
@@ -70,6 +78,7 @@ impl ResponseBody {
             |deadline: Deadline| (deadline, Box::pin(tokio::time::sleep_until(deadline.at)));
         Self {
             incoming: Some(incoming),
+            version,
             origin,
             receipt,
             idle_timeout,
@@ -102,7 +111,7 @@ impl Body for ResponseBody {
             let error = deadline.error(&this.origin);
             return this.fail(error);
         }
-        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
             let idle = this.idle_timeout;
             let pause = this
                 .pause
@@ -120,6 +129,10 @@ impl Body for ResponseBody {
             Some(Err(source)) => {
                 let origin = this.origin.clone();
                 this.fail(TransportError::CutOff { origin, source })
+            }
+            None if this.version == Version::HTTP_2 && !incoming.is_end_stream() => {
+                let origin = this.origin.clone();
+                this.fail(TransportError::Reset { origin })
             }
             None => {
                 this.incoming = None;

@@ -2,6 +2,7 @@
 //! real `tollway` binary as gateway and as client. Every port is any free one, every file
 //! in a folder of the test's own.
 
+pub mod h2;
 pub mod random;
 pub mod upstream;
 pub mod wallet;

@@ -150,10 +150,24 @@ impl Call {
         }
     }
 
-    /// Returns the body of the response to this call.
-    pub(super) fn body(&self, incoming: Incoming, idle_timeout: Duration) -> ResponseBody {
+    /// Returns the response to this call, with its body within the time limits.
+    pub(super) fn response(
+        &self,
+        response: Response<Incoming>,
+        idle_timeout: Duration,
+    ) -> Response<ResponseBody> {
         let (origin, receipt) = (self.origin.clone(), self.receipt.clone());
-        ResponseBody::new(incoming, origin, receipt, idle_timeout, self.deadline)
+        let version = response.version();
+        response.map(|incoming| {
+            ResponseBody::new(
+                incoming,
+                version,
+                origin,
+                receipt,
+                idle_timeout,
+                self.deadline,
+            )
+        })
     }
 
     /// Follows a redirect; returns false when the response is none.

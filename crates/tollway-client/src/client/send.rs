@@ -29,7 +29,7 @@ impl Inner {
             let follows = call.follow(&response, self.policy.redirects_max);
             if !follows.map_err(|error| call.failed(error))? {
                 let idle_timeout = self.transport.idle_timeout();
-                return Ok(response.map(|incoming| call.body(incoming, idle_timeout)));
+                return Ok(call.response(response, idle_timeout));
             }
             self.emit(&Event::Redirected {
                 origin: call.origin().clone(),

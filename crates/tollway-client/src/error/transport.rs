@@ -69,6 +69,12 @@ pub enum TransportError {
         /// Why it is not followed.
         reason: &'static str,
     },
+    /// The server reset the stream of the response before the end of the body, without an error.
+    #[error("the response body of {origin} was cut off: the server reset its stream")]
+    Reset {
+        /// The server.
+        origin: Origin,
+    },
     /// The body paused for too long.
     #[error("the response body of {origin} paused for more than {limit:?}")]
     Stalled {
