@@ -8,7 +8,7 @@ use l402::{Macaroon, RootKey};
 use crate::support::h2::{Frame, H2Server, Reply};
 use crate::support::wallet::SilentWallet;
 use crate::support::{
-    Market, dripping_api, echo_api, failure, raw_api, signal, stderr, stdout,
+    Market, closing_proxy, dripping_api, echo_api, failure, raw_api, signal, stderr, stdout,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,6 +272,60 @@ async fn a_stream_that_is_reset_before_its_end_is_a_broken_body() {
         assert_eq!(ended.status.code(), Some(code), "{at}: {}", stderr(&ended));
         assert_eq!(fs::read_to_string(&file).unwrap(), content, "{at}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_the_server_has_not_processed_is_sent_once_more() {
+    let market = Market::open().await;
+    let refused = 7;
+    let served = || Reply {
+        frames: vec![Frame::Head(b"5"), Frame::LastData(b"whole")],
+        closes: true,
+    };
+    let unprocessed = [
+        Reply {
+            frames: vec![Frame::Reset(refused)],
+            closes: false,
+        },
+        Reply {
+            frames: vec![Frame::GoAway],
+            closes: true,
+        },
+    ];
+    for unprocessed in unprocessed {
+        for (times, code) in [(1, 0), (2, 4)] {
+            let mut replies = vec![unprocessed.clone(); times];
+            replies.push(served());
+            let server = H2Server::start(market.home(), replies);
+            let certificate = server.certificate.to_str().unwrap();
+            let arguments = ["get", &server.url, "--ca-cert", certificate, "-X", "POST"];
+            let ended = market.run(&arguments).await;
+            assert_eq!(
+                ended.status.code(),
+                Some(code),
+                "{times}: {}",
+                stderr(&ended)
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_request_whose_old_connection_closes_is_sent_once_more_if_that_is_safe() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    for (method, code) in [("GET", 0), ("POST", 9)] {
+        let proxy = closing_proxy(gateway.address()).await;
+        let url = format!("http://{proxy}/{method}");
+        let ended = market.run(&["get", &url, "-X", method]).await;
+        assert_eq!(
+            ended.status.code(),
+            Some(code),
+            "{method}: {}",
+            stderr(&ended)
+        );
+    }
+    assert_eq!(market.settled_payments().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,18 +4,22 @@
 //! by prior knowledge (gRPC), and TLS. Only the TLS pool reads the hundreds of certificates, so
 //! a request in clear text starts without them.
 //!
-//! A request is sent again by itself only when its connection turned out to be closed before
-//! any of it was written; the server cannot have acted on it then.
+//! The pool sends a request again by itself only when its connection turned out to be closed
+//! before any of it was written. [`Transport::may_send_again`] decides for the other cases.
 
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Extensions, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::connect::{Connect, HttpConnector, HttpInfo};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -66,6 +70,8 @@ pub(crate) struct Transport {
     clear: OnceLock<Client<HttpConnector, Outgoing>>,
     clear_h2: OnceLock<Client<HttpConnector, Outgoing>>,
     tls: OnceLock<Client<HttpsConnector<HttpConnector>, Outgoing>>,
+    /// The connections that a response came from of late, by their two addresses.
+    used: Mutex<VecDeque<(SocketAddr, SocketAddr)>>,
 }
 
 impl Transport {
@@ -75,6 +81,7 @@ impl Transport {
             clear: OnceLock::new(),
             clear_h2: OnceLock::new(),
             tls: OnceLock::new(),
+            used: Mutex::new(VecDeque::new()),
         }
     }
 
@@ -104,7 +111,10 @@ impl Transport {
         };
         let limit = self.connections.head_timeout;
         match tokio::time::timeout(limit, response).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                self.note_used(response.extensions());
+                Ok(response)
+            }
             Ok(Err(source)) if source.is_connect() => Err(TransportError::Connect {
                 origin: origin.clone(),
                 source,
@@ -118,6 +128,44 @@ impl Transport {
                 limit,
             }),
         }
+    }
+
+    /// Returns true when a request that had no response may be sent once more, with the same
+    /// credential.
+    ///
+    /// Either HTTP/2 states that the server has not processed it (RFC 9113, 8.7), or a
+    /// connection that had served before closed without a response: the usual end of an idle
+    /// connection, which only an idempotent request may be sent again after (RFC 9110, 9.2.2).
+    pub(crate) fn may_send_again(&self, error: &TransportError, method: &Method) -> bool {
+        let TransportError::Exchange { source, .. } = error else {
+            return false;
+        };
+        if causes(source).any(is_unprocessed) {
+            return true;
+        }
+        let mut extensions = Extensions::new();
+        if let Some(connection) = source.connect_info() {
+            connection.get_extras(&mut extensions);
+        }
+        method.is_idempotent() && self.is_used(&extensions) && causes(source).any(is_closed)
+    }
+
+    fn note_used(&self, extensions: &Extensions) {
+        let Some(connection) = addresses(extensions) else {
+            return;
+        };
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if !used.contains(&connection) {
+            if used.len() == USED_MAX {
+                used.pop_front();
+            }
+            used.push_back(connection);
+        }
+    }
+
+    fn is_used(&self, extensions: &Extensions) -> bool {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses(extensions).is_some_and(|connection| used.contains(&connection))
     }
 
     fn clear(&self) -> &Client<HttpConnector, Outgoing> {
@@ -181,6 +229,49 @@ where
         .build(connector)
 }
 
+fn addresses(extensions: &Extensions) -> Option<(SocketAddr, SocketAddr)> {
+    let info = extensions.get::<HttpInfo>()?;
+    Some((info.local_addr(), info.remote_addr()))
+}
+
+/// Returns an error's sources, the nearest first.
+fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |cause| (**cause).source())
+}
+
+/// Returns true when the server, or the state of the connection, states that the request was
+/// not processed.
+fn is_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
+    // A request that was canceled was never written.
+    let is_unsent = cause
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_canceled);
+    // GOAWAY ends only the streams after the last one that it names.
+    let is_refused = cause.downcast_ref::<h2::Error>().is_some_and(|error| {
+        let is_reset = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (error.is_go_away() || is_reset)
+    });
+    is_unsent || is_refused
+}
+
+/// Returns true when the connection ended before the head of a response was whole.
+fn is_closed(cause: &(dyn StdError + 'static)) -> bool {
+    let is_incomplete = cause
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_incomplete_message);
+    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    is_incomplete
+        || matches!(
+            kind,
+            Some(
+                io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::UnexpectedEof
+            )
+        )
+}
+
 fn add_certificates(roots: &mut RootCertStore, path: &PathBuf) -> Result<(), String> {
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
     let before = roots.len();
@@ -197,6 +288,8 @@ fn add_certificates(roots: &mut RootCertStore, path: &PathBuf) -> Result<(), Str
 /// A head longer than this is an error. Room for several challenges of the longest invoices.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 const HEAD_MAX_BYTES_H2: u32 = 64 * 1024;
+/// More connections than this are rarely open at once; one that is forgotten counts as new.
+const USED_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use l402::{Invoice, Msat};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tollway_lightning::lnd::{Lnd, LndConnect};
 use tollway_lightning::{Payer, PaymentTerms};
 use tollway_sandbox::SandboxConfig;
@@ -283,6 +283,32 @@ pub async fn raw_api(response: Vec<u8>) -> SocketAddr {
                 // A client that has read enough closes first.
                 let _closed = stream.write_all(&response).await;
                 let _closed = stream.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+/// A proxy in front of a gateway that closes its first connection when the second request on it
+/// has arrived, before any of it is passed on.
+pub async fn closing_proxy(gateway: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (first, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let (mut client, mut replies) = first.into_split();
+            let (mut back, mut forth) = TcpStream::connect(gateway).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut back, &mut replies).await });
+            let mut request = vec![0; 65_536];
+            let len = client.read(&mut request).await.unwrap();
+            forth.write_all(&request[..len]).await.unwrap();
+            let _second = client.read(&mut request).await;
+        });
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(gateway).await.unwrap();
+                let _closed = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             });
         }
     });

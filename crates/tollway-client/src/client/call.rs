@@ -57,6 +57,10 @@ impl Call {
         &self.origin
     }
 
+    pub(super) const fn method(&self) -> &Method {
+        &self.method
+    }
+
     pub(super) fn path(&self) -> &str {
         self.uri.path()
     }

@@ -28,7 +28,26 @@ impl Inner {
         Ok(answer)
     }
 
+    /// Sends the request, and once more where the server has not processed it.
     pub(super) async fn exchange(
+        &self,
+        call: &mut Call,
+        shown: Option<(&StoredCredential, Presented)>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let sent = match self.exchange_once(call, shown).await {
+            Err(error) if self.may_send_again(call, &error) => {
+                self.exchange_once(call, shown).await
+            }
+            sent => sent,
+        };
+        let response = sent?;
+        self.emit(&Event::Responded {
+            status: response.status(),
+        });
+        Ok(response)
+    }
+
+    async fn exchange_once(
         &self,
         call: &mut Call,
         shown: Option<(&StoredCredential, Presented)>,
@@ -40,10 +59,10 @@ impl Inner {
             path: call.path().to_owned(),
             presented: shown.map_or(Presented::Nothing, |(_, presented)| presented),
         });
-        let response = self.transport.send(call.origin(), request).await?;
-        self.emit(&Event::Responded {
-            status: response.status(),
-        });
-        Ok(response)
+        self.transport.send(call.origin(), request).await
+    }
+
+    fn may_send_again(&self, call: &Call, error: &TransportError) -> bool {
+        call.is_replayable() && self.transport.may_send_again(error, call.method())
     }
 }

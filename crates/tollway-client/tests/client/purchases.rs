@@ -91,9 +91,30 @@ async fn a_second_402_is_an_error_and_never_a_second_payment() {
 }
 
 #[tokio::test]
+async fn a_connection_that_closes_after_paying_is_replaced_once_and_the_payment_is_used() {
+    let world = World::new().await;
+    world.shop.hangs_up_once_paid(1);
+
+    assert_eq!(
+        text(world.client().send(world.get("/a")).await).await,
+        "paid /a"
+    );
+
+    let lines: Vec<_> = world
+        .shop
+        .seen()
+        .into_iter()
+        .map(|seen| seen.authorization)
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[1], lines[2], "the same credential");
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_request_lost_after_paying_is_free_the_second_time() {
     let world = World::new().await;
-    world.shop.hangs_up_once_paid();
+    world.shop.hangs_up_once_paid(2);
     let client = world.client();
 
     let lost = client.send(world.get("/a")).await.unwrap_err();

@@ -116,9 +116,18 @@ struct Shared {
     sold: Mutex<HashMap<PaymentHash, (String, usize)>>,
     preimages: Arc<Mutex<HashMap<PaymentHash, Preimage>>>,
     seen: Mutex<Vec<Seen>>,
-    /// The next paid request finds the connection closed.
+    /// How many paid requests find the connection closed.
     hangs_up: Mutex<usize>,
     drops: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn hangs_up_now(&self) -> bool {
+        let mut times = self.hangs_up.lock().unwrap();
+        let hangs_up = *times > 0;
+        *times = times.saturating_sub(1);
+        hangs_up
+    }
 }
 
 impl Shop {
@@ -175,9 +184,9 @@ impl Shop {
             .insert(path.to_owned(), to);
     }
 
-    /// Closes the connection on the next request that shows a credential.
-    pub(crate) fn hangs_up_once_paid(&self) {
-        *self.shared.hangs_up.lock().unwrap() = 1;
+    /// Closes the connection on as many of the next requests that show a credential.
+    pub(crate) fn hangs_up_once_paid(&self, times: usize) {
+        *self.shared.hangs_up.lock().unwrap() = times;
     }
 
     /// Sends one byte of a body that drips.
@@ -276,7 +285,7 @@ impl Shop {
         let shows = lines
             .iter()
             .any(|line| l402::is_credential_line(line.as_bytes()));
-        if shows && std::mem::take(&mut *self.shared.hangs_up.lock().unwrap()) > 0 {
+        if shows && self.shared.hangs_up_now() {
             return Err(std::io::Error::other("hangs up"));
         }
         if self.honours(&terms, &lines, &sale) {
