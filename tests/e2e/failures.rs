@@ -1,7 +1,7 @@
 //! Failures of `tollway get`: exit codes, what was paid, and no secret.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use l402::{Macaroon, RootKey};
 
@@ -172,7 +172,7 @@ async fn a_body_argument_that_cannot_be_read_is_found_before_anything_is_sent() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_payment_is_reported_and_looked_up_by_the_next_run() {
-    for name in ["INT"] {
+    for name in ["INT", "HUP"] {
         let market = Market::open().await;
         let gateway = market.serve(echo_api().await, &[]).await;
         let wallet = SilentWallet::open(&market).await;
@@ -195,6 +195,30 @@ async fn an_interrupted_payment_is_reported_and_looked_up_by_the_next_run() {
         stdout(&next);
         assert_eq!(market.settled_payments().len(), 1);
     }
+}
+
+/// `nohup` lets a process outlive its terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_that_was_ignored_stays_ignored() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let wallet = SilentWallet::open(&market).await;
+    let (url, uri) = (gateway.url("/a"), wallet.uri());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP; exec \"$0\" get \"$1\" --wallet \"$2\""])
+        .args([env!("CARGO_BIN_EXE_tollway"), &url, &uri])
+        .env("TOLLWAY_HOME", market.home())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+
+    let process = command.spawn().unwrap();
+    wallet.withheld().await;
+    signal(process.id(), "HUP");
+    signal(process.id(), "INT");
+    let ended = tokio::task::spawn_blocking(move || process.wait_with_output().unwrap());
+
+    assert_eq!(ended.await.unwrap().status.code(), Some(7));
 }
 
 #[tokio::test(flavor = "multi_thread")]
