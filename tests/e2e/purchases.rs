@@ -25,6 +25,7 @@ async fn an_open_purchase_is_listed_with_what_to_do_and_can_be_ended_by_hand() {
     assert_eq!(purchase["path"], "/a", "{purchase}");
     let advice = purchase["advice"].as_str().unwrap();
     assert!(advice.contains("purchases resolve"), "{purchase}");
+    assert!(advice.contains("--wallet takes its URI"), "{purchase}");
 
     let wrong = [
         "purchases",

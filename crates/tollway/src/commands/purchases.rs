@@ -44,8 +44,8 @@ fn show(purchase: &Purchase, owner: Option<Owner>) -> Value {
         None => None,
         Some(Owner::Working) => Some("a running process is waiting for the wallet".to_owned()),
         Some(Owner::Gone) => Some(format!(
-            "get the URL again with the wallet {} to look it up, or, if that wallet is gone: tollway purchases resolve {hash} --not-paid",
-            purchase.wallet_name
+            "get the URL again with {} to look it up, or, if that wallet is gone: tollway purchases resolve {hash} --not-paid",
+            wallet(purchase.wallet_name.as_str())
         )),
     };
     json!({
@@ -60,6 +60,16 @@ fn show(purchase: &Purchase, owner: Option<Owner>) -> Value {
         "advice": advice,
     })
 }
+/// Returns how a wallet is named on the command line. Only a sandbox's is named as it is shown:
+/// what else names a wallet is a secret.
+fn wallet(name: &str) -> String {
+    if name.starts_with("sandbox:") {
+        format!("--wallet {name}")
+    } else {
+        format!("the wallet {name} (--wallet takes its URI, or its name in [wallets])")
+    }
+}
+
 
 const fn state(state: &PurchaseState) -> &'static str {
     match state {
