@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Market, echo_api, raw_api, stderr, stdout};
@@ -192,11 +192,7 @@ async fn a_body_that_breaks_off_leaves_the_old_file_as_it_was() {
 
     assert_eq!(broken.status.code(), Some(9), "{}", stderr(&broken));
     assert_eq!(fs::read_to_string(&file).unwrap(), "good");
-    let left: Vec<_> = fs::read_dir(market.home())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .filter(|name| name.to_string_lossy().starts_with(".tmp"))
-        .collect();
+    let left = drafts(&market);
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -237,6 +233,52 @@ async fn a_request_body_is_read_whole_from_a_pipe_and_from_a_file_without_length
         let seen: serde_json::Value = serde_json::from_str(&sent).unwrap();
         assert_eq!(seen["body"], version);
     }
+}
+
+/// `/dev/full` fails every write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a");
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+        println!("skipped: there is no /dev/full");
+        return;
+    };
+    for (arguments, code) in [
+        (&["get", "--json", url.as_str()][..], 9),
+        (&["get", "--json", url.as_str()], 1),
+        (&["purchases", "list", "--all"], 1),
+        (&["token", "list", "--json"], 1),
+        (&["--help"], 1),
+    ] {
+        let mut command = market.command(arguments);
+        command.stdout(full.try_clone().unwrap());
+        let unwritten = run(command).await;
+        assert_eq!(unwritten.status.code(), Some(code), "{arguments:?}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = market.command(arguments);
+        command.stdout(writer);
+        let unread = run(command).await;
+        assert!(unread.status.success(), "{}", stderr(&unread));
+    }
+    assert_eq!(market.settled_payments().len(), 1);
+}
+
+/// The drafts in the directory of the market.
+fn drafts(market: &Market) -> Vec<PathBuf> {
+    fs::read_dir(market.home())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with(".tmp")
+        })
+        .collect()
 }
 
 async fn get(market: &Market, url: &str, target: &Path) -> Output {

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use l402::{Macaroon, RootKey};
+
 const VECTORS: &str = include_str!("../../vectors/l402-macaroon-vectors.json");
 
 fn vector(name: &str) -> serde_json::Value {
@@ -48,6 +50,22 @@ fn inspect_explains_base64_hex_and_headers_alike() {
     assert_eq!(json(&["inspect", &header])["paid"], true);
 }
 
+/// A token comes from a server, and a terminal obeys what it is sent.
+#[test]
+fn inspect_escapes_control_characters() {
+    let (root, location) = (RootKey::new([7; 32]), "a\u{1b}[2J\u{9b}2J\r\nvalid  yes");
+    let macaroon = Macaroon::mint(&root, location, b"id").unwrap();
+    let token = macaroon.to_base64();
+
+    let shown = stdout(&self::token(&["inspect", &token]));
+
+    assert!(
+        !shown.contains(|c: char| c.is_control() && c != '\n'),
+        "{shown:?}"
+    );
+    assert!(!shown.contains("\nvalid"), "{shown:?}");
+}
+
 #[test]
 fn inspect_never_repeats_the_preimage() {
     let paid = vector("paid-http");
@@ -63,8 +81,8 @@ fn inspect_never_repeats_the_preimage() {
 /// A token is its issuer's text: a terminal must not obey it.
 #[test]
 fn inspect_escapes_what_a_terminal_would_obey() {
-    let root = l402::RootKey::new([7; 32]);
-    let token = l402::Macaroon::mint(&root, "\u{1b}[2J", b"id").unwrap();
+    let root = RootKey::new([7; 32]);
+    let token = Macaroon::mint(&root, "\u{1b}[2J", b"id").unwrap();
     let token = token.with_caveat(b"services=\x1b[2J:0").unwrap();
 
     let shown = stdout(&self::token(&["inspect", &token.to_base64()]));

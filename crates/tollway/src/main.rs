@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{Failure, FailureKind};
 use crate::output::Output;
 use crate::paths::Dirs;
 
@@ -54,8 +54,10 @@ fn misread(error: &clap::Error) -> ExitCode {
     let arguments = env::args_os().skip(1);
     let mut options = arguments.take_while(|argument| argument != "--");
     if !error.use_stderr() || !options.any(|argument| argument == "--json") {
-        let _closed_pipe = error.print();
-        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
+        return match output::written_or_left(error.print()) {
+            Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
+            Err(_unwritten) => FailureKind::General.into(),
+        };
     }
     let failure = Failure::usage(cli::message_of(error));
     Output::Json.failure(&failure);

@@ -1,13 +1,21 @@
 //! Output of a command: lines for people, JSON for programs.
 //!
 //! Results go to standard output, everything else goes to standard error, so that a body
-//! can be piped.
+//! can be piped. A result that cannot be written is a failure of its command, except where
+//! the reader has closed the pipe: it has read what it wanted.
+//!
+//! Control characters in a line for people are escaped: parts of it may come from a server,
+//! and would command the terminal.
 
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
@@ -27,22 +35,23 @@ impl Output {
     }
 
     /// Prints one result.
-    pub(crate) fn line(self, text: &str, json: &Value) {
+    pub(crate) fn line(self, text: &str, json: &Value) -> Result<(), Failure> {
         match self {
-            Self::Human => print(text),
+            Self::Human => print(&visible(text)),
             Self::Json => print(&json.to_string()),
         }
     }
 
     /// Prints named facts, aligned for people.
-    pub(crate) fn report(self, lines: &[(String, String)], json: &Value) {
+    pub(crate) fn report(self, lines: &[(String, String)], json: &Value) -> Result<(), Failure> {
         if self == Self::Json {
             return print(&json.to_string());
         }
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in lines {
-            print(&format!("{name:width$}  {value}"));
+            print(&visible(&format!("{name:width$}  {value}")))?;
         }
+        Ok(())
     }
 
     /// Prints items: one line each for people, an object with an array for programs.
@@ -52,22 +61,23 @@ impl Output {
         none: &str,
         to_line: impl Fn(&Value) -> String,
         name: &str,
-    ) {
+    ) -> Result<(), Failure> {
         if self == Self::Json {
             return print(&json!({ name: items }).to_string());
         }
         if items.is_empty() {
-            print(none);
+            print(none)?;
         }
         for item in items {
-            print(&to_line(item));
+            print(&visible(&to_line(item)))?;
         }
+        Ok(())
     }
 
     /// Prints progress on standard error.
     pub(crate) fn note(self, text: &str) {
         if self == Self::Human {
-            eprint(text);
+            eprint(&visible(text));
         }
     }
 
@@ -76,9 +86,9 @@ impl Output {
         if self == Self::Json {
             return eprint(&failure_json(failure).to_string());
         }
-        eprint(&format!("tollway: {failure}"));
+        eprint(&visible(&format!("tollway: {failure}")));
         for payment in failure.payments() {
-            eprint(&format!("tollway: {}", payment.to_line()));
+            eprint(&visible(&format!("tollway: {}", payment.to_line())));
         }
     }
 }
@@ -105,10 +115,74 @@ pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints a line; a reader that went away is not an error of ours.
-pub(crate) fn print(line: &str) {
-    let mut stdout = io::stdout().lock();
-    let _closed_pipe = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+/// Prints a line.
+///
+/// # Errors
+///
+/// Fails when the line cannot be written, other than because its reader closed the pipe.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
+    let written = stdout().and_then(|mut stdout| stdout.write_all(format!("{line}\n").as_bytes()));
+    written_or_left(written)
+        .map_err(|error| Failure::general(format!("cannot write to standard output: {error}")))
+}
+
+/// Returns standard output without a buffer, as a file of its own.
+pub(crate) fn stdout() -> io::Result<Blocking> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok(Blocking(File::from(stdout)))
+}
+
+/// Returns success when the reader closed the pipe: it has read what it wanted.
+pub(crate) fn written_or_left(written: io::Result<()>) -> io::Result<()> {
+    written.or_else(|error| {
+        let is_left = error.kind() == io::ErrorKind::BrokenPipe;
+        if is_left { Ok(()) } else { Err(error) }
+    })
+}
+
+/// A file whose writes wait until it can take more.
+///
+/// Another process may have set O_NONBLOCK on a pipe that it shares with this one; that it is
+/// full is then an error of the system, and none of a body that is longer than the pipe.
+#[derive(Debug)]
+pub(crate) struct Blocking(pub(crate) File);
+
+impl io::Write for Blocking {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(data) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut full = [PollFd::new(&self.0, PollFlags::OUT)];
+                    match rustix::event::poll(&mut full, None) {
+                        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Returns a text whose control characters, but for line ends, are escaped.
+fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| c.is_control() && c != '\n';
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Prints a line on standard error, without waiting for a reader that has stopped reading.

@@ -66,7 +66,7 @@ async fn fetch(
     let status = response.status();
     let (parts, saved) = save(response, destination, output).await?;
     if output == Output::Json {
-        output.line("", &result(&url, &parts, saved, payments));
+        output.line("", &result(&url, &parts, saved, payments))?;
     }
     if is_error(status) {
         Err(server_failure(status))

@@ -33,8 +33,7 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
     };
     let keys = KeyFile::read(&path).map_err(failure)?.summaries();
     let shown: Vec<Value> = keys.iter().map(show).collect();
-    output.list(&shown, "no keys", to_line, "keys");
-    Ok(())
+    output.list(&shown, "no keys", to_line, "keys")
 }
 
 /// Opens the keys of a data directory, making the first one if there is none.

@@ -34,8 +34,7 @@ fn list(args: &ListPurchasesArgs, book: &Book, output: Output) -> Result<(), Fai
         open.iter()
             .map(|(purchase, owner)| show(purchase, Some(*owner))),
     );
-    output.list(&shown, "no open purchases", to_line, "purchases");
-    Ok(())
+    output.list(&shown, "no open purchases", to_line, "purchases")
 }
 
 fn show(purchase: &Purchase, owner: Option<Owner>) -> Value {
@@ -60,6 +59,7 @@ fn show(purchase: &Purchase, owner: Option<Owner>) -> Value {
         "advice": advice,
     })
 }
+
 /// Returns how a wallet is named on the command line. Only a sandbox's is named as it is shown:
 /// what else names a wallet is a secret.
 fn wallet(name: &str) -> String {
@@ -69,7 +69,6 @@ fn wallet(name: &str) -> String {
         format!("the wallet {name} (--wallet takes its URI, or its name in [wallets])")
     }
 }
-
 
 const fn state(state: &PurchaseState) -> &'static str {
     match state {
@@ -111,6 +110,5 @@ fn resolve(args: &ResolveArgs, book: &Book, output: Output) -> Result<(), Failur
         .resolve(&args.payment_hash, resolution)
         .map_err(Failure::general)?;
     let shown = show(&purchase, None);
-    output.line(&to_line(&shown), &shown);
-    Ok(())
+    output.line(&to_line(&shown), &shown)
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Resu
         buyer: args.buyer_port,
     };
     let network = start(&dir, ports).await?;
-    announce(&network, &dir, started, output);
+    announce(&network, &dir, started, output)?;
     shutdown.requested().await;
     network.stop().await.map_err(Failure::general)
 }
@@ -56,7 +56,12 @@ fn in_use(dir: &Path) -> Failure {
     ))
 }
 
-fn announce(network: &LndSandbox, dir: &Path, started: Instant, output: Output) {
+fn announce(
+    network: &LndSandbox,
+    dir: &Path,
+    started: Instant,
+    output: Output,
+) -> Result<(), Failure> {
     let ready_ms = started.elapsed().as_millis();
     let mut lines = vec![(
         "sandbox".to_owned(),
@@ -102,5 +107,5 @@ fn announce(network: &LndSandbox, dir: &Path, started: Instant, output: Output) 
         "file": dir.join("sandbox.json"),
         "history_reset": network.network().history() == History::Reset,
     });
-    output.report(&lines, &json);
+    output.report(&lines, &json)
 }

@@ -38,7 +38,7 @@ pub(crate) async fn run(
     let network = sale.as_ref().map(|sale| sale.network);
     let running = start(args, sale, dirs).await?;
     let shutdown = Shutdown::catch();
-    announce(args, network, running.addresses(), output);
+    announce(args, network, running.addresses(), output)?;
     shutdown.requested().await;
     output.note("stopping: requests under way may finish");
     let stopped = running.stop().await;
@@ -128,7 +128,12 @@ async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Runn
     })
 }
 
-fn announce(args: &ServeArgs, network: Option<Network>, addresses: Addresses, output: Output) {
+fn announce(
+    args: &ServeArgs,
+    network: Option<Network>,
+    addresses: Addresses,
+    output: Output,
+) -> Result<(), Failure> {
     let shown = addresses.http.unwrap_or(args.listen);
     let terms = match (args.price, network) {
         (Some(price), Some(network)) => format!("for {price} a token, paid on {network}"),
@@ -143,7 +148,7 @@ fn announce(args: &ServeArgs, network: Option<Network>, addresses: Addresses, ou
             "network": network.map(Network::name),
             "price_msat": args.price.map_or(0, Msat::as_msat),
         }),
-    );
+    )
 }
 
 fn terms(args: &ServeArgs, price: Msat) -> Result<Terms, Failure> {

@@ -31,7 +31,8 @@ impl Steps {
         let millis = took.as_secs_f64() * 1_000.0;
         let text = format!("{millis:>8.1} ms  {step:<10}  {what}");
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.output.line(
+        // The demonstration goes on without its reader.
+        let _unread = self.output.line(
             &text,
             &json!({ "step": step, "what": what, "micros": micros }),
         );
@@ -99,7 +100,7 @@ impl Steps {
     /// Prints how to try it by hand, with the program as it was started.
     pub(super) fn invite(&self, url: &str) {
         let command = format!("{} get {url}", program());
-        self.output.line(
+        let _unread = self.output.line(
             &format!("\nStill serving. Try it from a second terminal:\n\n    {command}\n\nCtrl-C stops it."),
             &json!({ "step": "serving", "url": url, "command": command }),
         );

@@ -52,7 +52,7 @@ fn print(
     output.line(
         &text,
         &json!({ "token": token, "authorization": authorization, "added": added }),
-    );
+    )?;
     output.note(
         "note: the copies of a token share one counter of uses, this one and the one it was made from included",
     );

@@ -13,8 +13,7 @@ use crate::output::Output;
 /// Prints everything that can be read without a key. Nothing in it is verified.
 pub(super) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
     let report = report(&Presented::read(&args.token)?);
-    output.report(&report.lines, &Value::Object(report.json));
-    Ok(())
+    output.report(&report.lines, &Value::Object(report.json))
 }
 
 /// Returns everything that can be read without a key.

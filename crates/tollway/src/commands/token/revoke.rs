@@ -43,7 +43,6 @@ pub(super) async fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure
             &json!({ "revoked": { "minted_before": moment.as_secs() } }),
         ),
     }
-    Ok(())
 }
 
 fn revocation(args: &RevokeArgs) -> Result<Revocation, Failure> {

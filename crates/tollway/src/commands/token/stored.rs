@@ -25,8 +25,7 @@ pub(super) fn list(output: Output) -> Result<(), Failure> {
         .iter()
         .map(|token| stored.show(token))
         .collect();
-    output.list(&shown?, "no stored tokens", to_line, "tokens");
-    Ok(())
+    output.list(&shown?, "no stored tokens", to_line, "tokens")
 }
 
 /// Prints one token with its credential.
@@ -36,8 +35,7 @@ pub(super) fn show(args: &ShowTokenArgs, output: Output) -> Result<(), Failure> 
     let authorization = authorization(token);
     let header = format!("Authorization: {authorization}");
     if args.header {
-        output.line(&header, &json!({ "authorization": authorization }));
-        return Ok(());
+        return output.line(&header, &json!({ "authorization": authorization }));
     }
     let report = inspect::report(&Presented::read(&authorization)?);
     let mut json = stored.show(token)?;
@@ -59,9 +57,9 @@ pub(super) fn show(args: &ShowTokenArgs, output: Output) -> Result<(), Failure> 
     if let Some(object) = json.as_object_mut() {
         object.insert("authorization".to_owned(), Value::from(authorization));
     }
-    output.report(&lines, &json);
+    output.report(&lines, &json)?;
     if output == Output::Human {
-        output::print(&header);
+        output::print(&header)?;
     }
     Ok(())
 }
@@ -81,8 +79,7 @@ pub(super) fn remove(args: &StoredTokenArgs, output: Output) -> Result<(), Failu
     if let Some(object) = shown.as_object_mut() {
         object.insert("state".to_owned(), Value::from("removed"));
     }
-    output.line(&to_line(&shown), &shown);
-    Ok(())
+    output.line(&to_line(&shown), &shown)
 }
 
 /// Returns the credential that an ID names, as an `Authorization` value.

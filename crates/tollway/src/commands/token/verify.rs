@@ -25,7 +25,7 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> Result<(), Failure> {
             let expires = expires_at.map_or_else(|| "never".to_owned(), moment::show);
             let text = format!("valid: buys service `{}`, expires {expires}", args.service);
             let expires_at = expires_at.map(UnixSeconds::as_secs);
-            output.line(&text, &json!({ "valid": true, "paid": true, "service": args.service, "expires_at": expires_at }));
+            output.line(&text, &json!({ "valid": true, "paid": true, "service": args.service, "expires_at": expires_at }))
         }
         Presented::Challenge { macaroon, .. } | Presented::Token(macaroon) => {
             let root = keys
@@ -34,10 +34,9 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> Result<(), Failure> {
             macaroon.verify(&root).map_err(Failure::general)?;
             let text =
                 "signature holds; not paid: give the whole credential to check payment and caveats";
-            output.line(text, &json!({ "valid": true, "paid": false }));
+            output.line(text, &json!({ "valid": true, "paid": false }))
         }
     }
-    Ok(())
 }
 
 fn keys(args: &KeyArgs) -> Result<Box<dyn RootKeys>, Failure> {
