@@ -2,17 +2,26 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Market, echo_api, raw_api, stderr, stdout};
+use crate::support::{Market, dripping_api, echo_api, raw_api, signal, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_cannot_be_opened_is_found_before_anything_is_paid() {
     let market = Market::open().await;
     let gateway = market.serve(echo_api().await, &[]).await;
-    for target in ["/nowhere/at/all", market.home().to_str().unwrap()] {
+    let missing = market.home().join("missing");
+    let missing = missing.to_str().unwrap();
+    for target in [
+        "/nowhere/at/all",
+        market.home().to_str().unwrap(),
+        &format!("{missing}/"),
+        &format!("{missing}/."),
+    ] {
         let refused = market.run(&["get", &gateway.url("/a"), "-o", target]).await;
 
         assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
@@ -265,6 +274,173 @@ async fn a_result_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_
         assert!(unread.status.success(), "{}", stderr(&unread));
     }
     assert_eq!(market.settled_payments().len(), 1);
+}
+
+/// A pipe or socket that another process shares may have been set to fail instead of to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_does_not_wait_gets_the_whole_body() {
+    let market = Market::open().await;
+    let mut response = b"HTTP/1.1 200 OK\r\ncontent-length: 8388608\r\n\r\n".to_vec();
+    response.resize(response.len() + 8_388_608, b'x');
+    let site = format!("http://{}/", raw_api(response).await);
+    for arguments in [
+        &["get", site.as_str()][..],
+        &["get", site.as_str(), "--json"],
+    ] {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let mut command = market.command(arguments);
+        command.stdout(OwnedFd::from(writer)).stderr(Stdio::piped());
+        let process = command.spawn().unwrap();
+        drop(command);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            (
+                all.iter().filter(|byte| **byte == b'x').count(),
+                process.wait_with_output().unwrap(),
+            )
+        });
+        let (len, ended) = read.await.unwrap();
+        assert!(ended.status.success(), "{}", stderr(&ended));
+        assert_eq!(len, 8_388_608);
+    }
+}
+
+/// A bind mount is made in a mount namespace, which some systems do not let a user make.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_replaced_is_overwritten() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let (mounted, source) = (market.home().join("mounted"), market.home().join("source"));
+    for file in [&mounted, &source] {
+        fs::write(file, "old ".repeat(1_000)).unwrap();
+    }
+    let mount = format!(
+        "mount --bind '{}' '{}'",
+        source.display(),
+        mounted.display()
+    );
+    let in_namespace = |script: String| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--map-root-user", "sh", "-c", &script])
+            .arg(env!("CARGO_BIN_EXE_tollway"))
+            .env("TOLLWAY_HOME", market.home());
+        command
+    };
+    let can_mount = in_namespace(mount.clone()).stderr(Stdio::null()).status();
+    if !can_mount.is_ok_and(|status| status.success()) {
+        println!("skipped: no file can be mounted here");
+        return;
+    }
+
+    let url = gateway.url("/a");
+    let get = format!(
+        "{mount} && exec \"$0\" get '{url}' -o '{}'",
+        mounted.display()
+    );
+    stdout(&run(in_namespace(get)).await);
+
+    let seen: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&source).unwrap()).unwrap();
+    assert_eq!(seen["path"], "/a");
+    assert!(drafts(&market).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_content_that_was_asked_for_replaces_a_file() {
+    let market = Market::open().await;
+    let file = market.home().join("good");
+    fs::write(&file, "good").unwrap();
+    let site = async |head: &str| {
+        let response = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
+        format!("http://{}/", raw_api(response.into_bytes()).await)
+    };
+
+    for (head, code) in [
+        ("204 No Content", 0),
+        ("205 Reset Content\r\ncontent-length: 0", 0),
+        ("304 Not Modified", 0),
+        ("300 Multiple Choices\r\ncontent-length: 0", 8),
+        ("302 Found\r\ncontent-length: 0", 8),
+        ("600 What\r\ncontent-length: 0", 8),
+        ("999 What\r\ncontent-length: 0", 8),
+    ] {
+        let left = get(&market, &site(head).await, &file).await;
+        assert_eq!(left.status.code(), Some(code), "{head}: {}", stderr(&left));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "good", "{head}");
+    }
+    let url = site("200 OK\r\ncontent-length: 4").await;
+    let target = file.to_str().unwrap();
+    let head = market
+        .run(&["get", &url, "-X", "HEAD", "-o", target, "--json"])
+        .await;
+    let head: serde_json::Value = serde_json::from_str(&stdout(&head)).unwrap();
+    assert_eq!(
+        (head["status"].as_u64(), head["output"].is_null()),
+        (Some(200), true)
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "good");
+
+    stdout(&get(&market, &site("200 OK\r\ncontent-length: 0").await, &file).await);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_keeps_its_good_target_when_a_body_breaks_off() {
+    let market = Market::open().await;
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
+    let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole".to_vec();
+    let (half, whole) = (raw_api(half).await, raw_api(whole).await);
+    let (target, new) = (market.home().join("target"), market.home().join("new"));
+    let (link, dangling) = (market.home().join("link"), market.home().join("dangling"));
+    fs::write(&target, "good").unwrap();
+    std::os::unix::fs::symlink("./target", &link).unwrap();
+    std::os::unix::fs::symlink(&new, &dangling).unwrap();
+
+    for link in [&link, &dangling] {
+        let broken = get(&market, &format!("http://{half}/"), link).await;
+        assert_eq!(broken.status.code(), Some(4), "{}", stderr(&broken));
+    }
+    assert_eq!(fs::read_to_string(&target).unwrap(), "good");
+    assert!(!new.exists() && drafts(&market).is_empty());
+
+    for (link, target) in [(&link, &target), (&dangling, &new)] {
+        stdout(&get(&market, &format!("http://{whole}/"), link).await);
+        assert_eq!(fs::read_to_string(target).unwrap(), "whole");
+        assert!(fs::symlink_metadata(link).unwrap().is_symlink());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_as_private_as_its_target_and_goes_with_a_hangup() {
+    let market = Market::open().await;
+    let file = market.home().join("private");
+    fs::write(&file, "good").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let url = format!("http://{}/", dripping_api().await);
+    let mut command = market.command(&["get", &url, "-o", file.to_str().unwrap()]);
+    let mut process = command.stderr(Stdio::null()).spawn().unwrap();
+
+    let draft = loop {
+        if let Some(draft) = drafts(&market).pop() {
+            break draft;
+        }
+        tokio::task::yield_now().await;
+    };
+    let mode = fs::metadata(&draft).unwrap().permissions().mode() & 0o777;
+    // A signal before the first byte could come before the handler.
+    while fs::metadata(&draft).unwrap().len() == 0 {
+        tokio::task::yield_now().await;
+    }
+    signal(process.id(), "HUP");
+    let status = tokio::task::spawn_blocking(move || process.wait().unwrap());
+
+    assert_eq!(status.await.unwrap().code(), Some(130));
+    assert_eq!(mode, 0o600, "{mode:o}");
+    assert!(drafts(&market).is_empty());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "good");
 }
 
 /// The drafts in the directory of the market.

@@ -161,7 +161,9 @@ pub(crate) struct GetArgs {
     /// What to fetch. Without a scheme, http on this machine and https elsewhere.
     pub(crate) url: String,
     /// Write the body to a file instead of standard output; `-` is standard output. Opened
-    /// before the request is sent; pipes, devices and links are written through.
+    /// before the request is sent, and replaced once the body has arrived whole; pipes and
+    /// devices are written through. Errors, redirects and responses without content replace
+    /// no file.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// The method; default GET, or POST with -d.

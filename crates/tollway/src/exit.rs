@@ -115,7 +115,7 @@ impl FailureKind {
             Self::ServerError => (
                 8,
                 "server_error",
-                "the server responded with an error status",
+                "the server responded with an error status, or a redirect that cannot be followed",
             ),
             Self::PaidUndelivered => (
                 9,

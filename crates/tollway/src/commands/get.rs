@@ -12,7 +12,7 @@ use std::path::Path;
 
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode, Uri};
 use l402::Limits;
 use serde_json::{Value, json};
 use tollway_client::{
@@ -61,10 +61,12 @@ async fn fetch(
 ) -> Result<(), Failure> {
     let url = input::url(&args.url).map_err(Failure::usage)?;
     let request = request::read(args, &url).await?;
+    let method = request.method().clone();
     let destination = Destination::open(target(args, output)).await?;
     let response = client.send(request).await.map_err(failure::of)?;
     let status = response.status();
-    let (parts, saved) = save(response, destination, output).await?;
+    let content = Content::of(&method, status);
+    let (parts, saved) = save(response, content, destination, output).await?;
     if output == Output::Json {
         output.line("", &result(&url, &parts, saved, payments))?;
     }
@@ -75,18 +77,19 @@ async fn fetch(
     }
 }
 
-/// Moves the body where it belongs. The body of an error is never written to a file: it
+/// Moves the body where it belongs. Only what was asked for is written to a file: anything else
 /// would replace a good one.
 async fn save(
     response: Response<ResponseBody>,
+    content: Content,
     destination: Destination,
     output: Output,
 ) -> Result<(Parts, Saved), Failure> {
     let (parts, incoming) = response.into_parts();
-    let destination = match (is_error(parts.status) && destination.is_named(), output) {
-        (false, _) => destination,
-        (true, Output::Human) => return Ok((parts, Saved::default())),
-        (true, Output::Json) => Destination::memory(),
+    let destination = match (content, destination.is_named(), output) {
+        (Content::Requested, _, _) | (_, false, _) => destination,
+        (Content::Other, true, Output::Human) => return Ok((parts, Saved::default())),
+        (Content::Other, true, Output::Json) => Destination::memory(),
     };
     let saved = destination.save(incoming).await?;
     Ok((parts, saved))
@@ -180,8 +183,30 @@ fn target(args: &GetArgs, output: Output) -> Target<'_> {
     }
 }
 
+/// What a response carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Content {
+    /// Nothing, an error, or a redirect that could not be followed.
+    Other,
+    /// What was asked for, which may be empty.
+    Requested,
+}
+
+impl Content {
+    fn of(method: &Method, status: StatusCode) -> Self {
+        let is_empty = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT].contains(&status);
+        if status.is_success() && !is_empty && method != Method::HEAD {
+            Self::Requested
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Returns true for every status but success and "not modified", which the caller asked for with
+/// a condition.
 fn is_error(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
+    !status.is_success() && status != StatusCode::NOT_MODIFIED
 }
 
 fn server_failure(status: StatusCode) -> Failure {

@@ -1,12 +1,17 @@
 //! Destination of a response body.
 //!
 //! Opened before the request is sent. A regular file is replaced as a whole once the body
-//! has arrived, so that a body that breaks off never replaces a good one. Everything else
-//! that a path can name (a pipe, a device, a link) is written through and stays what it is.
+//! has arrived, so that a body that breaks off never replaces a good one; where a link leads
+//! to one, the link stays. Everything else that a path can name (a pipe, a device) is written
+//! through and stays what it is.
+//!
+//! A file whose directory cannot be written is overwritten in place, and so is one that turns
+//! out to be a mount point or another user's in a sticky directory. A body that has arrived and
+//! cannot be put in its place is kept under the name of its draft.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,11 +19,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt as _;
 use tollway_client::ResponseBody;
 
 use super::failure;
 use crate::exit::Failure;
+use crate::output::{self, Blocking};
 
 /// What the arguments name.
 #[derive(Clone, Copy, Debug)]
@@ -43,15 +48,16 @@ enum Sink {
     Memory,
     /// A regular file that keeps its identity: its content is cut off once a body arrives.
     Overwrite(File),
-    Stream(File),
+    Stream(Blocking),
 }
 
-/// A new file that takes the place of `path`.
+/// A new file that takes the place of `target`.
 #[derive(Debug)]
 struct Draft {
     file: NamedTempFile,
-    /// The mode of the file that is replaced.
-    mode: Option<Permissions>,
+    target: PathBuf,
+    /// The file that is replaced.
+    existing: Option<File>,
 }
 
 /// A body that arrived whole.
@@ -78,7 +84,7 @@ impl Destination {
             Target::Stdout => {
                 return Ok(Self {
                     path: None,
-                    sink: Sink::Stream(stdout().map_err(Failure::general)?),
+                    sink: Sink::Stream(output::stdout().map_err(Failure::general)?),
                 });
             }
         };
@@ -120,7 +126,7 @@ impl Destination {
         let (len, content) = match self.sink {
             Sink::Draft(mut draft) => {
                 let len = draft.write(&mut body, failed).await?;
-                draft.persist(shown).map_err(failed)?;
+                draft.persist().map_err(failed)?;
                 (len, None)
             }
             Sink::Memory => {
@@ -129,7 +135,7 @@ impl Destination {
             }
             Sink::Overwrite(file) => {
                 file.set_len(0).map_err(failed)?;
-                (to_stream(&mut body, file, failed).await?, None)
+                (to_stream(&mut body, Blocking(file), failed).await?, None)
             }
             Sink::Stream(file) => (to_stream(&mut body, file, failed).await?, None),
         };
@@ -142,38 +148,102 @@ impl Destination {
 }
 
 fn open(path: &Path) -> io::Result<Sink> {
+    if names_directory(path) {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => replace(path, &found),
+        Ok(found) if found.is_symlink() => open_link(path),
         Ok(_) => write_through(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => draft(path, None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => draft(path),
         Err(error) => Err(error),
     }
+}
+
+/// Returns true for `foo/` and `foo/.`, whether or not there is such a directory.
+fn names_directory(path: &Path) -> bool {
+    let last = path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/');
+    last.take(1)
+        .any(|name| [&b""[..], b".", b".."].contains(&name))
+}
+
+fn open_link(path: &Path) -> io::Result<Sink> {
+    let Some(target) = linked(path)? else {
+        return write_through(path);
+    };
+    match fs::symlink_metadata(&target) {
+        Ok(found) => replace(&target, &found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => draft(&target),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the regular file, or the unused name, that a link leads to. A link in /proc, which
+/// /dev/stdout is one of, leads to an open file, whatever its name.
+fn linked(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let directory = fs::canonicalize(parent(&path))?;
+        let Some(name) = path.file_name().filter(|_| !directory.starts_with("/proc")) else {
+            return Ok(None);
+        };
+        path = directory.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => path = directory.join(fs::read_link(&path)?),
+            Ok(found) => return Ok(found.is_file().then_some(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(path)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// A file that may be written in a directory that may not is overwritten in place.
 fn replace(path: &Path, found: &fs::Metadata) -> io::Result<Sink> {
     let existing = OpenOptions::new().write(true).open(path)?;
-    match draft(path, Some(found.permissions())) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Ok(Sink::Overwrite(existing))
+    let mode = Permissions::from_mode(found.permissions().mode() & 0o777);
+    match new_file(path, &mode) {
+        Ok(file) => {
+            // The umask may have taken off what the old file has.
+            file.as_file().set_permissions(mode)?;
+            Ok(Sink::Draft(Draft {
+                file,
+                target: path.to_owned(),
+                existing: Some(existing),
+            }))
         }
-        sink => sink,
+        Err(error) if is_closed_directory(&error) => Ok(Sink::Overwrite(existing)),
+        Err(error) => Err(error),
     }
 }
 
-fn draft(path: &Path, mode: Option<Permissions>) -> io::Result<Sink> {
-    let directory = path
-        .parent()
+fn is_closed_directory(error: &io::Error) -> bool {
+    [
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem,
+    ]
+    .contains(&error.kind())
+}
+
+fn draft(path: &Path) -> io::Result<Sink> {
+    Ok(Sink::Draft(Draft {
+        file: new_file(path, &Permissions::from_mode(0o666))?,
+        target: path.to_owned(),
+        existing: None,
+    }))
+}
+
+/// Creates a file next to `path`. The system takes the umask off its mode.
+fn new_file(path: &Path, mode: &Permissions) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .permissions(mode.clone())
+        .tempfile_in(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    if path.file_name().is_none() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let file = tempfile::Builder::new()
-        // The system takes the umask off.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory)?;
-    Ok(Sink::Draft(Draft { file, mode }))
+        .unwrap_or(Path::new("."))
 }
 
 fn write_through(path: &Path) -> io::Result<Sink> {
@@ -182,21 +252,19 @@ fn write_through(path: &Path) -> io::Result<Sink> {
         .create(true)
         .truncate(false)
         .open(path)?;
-    let stdout = stdout()?;
-    let (theirs, ours) = (file.metadata()?, stdout.metadata()?);
-    if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
+    let stdout = output::stdout()?;
+    if is_same(&file.metadata()?, &stdout.0.metadata()?) {
         // /dev/stdout, opened again, would start at the beginning of a file that `>>` extends.
         Ok(Sink::Stream(stdout))
-    } else if theirs.is_file() {
+    } else if file.metadata()?.is_file() {
         Ok(Sink::Overwrite(file))
     } else {
-        Ok(Sink::Stream(file))
+        Ok(Sink::Stream(Blocking(file)))
     }
 }
 
-/// Standard output without a buffer, as a file of its own.
-fn stdout() -> io::Result<File> {
-    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 impl Draft {
@@ -213,34 +281,55 @@ impl Draft {
         Ok(len)
     }
 
-    fn persist(self, path: &Path) -> io::Result<()> {
-        if let Some(mode) = self.mode {
-            self.file.as_file().set_permissions(mode)?;
-        }
-        self.file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+    /// Puts the file in the place of its target, or its content where the system refuses that.
+    fn persist(self) -> io::Result<()> {
+        let Err(refused) = self.file.persist(&self.target) else {
+            return Ok(());
+        };
+        let file = refused.file;
+        let copied = match &self.existing {
+            Some(existing) => overwrite(existing, &self.target, file.as_file()),
+            None => Err(refused.error),
+        };
+        copied.or_else(|error| {
+            let (_file, kept) = file.keep().map_err(|error| error.error)?;
+            let text = format!("{error}; the body is kept in {}", kept.display());
+            Err(io::Error::new(error.kind(), text))
+        })
     }
+}
+
+fn overwrite(mut existing: &File, target: &Path, mut draft: &File) -> io::Result<()> {
+    if !is_same(&existing.metadata()?, &fs::symlink_metadata(target)?) {
+        return Err(io::Error::other("it was exchanged meanwhile"));
+    }
+    draft.rewind()?;
+    existing.set_len(0)?;
+    io::copy(&mut draft, &mut existing)?;
+    Ok(())
 }
 
 /// Writes each piece as it arrives. A reader that leaves has read what it wanted.
 async fn to_stream(
     body: &mut ResponseBody,
-    file: File,
+    mut file: Blocking,
     failed: impl Fn(io::Error) -> Failure,
 ) -> Result<u64, Failure> {
-    let mut file = tokio::fs::File::from_std(file);
     let mut len = 0_u64;
     while let Some(data) = next(body).await? {
         len = len.saturating_add(data.len() as u64);
-        match file.write_all(&data).await {
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = file.write_all(&data);
+            (file, written)
+        });
+        let (returned, written) = writing.await.map_err(io::Error::from).map_err(&failed)?;
+        file = returned;
+        match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(len),
             written => written.map_err(&failed)?,
         }
     }
-    match file.flush().await {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(len),
-        flushed => flushed.map(|()| len).map_err(&failed),
-    }
+    Ok(len)
 }
 
 async fn to_memory(body: &mut ResponseBody) -> Result<(u64, (&'static str, Value)), Failure> {
@@ -276,3 +365,5 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
+/// As many links as Linux follows.
+const LINKS_MAX: usize = 40;
