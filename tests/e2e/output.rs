@@ -443,6 +443,26 @@ async fn a_draft_is_as_private_as_its_target_and_goes_with_a_hangup() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "good");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_file_descriptors_ends_with_an_error() {
+    let market = Market::open().await;
+    let url = format!("http://{}/", echo_api().await);
+    for descriptors in (4..40).step_by(2) {
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" get '{url}' -o -");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_tollway")])
+            .env("TOLLWAY_HOME", market.home());
+        let ended = run(command).await;
+        let text = stderr(&ended);
+        assert!(!text.contains("panicked"), "{descriptors}: {text}");
+        assert!(
+            matches!(ended.status.code(), Some(0..=11)),
+            "{descriptors}: {text}"
+        );
+    }
+}
+
 /// The drafts in the directory of the market.
 fn drafts(market: &Market) -> Vec<PathBuf> {
     fs::read_dir(market.home())

@@ -16,9 +16,10 @@ mod payment;
 mod shutdown;
 mod wallet;
 
-use std::env;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{env, io};
 
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
@@ -118,8 +119,21 @@ fn wait(
     outcome
 }
 
+/// Refuses to begin without the file descriptors that every command needs: the runtime panics
+/// for want of one.
+fn check_descriptors() -> Result<(), Failure> {
+    let pairs = (0..DESCRIPTORS_MIN / 2).map(|_| UnixStream::pair());
+    let opened: io::Result<Vec<_>> = pairs.collect();
+    opened.map(drop).map_err(|error| {
+        Failure::general(format!(
+            "cannot open {DESCRIPTORS_MIN} files: {error}: raise the limit, which `ulimit -n` shows"
+        ))
+    })
+}
+
 /// The runtime of a command that makes one request.
 fn one_thread() -> Result<Runtime, Failure> {
+    check_descriptors()?;
     Builder::new_current_thread()
         .enable_all()
         .build()
@@ -128,10 +142,13 @@ fn one_thread() -> Result<Runtime, Failure> {
 
 /// The runtime of a command that serves.
 fn several_threads() -> Result<Runtime, Failure> {
+    check_descriptors()?;
     Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Failure::general)
 }
 
+/// Fewer than a request to a server and to a wallet needs.
+const DESCRIPTORS_MIN: usize = 16;
 const STRAGGLERS_TIMEOUT: Duration = Duration::from_secs(1);
