@@ -261,6 +261,11 @@ impl Failure {
         Self::new(FailureKind::General, message)
     }
 
+    /// Creates a general failure out of an error and everything that caused it.
+    pub(crate) fn caused(error: impl Error) -> Self {
+        Self::general(with_sources(&error))
+    }
+
     /// Adds a field to its JSON.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {

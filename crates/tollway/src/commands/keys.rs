@@ -3,15 +3,15 @@
 //! Changes the key file of a data directory. Running gateways on it follow within a second.
 //! No key is ever shown: a key is named by its id, which is public.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use l402::UnixSeconds;
 use serde_json::{Value, json};
-use tollway_server::keys::LiveKeyRing;
+use tollway_server::DataDir;
 use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeySummary};
 
 use crate::cli::{KeysArgs, KeysCommand};
-use crate::exit::Failure;
+use crate::exit::{Failure, with_sources};
 use crate::moment;
 use crate::output::Output;
 use crate::paths::Dirs;
@@ -21,9 +21,10 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
     let path = match command {
         KeysCommand::List(args) => path(args, dirs),
         KeysCommand::Rotate(args) => {
-            let path = path(args, dirs);
-            file::rotate(&path, moment::now()?).map_err(failure)?;
-            path
+            let folder = folder(args, dirs);
+            let rotated = DataDir::rotate_keys(&folder, moment::now()?);
+            rotated.map_err(|error| Failure::usage(with_sources(&error)))?;
+            DataDir::key_file(&folder)
         }
         KeysCommand::Remove(args) => {
             let path = path(&args.keys, dirs);
@@ -36,14 +37,12 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
     output.list(&shown, "no keys", to_line, "keys")
 }
 
-/// Opens the keys of a data directory, making the first one if there is none.
-pub(super) fn open(data_dir: &Path) -> Result<LiveKeyRing, Failure> {
-    LiveKeyRing::open(&data_dir.join(KEY_FILE)).map_err(failure)
+fn path(args: &KeysArgs, dirs: &Dirs) -> PathBuf {
+    DataDir::key_file(&folder(args, dirs))
 }
 
-fn path(args: &KeysArgs, dirs: &Dirs) -> PathBuf {
-    let dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
-    dir.join(KEY_FILE)
+fn folder(args: &KeysArgs, dirs: &Dirs) -> PathBuf {
+    args.data_dir.clone().unwrap_or_else(|| dirs.gateway())
 }
 
 fn show(key: &KeySummary) -> Value {
@@ -66,11 +65,5 @@ fn to_line(shown: &Value) -> String {
 }
 
 fn failure(error: KeyFileError) -> Failure {
-    let error: &dyn std::error::Error = &error;
-    match error.source() {
-        Some(cause) => Failure::usage(format!("{error}: {cause}")),
-        None => Failure::usage(error),
-    }
+    Failure::usage(with_sources(&error))
 }
-
-const KEY_FILE: &str = "master.key";

@@ -1,22 +1,25 @@
 //! `tollway serve`: puts a price on the service behind a URL.
 
+use std::future::pending;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
     Addresses, Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
     TlsListener,
 };
 use tollway_lightning::Invoicer;
-use tollway_server::ledger::SqliteLedger;
 use tollway_server::respond::StatusStyle;
-use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, Terms};
+use tollway_server::{
+    ChallengeLimit, DataDir, DataDirError, Gate, GateSettings, Loopback, Requirement, Terms,
+};
 
 use crate::cli::ServeArgs;
-use crate::commands::keys;
 use crate::config::Config;
 use crate::exit::{Failure, with_sources};
 use crate::output::Output;
@@ -36,12 +39,21 @@ pub(crate) async fn run(
         None => None,
     };
     let network = sale.as_ref().map(|sale| sale.network);
-    let running = start(args, sale, dirs).await?;
+    let (running, failed) = start(args, sale, dirs).await?;
     let shutdown = Shutdown::catch();
     announce(args, network, running.addresses(), output)?;
-    shutdown.requested().await;
+    let failed = tokio::select! {
+        () = shutdown.requested() => None,
+        part = failed => Some(part),
+        () = running.failed() => Some("a listener"),
+    };
     output.note("stopping: requests under way may finish");
     let stopped = running.stop().await;
+    if let Some(part) = failed {
+        return Err(Failure::general(format!(
+            "{part} has stopped, the log has the reason: start the gateway again"
+        )));
+    }
     match stopped.connections_cut_off {
         0 => Ok(()),
         cut_off => Err(Failure::general(format!(
@@ -88,29 +100,54 @@ impl Sale {
         })
     }
 
-    /// Opens the books and the gate.
-    async fn price(self, args: &ServeArgs, dirs: &Dirs) -> Result<Price, Failure> {
+    /// Opens the books and the gate. Returns what waits until one of them has failed, too.
+    async fn price(self, args: &ServeArgs, dirs: &Dirs) -> Result<(Price, Failed), Failure> {
         let data_dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
-        let keys = keys::open(&data_dir)?;
-        let ledger_file = data_dir.join("ledger.sqlite");
-        let ledger = SqliteLedger::open(&ledger_file)
-            .map_err(|error| Failure::general(format!("{}: {error}", ledger_file.display())))?;
+        let DataDir { keys, ledger } = DataDir::open(&data_dir).map_err(unusable)?;
+        let failed = first_failed(keys.stopped(), ledger.stopped()).boxed();
         let gate = Gate::open(keys, self.invoicer, Arc::new(ledger), settings(args))
             .await
-            .map_err(Failure::general)?;
-        Ok(Price::Paid {
+            .map_err(Failure::caused)?;
+        let price = Price::Paid {
             gate: Arc::new(gate),
             requirement: Box::new(self.requirement),
             pricer: Arc::new(self.terms),
-        })
+        };
+        Ok((price, failed))
+    }
+}
+
+/// Returns why keys and ledger cannot be used.
+fn unusable(error: DataDirError) -> Failure {
+    let message = with_sources(&error);
+    if matches!(error, DataDirError::Keys(_)) {
+        return Failure::usage(message);
+    }
+    Failure::general(message)
+}
+
+/// Returns the name of what has failed, once something has.
+type Failed = BoxFuture<'static, &'static str>;
+
+async fn first_failed(
+    keys: impl Future<Output = ()>,
+    ledger: impl Future<Output = ()>,
+) -> &'static str {
+    tokio::select! {
+        () = keys => "the thread that follows the key file",
+        () = ledger => "the thread of the ledger",
     }
 }
 
 /// Starts the gateway in front of the upstream.
-async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Running, Failure> {
-    let price = match sale {
+async fn start(
+    args: &ServeArgs,
+    sale: Option<Sale>,
+    dirs: &Dirs,
+) -> Result<(Running, Failed), Failure> {
+    let (price, failed) = match sale {
         Some(sale) => sale.price(args, dirs).await?,
-        None => Price::Free,
+        None => (Price::Free, pending().boxed()),
     };
     let config = GatewayConfig {
         http: Some(args.listen),
@@ -120,12 +157,13 @@ async fn start(args: &ServeArgs, sale: Option<Sale>, dirs: &Dirs) -> Result<Runn
         limits: GatewayLimits::default(),
         routing: RoutingConfig::single(service(args), price),
     };
-    Gateway::start(config).map_err(|error| {
+    let running = Gateway::start(config).map_err(|error| {
         Failure::general(format!(
             "{} (--listen, --tls-listen and --admin choose the addresses)",
             with_sources(&error)
         ))
-    })
+    })?;
+    Ok((running, failed))
 }
 
 fn announce(
@@ -182,12 +220,10 @@ fn settings(args: &ServeArgs) -> GateSettings {
 
 fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
     let usual = ChallengeLimit::default();
-    let per_minute = args.challenges_per_minute.unwrap_or(usual.per_minute);
     ChallengeLimit {
-        per_minute,
-        burst: args
-            .challenges_per_minute
-            .map_or(usual.burst, |chosen| chosen.max(usual.burst)),
+        per_minute: args.challenges_per_minute.unwrap_or(usual.per_minute),
+        // All of a minute's at once, and no more.
+        burst: args.challenges_per_minute.unwrap_or(usual.burst),
         loopback: if args.exempt_loopback {
             Loopback::Exempt
         } else {
