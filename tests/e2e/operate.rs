@@ -28,12 +28,74 @@ async fn a_revoked_token_is_refused_by_every_gateway_within_a_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_minted_before_a_moment_is_revoked_at_once() {
     let shop = Shop::open().await;
-    let token = shop.buy().await;
+    let key = std::fs::read_to_string(format!("{}/master.key", shop.dir)).unwrap();
+    let token = mint(&key, -60);
+    assert_eq!(delivered(&shop.gateways[0], &token).await, 1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
 
-    shop.run(&["token", "revoke", "--minted-before", "99999999999"])
+    let moment = now.as_secs().to_string();
+    shop.run(&["token", "revoke", "--minted-before", &moment])
         .await;
 
     shop.until_refused(&token).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_or_need_not_be_revoked_is_refused() {
+    let shop = Shop::open().await;
+    let in_milliseconds = "1800000000000";
+    let foreign = mint(&"01".repeat(32), -60);
+    for (arguments, expected) in [
+        (&["--minted-before", in_milliseconds][..], "future"),
+        (&[foreign.as_str()], "minted"),
+    ] {
+        let command = ["token", "revoke", "--data-dir", &shop.dir, "--json"];
+        let failed = failure(&shop.market.run(&[&command, arguments].concat()).await);
+
+        assert_eq!(failed["exit_code"], 2, "{failed}");
+        let message = failed["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{failed}");
+    }
+    let token = shop.buy().await;
+    assert_eq!(delivered(&shop.gateways[0], &token).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_challenges_as_chosen_are_given_out_at_once() {
+    let market = Market::open().await;
+    let mut upstream = Upstream::bind();
+    upstream.listen();
+    let arguments = ["--challenges-per-minute", "1"];
+    let gateway = market.serve(upstream.address(), &arguments).await;
+
+    let first = request(gateway.address(), "/", None).await;
+    let second = request(gateway.address(), "/", None).await;
+
+    assert!(!first.challenges().is_empty());
+    assert!(second.challenges().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cause_of_an_unusable_ledger_is_shown() {
+    let market = Market::open().await;
+    let dir = market.home().join("shop");
+    std::fs::create_dir_all(dir.join("ledger.sqlite")).unwrap();
+    let dir = dir.display().to_string();
+
+    let arguments = [
+        "serve",
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--price",
+        "1sat",
+        "--data-dir",
+        &dir,
+        "--json",
+    ];
+    let failed = failure(&market.run(&arguments).await);
+
+    let message = failed["message"].as_str().unwrap();
+    assert!(message.contains("directory"), "{failed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,13 +155,15 @@ async fn a_retired_key_mints_nothing_more_and_a_removed_one_is_forgotten() {
     assert_eq!(failure(&shop.market.run(&minting).await)["exit_code"], 2);
 }
 
-/// A paid token for every service, minted so many seconds from now.
-fn mint(key: &str, secs: u64) -> String {
-    let ring = KeyRing::new(MasterKey::from_hex(key.trim()).unwrap());
+/// A paid token for every service, minted so many seconds from now, with the first key of a
+/// key file.
+fn mint(key: &str, secs: i64) -> String {
+    let newest = key.lines().next().unwrap();
+    let ring = KeyRing::new(MasterKey::from_hex(newest).unwrap());
     let preimage = Preimage::new([7; 32]);
     let services = Services::new("default", 0).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let minted_at = UnixSeconds::new(now.as_secs() + secs);
+    let minted_at = UnixSeconds::new(now.as_secs().checked_add_signed(secs).unwrap());
     let token = l402::mint(
         &ring,
         preimage.payment_hash(),
