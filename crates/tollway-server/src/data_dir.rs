@@ -15,7 +15,7 @@ use l402::UnixSeconds;
 
 use crate::keys::LiveKeyRing;
 use crate::keys::file::{self, KeyFile, KeyFileError, KeyId};
-use crate::ledger::{LedgerId, LedgerOpenError, SqliteLedger, identify};
+use crate::ledger::{LedgerId, LedgerOpenError, Sale, SqliteLedger, identify};
 
 /// The opened data directory of a gateway.
 #[derive(Debug)]
@@ -85,6 +85,17 @@ impl DataDir {
     ///
     /// [`DataDirError`], naming the files and what to do about them.
     pub fn open(folder: &Path) -> Result<Self, DataDirError> {
+        Self::open_to_sell(folder, None)
+    }
+
+    /// Opens keys and ledger in `folder` as [`open`](Self::open) does, to sell `sale` with them.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`SaleConflict`](crate::ledger::SaleConflict) when tokens
+    /// sold with this directory for less, or for coins of another network, would be valid for
+    /// what is sold.
+    pub fn open_to_sell(folder: &Path, sale: Option<&Sale>) -> Result<Self, DataDirError> {
         let (key_file, ledger_file) = (Self::key_file(folder), Self::ledger_file(folder));
         // The ledger is looked at first: if it has a key by now, there has to be a key file.
         let has_key = identify(&ledger_file)?.has_key;
@@ -101,7 +112,7 @@ impl DataDir {
         })?;
         let keys = KeyFile::read_or_create(&key_file)?;
         check_ledger(&keys, folder)?;
-        let ledger = SqliteLedger::open_with_key(&ledger_file)?;
+        let ledger = SqliteLedger::open_with_key(&ledger_file, sale)?;
         let id = file::bind(&key_file, ledger.id())?;
         if id != ledger.id() {
             return Err(DataDirError::LedgerLost {
@@ -180,10 +191,11 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
+    use l402::{Msat, Network};
     use tempfile::TempDir;
 
     use super::*;
-    use crate::ledger::{EventLog as _, LedgerEvent, RefusedEvent};
+    use crate::ledger::{EventLog as _, LedgerEvent, Offer, RefusedEvent, SaleConflict};
     use crate::reason::ReasonCode;
 
     const NOW: UnixSeconds = UnixSeconds::new(1_800_000_000);
@@ -273,9 +285,10 @@ mod tests {
         drop(SqliteLedger::open(&DataDir::ledger_file(unmarked.path())));
         let unbound = tempfile::tempdir().unwrap();
         KeyFile::read_or_create(&DataDir::key_file(unbound.path())).unwrap();
-        drop(SqliteLedger::open_with_key(&DataDir::ledger_file(
-            unbound.path(),
-        )));
+        drop(SqliteLedger::open_with_key(
+            &DataDir::ledger_file(unbound.path()),
+            None,
+        ));
         let only_ledger = tempfile::tempdir().unwrap();
         drop(SqliteLedger::open(&DataDir::ledger_file(
             only_ledger.path(),
@@ -302,6 +315,64 @@ mod tests {
                     });
                 }
             });
+        }
+    }
+
+    #[test]
+    fn the_same_is_not_sold_for_two_prices_by_gateways_that_are_running() {
+        let folder = in_use();
+        let open = |sale| DataDir::open_to_sell(folder.path(), Some(&sale));
+        let cheap = open(sale("weather", 1, "http://one")).unwrap();
+
+        let refused = open(sale("weather", 100, "http://two")).unwrap_err();
+
+        assert!(is_price_conflict(&refused), "{refused:?}");
+        for allowed in [
+            sale("weather", 100, "http://one"),
+            sale("weather", 1, "http://two"),
+            sale("news", 100, "http://two"),
+        ] {
+            drop(open(allowed).unwrap());
+        }
+        drop(cheap);
+        assert!(open(sale("weather", 100, "http://two")).is_ok());
+    }
+
+    #[test]
+    fn a_ledger_stays_with_the_network_of_its_first_wallet() {
+        let folder = in_use();
+        let regtest = sale("weather", 1, "http://one");
+        drop(DataDir::open_to_sell(folder.path(), Some(&regtest)).unwrap());
+        let mainnet = Sale {
+            network: Network::Mainnet,
+            ..regtest
+        };
+
+        let refused = DataDir::open_to_sell(folder.path(), Some(&mainnet)).unwrap_err();
+
+        let DataDirError::Ledger(LedgerOpenError::Sale { source, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(matches!(source, SaleConflict::Network { .. }), "{source}");
+    }
+
+    fn is_price_conflict(error: &DataDirError) -> bool {
+        let DataDirError::Ledger(LedgerOpenError::Sale { source, .. }) = error else {
+            return false;
+        };
+        matches!(source, SaleConflict::Price { .. })
+    }
+
+    fn sale(service: &str, price_msat: u64, upstream: &str) -> Sale {
+        Sale {
+            network: Network::Regtest,
+            offers: vec![Offer {
+                service: service.parse().unwrap(),
+                tier: 0,
+                capability: None,
+                price: Msat::from_msat(price_msat),
+                upstream: upstream.to_owned(),
+            }],
         }
     }
 

@@ -31,7 +31,7 @@ pub use self::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::identify;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{LedgerOpenError, SqliteLedger};
+pub use self::sqlite::{LedgerOpenError, Offer, Sale, SaleConflict, SqliteLedger};
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 

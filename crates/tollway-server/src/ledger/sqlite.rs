@@ -21,6 +21,7 @@
 
 mod command;
 mod identity;
+mod offers;
 mod opened_file;
 mod owner;
 mod pending;
@@ -47,6 +48,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::command::{Command, Reply, Write};
 pub(crate) use self::identity::identify;
+pub use self::offers::{Offer, Sale, SaleConflict};
 use self::opened_file::OpenedFile;
 use self::owner::Owner;
 use self::pending::RefusedCounts;
@@ -80,21 +82,25 @@ impl SqliteLedger {
     ///
     /// [`LedgerOpenError`], naming the file and what to do about it. Nothing was changed then.
     pub fn open(path: &Path) -> Result<Self, LedgerOpenError> {
-        Self::start(schema::open(path)?, path)
+        Self::start(schema::open(path)?, path, None)
     }
 
     /// Opens the ledger at `path` as [`open`](Self::open) does, and records that a key file
-    /// belongs to it.
-    pub(crate) fn open_with_key(path: &Path) -> Result<Self, LedgerOpenError> {
+    /// belongs to it. Fails when `sale` is in conflict with what others sell with it.
+    pub(crate) fn open_with_key(path: &Path, sale: Option<&Sale>) -> Result<Self, LedgerOpenError> {
         let connection = schema::open(path)?;
         identity::mark_key(&connection).map_err(|source| LedgerOpenError::Store {
             path: path.to_owned(),
             source,
         })?;
-        Self::start(connection, path)
+        Self::start(connection, path, sale)
     }
 
-    fn start(mut connection: Connection, path: &Path) -> Result<Self, LedgerOpenError> {
+    fn start(
+        mut connection: Connection,
+        path: &Path,
+        sale: Option<&Sale>,
+    ) -> Result<Self, LedgerOpenError> {
         // Those who open it through a link lock the same files.
         let path = &fs::canonicalize(path).map_err(|source| LedgerOpenError::File {
             path: path.to_owned(),
@@ -109,6 +115,13 @@ impl SqliteLedger {
             source,
         };
         release_abandoned(&mut connection, &owner).map_err(store)?;
+        if let Some(sale) = sale {
+            let registered = offers::register(&mut connection, &owner, sale).map_err(store)?;
+            registered.map_err(|source| LedgerOpenError::Sale {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
         let id = identity::id(&connection).map_err(store)?;
         let shared = Arc::new(Shared::default());
         let (grants, granted) = mpsc::sync_channel(GRANTS_WAITING_MAX);
@@ -212,6 +225,7 @@ impl SqliteLedger {
 fn release_abandoned(connection: &mut Connection, owner: &Owner) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     statements::release_all(&transaction, owner.number)?;
+    offers::withdraw(&transaction, owner.number)?;
     statements::release_dead(&transaction, owner, None)?;
     transaction.commit()
 }

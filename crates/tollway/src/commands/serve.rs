@@ -14,6 +14,7 @@ use tollway_gateway::{
     TlsListener,
 };
 use tollway_lightning::Invoicer;
+use tollway_server::ledger::{Offer, Sale as RecordedSale};
 use tollway_server::respond::StatusStyle;
 use tollway_server::{
     ChallengeLimit, DataDir, DataDirError, Gate, GateSettings, Loopback, Requirement, Terms,
@@ -100,10 +101,26 @@ impl Sale {
         })
     }
 
+    /// Returns what the ledger records of it.
+    fn recorded(&self, args: &ServeArgs) -> RecordedSale {
+        let requirement = &self.requirement;
+        RecordedSale {
+            network: self.network,
+            offers: vec![Offer {
+                service: requirement.service().clone(),
+                tier: requirement.tier(),
+                capability: requirement.capability().cloned(),
+                price: self.terms.price(),
+                upstream: args.upstream.to_string(),
+            }],
+        }
+    }
+
     /// Opens the books and the gate. Returns what waits until one of them has failed, too.
     async fn price(self, args: &ServeArgs, dirs: &Dirs) -> Result<(Price, Failed), Failure> {
         let data_dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
-        let DataDir { keys, ledger } = DataDir::open(&data_dir).map_err(unusable)?;
+        let DataDir { keys, ledger } =
+            DataDir::open_to_sell(&data_dir, Some(&self.recorded(args))).map_err(unusable)?;
         let failed = first_failed(keys.stopped(), ledger.stopped()).boxed();
         let gate = Gate::open(keys, self.invoicer, Arc::new(ledger), settings(args))
             .await

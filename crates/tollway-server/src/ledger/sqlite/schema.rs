@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::offers::SaleConflict;
+
 /// Why the ledger cannot be opened. Raised before anything is served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +64,14 @@ pub enum LedgerOpenError {
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// Something else is sold with the ledger.
+    #[error("the ledger `{path}` cannot be shared")]
+    Sale {
+        /// The file.
+        path: PathBuf,
+        /// What is in the way.
+        source: SaleConflict,
     },
     /// The operating system gives no thread to write with.
     #[error("no thread to write the ledger with")]
@@ -273,9 +283,19 @@ CREATE TABLE identity (
     only_row  INTEGER PRIMARY KEY CHECK (only_row = 0),
     ledger_id BLOB NOT NULL,
     has_key   INTEGER NOT NULL DEFAULT 0,
-    latest    INTEGER
+    latest    INTEGER,
+    network   TEXT
 ) STRICT;
 INSERT INTO identity (only_row, ledger_id) VALUES (0, randomblob(16));
+
+CREATE TABLE offers (
+    owner      INTEGER NOT NULL,
+    service    TEXT NOT NULL,
+    tier       INTEGER NOT NULL,
+    capability TEXT,
+    price_msat INTEGER NOT NULL,
+    upstream   TEXT NOT NULL
+) STRICT;
 ",
 ];
 /// `toll` in ASCII.
