@@ -59,6 +59,13 @@ pub(super) fn is_alive(dir: &Path, id: &SessionId) -> io::Result<bool> {
 }
 
 fn is_locked(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => {}
+        // Not a session's, and opening it may wait without end.
+        Ok(_other) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -74,8 +81,9 @@ fn is_locked(path: &Path) -> io::Result<bool> {
 
 fn remove_dead(dir: &Path) -> io::Result<()> {
     for file in fs::read_dir(dir)? {
-        let path = file?.path();
-        if is_locked(&path)? {
+        let file = file?;
+        let path = file.path();
+        if !file.file_type()?.is_file() || is_locked(&path)? {
             continue;
         }
         match fs::remove_file(&path) {
@@ -92,6 +100,23 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_a_file_is_no_session() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+
+        let session = Session::start(dir.path()).unwrap();
+
+        assert!(is_alive(dir.path(), session.id()).unwrap());
+        for other in ["folder", "socket"] {
+            let id = SessionId::new(other.to_owned());
+            assert!(!is_alive(dir.path(), &id).unwrap(), "{other}");
+            assert!(dir.path().join(other).exists(), "{other}");
+        }
+    }
 
     #[test]
     fn a_dead_session_is_dead_to_several_processes_that_look_at_once() {

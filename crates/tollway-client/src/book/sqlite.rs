@@ -71,7 +71,11 @@ impl Sqlite {
     /// Returns true on the first start. The marker is read before the file is looked for.
     fn is_new(&self) -> Result<bool, BookError> {
         let marked = self.marker.read()?;
-        match (self.file.exists(), marked) {
+        let exists = self.file.try_exists().map_err(|source| BookError::Io {
+            path: self.file.clone(),
+            source,
+        })?;
+        match (exists, marked) {
             (true, _) => Ok(false),
             (false, None) => Ok(true),
             (false, Some(_id)) => Err(self.marker.lost(&self.file)),
