@@ -150,10 +150,10 @@ impl<'a> Budget<'a> {
     /// L402 `protocol-specification.md`, Client Flow (row 36 in `docs/spec.md`).
     pub fn admit(&self, host: &str, price: Msat) -> Result<Msat, OverLimit> {
         let limit = self.limits.price_max;
-        let needed = price
-            .checked_add(self.limits.fee_max)
-            .filter(|_sum| price <= limit)
-            .ok_or(OverLimit::Price { price, limit })?;
+        if price > limit {
+            return Err(OverLimit::Price { price, limit });
+        }
+        let needed = price.checked_add(self.limits.fee_max).unwrap_or(Msat::MAX);
         let used = self.charged.total;
         if let Some(limit) = exceeded(self.limits.total, used, needed) {
             return Err(OverLimit::Total {

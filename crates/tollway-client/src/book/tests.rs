@@ -357,6 +357,26 @@ fn a_refusal_is_for_one_method_path_and_query_and_ends() {
 }
 
 #[test]
+fn a_fee_ceiling_without_bound_is_counted_and_named() {
+    on_each(|mut buyer| {
+        buyer.limits.fee_max = Msat::MAX;
+        let (_purchase, _ticket) = buyer.begin(&Sale::new(1), "/a").unwrap();
+        let (_purchase, _ticket) = buyer.begin(&Sale::new(2), "/b").unwrap();
+        assert!(buyer.total() >= sat(1_000_000));
+
+        buyer.limits.per_day = Some(sat(1_000));
+        let refused = buyer.begin(&Sale::new(3), "/c").unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                BeginError::NotPaid(NotPaid::OverLimit(l402::OverLimit::Daily { .. }))
+            ),
+            "{refused:?}"
+        );
+    });
+}
+
+#[test]
 fn a_credential_refused_all_over_is_tried_only_where_it_was_bought() {
     on_each(|buyer| {
         let sale = Sale::new(1);

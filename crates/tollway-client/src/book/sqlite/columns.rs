@@ -101,6 +101,11 @@ pub(super) fn state_columns(
     }
 }
 
+/// An amount that may be without bound. One that does not fit is more than there is.
+pub(super) fn amount(amount: Msat) -> i64 {
+    i64::try_from(amount.as_msat()).unwrap_or(i64::MAX)
+}
+
 /// The scheme, the name it goes by, and the token's text.
 pub(super) fn token_columns(token: &SoldToken) -> (&'static str, &'static str, String) {
     let SoldToken::L402 { name, token } = token;

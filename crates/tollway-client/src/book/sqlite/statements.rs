@@ -81,7 +81,7 @@ impl PurchaseRows for Statements<'_> {
                 ":query": resource.query.as_str(),
                 ":invoice": purchase.payable.invoice().as_str(),
                 ":price": purchase.payable.price().as_msat(),
-                ":fee_max": purchase.fee_max.as_msat(),
+                ":fee_max": columns::amount(purchase.fee_max),
                 ":scheme": scheme,
                 ":name": name,
                 ":token": token,
@@ -90,7 +90,7 @@ impl PurchaseRows for Statements<'_> {
                 ":begun_at": purchase.begun_at.as_secs(),
                 ":utc_day": purchase.begun_at.utc_day(),
                 ":state": state,
-                ":charge": purchase.charge().as_msat(),
+                ":charge": columns::amount(purchase.charge()),
                 ":preimage": preimage,
                 ":fee": fee,
                 ":reason": purchase.reason,
@@ -120,10 +120,11 @@ impl PurchaseRows for Statements<'_> {
 
     fn charged(&self, host: &str, utc_day: u64) -> Result<Charged, BookError> {
         let found = self.query(
-            "SELECT (SELECT coalesce(sum(charge_msat), 0) FROM purchases WHERE host = ?1), \
-             (SELECT coalesce(sum(charge_msat), 0) FROM purchases WHERE utc_day >= ?2), \
-             (SELECT coalesce(sum(charge_msat), 0) FROM purchases)",
-            params![host, utc_day],
+            // `sum` fails when it overflows; `total` is exact below 2^53, 90,000 bitcoin.
+            "SELECT (SELECT CAST(min(total(charge_msat), ?3) AS INTEGER) FROM purchases WHERE host = ?1), \
+             (SELECT CAST(min(total(charge_msat), ?3) AS INTEGER) FROM purchases WHERE utc_day >= ?2), \
+             (SELECT CAST(min(total(charge_msat), ?3) AS INTEGER) FROM purchases)",
+            params![host, utc_day, CHARGED_MAX],
             |row| {
                 Ok(Charged {
                     host: Msat::from_msat(row.get(0)?),
@@ -279,3 +280,6 @@ impl CredentialRows for Statements<'_> {
         Ok(())
     }
 }
+
+/// The highest sum that is told from a higher one.
+const CHARGED_MAX: f64 = 9e18;
