@@ -83,6 +83,8 @@ pub enum Event {
     Reoffered {
         /// The payment's hash.
         payment_hash: PaymentHash,
+        /// The price, in millisatoshis.
+        price: Msat,
     },
     /// The purchase fits every limit and is committed.
     Reserved {

@@ -146,7 +146,10 @@ impl Inner {
             }
         };
         let hash = purchase.payment_hash();
-        self.emit(&Event::Reoffered { payment_hash: hash });
+        self.emit(&Event::Reoffered {
+            payment_hash: hash,
+            price: purchase.payable.price(),
+        });
         let cut_off = unknown(&purchase, CUT_OFF, None);
         let start = call.await_payment(payment(&purchase.resource, &purchase.payable));
         let inner = Arc::clone(self);

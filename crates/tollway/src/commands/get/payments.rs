@@ -116,6 +116,10 @@ impl Record {
                 payment_hash,
                 price,
                 ..
+            }
+            | Event::Reoffered {
+                payment_hash,
+                price,
             } => self.reserved = Some((*payment_hash, *price)),
             Event::Paying { payment_hash } => self.begin(*payment_hash),
             Event::Paid {
@@ -131,7 +135,6 @@ impl Record {
             | Event::Quoted { .. }
             | Event::Redirected { .. }
             | Event::Refused { .. }
-            | Event::Reoffered { .. }
             | Event::Responded { .. }
             | Event::Resumed { .. }
             | Event::Retrying { .. }
@@ -186,6 +189,19 @@ mod tests {
             let warnings = payments.warnings();
             assert!(warnings[0].contains("no space left"), "{warnings:?}");
         }
+    }
+
+    #[test]
+    fn an_invoice_that_is_offered_again_has_its_price() {
+        let payments = Payments::new(Output::Json, true);
+
+        payments.observe(&Event::Reoffered {
+            payment_hash: HASH,
+            price: Msat::from_msat(5),
+        });
+        payments.observe(&Event::Paying { payment_hash: HASH });
+
+        assert_eq!(payments.made()[0].price, Msat::from_msat(5));
     }
 
     #[test]
