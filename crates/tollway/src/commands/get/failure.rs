@@ -12,6 +12,7 @@ use tollway_client::{Error, NotPaid, TransportError};
 use tollway_lightning::PayerError;
 
 use crate::exit::{Failure, FailureKind, with_sources};
+use crate::moment;
 use crate::payment::{Payment, PaymentState};
 
 /// Returns the failure that a client's error is, with the payment it is about.
@@ -19,6 +20,17 @@ pub(crate) fn of(error: Error) -> Failure {
     let mut message = with_sources(&error);
     if let Some(advice) = advice(&error) {
         message = format!("{message}; {advice}");
+    }
+    if let Error::PaymentUnknown {
+        payment,
+        blocks_until: Some(until),
+        ..
+    } = &error
+    {
+        let (until, hash) = (moment::show(*until), payment.payment_hash);
+        message = format!(
+            "{message}; nothing else is bought there before {until}, unless `tollway purchases resolve {hash}` ends it"
+        );
     }
     let failure = Failure::new(kind(&error), message);
     with_details(failure, &error).after(payment(&error).into_iter().collect())
