@@ -12,6 +12,7 @@ use super::Inner;
 use super::answer::Challenged;
 use super::bought::Bought;
 use super::call::Call;
+use super::checks::choose;
 use super::pay::{CUT_OFF, Offer, payment};
 use super::progress::Progress;
 use super::wallet::Wallet;
@@ -50,7 +51,7 @@ impl Inner {
         }
         let network = facts.identity.network();
         let now = self.now();
-        let quote = self.choose(challenged, |challenge| Quote::read(challenge, network, now))?;
+        let quote = choose(challenged, |challenge| Quote::read(challenge, network, now))?;
         self.emit(&Event::Quoted {
             payment_hash: quote.payment_hash(),
             price: quote.price(),

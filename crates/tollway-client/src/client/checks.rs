@@ -25,7 +25,7 @@ impl Inner {
         // Deadlines are checked before paying. What an earlier purchase has bought must be found
         // even if this challenge came too late.
         let any_time = UnixSeconds::new(0);
-        let quote = self.choose(challenged, |challenge| {
+        let quote = choose(challenged, |challenge| {
             Quote::read_any_network(challenge, any_time)
         })?;
         let price = quote.price();
@@ -64,28 +64,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Returns the first challenge that is fit to be paid and affordable, or why the first one
-    /// is not.
-    pub(super) fn choose(
-        &self,
-        challenged: &Challenged,
-        read: impl Fn(&Challenge) -> Result<Quote, QuoteError>,
-    ) -> Result<Quote, NotPaid> {
-        let challenges = challenged.challenges.as_ref();
-        let challenges = challenges.map_err(|error| NotPaid::Challenge(error.clone()))?;
-        let mut dear = None;
-        let mut first_error = None;
-        for challenge in challenges {
-            match read(challenge) {
-                Ok(quote) if quote.price() <= self.policy.limits.price_max => return Ok(quote),
-                Ok(quote) => dear = dear.or(Some(quote)),
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        // One that is too dear is refused later, by its limit.
-        dear.ok_or_else(|| first_error.map_or(NotPaid::NoChallenge, NotPaid::Quote))
-    }
-
     pub(super) async fn approve(
         &self,
         resource: &TargetResource,
@@ -109,4 +87,24 @@ impl Inner {
             }
         }
     }
+}
+
+/// Returns the cheapest challenge that is fit to be paid, the first of several, or why the
+/// first one is not fit.
+pub(super) fn choose(
+    challenged: &Challenged,
+    read: impl Fn(&Challenge) -> Result<Quote, QuoteError>,
+) -> Result<Quote, NotPaid> {
+    let challenges = challenged.challenges.as_ref();
+    let challenges = challenges.map_err(|error| NotPaid::Challenge(error.clone()))?;
+    let mut first_error = None;
+    let mut fit = Vec::new();
+    for challenge in challenges {
+        match read(challenge) {
+            Ok(quote) => fit.push(quote),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    let cheapest = fit.into_iter().min_by_key(Quote::price);
+    cheapest.ok_or_else(|| first_error.map_or(NotPaid::NoChallenge, NotPaid::Quote))
 }

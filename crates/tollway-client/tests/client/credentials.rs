@@ -2,12 +2,13 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
+use l402::Limits;
 use tollway_client::{
     AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Policy, TransportError,
 };
 
 use crate::shop::{Honours, Lines, Shop};
-use crate::{World, policy, text};
+use crate::{World, limits, policy, policy_with, sat, text};
 
 #[tokio::test]
 async fn an_lsat_only_seller_gets_lsat_back_today_and_tomorrow() {
@@ -173,6 +174,25 @@ async fn a_credential_that_is_accepted_later_ends_the_brake() {
 }
 
 #[tokio::test]
+async fn of_several_challenges_the_cheapest_is_paid() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.lines = Lines::DearFirst);
+    let generous = policy_with(Limits {
+        price_max: sat(2_000),
+        ..limits()
+    });
+
+    text(world.client_with(generous).send(world.get("/a")).await).await;
+
+    let spent = world
+        .client()
+        .book()
+        .charged("127.0.0.1", crate::NOON)
+        .unwrap();
+    assert_eq!(Some(spent.total), sat(10).checked_add(crate::wallet::FEE));
+}
+
+#[tokio::test]
 async fn a_seller_that_hears_of_the_payment_late_is_shown_the_credential_twice() {
     let world = World::new().await;
     world
@@ -273,7 +293,7 @@ async fn a_demand_over_the_limit_does_not_cost_the_credential_at_hand() {
     text(client.send(world.get("/a")).await).await;
     world
         .shop
-        .sells(|terms| terms.amount = Some(crate::sat(1_000)));
+        .sells(|terms| terms.amount = Some(sat(1_000)));
 
     let refused = client.send(world.get("/b")).await.unwrap_err();
 
