@@ -73,6 +73,8 @@ pub(crate) struct View {
     /// Purchases for this path of which it is not known whether money moved.
     pub(crate) open: Vec<(Purchase, Owner)>,
     pub(crate) brake: Option<Brake>,
+    /// Those of the credentials that were refused for this request some time ago.
+    pub(crate) refused: HashSet<PaymentHash>,
 }
 
 /// Who may use a credential that has just been paid for.
@@ -128,10 +130,18 @@ impl Book {
         resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<View, BookError> {
-        let (candidates, open, brake) = self.read(|rows| {
+        let (candidates, open, brake, refused) = self.read(|rows| {
             let open = rows.purchases(Which::OpenAt(&resource.origin))?;
-            let brake = rows.brake(&resource.origin, &resource.path)?;
-            Ok((rows.candidates(resource, now)?, open, brake))
+            let brake = rows.brake(&resource.origin)?;
+            let candidates = rows.candidates(resource, now)?;
+            let mut refused = HashSet::new();
+            for candidate in &candidates {
+                let hash = candidate.payment_hash();
+                if rows.refusal(&hash, resource)?.is_some() {
+                    refused.insert(hash);
+                }
+            }
+            Ok((candidates, open, brake, refused))
         })?;
         let mut credentials = Vec::new();
         let mut is_presenting = false;
@@ -151,6 +161,7 @@ impl Book {
             is_presenting,
             open: self.with_owners(open)?,
             brake: brake.filter(|brake| now < brake.until),
+            refused,
         })
     }
 

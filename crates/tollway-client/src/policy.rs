@@ -54,7 +54,7 @@ pub enum UncappedFees {
 pub enum AfterRefusal {
     /// Buys again at once.
     BuyAgain,
-    /// Buys nothing at that origin and path for a day, or until the credential is accepted.
+    /// Buys nothing from that origin for a day, or until the credential is accepted.
     #[default]
     Wait,
 }

@@ -12,11 +12,14 @@ use super::{
 };
 use crate::client::WalletFacts;
 use crate::error::NotPaid;
+use crate::origin::Origin;
 use crate::policy::{AfterRefusal, KillSwitch};
 
 /// What is to be bought, and the rules it must fit.
 pub(crate) struct Admission<'a> {
     pub(crate) resource: &'a TargetResource,
+    /// Where the request was addressed, before any redirect.
+    pub(crate) addressed: &'a Origin,
     pub(crate) payable: &'a Payable,
     pub(crate) token: &'a SoldToken,
     pub(crate) wallet: &'a WalletFacts,
@@ -87,7 +90,7 @@ impl Book {
             return Ok(None);
         };
         Rules::check_expiry(&purchase.payable, now)?;
-        rules.check_brake(rows, &purchase.resource, now)?;
+        rules.check_brake(rows, &purchase.resource.origin, now)?;
         let charged = charged_besides(rows, &purchase, now)?;
         // An earlier request may arrive, with the ceiling that it was sent with.
         let limits = Limits {
@@ -175,7 +178,8 @@ impl Book {
                 return Err(BeginError::Bought);
             }
         }
-        new.rules.check_brake(rows, new.resource, now)
+        new.rules.check_brake(rows, origin, now)?;
+        new.rules.check_brake(rows, new.addressed, now)
     }
 }
 
@@ -201,10 +205,10 @@ impl Rules<'_> {
     fn check_brake(
         &self,
         rows: &dyn Rows,
-        resource: &TargetResource,
+        origin: &Origin,
         now: UnixSeconds,
     ) -> Result<(), BeginError> {
-        match rows.brake(&resource.origin, &resource.path)? {
+        match rows.brake(origin)? {
             Some(brake) if now < brake.until && self.after_refusal == AfterRefusal::Wait => {
                 Err(NotPaid::PaidBefore(Box::new(brake)).into())
             }

@@ -116,7 +116,8 @@ impl CredentialRows for Tables {
             let hash = credential.payment_hash();
             let refusals = || self.refusals.iter().filter(|r| r.payment_hash == hash);
             credential.resource.origin == resource.origin
-                && !refusals().any(|refusal| refusal.resource == *resource && refusal.until > now)
+                && !refusals()
+                    .any(|refusal| refusal.resource == *resource && refusal.is_in_force(now))
                 && (credential.covers(&resource.path) || refusals().count() < REFUSALS_MAX)
         };
         let mut found: Vec<_> = self
@@ -157,10 +158,18 @@ impl CredentialRows for Tables {
     }
 
     fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError> {
-        self.refusals.retain(|other| {
-            other.payment_hash != refusal.payment_hash || other.resource != refusal.resource
-        });
+        self.remove_refusal(&refusal.payment_hash, &refusal.resource)?;
         self.refusals.push(refusal.clone());
+        Ok(())
+    }
+
+    fn remove_refusal(
+        &mut self,
+        hash: &PaymentHash,
+        resource: &TargetResource,
+    ) -> Result<(), BookError> {
+        self.refusals
+            .retain(|refusal| refusal.payment_hash != *hash || refusal.resource != *resource);
         Ok(())
     }
 
@@ -170,22 +179,19 @@ impl CredentialRows for Tables {
         Ok(())
     }
 
-    fn brake(&self, origin: &Origin, path: &str) -> Result<Option<Brake>, BookError> {
+    fn brake(&self, origin: &Origin) -> Result<Option<Brake>, BookError> {
         let mut brakes = self.brakes.iter();
-        Ok(brakes
-            .find(|brake| brake.origin == *origin && brake.path == path)
-            .cloned())
+        Ok(brakes.find(|brake| brake.origin == *origin).cloned())
     }
 
     fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError> {
-        self.remove_brake(&brake.origin, &brake.path)?;
+        self.remove_brake(&brake.origin)?;
         self.brakes.push(brake.clone());
         Ok(())
     }
 
-    fn remove_brake(&mut self, origin: &Origin, path: &str) -> Result<(), BookError> {
-        self.brakes
-            .retain(|brake| brake.origin != *origin || brake.path != path);
+    fn remove_brake(&mut self, origin: &Origin) -> Result<(), BookError> {
+        self.brakes.retain(|brake| brake.origin != *origin);
         Ok(())
     }
 }

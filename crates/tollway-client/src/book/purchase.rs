@@ -265,12 +265,29 @@ pub struct Refusal {
     pub until: UnixSeconds,
 }
 
-/// A path where nothing is bought, because a paid credential was refused there.
+impl Refusal {
+    /// Returns true while the credential is not tried there. One that was written by a clock
+    /// far ahead ends when the clock is set right.
+    pub(super) fn is_in_force(&self, now: UnixSeconds) -> bool {
+        now < self.until && self.until <= now.plus_secs(refusal_secs(self.times))
+    }
+}
+
+/// For how long a credential is not tried where it was refused this many times in a row.
+pub(super) const fn refusal_secs(times: u32) -> u64 {
+    match times {
+        0 | 1 => 600,
+        2 => 6 * 3_600,
+        _ => 7 * 86_400,
+    }
+}
+
+/// An origin where nothing is bought, because a paid credential was refused there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Brake {
     /// The seller.
     pub origin: Origin,
-    /// The path.
+    /// The path that was paid for.
     pub path: String,
     /// The payment whose credential was refused.
     pub payment_hash: PaymentHash,

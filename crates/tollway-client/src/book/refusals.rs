@@ -3,7 +3,9 @@
 
 use l402::{PaymentHash, UnixSeconds};
 
+use super::purchase::refusal_secs;
 use super::{Book, BookError, Brake, Refusal, TargetResource};
+use crate::origin::Origin;
 
 impl Book {
     /// Remembers that a credential was refused, for longer each time.
@@ -26,22 +28,22 @@ impl Book {
         })
     }
 
-    /// Stops buying at a path for a while.
+    /// Ends a refusal: the credential was accepted there.
+    pub(crate) fn accept(
+        &self,
+        hash: &PaymentHash,
+        resource: &TargetResource,
+    ) -> Result<(), BookError> {
+        self.write(|rows, _session| rows.remove_refusal(hash, resource))
+    }
+
+    /// Stops buying from an origin for a while.
     pub(crate) fn brake(&self, brake: &Brake) -> Result<(), BookError> {
         self.write(|rows, _session| rows.put_brake(brake))
     }
 
-    /// Allows buying at a path again: what was paid for has been served.
-    pub(crate) fn release_brake(&self, resource: &TargetResource) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.remove_brake(&resource.origin, &resource.path))
-    }
-}
-
-/// For how long a credential is not tried where it was refused this many times in a row.
-const fn refusal_secs(times: u32) -> u64 {
-    match times {
-        0 | 1 => 600,
-        2 => 6 * 3_600,
-        _ => 7 * 86_400,
+    /// Allows buying from an origin again: what was paid for has been served.
+    pub(crate) fn release_brake(&self, origin: &Origin) -> Result<(), BookError> {
+        self.write(|rows, _session| rows.remove_brake(origin))
     }
 }

@@ -113,6 +113,17 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be written.
     fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError>;
 
+    /// Removes one refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_refusal(
+        &mut self,
+        hash: &PaymentHash,
+        resource: &TargetResource,
+    ) -> Result<(), BookError>;
+
     /// Removes every refusal of one credential.
     ///
     /// # Errors
@@ -120,26 +131,26 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be written.
     fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError>;
 
-    /// Reads the brake of a path.
+    /// Reads the brake of an origin.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be read.
-    fn brake(&self, origin: &Origin, path: &str) -> Result<Option<Brake>, BookError>;
+    fn brake(&self, origin: &Origin) -> Result<Option<Brake>, BookError>;
 
-    /// Writes a brake.
+    /// Writes a brake, in place of the one of the same origin.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be written.
     fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError>;
 
-    /// Removes the brake of a path.
+    /// Removes the brake of an origin.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be written.
-    fn remove_brake(&mut self, origin: &Origin, path: &str) -> Result<(), BookError>;
+    fn remove_brake(&mut self, origin: &Origin) -> Result<(), BookError>;
 }
 
 /// Everything in one transaction.

@@ -71,6 +71,7 @@ impl Buyer {
     ) -> Result<(Purchase, Ticket), BeginError> {
         self.book.begin(&Admission {
             resource: &resource(path),
+            addressed: &resource(path).origin,
             payable: &sale.payable,
             token: &token(),
             wallet: &WALLET,
@@ -357,6 +358,24 @@ fn a_refusal_is_for_one_method_path_and_query_and_ends() {
 }
 
 #[test]
+fn a_refusal_by_a_clock_far_ahead_ends_when_the_clock_is_right() {
+    on_each(|mut buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/a", &[]);
+        let ahead = NOON.plus_secs(300 * 86_400);
+        buyer
+            .book
+            .refuse(&sale.hash(), &resource("/a"), ahead)
+            .unwrap();
+
+        assert_eq!(buyer.shown_at("/a"), [sale.hash()]);
+
+        buyer.now = ahead;
+        assert!(buyer.shown_at("/a").is_empty());
+    });
+}
+
+#[test]
 fn a_fee_ceiling_without_bound_is_counted_and_named() {
     on_each(|mut buyer| {
         buyer.limits.fee_max = Msat::MAX;
@@ -411,7 +430,7 @@ fn the_closest_and_newest_credential_comes_first() {
 }
 
 #[test]
-fn a_brake_stops_buying_at_its_path_for_a_while() {
+fn a_brake_stops_buying_from_its_origin_for_a_while() {
     on_each(|mut buyer| {
         let brake = Brake {
             origin: resource("/a").origin,
@@ -426,11 +445,15 @@ fn a_brake_stops_buying_at_its_path_for_a_while() {
         assert!(
             matches!(refused, BeginError::NotPaid(NotPaid::PaidBefore(found)) if *found == brake)
         );
-        assert!(buyer.begin(&Sale::new(2), "/b").is_ok());
+        let elsewhere = buyer.begin(&Sale::new(2), "/b");
+        assert!(matches!(
+            elsewhere,
+            Err(BeginError::NotPaid(NotPaid::PaidBefore(_)))
+        ));
 
         buyer.after_refusal = AfterRefusal::BuyAgain;
         let (_purchase, _ticket) = buyer.begin(&Sale::new(3), "/a").unwrap();
-        buyer.book.release_brake(&resource("/a")).unwrap();
+        buyer.book.release_brake(&resource("/a").origin).unwrap();
         assert_eq!(buyer.book.view(&resource("/a"), NOON).unwrap().brake, None);
         buyer.now = NOON.plus_secs(300);
     });

@@ -19,6 +19,7 @@ use super::wallet::Wallet;
 use crate::book::{Admission, BeginError, Purchase, Rules, SoldToken, TargetResource, Ticket};
 use crate::error::{Error, NotPaid, StorageError};
 use crate::event::Event;
+use crate::origin::Origin;
 
 /// Why there is no credential.
 pub(super) enum Unbought {
@@ -63,6 +64,7 @@ impl Inner {
         let presented = progress.presented.clone();
         let order = Order {
             resource: progress.resource.clone(),
+            addressed: call.addressed().clone(),
             payable: quote.payable(call.origin().host()),
             token: SoldToken::L402 {
                 name: quote.challenge().name(),
@@ -101,6 +103,7 @@ impl Inner {
         let begun = self.with_book(move |book| {
             book.begin(&Admission {
                 resource: &order.resource,
+                addressed: &order.addressed,
                 payable: &order.payable,
                 token: &order.token,
                 wallet: &facts,
@@ -137,6 +140,7 @@ impl Inner {
 /// What is to be bought.
 struct Order {
     resource: TargetResource,
+    addressed: Origin,
     payable: Payable,
     token: SoldToken,
     presented: HashSet<PaymentHash>,

@@ -61,6 +61,11 @@ impl Call {
         &self.method
     }
 
+    /// Returns the origin that the caller addressed, before any redirect.
+    pub(super) const fn addressed(&self) -> &Origin {
+        &self.addressed
+    }
+
     pub(super) fn path(&self) -> &str {
         self.uri.path()
     }

@@ -23,6 +23,8 @@ pub(super) struct Progress {
     pub(super) view: View,
     pub(super) tries: Tries,
     pub(super) last: Option<(Sent, Answer)>,
+    /// The credential that was presented last.
+    pub(super) shown: Option<PaymentHash>,
     pub(super) bought: Option<Bought>,
     pub(super) turn: Option<Guard>,
     /// Known once the turn is taken.
@@ -40,6 +42,7 @@ impl Progress {
             view,
             tries: TRIES_FIRST,
             last: None,
+            shown: None,
             bought: None,
             turn: None,
             wallet: None,

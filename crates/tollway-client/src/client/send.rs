@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use l402::PaymentHash;
 
@@ -13,10 +13,11 @@ use super::bought::Bought;
 use super::buy::Unbought;
 use super::call::Call;
 use super::progress::Progress;
-use crate::book::{Brake, TargetResource, View};
+use crate::book::{Book, Brake, TargetResource, View};
 use crate::decide::{self, Next, Returned, Sent};
-use crate::error::Error;
+use crate::error::{Error, Receipt};
 use crate::event::{Event, Presented};
+use crate::policy::Paying;
 use crate::response::ResponseBody;
 
 impl Inner {
@@ -53,7 +54,7 @@ impl Inner {
                 Next::Ask => self.ask(call, &mut progress).await?,
                 Next::Buy => self.buy_and_show(call, &mut progress).await?,
                 Next::GiveUp => return Err(self.give_up(call, &progress).await),
-                Next::Serve => return Ok(self.serve(progress).await),
+                Next::Serve => return Ok(self.serve(call, progress).await),
                 Next::Show(hash) => self.show(call, &mut progress, hash).await?,
                 Next::Wait(wait) => self.wait(call, &mut progress, wait).await?,
             }
@@ -75,6 +76,7 @@ impl Inner {
         let Some(credential) = progress.take(&hash) else {
             return Ok(());
         };
+        progress.shown = Some(hash);
         let shown = Some((&credential, Presented::Stored(hash)));
         let answer = self.attempt(call, shown).await;
         let answer = answer.map_err(|error| call.failed(error))?;
@@ -113,6 +115,7 @@ impl Inner {
             Some((Sent::BoughtAgain | Sent::Nothing | Sent::Stored, _)) | None => Sent::Bought,
         };
         let hash = bought.credential.payment_hash();
+        progress.shown = Some(hash);
         let shown = Some((&bought.credential, Presented::Bought(hash)));
         let answer = self.attempt(call, shown).await;
         progress.took(sent, answer.map_err(|error| call.failed(error))?);
@@ -121,51 +124,97 @@ impl Inner {
     }
 
     /// Returns the last response. What was bought for it may be used by others from here on.
-    async fn serve(&self, mut progress: Progress) -> Response<Incoming> {
+    async fn serve(&self, call: &Call, mut progress: Progress) -> Response<Incoming> {
         if let Some(bought) = progress.bought.take() {
             bought.publish().await;
         }
-        let is_accepted = !matches!(progress.last, Some((Sent::Nothing, _)) | None);
-        if is_accepted && progress.view.brake.is_some() {
-            let resource = progress.resource.clone();
-            // Failing leaves the brake, which costs no money.
-            let _ = self
-                .with_book(move |book| book.release_brake(&resource))
-                .await;
+        match &progress.last {
+            Some((Sent::Bought | Sent::BoughtAgain, answer)) if is_refusal(answer.status()) => {
+                if let Some(receipt) = call.receipt() {
+                    self.set_brake(call, &progress.resource, receipt).await;
+                }
+            }
+            Some((Sent::Nothing, _)) | None => {}
+            Some((_presented, answer)) if is_acceptance(answer.status()) => {
+                self.accept(call, &progress, answer.status()).await;
+            }
+            Some((_presented, _answer)) => {}
         }
         let last = progress.last.and_then(|(_, answer)| answer.into_response());
         last.expect("`decide::next` serves a response, never a challenge")
     }
 
-    /// Stops buying at this path for a while: what was paid for was refused.
+    /// Takes back what a credential that was accepted has disproved. Failing to leaves a brake
+    /// or a refusal, which cost no money.
+    async fn accept(&self, call: &Call, progress: &Progress, status: StatusCode) {
+        let Some(hash) = progress.shown else {
+            return;
+        };
+        let resource = progress.resource.clone();
+        if progress.view.refused.contains(&hash) {
+            let resource = resource.clone();
+            let _ = self
+                .with_book(move |book| book.accept(&hash, &resource))
+                .await;
+        }
+        // A success elsewhere, or a redirect, disproves nothing: neither delivers what was paid.
+        let is_disproved = |brake: &Brake| brake.path == resource.path && status.is_success();
+        if progress.view.brake.as_ref().is_some_and(is_disproved) {
+            let addressed = call.addressed().clone();
+            let release = move |book: &Book| {
+                book.release_brake(&resource.origin)?;
+                book.release_brake(&addressed)
+            };
+            let _ = self.with_book(release).await;
+        }
+    }
+
+    /// Ends a request that was paid for and refused.
     async fn give_up(&self, call: &Call, progress: &Progress) -> Error {
         let status = progress.last.as_ref().map(|(_, answer)| answer.status());
         let refused = call.receipt().cloned().zip(status);
         let (receipt, status) = refused.expect("`decide::next` gives up only after a payment");
-        let payment_hash = receipt.payment.payment_hash;
-        let brake = Brake {
-            origin: progress.resource.origin.clone(),
-            path: progress.resource.path.clone(),
-            payment_hash,
-            paid: receipt.paid(),
-            until: self.now().plus_secs(BRAKE_SECS),
-        };
-        // Without the brake the next request may buy again, within the limits.
-        let _ = self.with_book(move |book| book.brake(&brake)).await;
-        self.emit(&Event::Refused { payment_hash });
+        self.set_brake(call, &progress.resource, &receipt).await;
+        self.emit(&Event::Refused {
+            payment_hash: receipt.payment.payment_hash,
+        });
         Error::PaidButRefused {
             receipt: Box::new(receipt),
             status,
         }
     }
 
+    /// Stops buying from a seller for a while, and from where the request was addressed. Without
+    /// the brake the next request may buy again, within the limits.
+    async fn set_brake(&self, call: &Call, resource: &TargetResource, receipt: &Receipt) {
+        let brake = Brake {
+            origin: resource.origin.clone(),
+            path: resource.path.clone(),
+            payment_hash: receipt.payment.payment_hash,
+            paid: receipt.paid(),
+            until: self.now().plus_secs(BRAKE_SECS),
+        };
+        let addressed = Brake {
+            origin: call.addressed().clone(),
+            ..brake.clone()
+        };
+        let set = move |book: &Book| {
+            book.brake(&brake)?;
+            book.brake(&addressed)
+        };
+        let _ = self.with_book(set).await;
+    }
+
     /// Remembers that a credential was refused. Failing to costs a round trip next time and
     /// nothing else, so it stops nothing.
     async fn refuse(&self, resource: &TargetResource, hash: PaymentHash) {
         let (resource, now) = (resource.clone(), self.now());
-        let _ = self
-            .with_book(move |book| book.refuse(&hash, &resource, now))
-            .await;
+        // A request that may not buy must not make a later one buy what is there.
+        if self.policy.paying == Paying::On {
+            let _ = self
+                .with_book(move |book| book.refuse(&hash, &resource, now))
+                .await;
+        }
         self.emit(&Event::Refused { payment_hash: hash });
     }
 
@@ -182,6 +231,16 @@ impl Inner {
         }
         Ok(view)
     }
+}
+
+/// Whether the response to a credential bought just now counts as a refusal of it: a challenge
+/// does anyway, and never gets here.
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+fn is_acceptance(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
 }
 
 const BRAKE_SECS: u64 = 86_400;

@@ -73,7 +73,7 @@ pub enum NotPaid {
     OverLimit(#[from] OverLimit),
     /// A paid credential was refused at this path a short while ago.
     #[error(
-        "payment {} of {} was made to {} for {} and the server refused it: nothing more is bought there for now",
+        "payment {} of {} was made to {} for {} and the server refused it: nothing more is bought from it for now",
         .0.payment_hash, .0.paid, .0.origin, .0.path
     )]
     PaidBefore(Box<Brake>),

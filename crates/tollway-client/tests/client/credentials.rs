@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
 use l402::Limits;
 use tollway_client::{
-    AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Policy, TransportError,
+    AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Paying, Policy, TransportError,
 };
 
 use crate::shop::{Honours, Lines, Shop};
@@ -174,6 +174,121 @@ async fn a_credential_that_is_accepted_later_ends_the_brake() {
 }
 
 #[tokio::test]
+async fn a_seller_that_redirects_to_a_new_path_each_time_is_paid_once() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    for number in 0..3 {
+        let (from, to) = (format!("/go/{number}"), format!("/new/{number}"));
+        world.shop.redirects(&from, 302, &to);
+        let refused = world.client().send(world.get(&from)).await.unwrap_err();
+        assert_eq!(refused.receipt().is_some(), number == 0, "{refused}");
+    }
+
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_brake_ends_only_when_what_was_refused_is_served() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/cheap")).await).await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    client.send(world.get("/a")).await.unwrap_err();
+    let honours = |honours| world.shop.sells(|terms| terms.honours = honours);
+
+    honours(Honours::SameService);
+    text(client.send(world.get("/cheap")).await).await;
+    for status in [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND] {
+        honours(Honours::OwnRefusal(status));
+        let response = client.send(world.get("/a")).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+
+    honours(Honours::Nothing);
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
+        "{refused}"
+    );
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_403_for_a_credential_bought_just_now_stops_buying_from_its_seller() {
+    for status in [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED] {
+        let world = World::new().await;
+        world
+            .shop
+            .sells(|terms| terms.honours = Honours::OwnRefusal(status));
+        let response = world.client().send(world.get("/a")).await.unwrap();
+        assert_eq!(response.status(), status);
+
+        world.shop.sells(|terms| terms.honours = Honours::Nothing);
+        for path in ["/a", "/b"] {
+            let refused = world.client().send(world.get(path)).await.unwrap_err();
+            assert!(
+                matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
+                "{refused}"
+            );
+        }
+        assert_eq!(world.wallet.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_credential_has_no_refusals_in_a_row() {
+    let world = World::new().await;
+    let client = world.client_with(Policy {
+        after_refusal: AfterRefusal::BuyAgain,
+        ..policy()
+    });
+    text(client.send(world.get("/a")).await).await;
+    for bought in 1..4 {
+        world.shop.sells(|terms| terms.honours = Honours::Nothing);
+        client.send(world.get("/a")).await.unwrap_err();
+        assert!(client.book().forget(&world.wallet.asked()[bought]).unwrap());
+        world
+            .shop
+            .sells(|terms| terms.honours = Honours::SameService);
+        world.wait_secs(600);
+        world
+            .shop
+            .sells(|terms| terms.created_at = terms.created_at.plus_secs(600));
+
+        text(client.send(world.get("/a")).await).await;
+
+        assert_eq!(
+            world.wallet.asked().len(),
+            bought + 1,
+            "the first is tried again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_seen_without_paying_leads_to_no_purchase_later() {
+    let world = World::new().await;
+    text(world.client().send(world.get("/a")).await).await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    let unpaying = world.client_with(Policy {
+        paying: Paying::Off,
+        ..policy()
+    });
+    let refused = unpaying.send(world.get("/a")).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::PayingIsOff { .. })),
+        "{refused}"
+    );
+
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+
+    text(world.client().send(world.get("/a")).await).await;
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn of_several_challenges_the_cheapest_is_paid() {
     let world = World::new().await;
     world.shop.sells(|terms| terms.lines = Lines::DearFirst);
@@ -291,9 +406,7 @@ async fn a_demand_over_the_limit_does_not_cost_the_credential_at_hand() {
     let world = World::new().await;
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
-    world
-        .shop
-        .sells(|terms| terms.amount = Some(sat(1_000)));
+    world.shop.sells(|terms| terms.amount = Some(sat(1_000)));
 
     let refused = client.send(world.get("/b")).await.unwrap_err();
 

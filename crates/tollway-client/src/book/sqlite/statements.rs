@@ -7,7 +7,7 @@ use rusqlite::{Params, Row, Transaction, named_params, params};
 
 use super::columns::{self, CREDENTIAL, ColumnError, PURCHASE};
 use super::schema;
-use crate::book::purchase::path_prefix;
+use crate::book::purchase::{path_prefix, refusal_secs};
 use crate::book::rows::{CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Which};
 use crate::book::{BookError, Brake, Purchase, Refusal, StoredCredential, TargetResource};
 use crate::origin::Origin;
@@ -159,7 +159,8 @@ impl CredentialRows for Statements<'_> {
              substr(:path, 1, length(path_prefix) + 1) = path_prefix || '/') AS covers \
              FROM credentials AS c WHERE origin = :origin AND NOT EXISTS \
              (SELECT 1 FROM refusals AS r WHERE r.payment_hash = c.payment_hash AND \
-              method = :method AND path = :path AND query = :query AND until > :now) \
+              method = :method AND path = :path AND query = :query AND until > :now \
+              AND until <= :now + CASE WHEN times <= 1 THEN :first WHEN times = 2 THEN :second ELSE :later END) \
              AND (covers OR (SELECT count(*) FROM refusals AS r \
               WHERE r.payment_hash = c.payment_hash) < :refusals_max) \
              ORDER BY covers DESC, CASE covers WHEN 1 THEN length(path) END DESC, \
@@ -173,6 +174,9 @@ impl CredentialRows for Statements<'_> {
                 ":path": resource.path,
                 ":query": resource.query.as_str(),
                 ":now": now.as_secs(),
+                ":first": refusal_secs(1),
+                ":second": refusal_secs(2),
+                ":later": refusal_secs(3),
                 ":refusals_max": REFUSALS_MAX,
                 ":limit": CANDIDATES_MAX,
             },
@@ -248,21 +252,41 @@ impl CredentialRows for Statements<'_> {
         Ok(())
     }
 
+    fn remove_refusal(
+        &mut self,
+        hash: &PaymentHash,
+        resource: &TargetResource,
+    ) -> Result<(), BookError> {
+        self.execute(
+            "DELETE FROM refusals WHERE payment_hash = ?1 AND method = ?2 AND path = ?3 \
+             AND query = ?4",
+            params![
+                hash.as_bytes(),
+                resource.method,
+                resource.path,
+                resource.query.as_str()
+            ],
+        )?;
+        Ok(())
+    }
+
     fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
         let sql = "DELETE FROM refusals WHERE payment_hash = ?1";
         self.execute(sql, [hash.as_bytes()])?;
         Ok(())
     }
 
-    fn brake(&self, origin: &Origin, path: &str) -> Result<Option<Brake>, BookError> {
-        let sql = "SELECT * FROM brakes WHERE origin = ?1 AND path = ?2";
-        let mut found = self.query(sql, [&origin.to_string(), path], columns::brake)?;
+    fn brake(&self, origin: &Origin) -> Result<Option<Brake>, BookError> {
+        // An earlier version wrote one for each path.
+        let sql = "SELECT * FROM brakes WHERE origin = ?1 ORDER BY until";
+        let mut found = self.query(sql, [&origin.to_string()], columns::brake)?;
         Ok(found.pop())
     }
 
     fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError> {
+        self.remove_brake(&brake.origin)?;
         self.execute(
-            "INSERT OR REPLACE INTO brakes VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO brakes VALUES (?1, ?2, ?3, ?4, ?5)",
             params![
                 brake.origin.to_string(),
                 brake.path,
@@ -274,9 +298,9 @@ impl CredentialRows for Statements<'_> {
         Ok(())
     }
 
-    fn remove_brake(&mut self, origin: &Origin, path: &str) -> Result<(), BookError> {
-        let sql = "DELETE FROM brakes WHERE origin = ?1 AND path = ?2";
-        self.execute(sql, [&origin.to_string(), path])?;
+    fn remove_brake(&mut self, origin: &Origin) -> Result<(), BookError> {
+        let sql = "DELETE FROM brakes WHERE origin = ?1";
+        self.execute(sql, [&origin.to_string()])?;
         Ok(())
     }
 }
