@@ -76,6 +76,32 @@ async fn as_many_challenges_as_chosen_are_given_out_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_ledger_is_removed_ends_and_does_not_start_again() {
+    let mut shop = Shop::open().await;
+    std::fs::remove_file(format!("{}/ledger.sqlite", shop.dir)).unwrap();
+
+    for gateway in shop.gateways.drain(..) {
+        assert_eq!(gateway.ended().await, Some(1));
+    }
+
+    let arguments = [
+        "serve",
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--price",
+        "10sat",
+        "--data-dir",
+        &shop.dir,
+        "--json",
+    ];
+    let failed = failure(&shop.market.run(&arguments).await);
+    let message = failed["message"].as_str().unwrap();
+    for name in ["ledger.sqlite", "master.key", "restore", "mv "] {
+        assert!(message.contains(name), "{failed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_cause_of_an_unusable_ledger_is_shown() {
     let market = Market::open().await;
     let dir = market.home().join("shop");

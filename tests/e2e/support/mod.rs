@@ -206,8 +206,13 @@ impl Gateway {
     }
 
     /// Asks it to stop and returns its exit code.
-    pub async fn stop(mut self) -> Option<i32> {
+    pub async fn stop(self) -> Option<i32> {
         signal(self.process.id(), "TERM");
+        self.ended().await
+    }
+
+    /// Waits until it has ended and returns its exit code.
+    pub async fn ended(mut self) -> Option<i32> {
         tokio::task::spawn_blocking(move || self.process.wait().unwrap().code())
             .await
             .unwrap()
