@@ -74,6 +74,24 @@ async fn a_failure_in_reply_to_a_later_request_does_not_end_the_lost_one() {
 }
 
 #[tokio::test]
+async fn a_purchase_that_was_paid_has_no_reason() {
+    let world = World::new().await;
+    let lost = world.lose("/a").await;
+    world.wallet.settle(lost);
+    for path in ["/a", "/b"] {
+        text(world.client().send(world.get(path)).await).await;
+    }
+
+    let purchases = world.client().book().purchases().unwrap();
+
+    assert_eq!(purchases.len(), 2);
+    assert!(
+        purchases.iter().all(|purchase| purchase.reason.is_empty()),
+        "{purchases:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_lost_request_is_made_again_however_often_and_nothing_else_is_bought() {
     let world = World::new().await;
     let lost = world.lose("/a").await;
