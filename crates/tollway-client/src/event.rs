@@ -112,6 +112,12 @@ pub enum Event {
         /// The payment's hash.
         payment_hash: PaymentHash,
     },
+    /// What is bought will be presented in a second `Authorization` header, after the request's
+    /// own, which is the only one that some servers read. Nothing is paid yet.
+    SecondAuthorization {
+        /// The seller.
+        origin: Origin,
+    },
     /// A request is sent.
     Sending {
         /// Where to.

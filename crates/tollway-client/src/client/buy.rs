@@ -60,6 +60,11 @@ impl Inner {
             expires_at: quote.invoice().expires_at(),
             scheme: quote.challenge().name(),
         });
+        if call.brings_authorization() {
+            self.emit(&Event::SecondAuthorization {
+                origin: call.origin().clone(),
+            });
+        }
         self.approve(&progress.resource, &quote).await?;
         let presented = progress.presented.clone();
         let order = Order {

@@ -119,6 +119,11 @@ impl Call {
             .any(|line| l402::is_credential_line(line.as_bytes()))
     }
 
+    /// Returns true when the caller set an `Authorization` of its own.
+    pub(super) fn brings_authorization(&self) -> bool {
+        self.headers.contains_key(AUTHORIZATION)
+    }
+
     /// The request to send this time. A credential is added to whatever other
     /// `Authorization` the caller set, never put in its place.
     pub(super) async fn outgoing(

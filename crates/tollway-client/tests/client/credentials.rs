@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
 use l402::Limits;
 use tollway_client::{
-    AfterRefusal, Body, ClearText, Error, Hosts, NotPaid, Paying, Policy, TransportError,
+    AfterRefusal, Body, ClearText, Error, Event, Hosts, NotPaid, Paying, Policy, TransportError,
 };
 
 use crate::shop::{Honours, Lines, Shop};
@@ -286,6 +286,23 @@ async fn a_refusal_seen_without_paying_leads_to_no_purchase_later() {
 
     text(world.client().send(world.get("/a")).await).await;
     assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_authorization_is_reported_before_anything_is_paid() {
+    let world = World::new().await;
+    let mut request = world.get("/a");
+    let own = HeaderValue::from_static("Bearer app");
+    request.headers_mut().insert(AUTHORIZATION, own);
+
+    text(world.client().send(request).await).await;
+    text(world.client().send(world.get("/b")).await).await;
+
+    let events = world.events();
+    let second = |event: &Event| matches!(event, Event::SecondAuthorization { .. });
+    let paying = |event: &Event| matches!(event, Event::Paying { .. });
+    assert!(events.iter().position(second) < events.iter().position(paying));
+    assert_eq!(events.into_iter().filter(second).count(), 1);
 }
 
 #[tokio::test]

@@ -426,6 +426,7 @@ fn name(event: &Event) -> &'static str {
         Event::Redirected { .. } => "redirected",
         Event::Refused { .. } => "refused",
         Event::Reoffered { .. } => "offered again",
+        Event::SecondAuthorization { .. } => "second authorization",
         Event::Retrying { .. } => "retrying",
         Event::Waiting { .. } => "waiting",
         Event::Reserved { .. } => "reserved",

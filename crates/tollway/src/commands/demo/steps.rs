@@ -91,6 +91,7 @@ impl Steps {
             | Event::Redirected { .. }
             | Event::Refused { .. }
             | Event::Reoffered { .. }
+            | Event::SecondAuthorization { .. }
             | Event::Resumed { .. }
             | Event::Retrying { .. }
             | Event::Waiting { .. } => {}

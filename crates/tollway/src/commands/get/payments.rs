@@ -54,6 +54,9 @@ impl Payments {
             Event::NotKept { reason, .. } => self.warn(format!(
                 "the paid credential could not be saved ({reason}); it can be recovered"
             )),
+            Event::SecondAuthorization { origin } => self.warn(format!(
+                "the token for {origin} is sent in a second Authorization header, which some servers do not read: leave out the first"
+            )),
             Event::Resumed {
                 payment_hash,
                 outcome: Resumption::Open { reason },
@@ -138,6 +141,7 @@ impl Record {
             | Event::Responded { .. }
             | Event::Resumed { .. }
             | Event::Retrying { .. }
+            | Event::SecondAuthorization { .. }
             | Event::Waiting { .. } => {}
         }
     }
