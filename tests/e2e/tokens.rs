@@ -203,7 +203,8 @@ async fn a_token_that_the_seller_revoked_is_listed_as_refused() {
     {
         tokio::task::yield_now().await;
     }
-    let refused = market.run(&["get", &gateway.url("/a"), "--no-pay"]).await;
+    let url = gateway.url("/a");
+    let refused = market.run(&["get", &url, "--max-cost", "1sat"]).await;
 
     let note = format!("refused the stored token {id}");
     assert!(stderr(&refused).contains(&note), "{}", stderr(&refused));
