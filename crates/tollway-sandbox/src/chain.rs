@@ -1,7 +1,6 @@
 //! A private chain: blocks on regtest's genesis, in memory, with one writer and no forks.
 //!
-//! It keeps what its nodes rely on: linked headers, merkle roots, no double spends, lock
-//! times. Consensus rules that only a validator would check are left out, and scripts are not
+//! It keeps what its nodes rely on: linked headers, merkle roots, no double spends. Consensus rules that only a validator would check are left out, and scripts are not
 //! run, because each node checks what the other signs. Acceptance here does not mean validity
 //! elsewhere.
 

@@ -3,7 +3,6 @@
 //! Codes are LND's, and so are the texts that programs written for LND match on.
 
 mod amount;
-mod feature;
 mod invoice;
 mod lightning;
 mod listing;
@@ -41,10 +40,10 @@ impl LndService {
     /// Returns a stream that ends, without an error, when the server stops.
     fn until_stopped<T>(
         &self,
-        answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+        messages: impl Stream<Item = Result<T, Status>> + Send + 'static,
     ) -> ResponseStream<T> {
         let mut stopping = self.stopping.clone();
-        Box::pin(answers.take_until(async move {
+        Box::pin(messages.take_until(async move {
             // An error means the sender is gone, which is stopping too.
             let _gone = stopping.wait_for(|stopping| *stopping).await;
         }))
@@ -57,6 +56,16 @@ pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>>
 /// LND reports nearly every refusal under this one code, and the reason as its text.
 fn refused(reason: impl ToString) -> Status {
     Status::unknown(reason.to_string())
+}
+
+/// Refuses a request in which a field is set that the sandbox cannot honour.
+fn refuse_set(fields: &[(&str, bool)]) -> Result<(), Status> {
+    match fields.iter().find(|(_, is_set)| *is_set) {
+        None => Ok(()),
+        Some((field, _)) => Err(Status::unimplemented(format!(
+            "the sandbox does not support {field}: leave it out"
+        ))),
+    }
 }
 
 /// A number as the signed field it goes into; LND's own numbers never get that large.

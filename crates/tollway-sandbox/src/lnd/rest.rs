@@ -10,8 +10,6 @@ mod reply;
 mod request;
 mod routes;
 
-use std::net::IpAddr;
-
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
@@ -20,7 +18,6 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use self::local::Local;
 use self::routes::{Found, Route};
 use super::generated::DESCRIPTORS;
 use super::grpc::services::GrpcServices;
@@ -42,15 +39,14 @@ impl Rest {
         Ok(Self { descriptors })
     }
 
-    /// Handles one HTTP request from `ip`.
-    pub(crate) async fn answer(
+    /// Handles one HTTP request.
+    pub(crate) async fn respond(
         &self,
         services: GrpcServices,
         request: Request<Incoming>,
-        ip: IpAddr,
     ) -> Response<Body> {
         let (head, mut body) = request.into_parts();
-        let mut response = self.respond(services, &head, &mut body, ip).await;
+        let mut response = self.call(services, &head, &mut body).await;
         // Over HTTP/1.1 the next request follows this one's body, so either all of the body is
         // read or the connection ends.
         if head.version < Version::HTTP_2 && request::drain(&mut body).await.is_err() {
@@ -60,12 +56,11 @@ impl Rest {
         response
     }
 
-    async fn respond(
+    async fn call(
         &self,
         services: GrpcServices,
         head: &Parts,
         body: &mut Incoming,
-        ip: IpAddr,
     ) -> Response<Body> {
         let (route, bindings) = match routes::find(&head.method, head.uri.path()) {
             Found::Route(route, bindings) => (route, bindings),
@@ -75,15 +70,15 @@ impl Rest {
         let Some(method) = self.method(route) else {
             return reply::error(&Status::not_found("Not Found"));
         };
-        let message = match request::read(route, &method, &bindings, head, body).await {
+        let message = match request::read(route, &method, bindings, head, body).await {
             Ok(message) => message,
             Err(refused) => return reply::error(&refused),
         };
-        let local = Local::new(services, ip);
+        let messages = local::call(services, route.call, &method, message).await;
         if method.is_server_streaming() {
-            reply::stream(local.stream(route.call, &method, message).await).await
+            reply::stream(messages).await
         } else {
-            reply::unary(local.unary(route.call, &method, message).await)
+            reply::unary(messages).await
         }
     }
 

@@ -1,9 +1,8 @@
 //! Routing.
 //!
 //! Channels are unannounced, so every payee is a peer or out of reach, and a wallet that pays
-//! itself goes out and back through a peer. [`RouteError`] tells whether waiting helps.
+//! itself goes out and back through a peer. [`RouteError`] distinguishes whether waiting helps.
 
-use bitcoin::Amount;
 use bitcoin::secp256k1::PublicKey;
 use l402::{Msat, PaymentHash};
 use lightning::ln::channel_state::{ChannelDetails, CounterpartyForwardingInfo};
@@ -16,7 +15,7 @@ use lightning_invoice::Bolt11Invoice;
 
 use super::Node;
 
-/// Who is paid, and what routing must know of it.
+/// A payee, and what routing needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) node: PublicKey,
@@ -25,7 +24,7 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    /// Whom an invoice names.
+    /// Returns the payee of an invoice.
     pub(crate) fn of_invoice(invoice: &Bolt11Invoice) -> Self {
         let delta = invoice.min_final_cltv_expiry_delta();
         Self {
@@ -47,21 +46,12 @@ impl Destination {
     }
 }
 
-/// A route to the payee, and what this node knows of its channels.
+/// A route to the payee.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedRoute {
     pub(crate) route: Route,
     /// The height its locks are counted from.
     pub(crate) height: u32,
-    capacities: Vec<(u64, Amount)>,
-}
-
-impl PlannedRoute {
-    /// The size of a channel; zero when this node does not know it.
-    pub(crate) fn capacity(&self, short_id: u64) -> Amount {
-        let known = self.capacities.iter().find(|(id, _)| *id == short_id);
-        known.map_or(Amount::ZERO, |(_, capacity)| *capacity)
-    }
 }
 
 /// Why there is no route.
@@ -107,7 +97,6 @@ impl Node {
             route,
             // What the node itself counts a payment's locks from.
             height: self.channels.current_best_block().height.saturating_add(1),
-            capacities: channels.iter().flat_map(sizes).collect(),
         })
     }
 
@@ -244,17 +233,6 @@ fn shortage(channels: &[&ChannelDetails], amount: Msat) -> RouteError {
     } else {
         RouteError::Insufficient
     }
-}
-
-/// Every short id a channel goes by, with its size.
-fn sizes(channel: &ChannelDetails) -> impl Iterator<Item = (u64, Amount)> {
-    let capacity = Amount::from_sat(channel.channel_value_satoshis);
-    let ids = [
-        channel.short_channel_id,
-        channel.inbound_scid_alias,
-        channel.outbound_scid_alias,
-    ];
-    ids.into_iter().flatten().map(move |id| (id, capacity))
 }
 
 fn forwarding_fee(amount: Msat, terms: &CounterpartyForwardingInfo) -> Option<Msat> {

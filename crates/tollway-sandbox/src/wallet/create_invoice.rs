@@ -21,7 +21,6 @@ pub(super) fn invoice(
     new: NewInvoice,
     now: UnixSeconds,
 ) -> Result<InvoiceRecord, AddInvoiceError> {
-    check_memo(&new.description)?;
     let preimage = new
         .preimage
         .unwrap_or_else(|| Preimage::new(node.random_bytes()));
@@ -42,14 +41,10 @@ pub(super) fn invoice(
         expiry_secs,
         created_at: now,
     };
-    let unsigned = write(&terms, &new.description).map_err(|_field| AddInvoiceError::Unsigned {
-        reason: "a field does not fit the invoice format",
-    })?;
+    let unsigned = write(&terms, &new.description).map_err(AddInvoiceError::Unwritable)?;
     let bolt11 = node
         .sign(unsigned)
-        .map_err(|_signer| AddInvoiceError::Unsigned {
-            reason: "the node's key cannot sign",
-        })?;
+        .map_err(|_signer| AddInvoiceError::Unsigned)?;
     Ok(InvoiceRecord {
         add_index: 0,
         description: new.description,
@@ -72,20 +67,6 @@ struct Terms {
     amount: Option<Msat>,
     expiry_secs: u32,
     created_at: UnixSeconds,
-}
-
-fn check_memo(description: &InvoiceDescription) -> Result<(), AddInvoiceError> {
-    let (memo, max) = match description {
-        InvoiceDescription::Hash { memo, .. } => (memo, OWN_MEMO_MAX),
-        InvoiceDescription::Memo(memo) => (memo, MEMO_MAX),
-    };
-    if memo.len() > max {
-        return Err(AddInvoiceError::MemoTooLong {
-            len: memo.len(),
-            max,
-        });
-    }
-    Ok(())
 }
 
 fn write(terms: &Terms, text: &InvoiceDescription) -> Result<RawBolt11Invoice, CreationError> {
@@ -111,7 +92,3 @@ fn write(terms: &Terms, text: &InvoiceDescription) -> Result<RawBolt11Invoice, C
 const DEFAULT_EXPIRY_SECS: u32 = 86_400;
 /// All bitcoin there will ever be.
 const AMOUNT_MAX: Msat = Msat::from_msat(21_000_000 * 100_000_000 * 1_000);
-/// What BOLT 11's length field allows, in bytes.
-const MEMO_MAX: usize = 639;
-/// What LND allows for a memo that is not in the invoice, in bytes.
-const OWN_MEMO_MAX: usize = 1_024;

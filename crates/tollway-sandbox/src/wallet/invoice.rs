@@ -15,7 +15,7 @@ pub struct NewInvoice {
     pub preimage: Option<Preimage>,
 }
 
-/// What an invoice tells its payer.
+/// The description in an invoice.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum InvoiceDescription {
     /// SHA-256 of a description handed over elsewhere. The memo is for the wallet's owner
@@ -47,20 +47,12 @@ pub enum AddInvoiceError {
         /// The hash both would have.
         hash: PaymentHash,
     },
-    /// The memo does not fit an invoice.
-    #[error("memo of {len} bytes is too long: use at most {max} bytes")]
-    MemoTooLong {
-        /// Its length in bytes.
-        len: usize,
-        /// The most that fits, in bytes.
-        max: usize,
-    },
-    /// The node could not sign or draw random bytes.
-    #[error("the invoice could not be signed: {reason}")]
-    Unsigned {
-        /// What failed.
-        reason: &'static str,
-    },
+    /// The node's key cannot sign.
+    #[error("the invoice could not be signed")]
+    Unsigned,
+    /// A field does not fit an invoice, such as a memo of more than 639 bytes.
+    #[error("the invoice cannot be written: {0}")]
+    Unwritable(lightning_invoice::CreationError),
 }
 
 /// An invoice of this wallet.

@@ -70,7 +70,6 @@ impl Order {
             payment_index: 0,
             hash: self.hash,
             bolt11: invoice.to_string().into(),
-            payment_secret: self.secret,
             destination: self.to.node,
             amount: self.amount,
             created_at_nanos: now_nanos,
@@ -85,11 +84,11 @@ impl Order {
 pub(super) struct Outbox {
     /// To be sent, the oldest first.
     pub(super) waiting: VecDeque<Order>,
-    /// Sent, and not yet answered.
+    /// Sent, and not ended.
     pub(super) sent: HashMap<PaymentHash, Order>,
 }
 
-/// What the routes of a way are to the payment's record.
+/// Returns the attempts of a planned route, as the payment's record has them.
 pub(super) fn attempts(way: &PlannedRoute, now_nanos: u64) -> Vec<Attempt> {
     let paths = way.route.paths.iter();
     paths.map(|path| attempt(way, path, now_nanos)).collect()
@@ -108,7 +107,6 @@ fn attempt(way: &PlannedRoute, path: &Path, now_nanos: u64) -> Attempt {
         hops.push(Hop {
             node: hop.pubkey,
             channel_id: hop.short_channel_id,
-            capacity: way.capacity(hop.short_channel_id),
             forwards: if is_payee { arriving } else { forwards },
             fee: if is_payee { Msat::ZERO } else { takes },
             expiry_height: if is_payee { lock_arriving } else { height },

@@ -123,8 +123,6 @@ pub struct PaymentRecord {
     pub hash: PaymentHash,
     /// The invoice paid.
     pub bolt11: Box<str>,
-    /// The invoice's payment secret, which proves to the payee that the payer has read it.
-    pub payment_secret: [u8; 32],
     /// Who is paid.
     pub destination: PublicKey,
     /// What the payee gets.
@@ -216,8 +214,6 @@ pub struct Hop {
     pub node: PublicKey,
     /// The short channel id that leads there.
     pub channel_id: u64,
-    /// The channel's size; zero when this node does not know it.
-    pub capacity: bitcoin::Amount,
     /// What the node at its end forwards, or keeps if it is the payee.
     pub forwards: Msat,
     /// What that node takes for it.

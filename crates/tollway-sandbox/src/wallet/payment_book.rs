@@ -328,7 +328,6 @@ mod tests {
             payment_index: 0,
             hash: Preimage::new([seed; 32]).payment_hash(),
             bolt11: "lnbcrt".into(),
-            payment_secret: [0; 32],
             destination: PublicKey::from_slice(&[2; 33]).unwrap(),
             amount: Msat::from_msat(1),
             created_at_nanos: 1,

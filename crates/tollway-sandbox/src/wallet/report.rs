@@ -47,8 +47,6 @@ pub struct Channel {
     pub local_reserve: Amount,
     /// What the other node must always keep.
     pub remote_reserve: Amount,
-    /// Payments in flight, in either direction.
-    pub pending_htlcs: u32,
     /// Who opened it.
     pub initiator: Initiator,
     /// True when it can be used now.
@@ -86,10 +84,6 @@ impl Channel {
         let remote_reserve = Amount::from_sat(details.counterparty.unspendable_punishment_reserve);
         let local = side(details.outbound_capacity_msat, local_reserve);
         let remote = side(details.inbound_capacity_msat, remote_reserve);
-        let htlcs = details
-            .pending_inbound_htlcs
-            .len()
-            .saturating_add(details.pending_outbound_htlcs.len());
         Self {
             short_id: details.short_channel_id,
             point: details.funding_txo.map(|txo| txo.into_bitcoin_outpoint()),
@@ -104,7 +98,6 @@ impl Channel {
                 }),
             local_reserve,
             remote_reserve,
-            pending_htlcs: u32::try_from(htlcs).unwrap_or(u32::MAX),
             initiator: if details.is_outbound {
                 Initiator::Local
             } else {

@@ -98,11 +98,6 @@ async fn a_payment_is_told_step_by_step_to_its_preimage() {
         (hop.amt_to_forward_msat, route.total_amt_msat),
         (11_000, 11_000)
     );
-    let proof = hop.mpp_record.as_ref().unwrap();
-    assert_eq!(
-        (&proof.payment_addr, proof.total_amt_msat),
-        (&invoice.payment_addr, 11_000)
-    );
     assert!(hop.chan_id > 0 && hop.tlv_payload && route.total_time_lock > 0);
 }
 
@@ -490,7 +485,10 @@ async fn a_fee_is_estimated_for_a_node_or_an_invoice_but_not_both() {
         ),
         (to(key.clone(), 0), "amount must be greater than 0"),
         (to(key, -1), "amount must be greater than 0"),
-        (to(vec![2; 32], 1), "invalid length destination key"),
+        (
+            to(vec![2; 32], 1),
+            "invalid destination key: malformed public key",
+        ),
         (
             to(stranger().serialize().to_vec(), 1),
             "unable to find a path to destination",

@@ -117,7 +117,7 @@ async fn no_call_but_the_state_works_without_a_macaroon() {
 }
 
 #[tokio::test]
-async fn macaroons_that_do_not_hold_are_refused_in_lnds_words() {
+async fn macaroons_that_do_not_hold_are_refused() {
     let network = Network::start().await;
     let admin = read(&network.lnd.seller().access().macaroons["admin"]);
     let mut forged = admin.clone();
@@ -131,11 +131,6 @@ async fn macaroons_that_do_not_hold_are_refused_in_lnds_words() {
         (
             vec!["zz".to_owned()],
             "the macaroon is not hexadecimal: Invalid character 'z' at position 0",
-        ),
-        (vec![String::new()], "empty macaroon data"),
-        (
-            vec!["ffff".to_owned()],
-            "cannot determine data format of binary-encoded macaroon",
         ),
         (
             vec![hex(&forged)],

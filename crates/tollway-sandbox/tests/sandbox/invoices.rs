@@ -104,9 +104,9 @@ async fn what_does_not_fit_an_invoice_is_refused_and_not_kept() {
         .add_invoice(terms(Some(Msat::MAX)))
         .unwrap_err();
 
-    assert_eq!(
-        too_long,
-        AddInvoiceError::MemoTooLong { len: 640, max: 639 }
+    assert!(
+        matches!(too_long, AddInvoiceError::Unwritable(_)),
+        "{too_long}"
     );
     assert!(matches!(too_much, AddInvoiceError::AmountTooLarge { .. }));
     assert_eq!(sandbox.seller().invoice_cursor(), InvoiceCursor::default());

@@ -6,7 +6,7 @@ use tollway_lightning::lnd::proto::lnrpc;
 use tonic::Status;
 
 use super::amount::whole_sat;
-use super::{LndService, ResponseStream, feature, int64, listing, new_invoice, refused};
+use super::{LndService, ResponseStream, int64, listing, new_invoice, payreq};
 use crate::wallet::{
     InvoiceCursor, InvoiceDescription, InvoiceRecord, InvoiceStatus, InvoiceUpdate,
 };
@@ -33,9 +33,8 @@ impl LndService {
         &self,
         request: &lnrpc::PaymentHash,
     ) -> Result<lnrpc::Invoice, Status> {
-        let hash = read_hash(request)?;
-        let found = hash.and_then(|hash| self.wallet.invoice(&hash));
-        found
+        read_hash(request)
+            .and_then(|hash| self.wallet.invoice(&hash))
             .map(describe)
             .ok_or_else(|| Status::not_found("unable to locate invoice"))
     }
@@ -43,23 +42,24 @@ impl LndService {
     pub(super) fn page_of_invoices(
         &self,
         request: &lnrpc::ListInvoiceRequest,
-    ) -> Result<lnrpc::ListInvoiceResponse, Status> {
-        let dates = listing::Dates::new(request.creation_date_start, request.creation_date_end)?;
+    ) -> lnrpc::ListInvoiceResponse {
         let page = listing::page(
             request.index_offset,
             request.num_max_invoices,
             request.reversed,
         );
         let records = self.wallet.page_of_invoices(page, &|record, status| {
-            dates.contain(record.created_at.as_secs())
+            let created_at = record.created_at.as_secs();
+            let (start, end) = (request.creation_date_start, request.creation_date_end);
+            listing::is_between(created_at, start, end)
                 && (!request.pending_only || *status == InvoiceStatus::Open)
         });
         let index = |record: Option<&InvoiceRecord>| record.map_or(0, |found| found.add_index);
-        Ok(lnrpc::ListInvoiceResponse {
+        lnrpc::ListInvoiceResponse {
             first_index_offset: index(records.first()),
             last_index_offset: index(records.last()),
             invoices: records.into_iter().map(describe).collect(),
-        })
+        }
     }
 
     /// Every invoice added and settled after the given indexes; zero is "from now on".
@@ -105,24 +105,17 @@ const fn asked_or(asked: u64, now: u64) -> u64 {
     }
 }
 
-/// The hash looked for; `None` when the request names none, which finds nothing.
-fn read_hash(request: &lnrpc::PaymentHash) -> Result<Option<PaymentHash>, Status> {
+/// The hash looked for. One that is no hash finds nothing.
+fn read_hash(request: &lnrpc::PaymentHash) -> Option<PaymentHash> {
     // The older of the two fields that can name it, still the one REST uses.
     let hash = match request.r_hash_str.as_str() {
         "" => request.r_hash.clone(),
-        text => hex::decode(text)
-            .map_err(|error| refused(format!("the payment hash is not hexadecimal: {error}")))?,
+        text => hex::decode(text).ok()?,
     };
-    match (<[u8; 32]>::try_from(hash.as_slice()), hash.len()) {
-        (Ok(hash), _) => Ok(Some(PaymentHash::new(hash))),
-        (Err(_), 0) => Ok(None),
-        (Err(_), len) => Err(refused(format!(
-            "payment hash must be exactly 32 bytes, is instead {len}"
-        ))),
-    }
+    <[u8; 32]>::try_from(hash).ok().map(PaymentHash::new)
 }
 
-/// An invoice as every call answers it.
+/// Describes an invoice for every call.
 fn describe(record: InvoiceRecord) -> lnrpc::Invoice {
     let amount = record.amount.unwrap_or(Msat::ZERO);
     let (memo, description_hash) = match record.description {
@@ -142,7 +135,7 @@ fn describe(record: InvoiceRecord) -> lnrpc::Invoice {
         cltv_expiry: u64::from(record.cltv_delta),
         add_index: record.add_index,
         payment_addr: record.payment_secret.to_vec(),
-        features: feature::named(&feature::OF_SANDBOX_INVOICES),
+        features: payreq::features(&OWN_FEATURES),
         ..lnrpc::Invoice::default()
     };
     with_status(invoice, &record.status)
@@ -159,39 +152,16 @@ fn with_status(mut invoice: lnrpc::Invoice, status: &InvoiceStatus) -> lnrpc::In
             received,
         } => {
             invoice.set_state(InvoiceState::Settled);
+            // Deprecated, and what wallets still read.
             invoice.settled = true;
             invoice.settle_index = *settle_index;
             invoice.settle_date = int64(settled_at.as_secs());
             invoice.amt_paid_sat = int64(whole_sat(*received));
             invoice.amt_paid_msat = int64(received.as_msat());
-            invoice.amt_paid = int64(received.as_msat());
         }
     }
     invoice
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_is_32_bytes_or_none() {
-        let text = |text: &str| lnrpc::PaymentHash {
-            r_hash_str: text.to_owned(),
-            ..lnrpc::PaymentHash::default()
-        };
-        assert_eq!(read_hash(&lnrpc::PaymentHash::default()).unwrap(), None);
-        for (request, reason) in [
-            (
-                text("zz"),
-                "the payment hash is not hexadecimal: Invalid character 'z' at position 0",
-            ),
-            (
-                text("00"),
-                "payment hash must be exactly 32 bytes, is instead 1",
-            ),
-        ] {
-            assert_eq!(read_hash(&request).unwrap_err().message(), reason);
-        }
-    }
-}
+/// Feature bits 8, 14 and 17, which every invoice of the sandbox has.
+const OWN_FEATURES: [u8; 3] = [0, 0b0100_0001, 0b0000_0010];

@@ -36,7 +36,7 @@ impl Lightning for LndService {
         &self,
         request: Request<lnrpc::ListChannelsRequest>,
     ) -> Result<Response<lnrpc::ListChannelsResponse>, Status> {
-        self.open_channels(request.get_ref()).map(Response::new)
+        Ok(Response::new(self.open_channels(request.get_ref())))
     }
 
     async fn add_invoice(
@@ -57,15 +57,15 @@ impl Lightning for LndService {
         &self,
         request: Request<lnrpc::ListInvoiceRequest>,
     ) -> Result<Response<lnrpc::ListInvoiceResponse>, Status> {
-        self.page_of_invoices(request.get_ref()).map(Response::new)
+        Ok(Response::new(self.page_of_invoices(request.get_ref())))
     }
 
     async fn subscribe_invoices(
         &self,
         request: Request<lnrpc::InvoiceSubscription>,
     ) -> Result<Response<Self::SubscribeInvoicesStream>, Status> {
-        let answers = self.watch_invoices(request.get_ref());
-        Ok(Response::new(answers))
+        let updates = self.watch_invoices(request.get_ref());
+        Ok(Response::new(updates))
     }
 
     async fn decode_pay_req(
@@ -80,14 +80,14 @@ impl Lightning for LndService {
         &self,
         request: Request<lnrpc::SendRequest>,
     ) -> Result<Response<lnrpc::SendResponse>, Status> {
-        let answer = self.pay_and_wait(request.get_ref()).await;
-        answer.map(Response::new)
+        let paid = self.pay_and_wait(request.get_ref()).await;
+        paid.map(Response::new)
     }
 
     async fn list_payments(
         &self,
         request: Request<lnrpc::ListPaymentsRequest>,
     ) -> Result<Response<lnrpc::ListPaymentsResponse>, Status> {
-        self.page_of_payments(request.get_ref()).map(Response::new)
+        Ok(Response::new(self.page_of_payments(request.get_ref())))
     }
 }

@@ -7,16 +7,23 @@ use l402::Preimage;
 use tollway_lightning::lnd::proto::lnrpc;
 use tonic::Status;
 
-use super::{amount, refused};
+use super::{amount, refuse_set, refused};
 use crate::wallet::{AddInvoiceError, InvoiceDescription, NewInvoice};
 
 /// Reads the terms of an invoice.
 pub(super) fn parse_request(request: &lnrpc::Invoice) -> Result<NewInvoice, Status> {
+    refuse_set(&[
+        ("fallback_addr", !request.fallback_addr.is_empty()),
+        ("cltv_expiry", request.cltv_expiry != 0),
+        ("route_hints", !request.route_hints.is_empty()),
+        ("is_amp", request.is_amp),
+        ("is_blinded", request.is_blinded),
+        ("blinded_path_config", request.blinded_path_config.is_some()),
+    ])?;
     let amount = amount::either(request.value, request.value_msat).map_err(refused)?;
     let preimage = read_preimage(&request.r_preimage)?;
     let description = read_description(request)?;
     let expiry_secs = read_expiry(request.expiry)?;
-    refuse_unsupported(request)?;
     Ok(NewInvoice {
         description,
         amount: Some(amount).filter(|amount| !amount.is_zero()),
@@ -63,33 +70,13 @@ fn read_expiry(secs: i64) -> Result<Option<u32>, Status> {
     }
 }
 
-/// Fields that would change what an invoice says, and that the sandbox cannot honour.
-fn refuse_unsupported(request: &lnrpc::Invoice) -> Result<(), Status> {
-    let field = if !request.fallback_addr.is_empty() {
-        "fallback_addr"
-    } else if request.cltv_expiry != 0 {
-        "cltv_expiry"
-    } else if !request.route_hints.is_empty() {
-        "route_hints"
-    } else if request.is_amp {
-        "is_amp"
-    } else if request.is_blinded || request.blinded_path_config.is_some() {
-        "is_blinded"
-    } else {
-        return Ok(());
-    };
-    Err(Status::unimplemented(format!(
-        "the sandbox writes plain invoices: leave {field} out"
-    )))
-}
-
 /// Why the wallet did not add an invoice, under LND's code.
 pub(super) fn not_added(error: AddInvoiceError) -> Status {
     match error {
         AddInvoiceError::AmountTooLarge { .. }
         | AddInvoiceError::Duplicate { .. }
-        | AddInvoiceError::MemoTooLong { .. } => refused(error),
-        AddInvoiceError::Unsigned { .. } => Status::internal(error.to_string()),
+        | AddInvoiceError::Unwritable(_) => refused(error),
+        AddInvoiceError::Unsigned => Status::internal(error.to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{LndService, ResponseStream, listing, new_payment, refused, route};
 use crate::wallet::{PayError, PaymentRecord, PaymentStatus, PaymentWatch};
 
 impl LndService {
-    /// Pays and answers with every step, the last of them final.
+    /// Pays, and returns every step, the last of them final.
     pub(super) fn pay(
         &self,
         request: &routerrpc::SendPaymentRequest,
@@ -37,7 +37,7 @@ impl LndService {
         Ok(self.follow(watch, Updates::asked(request.no_inflight_updates)))
     }
 
-    /// Pays and answers when it is over; most failures are part of the answer.
+    /// Pays, and returns when the payment has ended; most failures are part of the response.
     pub(super) async fn pay_and_wait(
         &self,
         request: &lnrpc::SendRequest,
@@ -68,17 +68,17 @@ impl LndService {
     pub(super) fn page_of_payments(
         &self,
         request: &lnrpc::ListPaymentsRequest,
-    ) -> Result<lnrpc::ListPaymentsResponse, Status> {
-        let dates = listing::Dates::new(request.creation_date_start, request.creation_date_end)?;
+    ) -> lnrpc::ListPaymentsResponse {
         let page = listing::page(request.index_offset, request.max_payments, request.reversed);
         let records = self.wallet.page_of_payments(page, &|record| {
             let succeeded = matches!(record.status, PaymentStatus::Succeeded { .. });
-            dates.contain(record.created_at_nanos.div_euclid(1_000_000_000))
-                && (succeeded || request.include_incomplete)
+            let created_at = record.created_at_nanos.div_euclid(1_000_000_000);
+            let (start, end) = (request.creation_date_start, request.creation_date_end);
+            listing::is_between(created_at, start, end) && (succeeded || request.include_incomplete)
         });
         let total = u64::try_from(self.wallet.payment_count()).unwrap_or(u64::MAX);
         let index = |record: Option<&PaymentRecord>| record.map_or(0, |found| found.payment_index);
-        Ok(lnrpc::ListPaymentsResponse {
+        lnrpc::ListPaymentsResponse {
             payments: records.iter().map(route::describe).collect(),
             first_index_offset: index(records.first()),
             last_index_offset: index(records.last()),
@@ -87,7 +87,7 @@ impl LndService {
             } else {
                 0
             },
-        })
+        }
     }
 
     fn follow(&self, watch: PaymentWatch, updates: Updates) -> ResponseStream<lnrpc::Payment> {
@@ -110,7 +110,7 @@ impl LndService {
     }
 }
 
-/// Which steps of a payment a client wants to see.
+/// Which steps of a payment are sent.
 #[derive(Clone, Copy)]
 enum Updates {
     All,
@@ -142,7 +142,7 @@ fn unpaid(hash: PaymentHash, reason: impl Into<String>) -> lnrpc::SendResponse {
     }
 }
 
-/// Why a payment was not begun, under LND's code and in its words.
+/// The status of a payment that was not begun, with LND's code and text.
 fn not_begun(error: PayError) -> Status {
     match error {
         PayError::AlreadyPaid { .. } | PayError::InFlight { .. } => {

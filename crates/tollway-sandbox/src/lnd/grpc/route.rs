@@ -10,7 +10,7 @@ use super::amount::whole_sat;
 use super::int64;
 use crate::wallet::{Attempt, AttemptStatus, FailureReason, Hop, PaymentRecord, PaymentStatus};
 
-/// A payment as every call answers it.
+/// Describes a payment for every call.
 pub(super) fn describe(record: &PaymentRecord) -> lnrpc::Payment {
     let (status, preimage, fee) = match &record.status {
         PaymentStatus::Failed(_) => (LndStatus::Failed, UNKNOWN_PREIMAGE.to_owned(), Msat::ZERO),
@@ -33,9 +33,6 @@ pub(super) fn describe(record: &PaymentRecord) -> lnrpc::Payment {
         payment_index: record.payment_index,
         ..lnrpc::Payment::default()
     };
-    // The older names of the two amounts, which lncli still prints.
-    payment.value = payment.value_sat;
-    payment.fee = payment.fee_sat;
     payment.set_status(status);
     payment.set_failure_reason(failure_reason(&record.status));
     payment
@@ -45,7 +42,7 @@ pub(super) fn describe(record: &PaymentRecord) -> lnrpc::Payment {
 pub(super) fn taken(record: &PaymentRecord) -> Option<lnrpc::Route> {
     let succeeded = |attempt: &&Attempt| matches!(attempt.status, AttemptStatus::Succeeded { .. });
     let attempt = record.attempts.iter().find(succeeded)?;
-    Some(route(attempt, proof_of_invoice(record)))
+    Some(route(attempt))
 }
 
 /// Why a payment failed, as LND's newer calls name it.
@@ -76,20 +73,15 @@ pub(super) const fn failure_text(reason: FailureReason) -> &'static str {
 
 /// The attempts that have a route: lncli reads the last hop of each without looking.
 fn attempts(record: &PaymentRecord) -> Vec<lnrpc::HtlcAttempt> {
-    let proof = proof_of_invoice(record);
     record
         .attempts
         .iter()
         .filter(|attempt| !attempt.hops.is_empty())
-        .map(|attempt| self::attempt(record, attempt, proof.clone()))
+        .map(|attempt| self::attempt(record, attempt))
         .collect()
 }
 
-fn attempt(
-    record: &PaymentRecord,
-    attempt: &Attempt,
-    proof: lnrpc::MppRecord,
-) -> lnrpc::HtlcAttempt {
+fn attempt(record: &PaymentRecord, attempt: &Attempt) -> lnrpc::HtlcAttempt {
     let (status, resolved_at) = match attempt.status {
         AttemptStatus::Failed { at_nanos } => (HtlcStatus::Failed, at_nanos),
         AttemptStatus::InFlight => (HtlcStatus::InFlight, 0),
@@ -104,7 +96,7 @@ fn attempt(
     lnrpc::HtlcAttempt {
         attempt_id: attempt.id,
         status: status.into(),
-        route: Some(route(attempt, proof)),
+        route: Some(route(attempt)),
         attempt_time_ns: int64(attempt.sent_at_nanos),
         resolve_time_ns: int64(resolved_at),
         failure: (status == HtlcStatus::Failed).then(|| failure(record, attempt)),
@@ -128,38 +120,20 @@ fn failure(record: &PaymentRecord, attempt: &Attempt) -> lnrpc::Failure {
     }
 }
 
-fn route(attempt: &Attempt, proof: lnrpc::MppRecord) -> lnrpc::Route {
-    let mut hops: Vec<lnrpc::Hop> = attempt
-        .hops
-        .iter()
-        .scan(attempt.total, |arriving, hop| {
-            let described = self::hop(hop, *arriving);
-            *arriving = hop.forwards;
-            Some(described)
-        })
-        .collect();
-    if let Some(last) = hops.last_mut() {
-        last.mpp_record = Some(proof);
-    }
+fn route(attempt: &Attempt) -> lnrpc::Route {
     lnrpc::Route {
         total_time_lock: attempt.total_time_lock,
         total_fees: int64(whole_sat(attempt.fee)),
         total_fees_msat: int64(attempt.fee.as_msat()),
         total_amt: int64(whole_sat(attempt.total)),
         total_amt_msat: int64(attempt.total.as_msat()),
-        hops,
-        first_hop_amount_msat: int64(attempt.total.as_msat()),
-        custom_channel_data: vec![],
+        hops: attempt.hops.iter().map(hop).collect(),
+        ..lnrpc::Route::default()
     }
 }
 
-fn hop(hop: &Hop, arriving: Msat) -> lnrpc::Hop {
-    // For a channel of unknown size LND reports what is sent through it.
-    let capacity = match hop.capacity.to_sat() {
-        0 => whole_sat(arriving),
-        known => known,
-    };
-    let mut described = lnrpc::Hop {
+fn hop(hop: &Hop) -> lnrpc::Hop {
+    lnrpc::Hop {
         chan_id: hop.channel_id,
         expiry: hop.expiry_height,
         amt_to_forward_msat: int64(hop.forwards.as_msat()),
@@ -167,23 +141,6 @@ fn hop(hop: &Hop, arriving: Msat) -> lnrpc::Hop {
         pub_key: hop.node.to_string(),
         tlv_payload: true,
         ..lnrpc::Hop::default()
-    };
-    set_older_names(&mut described, hop, int64(capacity));
-    described
-}
-
-/// Fields that LND has deprecated and still fills, in whole satoshis.
-fn set_older_names(described: &mut lnrpc::Hop, hop: &Hop, capacity: i64) {
-    described.chan_capacity = capacity;
-    described.amt_to_forward = int64(whole_sat(hop.forwards));
-    described.fee = int64(whole_sat(hop.fee));
-}
-
-/// What the payee is shown to prove that the payer has read the invoice.
-fn proof_of_invoice(record: &PaymentRecord) -> lnrpc::MppRecord {
-    lnrpc::MppRecord {
-        payment_addr: record.payment_secret.to_vec(),
-        total_amt_msat: int64(record.amount.as_msat()),
     }
 }
 

@@ -34,14 +34,14 @@ impl Router for LndService {
         request: Request<routerrpc::RouteFeeRequest>,
     ) -> Result<Response<routerrpc::RouteFeeResponse>, Status> {
         let request = request.get_ref();
-        let answer = match (request.dest.is_empty(), request.payment_request.is_empty()) {
+        let estimate = match (request.dest.is_empty(), request.payment_request.is_empty()) {
             (false, true) => self.estimate_to_node(request),
             (true, false) => self.estimate_for_invoice(&request.payment_request),
             (true, true) | (false, false) => {
                 Err(refused("specify either a destination or an invoice"))
             }
         };
-        answer.map(Response::new)
+        estimate.map(Response::new)
     }
 }
 
@@ -50,9 +50,6 @@ impl LndService {
         &self,
         request: &routerrpc::RouteFeeRequest,
     ) -> Result<routerrpc::RouteFeeResponse, Status> {
-        if request.dest.len() != 33 {
-            return Err(refused("invalid length destination key"));
-        }
         if request.amt_sat <= 0 {
             return Err(refused("amount must be greater than 0"));
         }

@@ -2,125 +2,59 @@
 //! authorization.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::net::IpAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Response};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
-use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
 use super::super::grpc::services::GrpcServices;
 use super::request::Message;
 
-/// [`GrpcServices`] as one caller reaches them.
-#[derive(Clone)]
-pub(super) struct Local {
-    calls: GrpcServices,
-    ip: IpAddr,
-}
-
-impl Local {
-    /// A caller at `ip`.
-    pub(super) const fn new(calls: GrpcServices, ip: IpAddr) -> Self {
-        Self { calls, ip }
-    }
-
-    /// Makes a call with one answer.
-    pub(super) async fn unary(
-        self,
-        call: &'static str,
-        method: &MethodDescriptor,
-        message: Message,
-    ) -> Result<DynamicMessage, Status> {
-        let path = PathAndQuery::from_static(call);
-        let answer = Grpc::new(self)
-            .max_decoding_message_size(RESPONSE_MAX)
-            .unary(request(message), path, Dynamic::of(method))
-            .await?;
-        Ok(answer.into_inner())
-    }
-
-    /// Makes a call with many answers.
-    pub(super) async fn stream(
-        self,
-        call: &'static str,
-        method: &MethodDescriptor,
-        message: Message,
-    ) -> Result<Streaming<DynamicMessage>, Status> {
-        let path = PathAndQuery::from_static(call);
-        let answers = Grpc::new(self)
-            .max_decoding_message_size(RESPONSE_MAX)
-            .server_streaming(request(message), path, Dynamic::of(method))
-            .await?;
-        Ok(answers.into_inner())
-    }
-}
-
-impl Service<http::Request<Body>> for Local {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let Self { calls, ip } = self.clone();
-        Box::pin(async move { Ok(calls.answer(request, ip).await) })
-    }
-}
-
-fn request(message: Message) -> Request<DynamicMessage> {
-    let mut headers = HeaderMap::new();
-    for macaroon in message.macaroons {
-        headers.append("macaroon", macaroon);
-    }
+/// Makes a call. One that is not streaming has one message.
+pub(super) async fn call(
+    services: GrpcServices,
+    path: &'static str,
+    method: &MethodDescriptor,
+    message: Message,
+) -> Result<Streaming<DynamicMessage>, Status> {
+    let service = tower::service_fn(move |request| {
+        let services = services.clone();
+        async move { Ok::<_, Infallible>(services.respond(request).await) }
+    });
     let mut request = Request::new(message.body);
-    *request.metadata_mut() = MetadataMap::from_headers(headers);
-    request
+    *request.metadata_mut() = MetadataMap::from_headers(message.headers);
+    let path = PathAndQuery::from_static(path);
+    let messages = Grpc::new(service)
+        .max_decoding_message_size(RESPONSE_MAX)
+        .server_streaming(request, path, Dynamic(method.output()))
+        .await?;
+    Ok(messages.into_inner())
 }
 
-/// Encodes and decodes messages by their description.
-struct Dynamic {
-    output: MessageDescriptor,
-}
-
-impl Dynamic {
-    fn of(method: &MethodDescriptor) -> Self {
-        let output = method.output();
-        Self { output }
-    }
-}
+/// Encodes messages, and decodes those of one description.
+#[derive(Clone)]
+struct Dynamic(MessageDescriptor);
 
 impl Codec for Dynamic {
     type Encode = DynamicMessage;
     type Decode = DynamicMessage;
-    type Encoder = DynamicEncoder;
-    type Decoder = DynamicDecoder;
+    type Encoder = Self;
+    type Decoder = Self;
 
-    fn encoder(&mut self) -> DynamicEncoder {
-        DynamicEncoder
+    fn encoder(&mut self) -> Self {
+        self.clone()
     }
 
-    fn decoder(&mut self) -> DynamicDecoder {
-        let output = self.output.clone();
-        DynamicDecoder { output }
+    fn decoder(&mut self) -> Self {
+        self.clone()
     }
 }
 
-struct DynamicEncoder;
-
-impl Encoder for DynamicEncoder {
+impl Encoder for Dynamic {
     type Item = DynamicMessage;
     type Error = Status;
 
@@ -130,16 +64,12 @@ impl Encoder for DynamicEncoder {
     }
 }
 
-struct DynamicDecoder {
-    output: MessageDescriptor,
-}
-
-impl Decoder for DynamicDecoder {
+impl Decoder for Dynamic {
     type Item = DynamicMessage;
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
-        DynamicMessage::decode(self.output.clone(), source)
+        DynamicMessage::decode(self.0.clone(), source)
             .map(Some)
             .map_err(|error| Status::internal(error.to_string()))
     }

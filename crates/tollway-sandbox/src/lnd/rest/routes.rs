@@ -75,7 +75,7 @@ fn bind(pattern: &'static str, path: &str) -> Option<Bindings> {
     segments.next().is_none().then_some(bindings)
 }
 
-/// Undoes percent-encoding; what is not one stays as it is.
+/// Decodes percent-encoding; a part that is not encoded stays as it is.
 pub(super) fn percent_decoded(text: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(text);
     decoded.decode_utf8_lossy().into_owned()

@@ -7,7 +7,6 @@
 //! are still open after a grace period are aborted.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use l402::Grpc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ use tracing::debug;
 use super::super::grpc::services::GrpcServices;
 use super::super::rest::Rest;
 
-/// What a port answers with.
+/// The services of a port.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     /// gRPC.
@@ -38,7 +38,7 @@ pub(crate) struct Api {
     pub(crate) rest: Arc<Rest>,
 }
 
-/// Serves until told to stop, and returns when every connection has ended.
+/// Serves until `stopping` turns true, and returns when every connection has ended.
 pub(crate) async fn run(
     listener: TcpListener,
     tls: TlsAcceptor,
@@ -62,12 +62,12 @@ pub(crate) async fn run(
         };
         // Ended connections would otherwise be kept until the very end.
         while connections.try_join_next().is_some() {}
-        let Some((stream, ip, place)) = accepted else {
+        let Some((stream, place)) = accepted else {
             continue;
         };
         let (tls, api, stopping) = (tls.clone(), api.clone(), stopping.clone());
         connections.spawn(async move {
-            connection(stream, ip, tls, api, stopping).await;
+            connection(stream, tls, api, stopping).await;
             drop(place);
         });
     }
@@ -81,13 +81,10 @@ pub(crate) async fn run(
 type Place = tokio::sync::OwnedSemaphorePermit;
 
 /// The next connection, once there is a place for it; `None` when accepting it failed.
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, IpAddr, Place)> {
+async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer.ip(), place)),
+        Ok((stream, _peer)) => Some((stream, place)),
         Err(error) => {
             debug!(%error, "a connection was not accepted");
             // Out of file descriptors, say: trying again at once would spin.
@@ -99,7 +96,6 @@ async fn next(
 
 async fn connection(
     stream: TcpStream,
-    ip: IpAddr,
     tls: TlsAcceptor,
     api: Api,
     mut stopping: watch::Receiver<bool>,
@@ -113,7 +109,7 @@ async fn connection(
     };
     let service = service_fn(move |request| {
         let api = api.clone();
-        async move { Ok::<_, Infallible>(api.answer(request, ip).await) }
+        async move { Ok::<_, Infallible>(api.respond(request).await) }
     });
     let http = http();
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
@@ -130,20 +126,20 @@ async fn connection(
 }
 
 impl Api {
-    async fn answer(self, request: Request<Incoming>, ip: IpAddr) -> Response<Body> {
+    async fn respond(self, request: Request<Incoming>) -> Response<Body> {
         if is_grpc(&request) {
-            self.calls.answer(request, ip).await
+            self.calls.respond(request).await
         } else {
-            self.rest.answer(self.calls, request, ip).await
+            self.rest.respond(self.calls, request).await
         }
     }
 }
 
-/// gRPC needs HTTP/2's trailers; over HTTP/1.1 it could not say how a call ended.
+/// gRPC needs HTTP/2's trailers: over HTTP/1.1 the status of a call could not be sent.
 fn is_grpc(request: &Request<Incoming>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE);
     request.version() == Version::HTTP_2
-        && content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+        && content_type.and_then(|value| Grpc::of(value.as_bytes())) == Some(Grpc::Native)
 }
 
 fn http() -> auto::Builder<TokioExecutor> {
