@@ -29,13 +29,6 @@ const BANNED: &[(&str, &str)] = &[
 
 /// Public types that share a name, and the reason.
 const SHARED_NAMES: &[(&str, &str)] = &[
-    (
-        "InvoiceError",
-        "reading an invoice; paying one in the sandbox",
-    ),
-    ("OpenError", "of a wallet; of a sandbox node"),
-    ("PayError", "of a payer; of the sandbox's wallet behind it"),
-    ("StartError", "of a gateway; of a sandbox"),
 ];
 
 /// The crates whose public types are compared.

@@ -33,8 +33,8 @@ mod sync;
 pub mod wallet;
 
 pub use disk::DiskError;
-pub use network::{ChannelPlan, History, Sandbox, SandboxConfig, StartError};
-pub use node::{OpenError, SeedError};
+pub use network::{ChannelPlan, History, Sandbox, SandboxConfig, SandboxError};
+pub use node::{OpenChannelError, SeedError};
 pub use seed::SeedFileError;
 
 /// The example in the README, compiled.

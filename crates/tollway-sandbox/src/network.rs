@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::chain::{Chain, FaucetError, MempoolError};
 use crate::disk::{self, DiskError};
-use crate::node::{self, Node, OpenError, SeedError};
+use crate::node::{self, Node, OpenChannelError, SeedError};
 use crate::seed::{self, Origin, Seed, SeedFileError};
 use crate::wallet::Wallet;
 
@@ -80,7 +80,7 @@ pub enum History {
 /// Why a sandbox did not start. What had been started is stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum SandboxError {
     /// A node refused a channel, could not fund it, or closed it.
     #[error("a channel could not be opened: {reason}")]
     Channel {
@@ -112,7 +112,7 @@ pub enum StartError {
     NotReady,
     /// A channel cannot be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] OpenChannelError),
     /// A first transaction was not accepted.
     #[error("the chain refused a first transaction")]
     Refused(#[from] MempoolError),
@@ -149,8 +149,8 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`StartError`].
-    pub async fn start(config: SandboxConfig) -> Result<Self, StartError> {
+    /// [`SandboxError`].
+    pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
         let data_dir = &config.data_dir;
         let lock = claim(data_dir)?;
         let (seller_seed, seller_origin) = wallet_seed(data_dir, SELLER)?;
@@ -238,8 +238,8 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`StartError`]; the other channels are unchanged.
-    pub async fn refill(&self, capacity: Amount) -> Result<(), StartError> {
+    /// [`SandboxError`]; the other channels are unchanged.
+    pub async fn refill(&self, capacity: Amount) -> Result<(), SandboxError> {
         let plan = ChannelPlan {
             count: 1,
             capacity,
@@ -266,16 +266,16 @@ impl Sandbox {
     }
 
     /// Connects the nodes and gives each wallet its first coins.
-    async fn connect(&mut self) -> Result<(), StartError> {
+    async fn connect(&mut self) -> Result<(), SandboxError> {
         let (seller, buyer) = (
             Arc::clone(self.seller.node()),
             Arc::clone(self.buyer.node()),
         );
-        let listener = node::bind().await.map_err(|source| StartError::Io {
+        let listener = node::bind().await.map_err(|source| SandboxError::Io {
             doing: "listen on the loopback interface".to_owned(),
             source,
         })?;
-        let address = listener.local_addr().map_err(|source| StartError::Io {
+        let address = listener.local_addr().map_err(|source| SandboxError::Io {
             doing: "listen on the loopback interface".to_owned(),
             source,
         })?;
@@ -295,7 +295,7 @@ impl Sandbox {
     ///
     /// A node accepts four channels of a peer that are not confirmed, so more are opened in
     /// groups, with blocks mined between.
-    async fn open_channels(&self, plan: &ChannelPlan) -> Result<(), StartError> {
+    async fn open_channels(&self, plan: &ChannelPlan) -> Result<(), SandboxError> {
         let mut missing = plan.count;
         while missing > 0 {
             let group = missing.min(UNCONFIRMED_CHANNELS_MAX);
@@ -305,7 +305,7 @@ impl Sandbox {
         Ok(())
     }
 
-    async fn open_group(&self, plan: &ChannelPlan, count: u16) -> Result<(), StartError> {
+    async fn open_group(&self, plan: &ChannelPlan, count: u16) -> Result<(), SandboxError> {
         let nodes = [self.buyer.node(), self.seller.node()];
         let [buyer, seller] = nodes;
         buyer.clear_channel_failure();
@@ -323,20 +323,20 @@ impl Sandbox {
             // The sender outlives the wait. The result holds a lock on the value, and must be
             // dropped before the chain changes.
             reached = progress.wait_for(|now| now.waiting >= funded) => drop(reached),
-            reason = buyer.channel_failure() => return Err(StartError::Channel { reason }),
-            reason = seller.channel_failure() => return Err(StartError::Channel { reason }),
+            reason = buyer.channel_failure() => return Err(SandboxError::Channel { reason }),
+            reason = seller.channel_failure() => return Err(SandboxError::Channel { reason }),
         }
         self.mine(CONFIRMATIONS);
         for (node, before) in nodes.into_iter().zip(ready) {
             node.channels_ready(before.saturating_add(count))
                 .await
-                .map_err(|reason| StartError::Channel { reason })?;
+                .map_err(|reason| SandboxError::Channel { reason })?;
         }
         Ok(())
     }
 
     /// Gives a wallet its first coins on the chain.
-    fn give(&self, script: ScriptBuf) -> Result<(), StartError> {
+    fn give(&self, script: ScriptBuf) -> Result<(), SandboxError> {
         let gift = self.chain.faucet(script, INITIAL_ONCHAIN)?;
         self.chain.broadcast(&gift)?;
         Ok(())
@@ -360,18 +360,18 @@ impl Drop for Sandbox {
     }
 }
 
-/// Fails with [`StartError::NotReady`] when `work` takes longer than `limit`.
+/// Fails with [`SandboxError::NotReady`] when `work` takes longer than `limit`.
 async fn within(
     limit: Duration,
-    work: impl Future<Output = Result<(), StartError>>,
-) -> Result<(), StartError> {
+    work: impl Future<Output = Result<(), SandboxError>>,
+) -> Result<(), SandboxError> {
     let done = timeout(limit, work).await;
-    done.unwrap_or(Err(StartError::NotReady))
+    done.unwrap_or(Err(SandboxError::NotReady))
 }
 
 /// Locks the data directory for this sandbox alone, creating it when missing.
-fn claim(data_dir: &Path) -> Result<File, StartError> {
-    let failed = |source| StartError::Io {
+fn claim(data_dir: &Path) -> Result<File, SandboxError> {
+    let failed = |source| SandboxError::Io {
         doing: format!("use {} as data directory", data_dir.display()),
         source,
     };
@@ -379,14 +379,14 @@ fn claim(data_dir: &Path) -> Result<File, StartError> {
     let lock = File::create(data_dir.join("sandbox.lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+        Err(TryLockError::WouldBlock) => Err(SandboxError::InUse {
             data_dir: data_dir.to_owned(),
         }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
-fn wallet_seed(data_dir: &Path, name: &str) -> Result<(Seed, Origin), StartError> {
+fn wallet_seed(data_dir: &Path, name: &str) -> Result<(Seed, Origin), SandboxError> {
     let dir = data_dir.join(name);
     disk::make_folder(&dir)?;
     Ok(seed::load_or_generate(&dir.join("seed"))?)

@@ -40,7 +40,7 @@ use crate::seed::Seed;
 use crate::sync::lock;
 pub(crate) use events::{FailureCause, PaymentEvent};
 pub(crate) use peers::bind;
-pub(crate) use route::{CLTV_DELTA, Destination, PlannedRoute, RouteError, SendError};
+pub(crate) use route::{CLTV_DELTA, Destination, DispatchError, PlannedRoute, RouteError};
 use services::{Broadcaster, FixedFees, NoPersistence, Tracing};
 
 type Monitor = ChainMonitor<
@@ -269,17 +269,17 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when the peer is away or the sizes are not possible.
+    /// [`OpenChannelError`] when the peer is away or the sizes are not possible.
     pub(crate) fn open_channel(
         &self,
         peer: PublicKey,
         capacity: Amount,
         pushed: Msat,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), OpenChannelError> {
         self.channels
             .create_channel(peer, capacity.to_sat(), pushed.as_msat(), 0, None, None)
             .map(drop)
-            .map_err(|error| OpenError {
+            .map_err(|error| OpenChannelError {
                 reason: format!("{error:?}"),
             })
     }
@@ -383,7 +383,7 @@ pub struct SeedError;
 /// A channel was not opened: nothing was sent to the peer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the node refused to open the channel: {reason}")]
-pub struct OpenError {
+pub struct OpenChannelError {
     /// What the node reported.
     pub reason: String,
 }

@@ -36,8 +36,8 @@ use invoice_book::Invoices;
 pub use page::{Direction, Page};
 use pay::{Order, Outbox};
 pub use payment::{
-    Attempt, AttemptStatus, EstimateError, FailureReason, FeeEstimate, Hop, InvoiceError,
-    NewPayment, PayError, PaymentRecord, PaymentStatus, SelfPayment, parse_invoice,
+    Attempt, AttemptStatus, EstimateError, FailureReason, FeeEstimate, Hop, NewPayment,
+    ParseInvoiceError, PaymentRecord, PaymentStatus, SelfPayment, SendError, parse_invoice,
 };
 use payment_book::PaymentBook;
 pub use payment_book::PaymentWatch;
@@ -220,8 +220,8 @@ impl Wallet {
     ///
     /// # Errors
     ///
-    /// [`PayError`]: nothing was begun and no money moves for this call.
-    pub fn pay(&self, new: &NewPayment) -> Result<PaymentWatch, PayError> {
+    /// [`SendError`]: nothing was begun and no money moves for this call.
+    pub fn pay(&self, new: &NewPayment) -> Result<PaymentWatch, SendError> {
         let inner = &self.inner;
         let order = Order::check(new, &inner.node.id(), inner.clock.now())?;
         let record = order.record(&new.invoice, inner.now_nanos());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::files::manifest::Manifest;
 use super::server::{LndServer, LndServerError};
 use crate::disk::DiskError;
-use crate::network::{Sandbox, SandboxConfig, StartError};
+use crate::network::{Sandbox, SandboxConfig, SandboxError};
 
 /// A running sandbox with an LND server for each wallet.
 ///
@@ -45,7 +45,7 @@ pub enum LndSandboxError {
     Manifest(#[from] DiskError),
     /// The network did not start.
     #[error(transparent)]
-    Network(#[from] StartError),
+    Network(#[from] SandboxError),
     /// A server did not start.
     #[error(transparent)]
     Server(#[from] LndServerError),

@@ -68,7 +68,7 @@ pub(crate) enum RouteError {
 
 /// Why a payment did not leave. Nothing of it is in flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum SendError {
+pub(crate) enum DispatchError {
     /// Another payment with this hash is in flight.
     Duplicate,
     /// The invoice expired.
@@ -204,17 +204,17 @@ impl Node {
         hash: &PaymentHash,
         secret: [u8; 32],
         metadata: Option<Vec<u8>>,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), DispatchError> {
         let mut onion = RecipientOnionFields::secret_only(PaymentSecret(secret));
         onion.payment_metadata = metadata;
         let bytes = *hash.as_bytes();
         self.channels
             .send_payment_with_route(route, LdkHash(bytes), onion, PaymentId(bytes))
             .map_err(|failure| match failure {
-                RetryableSendFailure::DuplicatePayment => SendError::Duplicate,
-                RetryableSendFailure::OnionPacketSizeExceeded => SendError::TooLarge,
-                RetryableSendFailure::PaymentExpired => SendError::Expired,
-                RetryableSendFailure::RouteNotFound => SendError::OnTheWay,
+                RetryableSendFailure::DuplicatePayment => DispatchError::Duplicate,
+                RetryableSendFailure::OnionPacketSizeExceeded => DispatchError::TooLarge,
+                RetryableSendFailure::PaymentExpired => DispatchError::Expired,
+                RetryableSendFailure::RouteNotFound => DispatchError::OnTheWay,
             })
     }
 }

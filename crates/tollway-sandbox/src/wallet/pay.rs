@@ -9,7 +9,7 @@ use lightning_invoice::Bolt11Invoice;
 use tokio::time::Instant;
 
 use super::payment::{
-    Attempt, AttemptStatus, Hop, NewPayment, PayError, PaymentRecord, PaymentStatus, SelfPayment,
+    Attempt, AttemptStatus, Hop, NewPayment, PaymentRecord, PaymentStatus, SelfPayment, SendError,
     check_network,
 };
 use crate::node::{Destination, PlannedRoute};
@@ -35,19 +35,19 @@ impl Order {
         new: &NewPayment,
         payer: &PublicKey,
         now: UnixSeconds,
-    ) -> Result<Self, PayError> {
+    ) -> Result<Self, SendError> {
         let invoice = &new.invoice;
-        check_network(invoice).map_err(PayError::WrongNetwork)?;
+        check_network(invoice).map_err(SendError::WrongNetwork)?;
         check_expiry(invoice, now)?;
         let amount = match (invoice.amount_milli_satoshis(), new.amount) {
-            (Some(_), Some(_)) => return Err(PayError::AmountGiven),
+            (Some(_), Some(_)) => return Err(SendError::AmountGiven),
             (Some(asked), None) => Msat::from_msat(asked),
             (None, Some(given)) if !given.is_zero() => given,
-            (None, _) => return Err(PayError::AmountMissing),
+            (None, _) => return Err(SendError::AmountMissing),
         };
         let to = Destination::of_invoice(invoice);
         if to.node == *payer && new.self_payment == SelfPayment::Refuse {
-            return Err(PayError::SelfPayment);
+            return Err(SendError::SelfPayment);
         }
         let start = Instant::now();
         Ok(Self {
@@ -126,13 +126,13 @@ fn attempt(way: &PlannedRoute, path: &Path, now_nanos: u64) -> Attempt {
     }
 }
 
-fn check_expiry(invoice: &Bolt11Invoice, now: UnixSeconds) -> Result<(), PayError> {
+fn check_expiry(invoice: &Bolt11Invoice, now: UnixSeconds) -> Result<(), SendError> {
     let created = UnixSeconds::new(invoice.duration_since_epoch().as_secs());
     let expired_at = created.plus_secs(invoice.expiry_time().as_secs());
     if now < expired_at {
         return Ok(());
     }
-    Err(PayError::Expired {
+    Err(SendError::Expired {
         expired_at,
         seconds_ago: now.secs_since(expired_at),
     })

@@ -33,7 +33,7 @@ pub enum SelfPayment {
 
 /// Why a payment was not begun. No money moves for the refused call.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum PayError {
+pub enum SendError {
     /// This hash is paid; the record has the preimage.
     #[error("invoice is already paid")]
     AlreadyPaid {
@@ -68,13 +68,13 @@ pub enum PayError {
     Stopped,
     /// The invoice is for another network.
     #[error(transparent)]
-    WrongNetwork(InvoiceError),
+    WrongNetwork(ParseInvoiceError),
 }
 
 /// Why a text is not an invoice of this network.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvoiceError {
+pub enum ParseInvoiceError {
     /// Not a BOLT 11 invoice.
     #[error("not a BOLT 11 invoice: {reason}")]
     Unreadable {
@@ -93,16 +93,16 @@ pub enum InvoiceError {
 ///
 /// # Errors
 ///
-/// [`InvoiceError`].
-pub fn parse_invoice(text: &str) -> Result<Bolt11Invoice, InvoiceError> {
-    let invoice = Bolt11Invoice::from_str(text).map_err(|error| InvoiceError::Unreadable {
+/// [`ParseInvoiceError`].
+pub fn parse_invoice(text: &str) -> Result<Bolt11Invoice, ParseInvoiceError> {
+    let invoice = Bolt11Invoice::from_str(text).map_err(|error| ParseInvoiceError::Unreadable {
         reason: error.to_string(),
     })?;
     check_network(&invoice)?;
     Ok(invoice)
 }
 
-pub(super) fn check_network(invoice: &Bolt11Invoice) -> Result<(), InvoiceError> {
+pub(super) fn check_network(invoice: &Bolt11Invoice) -> Result<(), ParseInvoiceError> {
     use l402::Network;
     let network = match invoice.currency() {
         Currency::Regtest => return Ok(()),
@@ -111,7 +111,7 @@ pub(super) fn check_network(invoice: &Bolt11Invoice) -> Result<(), InvoiceError>
         Currency::Signet => Network::Signet,
         Currency::Simnet => Network::Simnet,
     };
-    Err(InvoiceError::WrongNetwork { network })
+    Err(ParseInvoiceError::WrongNetwork { network })
 }
 
 /// A payment of this wallet. A second attempt at a failed hash continues its record.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::page::{Direction, Page};
 use super::payment::{
-    Attempt, AttemptStatus, FailureReason, PayError, PaymentRecord, PaymentStatus,
+    Attempt, AttemptStatus, FailureReason, PaymentRecord, PaymentStatus, SendError,
 };
 
 /// Every payment, in the order it was begun.
@@ -36,14 +36,14 @@ impl PaymentBook {
     /// Begins a payment, unless its hash is in flight or paid.
     ///
     /// One that failed is begun again, under a new index, as LND does.
-    pub(super) fn begin(&mut self, mut record: PaymentRecord) -> Result<PaymentWatch, PayError> {
+    pub(super) fn begin(&mut self, mut record: PaymentRecord) -> Result<PaymentWatch, SendError> {
         let hash = record.hash;
         if self.stopped {
-            return Err(PayError::Stopped);
+            return Err(SendError::Stopped);
         }
         match self.entries.get(&hash).map(Entry::status) {
-            Some(PaymentStatus::InFlight) => return Err(PayError::InFlight { hash }),
-            Some(PaymentStatus::Succeeded { .. }) => return Err(PayError::AlreadyPaid { hash }),
+            Some(PaymentStatus::InFlight) => return Err(SendError::InFlight { hash }),
+            Some(PaymentStatus::Succeeded { .. }) => return Err(SendError::AlreadyPaid { hash }),
             Some(PaymentStatus::Failed(_)) | None => {}
         }
         self.order.push(hash);
@@ -242,13 +242,13 @@ mod tests {
 
         assert_eq!(
             book.begin(payment(1)).unwrap_err(),
-            PayError::InFlight { hash }
+            SendError::InFlight { hash }
         );
 
         book.succeed(&hash, Preimage::new([1; 32]), Msat::ZERO, 5);
         assert_eq!(
             book.begin(payment(1)).unwrap_err(),
-            PayError::AlreadyPaid { hash }
+            SendError::AlreadyPaid { hash }
         );
         book.fail(&hash, FailureReason::Error, 6);
         let paid = book.get(&hash).unwrap();
@@ -320,7 +320,7 @@ mod tests {
         book.stop();
 
         assert_eq!(watch.ended().await.status, PaymentStatus::InFlight);
-        assert_eq!(book.begin(payment(2)).unwrap_err(), PayError::Stopped);
+        assert_eq!(book.begin(payment(2)).unwrap_err(), SendError::Stopped);
     }
 
     fn payment(seed: u8) -> PaymentRecord {

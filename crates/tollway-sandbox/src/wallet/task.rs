@@ -14,7 +14,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use super::pay::{self, Order};
 use super::payment::FailureReason;
 use super::{Inner, Wallet};
-use crate::node::{FailureCause, PaymentEvent, RouteError, SendError};
+use crate::node::{DispatchError, FailureCause, PaymentEvent, RouteError};
 use crate::sync::lock;
 
 impl Wallet {
@@ -175,13 +175,13 @@ impl Inner {
             .send(way.route, &order.hash, order.secret, metadata);
         match sent {
             // The node has it in flight already and will report its end.
-            Ok(()) | Err(SendError::Duplicate) => Tried::Sent,
-            Err(SendError::Expired) => Tried::Failed(FailureReason::Timeout),
-            Err(SendError::TooLarge) => Tried::Failed(FailureReason::Error),
-            Err(SendError::OnTheWay) if order.tries >= TRIES_MAX => {
+            Ok(()) | Err(DispatchError::Duplicate) => Tried::Sent,
+            Err(DispatchError::Expired) => Tried::Failed(FailureReason::Timeout),
+            Err(DispatchError::TooLarge) => Tried::Failed(FailureReason::Error),
+            Err(DispatchError::OnTheWay) if order.tries >= TRIES_MAX => {
                 Tried::Failed(FailureReason::NoRoute)
             }
-            Err(SendError::OnTheWay) => {
+            Err(DispatchError::OnTheWay) => {
                 lock(&self.payments).attempts_failed(&order.hash, self.now_nanos());
                 Tried::Wait
             }

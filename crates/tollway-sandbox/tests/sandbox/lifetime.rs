@@ -1,8 +1,8 @@
 //! Starting, stopping and starting again.
 
 use bitcoin::Amount;
-use tollway_sandbox::wallet::{FailureReason, Initiator, PayError};
-use tollway_sandbox::{ChannelPlan, History, Sandbox, SandboxConfig, StartError};
+use tollway_sandbox::wallet::{FailureReason, Initiator, SendError};
+use tollway_sandbox::{ChannelPlan, History, Sandbox, SandboxConfig, SandboxError};
 
 use crate::{
     btc, failure, invoice, network, network_in, network_with, pay, payment, preimage, sat,
@@ -81,7 +81,7 @@ async fn two_networks_do_not_share_a_directory() {
     let second = Sandbox::start(SandboxConfig::new(dir.path().to_owned())).await;
 
     assert!(
-        matches!(second, Err(StartError::InUse { .. })),
+        matches!(second, Err(SandboxError::InUse { .. })),
         "{second:?}"
     );
     preimage(&pay(first.buyer(), &invoice(first.seller(), Some(sat(1)))).await);
@@ -113,7 +113,7 @@ async fn a_stopped_network_begins_no_payment() {
 
     assert_eq!(
         buyer.pay(&payment(&asked.bolt11)).unwrap_err(),
-        PayError::Stopped
+        SendError::Stopped
     );
 }
 
@@ -194,7 +194,7 @@ async fn a_channel_the_peer_refuses_is_named_as_the_reason() {
     .await
     .unwrap_err();
 
-    let StartError::Channel { reason } = refused else {
+    let SandboxError::Channel { reason } = refused else {
         panic!("{refused}");
     };
     assert!(reason.contains("max_accepted_htlcs"), "{reason}");

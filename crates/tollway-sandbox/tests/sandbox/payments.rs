@@ -12,8 +12,8 @@ use lightning::types::payment::PaymentSecret;
 use lightning_invoice::{Bolt11Invoice, Currency, InvoiceBuilder};
 use tollway_sandbox::ChannelPlan;
 use tollway_sandbox::wallet::{
-    AttemptStatus, Clock, EstimateError, FailureReason, InvoiceError, InvoiceStatus, PayError,
-    PaymentStatus, SelfPayment, parse_invoice,
+    AttemptStatus, Clock, EstimateError, FailureReason, InvoiceStatus, ParseInvoiceError,
+    PaymentStatus, SelfPayment, SendError, parse_invoice,
 };
 
 use crate::{btc, failure, invoice, network, network_with, pay, payment, preimage, sat};
@@ -92,12 +92,12 @@ async fn an_invoice_for_any_amount_needs_one_and_any_other_refuses_one() {
     let fixed = invoice(seller, Some(sat(5)));
 
     let mut pay_any = payment(&any.bolt11);
-    assert_eq!(buyer.pay(&pay_any).unwrap_err(), PayError::AmountMissing);
+    assert_eq!(buyer.pay(&pay_any).unwrap_err(), SendError::AmountMissing);
     pay_any.amount = Some(Msat::ZERO);
-    assert_eq!(buyer.pay(&pay_any).unwrap_err(), PayError::AmountMissing);
+    assert_eq!(buyer.pay(&pay_any).unwrap_err(), SendError::AmountMissing);
     let mut pay_fixed = payment(&fixed.bolt11);
     pay_fixed.amount = Some(sat(5));
-    assert_eq!(buyer.pay(&pay_fixed).unwrap_err(), PayError::AmountGiven);
+    assert_eq!(buyer.pay(&pay_fixed).unwrap_err(), SendError::AmountGiven);
 
     pay_any.amount = Some(Msat::from_msat(1_234));
     let paid = buyer.pay(&pay_any).unwrap().ended().await;
@@ -117,7 +117,7 @@ async fn a_paid_hash_is_refused_as_already_paid() {
 
     let refused = sandbox.buyer().pay(&payment(&asked.bolt11)).unwrap_err();
 
-    assert_eq!(refused, PayError::AlreadyPaid { hash: asked.hash });
+    assert_eq!(refused, SendError::AlreadyPaid { hash: asked.hash });
     assert_eq!(sandbox.buyer().payment(&asked.hash), Some(first));
 }
 
@@ -142,7 +142,7 @@ async fn a_hash_is_paid_once_however_many_try_at_the_same_time() {
                     begun += 1;
                     preimage(&watch.ended().await);
                 }
-                Err(PayError::InFlight { hash } | PayError::AlreadyPaid { hash }) => {
+                Err(SendError::InFlight { hash } | SendError::AlreadyPaid { hash }) => {
                     assert_eq!(hash, asked.hash);
                 }
                 Err(other) => panic!("{other}"),
@@ -167,7 +167,7 @@ async fn an_expired_invoice_is_refused_by_its_payer() {
 
     let refused = sandbox.buyer().pay(&payment(&asked.bolt11)).unwrap_err();
 
-    let PayError::Expired {
+    let SendError::Expired {
         expired_at,
         seconds_ago,
     } = refused
@@ -252,16 +252,16 @@ async fn what_is_not_an_invoice_of_this_network_is_refused() {
         (Currency::Signet, Network::Signet),
     ] {
         let foreign = strangers_invoice(currency);
-        let wrong = InvoiceError::WrongNetwork { network };
+        let wrong = ParseInvoiceError::WrongNetwork { network };
         assert_eq!(parse_invoice(&foreign).unwrap_err(), wrong);
         let mut unchecked = payment(&strangers_invoice(Currency::Regtest));
         unchecked.invoice = foreign.parse().unwrap();
         let refused = sandbox.buyer().pay(&unchecked).unwrap_err();
-        assert_eq!(refused, PayError::WrongNetwork(wrong));
+        assert_eq!(refused, SendError::WrongNetwork(wrong));
     }
     assert!(matches!(
         parse_invoice("lnbcrt1"),
-        Err(InvoiceError::Unreadable { .. })
+        Err(ParseInvoiceError::Unreadable { .. })
     ));
     assert_eq!(sandbox.buyer().payments(0, 9), []);
 }
@@ -273,7 +273,7 @@ async fn paying_oneself_is_refused_unless_allowed_and_then_costs_the_way_round()
     let asked = invoice(buyer, Some(sat(50)));
 
     let mut terms = payment(&asked.bolt11);
-    assert_eq!(buyer.pay(&terms).unwrap_err(), PayError::SelfPayment);
+    assert_eq!(buyer.pay(&terms).unwrap_err(), SendError::SelfPayment);
 
     terms.self_payment = SelfPayment::Allow;
     terms.fee_max = Msat::ZERO;

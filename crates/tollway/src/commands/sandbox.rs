@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tollway_sandbox::lnd::files::manifest::Manifest;
 use tollway_sandbox::lnd::{LndSandbox, LndSandboxError, Ports};
-use tollway_sandbox::{History, SandboxConfig, StartError};
+use tollway_sandbox::{History, SandboxConfig, SandboxError};
 
 use crate::cli::SandboxArgs;
 use crate::exit::{Failure, with_sources};
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Resu
 pub(crate) async fn start(dir: &Path, ports: Ports) -> Result<LndSandbox, Failure> {
     let started = LndSandbox::start(SandboxConfig::new(dir.to_owned()), ports).await;
     started.map_err(|error| match error {
-        LndSandboxError::Network(StartError::InUse { .. }) => in_use(dir),
+        LndSandboxError::Network(SandboxError::InUse { .. }) => in_use(dir),
         error @ (LndSandboxError::Manifest(_)
         | LndSandboxError::Network(_)
         | LndSandboxError::Server(_)) => Failure::general(format!(

@@ -9,7 +9,7 @@ use tollway_lightning::lnd::proto::{lnrpc, routerrpc};
 use tonic::Status;
 
 use super::{LndService, ResponseStream, listing, new_payment, refused, route};
-use crate::wallet::{PayError, PaymentRecord, PaymentStatus, PaymentWatch};
+use crate::wallet::{PaymentRecord, PaymentStatus, PaymentWatch, SendError};
 
 impl LndService {
     /// Pays, and returns every step, the last of them final.
@@ -45,7 +45,7 @@ impl LndService {
         let (new, hash) = new_payment::parse_sync_request(request)?;
         let watch = match self.wallet.pay(&new) {
             Ok(watch) => watch,
-            Err(error @ (PayError::AlreadyPaid { .. } | PayError::InFlight { .. })) => {
+            Err(error @ (SendError::AlreadyPaid { .. } | SendError::InFlight { .. })) => {
                 return Ok(unpaid(hash, error.to_string()));
             }
             Err(error) => return Err(not_begun(error)),
@@ -143,16 +143,16 @@ fn unpaid(hash: PaymentHash, reason: impl Into<String>) -> lnrpc::SendResponse {
 }
 
 /// The status of a payment that was not begun, with LND's code and text.
-fn not_begun(error: PayError) -> Status {
+fn not_begun(error: SendError) -> Status {
     match error {
-        PayError::AlreadyPaid { .. } | PayError::InFlight { .. } => {
+        SendError::AlreadyPaid { .. } | SendError::InFlight { .. } => {
             Status::already_exists(error.to_string())
         }
-        PayError::AmountGiven
-        | PayError::AmountMissing
-        | PayError::Expired { .. }
-        | PayError::SelfPayment
-        | PayError::WrongNetwork(_) => refused(error),
-        PayError::Stopped => Status::unavailable(error.to_string()),
+        SendError::AmountGiven
+        | SendError::AmountMissing
+        | SendError::Expired { .. }
+        | SendError::SelfPayment
+        | SendError::WrongNetwork(_) => refused(error),
+        SendError::Stopped => Status::unavailable(error.to_string()),
     }
 }
