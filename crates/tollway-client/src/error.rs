@@ -4,7 +4,7 @@
 
 use http::StatusCode;
 use l402::{Msat, PaymentHash, UnixSeconds};
-use tollway_lightning::PayerError;
+use tollway_lightning::WalletError;
 
 use crate::book::BookError;
 use crate::origin::Origin;
@@ -111,7 +111,7 @@ pub enum Error {
         reason: String,
         /// What the wallet failed with, when it was asked about the payment and did not reply.
         #[source]
-        wallet_error: Option<PayerError>,
+        wallet_error: Option<WalletError>,
         /// When something else may be bought at its path although its outcome is unknown.
         blocks_until: Option<UnixSeconds>,
     },
@@ -121,10 +121,10 @@ pub enum Error {
     /// The request failed before anything was paid.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The wallet cannot be used, for a reason that [`PayerError`] sorts by what to do about
+    /// The wallet cannot be used, for a reason that [`WalletError`] sorts by what to do about
     /// it. Nothing was paid.
     #[error(transparent)]
-    Wallet(#[from] PayerError),
+    Wallet(#[from] WalletError),
 }
 
 impl From<BookError> for Error {

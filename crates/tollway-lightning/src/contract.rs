@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use l402::Msat;
 use tokio::time::timeout;
 
-use crate::{Invoicer, InvoicerError, PayError, Payer, PayerError};
+use crate::{Invoicer, PayError, Payer, WalletError};
 
 /// Two wallets that can pay one another.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Fixture<'a> {
 #[derive(Clone, Copy)]
 pub struct Case {
     name: &'static str,
-    check: for<'a> fn(&'a Fixture<'a>) -> BoxFuture<'a, Verdict>,
+    check: for<'a> fn(&'a Fixture<'a>) -> BoxFuture<'a, CaseOutcome>,
 }
 
 impl Case {
@@ -51,9 +51,9 @@ impl Case {
     /// # Errors
     ///
     /// [`Violation`] when it does not hold, or could not be tried within a minute.
-    pub async fn run(&self, fixture: &Fixture<'_>) -> Verdict {
+    pub async fn run(&self, fixture: &Fixture<'_>) -> CaseOutcome {
         match timeout(CASE_DEADLINE, (self.check)(fixture)).await {
-            Ok(verdict) => verdict,
+            Ok(outcome) => outcome,
             Err(_elapsed) => Err(Violation(format!("not done within {CASE_DEADLINE:?}"))),
         }
     }
@@ -66,7 +66,7 @@ impl fmt::Debug for Case {
 }
 
 /// Whether a sentence holds.
-pub type Verdict = Result<(), Violation>;
+pub type CaseOutcome = Result<(), Violation>;
 
 /// How a wallet broke the contract.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub type Verdict = Result<(), Violation>;
 pub struct Violation(String);
 
 impl Violation {
-    fn unless(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+    fn unless(holds: bool, otherwise: impl FnOnce() -> String) -> CaseOutcome {
         if holds {
             Ok(())
         } else {
@@ -83,21 +83,15 @@ impl Violation {
     }
 }
 
-impl From<InvoicerError> for Violation {
-    fn from(error: InvoicerError) -> Self {
-        Self(format!("the seller: {error}"))
-    }
-}
-
 impl From<PayError> for Violation {
     fn from(error: PayError) -> Self {
-        Self(format!("the buyer: {error}"))
+        Self(error.to_string())
     }
 }
 
-impl From<PayerError> for Violation {
-    fn from(error: PayerError) -> Self {
-        Self(format!("the buyer: {error}"))
+impl From<WalletError> for Violation {
+    fn from(error: WalletError) -> Self {
+        Self(error.to_string())
     }
 }
 

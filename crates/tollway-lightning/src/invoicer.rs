@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use futures_util::future::BoxFuture;
 use l402::{Invoice, Msat, Network, PaymentHash};
 
+use crate::WalletError;
+
 /// A wallet that can make invoices. It cannot spend: see [`Payer`](crate::Payer).
 pub trait Invoicer: Debug + Send + Sync {
     /// Returns the network the wallet's invoices are payable on.
@@ -14,8 +16,8 @@ pub trait Invoicer: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`InvoicerError`]: always our failure, never the client's.
-    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>>;
+    /// [`WalletError`].
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>>;
 
     /// Creates an invoice.
     ///
@@ -23,18 +25,16 @@ pub trait Invoicer: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`InvoicerError`]: always our failure, never the client's.
-    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>>;
+    /// [`WalletError`].
+    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, WalletError>>;
 
     /// Returns the state of an invoice; `None` when this wallet never issued it.
     ///
     /// # Errors
     ///
-    /// [`InvoicerError`] when the wallet does not tell; this says nothing about the invoice.
-    fn lookup(
-        &self,
-        hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>>;
+    /// [`WalletError`], which is no evidence about the invoice.
+    fn lookup(&self, hash: PaymentHash)
+    -> BoxFuture<'_, Result<Option<InvoiceState>, WalletError>>;
 }
 
 /// What an invoice asks for.
@@ -59,40 +59,5 @@ pub enum InvoiceState {
     Settled {
         /// What arrived, in millisatoshis.
         received: Msat,
-    },
-}
-
-/// Why a receiving wallet did not do what was asked. Trying again later is always safe.
-///
-/// Reasons are for the log, not for clients, and contain no secret.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvoicerError {
-    /// The wallet's credential does not allow the call: the configuration has to change.
-    #[error("the wallet's credential lacks the permission {permission}: {remedy}")]
-    Denied {
-        /// The permission, as the wallet calls it.
-        permission: String,
-        /// Where to get a credential that has it.
-        remedy: String,
-    },
-    /// The wallet cannot be opened as configured.
-    #[error("the wallet cannot be opened: {reason}")]
-    Misconfigured {
-        /// What is wrong and what to write instead.
-        reason: String,
-    },
-    /// The wallet responded with a refusal or with something unreadable; the same call will
-    /// end the same way.
-    #[error("the wallet refused: {reason}")]
-    Refused {
-        /// The wallet's reason.
-        reason: String,
-    },
-    /// The wallet did not respond, or not in time.
-    #[error("the wallet cannot be reached: {reason}")]
-    Unreachable {
-        /// What happened.
-        reason: String,
     },
 }

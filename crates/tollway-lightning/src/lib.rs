@@ -12,15 +12,16 @@ pub mod lnd;
 
 pub mod registry;
 
+mod error;
 mod identity;
 mod invoicer;
 mod payer;
 
+pub use error::WalletError;
 pub use identity::{WalletIdentity, WalletIdentityError, WalletKey};
-pub use invoicer::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+pub use invoicer::{InvoiceState, InvoiceTerms, Invoicer};
 pub use payer::{
-    FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
-    PaymentTerms, Repeat,
+    FeeCap, LookupByHash, Paid, PayError, Payer, PayerPromises, PaymentState, PaymentTerms, Repeat,
 };
 
 /// The example in the README, compiled.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use l402::{Invoice, Msat, Network, PaymentHash, Preimage};
 
-use crate::WalletIdentity;
+use crate::{WalletError, WalletIdentity};
 
 /// A wallet that can pay.
 pub trait Payer: Debug + Send + Sync {
@@ -17,26 +17,26 @@ pub trait Payer: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`PayerError`]; nothing was paid.
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>>;
+    /// [`WalletError`]; nothing was paid.
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>>;
 
     /// Returns which wallet this is, whatever its address.
     ///
     /// # Errors
     ///
-    /// [`PayerError`]; nothing was paid.
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>>;
+    /// [`WalletError`]; nothing was paid.
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, WalletError>>;
 
     /// Returns what the wallet guarantees about payments.
     ///
     /// # Errors
     ///
-    /// [`PayerError`] when the wallet cannot be opened or has to be asked and is not reached.
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>>;
+    /// [`WalletError`] when the wallet cannot be opened or has to be asked and is not reached.
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, WalletError>>;
 
     /// Pays an invoice, and returns when the payment has settled or failed.
     ///
-    /// Where [`promises`](Self::promises) says [`Repeat::PaysOnce`], paying one payment hash
+    /// Where [`promises`](Self::promises) has [`Repeat::PaysOnce`], paying one payment hash
     /// twice moves money at most once: a hash paid already returns the same [`Paid`], and one
     /// that is being paid is waited for. Dropping the future does not stop the payment; use
     /// [`lookup`](Self::lookup) to learn its outcome.
@@ -50,8 +50,9 @@ pub trait Payer: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`PayerError`] when the wallet does not tell; this says nothing about the payment.
-    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>>;
+    /// [`WalletError`], which is no evidence about the payment.
+    fn lookup(&self, hash: PaymentHash)
+    -> BoxFuture<'_, Result<Option<PaymentState>, WalletError>>;
 }
 
 /// What a wallet guarantees about payments. A new guarantee is a decision of every adapter,
@@ -149,46 +150,5 @@ pub enum PayError {
     Unknown {
         /// What happened.
         reason: String,
-    },
-}
-
-/// Why a paying wallet did not tell what was asked. Says nothing about any payment.
-///
-/// Reasons are for the log and the person who configured the wallet, and contain no secret.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PayerError {
-    /// The wallet's credential does not allow the call: the configuration has to change.
-    #[error("the wallet's credential lacks the permission {permission}: {remedy}")]
-    Denied {
-        /// The permission, as the wallet calls it.
-        permission: String,
-        /// Where to get a credential that has it.
-        remedy: String,
-    },
-    /// The wallet cannot be opened as configured.
-    #[error("the wallet cannot be opened: {reason}")]
-    Misconfigured {
-        /// What is wrong and what to write instead.
-        reason: String,
-    },
-    /// The wallet responded with a refusal or with something unreadable; the same call will
-    /// end the same way.
-    #[error("the wallet refused: {reason}")]
-    Refused {
-        /// The wallet's reason.
-        reason: String,
-    },
-    /// The wallet did not respond, or not in time. The same call may work later.
-    #[error("the wallet cannot be reached: {reason}")]
-    Unreachable {
-        /// What happened.
-        reason: String,
-    },
-    /// The wallet has no such call.
-    #[error("the wallet does not support {call}")]
-    Unsupported {
-        /// What was asked.
-        call: &'static str,
     },
 }

@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 pub use table::{TableError, WalletTable};
 pub use uri::{WalletUri, WalletUriError};
 
-use crate::{Invoicer, InvoicerError, Payer, PayerError};
+use crate::{Invoicer, Payer, WalletError};
 use lazy::LazyPayer;
 
 /// The known wallet schemes.
@@ -129,10 +129,10 @@ pub trait NamedWallet: Debug + Send + Sync {
     fn name(&self) -> String;
 
     /// Opens the half that makes invoices.
-    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, OpenError>>;
+    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, WalletError>>;
 
     /// Opens the half that pays.
-    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, OpenError>>;
+    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, WalletError>>;
 }
 
 /// Returns a payer that opens its wallet with the first call that needs it.
@@ -173,41 +173,6 @@ pub enum RegistryError {
     },
 }
 
-/// Why a wallet cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The configuration has to change.
-    #[error("{reason}")]
-    Misconfigured {
-        /// What is wrong and what to write instead.
-        reason: String,
-    },
-    /// The wallet does not run. Opening it may work later.
-    #[error("{reason}")]
-    Unreachable {
-        /// What happened.
-        reason: String,
-    },
-}
-
-impl From<OpenError> for PayerError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Misconfigured { reason } => Self::Misconfigured { reason },
-            OpenError::Unreachable { reason } => Self::Unreachable { reason },
-        }
-    }
-}
-
-impl From<OpenError> for InvoicerError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Misconfigured { reason } => Self::Misconfigured { reason },
-            OpenError::Unreachable { reason } => Self::Unreachable { reason },
-        }
-    }
-}
-
 const PLAIN_LEN_MAX: usize = 40;
 
 #[cfg(test)]
@@ -243,17 +208,17 @@ mod tests {
             "other:here".to_owned()
         }
 
-        fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, OpenError>> {
+        fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, WalletError>> {
             Box::pin(async {
                 let reason = "closed".to_owned();
-                Err(OpenError::Unreachable { reason })
+                Err(WalletError::Unreachable { reason })
             })
         }
 
-        fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, OpenError>> {
+        fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, WalletError>> {
             Box::pin(async {
                 let reason = "closed".to_owned();
-                Err(OpenError::Unreachable { reason })
+                Err(WalletError::Unreachable { reason })
             })
         }
     }
@@ -275,7 +240,7 @@ mod tests {
 
         let error = payer.network().await.unwrap_err();
 
-        assert!(matches!(error, PayerError::Unreachable { .. }), "{error}");
+        assert!(matches!(error, WalletError::Unreachable { .. }), "{error}");
     }
 
     #[test]

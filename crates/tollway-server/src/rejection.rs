@@ -7,7 +7,7 @@
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use l402::{CaveatError, MacaroonError, Msat, UnixSeconds};
-use tollway_lightning::InvoicerError;
+use tollway_lightning::WalletError;
 
 use crate::keys::KeyStoreError;
 use crate::ledger::LedgerError;
@@ -97,7 +97,7 @@ pub enum Outage {
     Header(#[from] InvalidHeaderValue),
     /// The wallet did not make an invoice.
     #[error("the wallet made no invoice")]
-    Invoicer(#[from] InvoicerError),
+    Invoicer(#[from] WalletError),
     /// A stored key could not be looked up.
     #[error("the key of a token could not be looked up")]
     KeyStore(#[from] KeyStoreError),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures_util::future::{self, BoxFuture};
 use http::Request;
 use l402::{Invoice, KeyRing, MasterKey, Msat, Network, PaymentHash};
-use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, WalletError};
 use tollway_server::ledger::MemoryLedger;
 use tollway_server::{Gate, GateSettings, Peer, Rejection, RequestInfo, Requirement, Terms};
 
@@ -78,18 +78,18 @@ impl Shop {
 struct OneInvoice(Invoice);
 
 impl Invoicer for OneInvoice {
-    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         Box::pin(future::ready(Ok(Network::Mainnet)))
     }
 
-    fn invoice(&self, _terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+    fn invoice(&self, _terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, WalletError>> {
         Box::pin(future::ready(Ok(self.0.clone())))
     }
 
     fn lookup(
         &self,
         _hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>> {
+    ) -> BoxFuture<'_, Result<Option<InvoiceState>, WalletError>> {
         Box::pin(future::ready(Ok(None)))
     }
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tollway_lightning::registry::{
-    NamedWallet, OpenError, Registry, RegistryError, SchemeError, WalletScheme, WalletUri,
-    lazy_payer, plain_name,
+    NamedWallet, Registry, RegistryError, SchemeError, WalletScheme, WalletUri, lazy_payer,
+    plain_name,
 };
-use tollway_lightning::{Invoicer, InvoicerError, Payer};
+use tollway_lightning::{Invoicer, Payer, WalletError};
 use tollway_sandbox::lnd::files::manifest::{FindError, Manifest};
 
 use crate::config::{Config, WalletEntry};
@@ -38,7 +38,7 @@ impl Wallets<'_> {
         let found = self.find(wallet)?;
         let name = found.name();
         let opened = found.invoicer().await;
-        let invoicer = opened.map_err(|error| failure(&name, &InvoicerError::from(error)))?;
+        let invoicer = opened.map_err(|error| failure(&name, &WalletError::from(error)))?;
         Ok((invoicer, name))
     }
 
@@ -83,12 +83,12 @@ impl Wallets<'_> {
 }
 
 /// Returns the failure of a command whose wallet cannot make invoices.
-pub(crate) fn failure(name: &str, error: &InvoicerError) -> Failure {
+pub(crate) fn failure(name: &str, error: &WalletError) -> Failure {
     let kind = match error {
-        InvoicerError::Denied { .. } => FailureKind::WalletDenied,
-        InvoicerError::Misconfigured { .. } => FailureKind::Usage,
-        InvoicerError::Unreachable { .. } => FailureKind::WalletUnreachable,
-        InvoicerError::Refused { .. } | _ => FailureKind::General,
+        WalletError::Denied { .. } => FailureKind::WalletDenied,
+        WalletError::Misconfigured { .. } => FailureKind::Usage,
+        WalletError::Unreachable { .. } => FailureKind::WalletUnreachable,
+        WalletError::Refused { .. } | _ => FailureKind::General,
     };
     let message = format!("wallet `{name}`: {error}; --wallet (wallet in [serve]) chooses another");
     Failure::new(kind, message)
@@ -123,11 +123,11 @@ struct SandboxWallet {
 
 impl SandboxWallet {
     /// Reads how the running sandbox's wallet is reached.
-    async fn reached(&self) -> Result<Arc<dyn NamedWallet>, OpenError> {
+    async fn reached(&self) -> Result<Arc<dyn NamedWallet>, WalletError> {
         let sandbox = Manifest::find(&self.dir).await.map_err(not_running)?;
         let Some(access) = sandbox.wallets.get(&self.wallet) else {
             let known: Vec<&str> = sandbox.wallets.keys().map(String::as_str).collect();
-            return Err(OpenError::Misconfigured {
+            return Err(WalletError::Misconfigured {
                 reason: format!(
                     "the sandbox has no wallet `{}`, only {}",
                     self.wallet,
@@ -136,7 +136,7 @@ impl SandboxWallet {
             });
         };
         let found = Registry::builtin().find(access.uri.expose());
-        found.map_err(|error| OpenError::Misconfigured {
+        found.map_err(|error| WalletError::Misconfigured {
             reason: error.to_string(),
         })
     }
@@ -147,17 +147,17 @@ impl NamedWallet for SandboxWallet {
         format!("sandbox:{}", self.wallet)
     }
 
-    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, OpenError>> {
+    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, WalletError>> {
         async { self.reached().await?.invoicer().await }.boxed()
     }
 
-    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, OpenError>> {
+    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, WalletError>> {
         async { self.reached().await?.payer().await }.boxed()
     }
 }
 
-fn not_running(error: FindError) -> OpenError {
-    OpenError::Unreachable {
+fn not_running(error: FindError) -> WalletError {
+    WalletError::Unreachable {
         reason: error.to_string(),
     }
 }

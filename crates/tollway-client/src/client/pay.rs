@@ -10,7 +10,7 @@
 //! | settled | paid, with proof and credential | presents the credential |
 
 use l402::{Payable, PaymentHash, PurchaseEvent, PurchaseState, UnixSeconds};
-use tollway_lightning::PayerError;
+use tollway_lightning::WalletError;
 
 use super::Inner;
 use super::bought::Bought;
@@ -142,7 +142,7 @@ pub(super) fn payment(resource: &TargetResource, payable: &Payable) -> Payment {
 /// The error for a purchase without a credential.
 fn unpaid(
     purchase: &Purchase,
-    wallet_error: Option<PayerError>,
+    wallet_error: Option<WalletError>,
     blocks_until: Option<UnixSeconds>,
 ) -> Error {
     match purchase.state {

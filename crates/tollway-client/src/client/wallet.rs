@@ -9,7 +9,7 @@ use std::time::Duration;
 use l402::{Invoice, Msat, PaymentHash};
 use tokio::sync::OnceCell;
 use tollway_lightning::{
-    Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, WalletIdentity,
+    Paid, PayError, Payer, PayerPromises, PaymentState, PaymentTerms, WalletError, WalletIdentity,
 };
 
 use crate::book::WalletName;
@@ -56,7 +56,7 @@ pub(crate) struct Reason {
     /// For people, and for the book.
     pub(crate) text: String,
     /// What the wallet failed with, when it was asked about the payment and did not reply.
-    pub(crate) wallet_error: Option<PayerError>,
+    pub(crate) wallet_error: Option<WalletError>,
 }
 
 impl Reason {
@@ -68,8 +68,8 @@ impl Reason {
     }
 }
 
-impl From<PayerError> for Reason {
-    fn from(error: PayerError) -> Self {
+impl From<WalletError> for Reason {
+    fn from(error: WalletError) -> Self {
         Self {
             text: error.to_string(),
             wallet_error: Some(error),
@@ -103,7 +103,7 @@ impl Wallet {
     }
 
     /// Returns what it reports about itself; asked once.
-    pub(super) async fn facts(&self) -> Result<WalletFacts, PayerError> {
+    pub(super) async fn facts(&self) -> Result<WalletFacts, WalletError> {
         let ask = || async {
             Ok(WalletFacts {
                 identity: self.payer.identity().await?,

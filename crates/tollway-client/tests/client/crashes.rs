@@ -11,7 +11,7 @@ use tokio::sync::{Barrier, watch};
 use tollway_client::book::{Owner, Resolution};
 use tollway_client::{AfterRefusal, Book, Error, Event, NotPaid, Policy, Resumption, WalletName};
 use tollway_lightning::{
-    FeeCap, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms,
+    FeeCap, Paid, PayError, Payer, PayerPromises, PaymentState, PaymentTerms, WalletError,
     WalletIdentity,
 };
 
@@ -555,15 +555,15 @@ impl Unplugged {
 }
 
 impl Payer for Unplugged {
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         async { Ok(Network::Regtest) }.boxed()
     }
 
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, WalletError>> {
         async { Ok(wallet::identity(2)) }.boxed()
     }
 
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, WalletError>> {
         async { Ok(wallet::PROMISES) }.boxed()
     }
 
@@ -575,7 +575,7 @@ impl Payer for Unplugged {
     fn lookup(
         &self,
         _hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, WalletError>> {
         async { Ok(None) }.boxed()
     }
 }
@@ -585,15 +585,15 @@ impl Payer for Unplugged {
 struct Together(Barrier);
 
 impl Payer for Together {
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         async { Ok(Network::Regtest) }.boxed()
     }
 
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, WalletError>> {
         async { Ok(wallet::identity(2)) }.boxed()
     }
 
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, WalletError>> {
         async { Ok(wallet::PROMISES) }.boxed()
     }
 
@@ -604,7 +604,7 @@ impl Payer for Together {
     fn lookup(
         &self,
         _hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, WalletError>> {
         async {
             self.0.wait().await;
             Ok(Some(PaymentState::InFlight))

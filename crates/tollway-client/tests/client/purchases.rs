@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use l402::{Msat, PurchaseState, QuoteError};
 use lightning_invoice::Currency;
 use tollway_client::{Body, Error, Event, NotPaid, Paying, Policy, Presented, WalletName};
-use tollway_lightning::PayerError;
+use tollway_lightning::WalletError;
 
 use crate::shop::{Honours, Lines};
 use crate::wallet::{FEE, FakeWallet, Order, Reachable};
@@ -442,7 +442,7 @@ fn name(event: &Event) -> &'static str {
 #[tokio::test]
 async fn a_wallet_that_cannot_be_used_is_an_error_of_its_kind_and_nothing_is_paid() {
     let world = World::new().await;
-    let denied = || PayerError::Denied {
+    let denied = || WalletError::Denied {
         permission: "offchain:write".to_owned(),
         remedy: "use another macaroon".to_owned(),
     };
@@ -456,7 +456,7 @@ async fn a_wallet_that_cannot_be_used_is_an_error_of_its_kind_and_nothing_is_pai
     let error = client.send(world.get("/a")).await.unwrap_err();
 
     assert!(
-        matches!(error, Error::Wallet(PayerError::Denied { .. })),
+        matches!(error, Error::Wallet(WalletError::Denied { .. })),
         "{error}"
     );
     assert!(client.book().purchases().unwrap().is_empty());
@@ -474,7 +474,7 @@ async fn a_payment_in_doubt_has_the_wallets_error_as_its_source() {
         let source = std::error::Error::source(&error);
         let source = source.and_then(|source| source.downcast_ref());
         assert!(
-            matches!(source, Some(PayerError::Unreachable { .. })),
+            matches!(source, Some(WalletError::Unreachable { .. })),
             "{error:?}"
         );
     }

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use l402::{Msat, Network, PaymentHash, Preimage};
 use tokio::sync::{Semaphore, watch};
 use tollway_lightning::{
-    FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
-    PaymentTerms, Repeat, WalletIdentity, WalletKey,
+    FeeCap, LookupByHash, Paid, PayError, Payer, PayerPromises, PaymentState, PaymentTerms, Repeat,
+    WalletError, WalletIdentity, WalletKey,
 };
 
 /// What the wallet does with the next payment. Without orders it pays, for a fee of 1 msat.
@@ -46,7 +46,7 @@ pub(crate) struct FakeWallet {
     begun: watch::Sender<usize>,
     reachable: Mutex<bool>,
     /// What it fails with when it is asked which wallet it is.
-    closed: Option<fn() -> PayerError>,
+    closed: Option<fn() -> WalletError>,
     node: u8,
     promises: PayerPromises,
 }
@@ -90,7 +90,7 @@ impl FakeWallet {
     }
 
     /// A wallet that cannot be opened.
-    pub(crate) fn closed(self, error: fn() -> PayerError) -> Self {
+    pub(crate) fn closed(self, error: fn() -> WalletError) -> Self {
         Self {
             closed: Some(error),
             ..self
@@ -199,11 +199,11 @@ impl FakeWallet {
 }
 
 impl Payer for FakeWallet {
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         async { Ok(Network::Regtest) }.boxed()
     }
 
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, WalletError>> {
         async {
             match self.closed {
                 Some(error) => Err(error()),
@@ -213,7 +213,7 @@ impl Payer for FakeWallet {
         .boxed()
     }
 
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, WalletError>> {
         async { Ok(self.promises) }.boxed()
     }
 
@@ -221,11 +221,14 @@ impl Payer for FakeWallet {
         self.pay_now(payment).boxed()
     }
 
-    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+    fn lookup(
+        &self,
+        hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, WalletError>> {
         async move {
             if !*self.reachable.lock().unwrap() {
                 let reason = "the wallet is away".to_owned();
-                return Err(PayerError::Unreachable { reason });
+                return Err(WalletError::Unreachable { reason });
             }
             Ok(self.payments.lock().unwrap().get(&hash).cloned())
         }

@@ -21,7 +21,7 @@ use l402::{
 };
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_gateway::Price;
-use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, WalletError};
 use tollway_server::ledger::{MemoryLedger, Stores};
 use tollway_server::{ChallengeLimit, Gate, GateSettings, Loopback, Requirement, Terms};
 
@@ -158,13 +158,13 @@ impl FakeWallet {
 }
 
 impl Invoicer for FakeWallet {
-    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         Box::pin(future::ready(Ok(Network::Regtest)))
     }
 
-    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, WalletError>> {
         let answer = if self.down.load(Ordering::Relaxed) {
-            Err(InvoicerError::Unreachable {
+            Err(WalletError::Unreachable {
                 reason: BACKEND_SECRET.to_owned(),
             })
         } else {
@@ -176,7 +176,7 @@ impl Invoicer for FakeWallet {
     fn lookup(
         &self,
         _hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>> {
+    ) -> BoxFuture<'_, Result<Option<InvoiceState>, WalletError>> {
         Box::pin(future::ready(Ok(None)))
     }
 }

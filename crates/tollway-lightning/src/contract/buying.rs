@@ -7,10 +7,10 @@ use futures_util::future::{Either, join, select};
 use l402::{Invoice, Msat, Network, PaymentHash};
 
 use super::invoices::{SMALL, fresh_hash, now, payment, small, terms, unroutable};
-use super::{Fixture, Verdict, Violation};
+use super::{CaseOutcome, Fixture, Violation};
 use crate::{InvoiceState, Paid, PayError, PaymentState, PaymentTerms, Repeat, WalletIdentity};
 
-pub(super) async fn paying_buys_the_preimage_of_the_hash(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn paying_buys_the_preimage_of_the_hash(fixture: &Fixture<'_>) -> CaseOutcome {
     let invoice = small(fixture).await?;
     let hash = invoice.payment_hash();
 
@@ -23,7 +23,7 @@ pub(super) async fn paying_buys_the_preimage_of_the_hash(fixture: &Fixture<'_>) 
 
 pub(super) async fn paying_twice_moves_money_once_and_answers_the_same(
     fixture: &Fixture<'_>,
-) -> Verdict {
+) -> CaseOutcome {
     if fixture.buyer.promises().await?.repeat != Repeat::PaysOnce {
         return Ok(());
     }
@@ -38,7 +38,7 @@ pub(super) async fn paying_twice_moves_money_once_and_answers_the_same(
     received_once(fixture, invoice.payment_hash()).await
 }
 
-pub(super) async fn paying_twice_at_once_moves_money_once(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn paying_twice_at_once_moves_money_once(fixture: &Fixture<'_>) -> CaseOutcome {
     if fixture.buyer.promises().await?.repeat != Repeat::PaysOnce {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(super) async fn paying_twice_at_once_moves_money_once(fixture: &Fixture<'_>)
     received_once(fixture, hash).await
 }
 
-pub(super) async fn a_direct_channel_needs_no_fee(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn a_direct_channel_needs_no_fee(fixture: &Fixture<'_>) -> CaseOutcome {
     let payment = PaymentTerms {
         fee_max: Msat::ZERO,
         ..payment(small(fixture).await?)
@@ -77,7 +77,7 @@ pub(super) async fn a_direct_channel_needs_no_fee(fixture: &Fixture<'_>) -> Verd
     Violation::unless(paid.fee.is_zero(), || format!("it cost {}", paid.fee))
 }
 
-pub(super) async fn an_expired_invoice_is_not_paid(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn an_expired_invoice_is_not_paid(fixture: &Fixture<'_>) -> CaseOutcome {
     let invoice = fixture.seller.invoice(terms(SMALL, 1)).await?;
     while now() <= invoice.expires_at() {
         // What is waited for is the clock itself.
@@ -93,7 +93,7 @@ pub(super) async fn an_expired_invoice_is_not_paid(fixture: &Fixture<'_>) -> Ver
     )
 }
 
-pub(super) async fn an_unaffordable_invoice_is_not_paid(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn an_unaffordable_invoice_is_not_paid(fixture: &Fixture<'_>) -> CaseOutcome {
     let invoice = fixture
         .seller
         .invoice(terms(fixture.unaffordable, 600))
@@ -104,13 +104,15 @@ pub(super) async fn an_unaffordable_invoice_is_not_paid(fixture: &Fixture<'_>) -
 
 pub(super) async fn an_invoice_of_a_node_nobody_knows_is_not_paid(
     fixture: &Fixture<'_>,
-) -> Verdict {
+) -> CaseOutcome {
     let network = fixture.buyer.network().await?;
 
     is_not_paid(fixture, unroutable(network, Some(SMALL))?).await
 }
 
-pub(super) async fn an_invoice_of_another_network_is_not_paid(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn an_invoice_of_another_network_is_not_paid(
+    fixture: &Fixture<'_>,
+) -> CaseOutcome {
     let other = match fixture.buyer.network().await? {
         Network::Regtest => Network::Mainnet,
         Network::Mainnet | Network::Signet | Network::Simnet | Network::Testnet => Network::Regtest,
@@ -119,13 +121,13 @@ pub(super) async fn an_invoice_of_another_network_is_not_paid(fixture: &Fixture<
     is_not_paid(fixture, unroutable(other, Some(SMALL))?).await
 }
 
-pub(super) async fn an_invoice_without_an_amount_is_not_paid(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn an_invoice_without_an_amount_is_not_paid(fixture: &Fixture<'_>) -> CaseOutcome {
     let network = fixture.buyer.network().await?;
 
     is_not_paid(fixture, unroutable(network, None)?).await
 }
 
-pub(super) async fn the_buyer_has_one_identity(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn the_buyer_has_one_identity(fixture: &Fixture<'_>) -> CaseOutcome {
     let [one, two] = [
         fixture.buyer.identity().await?,
         fixture.buyer.identity().await?,
@@ -141,7 +143,7 @@ pub(super) async fn the_buyer_has_one_identity(fixture: &Fixture<'_>) -> Verdict
     })
 }
 
-pub(super) async fn a_payment_never_begun_is_unknown(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn a_payment_never_begun_is_unknown(fixture: &Fixture<'_>) -> CaseOutcome {
     let unpaid = small(fixture).await?;
     for hash in [fresh_hash(), unpaid.payment_hash()] {
         let found = fixture.buyer.lookup(hash).await?;
@@ -152,7 +154,7 @@ pub(super) async fn a_payment_never_begun_is_unknown(fixture: &Fixture<'_>) -> V
 
 pub(super) async fn a_settled_payment_is_found_as_it_was_answered(
     fixture: &Fixture<'_>,
-) -> Verdict {
+) -> CaseOutcome {
     let invoice = small(fixture).await?;
     let hash = invoice.payment_hash();
 
@@ -164,7 +166,9 @@ pub(super) async fn a_settled_payment_is_found_as_it_was_answered(
     })
 }
 
-pub(super) async fn a_payment_settles_though_nobody_waits_for_it(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn a_payment_settles_though_nobody_waits_for_it(
+    fixture: &Fixture<'_>,
+) -> CaseOutcome {
     let invoice = small(fixture).await?;
     let hash = invoice.payment_hash();
     {
@@ -184,7 +188,7 @@ pub(super) async fn a_payment_settles_though_nobody_waits_for_it(fixture: &Fixtu
 
 pub(super) async fn paying_again_after_the_caller_left_moves_money_once(
     fixture: &Fixture<'_>,
-) -> Verdict {
+) -> CaseOutcome {
     if fixture.buyer.promises().await?.repeat != Repeat::PaysOnce {
         return Ok(());
     }
@@ -205,7 +209,7 @@ pub(super) async fn paying_again_after_the_caller_left_moves_money_once(
 }
 
 /// Holds the buyer to `Failed` or `NotSent`, and to having moved nothing.
-async fn is_not_paid(fixture: &Fixture<'_>, invoice: Invoice) -> Verdict {
+async fn is_not_paid(fixture: &Fixture<'_>, invoice: Invoice) -> CaseOutcome {
     let hash = invoice.payment_hash();
     match fixture.buyer.pay(payment(invoice)).await {
         Err(PayError::Failed { .. } | PayError::NotSent { .. }) => {}
@@ -221,7 +225,7 @@ async fn is_not_paid(fixture: &Fixture<'_>, invoice: Invoice) -> Verdict {
     )
 }
 
-async fn received_once(fixture: &Fixture<'_>, hash: PaymentHash) -> Verdict {
+async fn received_once(fixture: &Fixture<'_>, hash: PaymentHash) -> CaseOutcome {
     let state = fixture.seller.lookup(hash).await?;
     Violation::unless(
         state == Some(InvoiceState::Settled { received: SMALL }),
@@ -230,7 +234,7 @@ async fn received_once(fixture: &Fixture<'_>, hash: PaymentHash) -> Verdict {
 }
 
 /// Asks until the wallet has begun a payment. The case's deadline bounds it.
-async fn until_begun(fixture: &Fixture<'_>, hash: PaymentHash) -> Verdict {
+async fn until_begun(fixture: &Fixture<'_>, hash: PaymentHash) -> CaseOutcome {
     while fixture.buyer.lookup(hash).await?.is_none() {
         tokio::task::yield_now().await;
     }

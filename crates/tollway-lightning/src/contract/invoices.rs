@@ -33,11 +33,11 @@ pub(super) const fn payment(invoice: Invoice) -> PaymentTerms {
     }
 }
 
-/// An invoice signed by a key that no node has, so that nobody can be paid for it.
+/// An invoice signed by a key that no node has, so that it cannot be paid.
 ///
 /// # Errors
 ///
-/// [`Violation`] when it cannot be made, which says nothing about any wallet.
+/// [`Violation`] when it cannot be made, which is no evidence about any wallet.
 pub(super) fn unroutable(network: Network, amount: Option<Msat>) -> Result<Invoice, Violation> {
     let cannot = |why: String| Violation(format!("no unroutable invoice: {why}"));
     let key = SecretKey::from_slice(&NOBODYS_KEY).map_err(|error| cannot(error.to_string()))?;
@@ -57,7 +57,7 @@ pub(super) fn unroutable(network: Network, amount: Option<Msat>) -> Result<Invoi
     Invoice::parse(&signed.to_string()).map_err(|error| cannot(error.to_string()))
 }
 
-/// A hash that nobody has seen before.
+/// A hash that no wallet has seen before.
 pub(super) fn fresh_hash() -> PaymentHash {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let seed = (

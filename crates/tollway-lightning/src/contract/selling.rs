@@ -4,17 +4,17 @@ use l402::Msat;
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 
 use super::invoices::{SMALL, fresh_hash, now, payment, small, terms};
-use super::{Fixture, Verdict, Violation};
-use crate::{InvoiceState, InvoicerError};
+use super::{CaseOutcome, Fixture, Violation};
+use crate::{InvoiceState, WalletError};
 
-pub(super) async fn both_wallets_name_the_same_network(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn both_wallets_name_the_same_network(fixture: &Fixture<'_>) -> CaseOutcome {
     let seller = fixture.seller.network().await?;
     let buyer = fixture.buyer.network().await?;
 
     Violation::unless(seller == buyer, || format!("{seller} and {buyer}"))
 }
 
-pub(super) async fn an_invoice_says_what_was_asked(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn an_invoice_says_what_was_asked(fixture: &Fixture<'_>) -> CaseOutcome {
     let asked = terms(SMALL, 421);
 
     let invoice = fixture.seller.invoice(asked.clone()).await?;
@@ -45,15 +45,15 @@ pub(super) async fn an_invoice_says_what_was_asked(fixture: &Fixture<'_>) -> Ver
     Violation::unless(left <= 421, || format!("made {left} s before it expires"))
 }
 
-pub(super) async fn no_invoice_is_open_to_any_amount(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn no_invoice_is_open_to_any_amount(fixture: &Fixture<'_>) -> CaseOutcome {
     match fixture.seller.invoice(terms(Msat::ZERO, 600)).await {
-        Err(InvoicerError::Refused { .. }) => Ok(()),
+        Err(WalletError::Refused { .. }) => Ok(()),
         Err(error) => Err(error.into()),
         Ok(invoice) => Err(Violation(format!("issued one over {:?}", invoice.amount()))),
     }
 }
 
-pub(super) async fn two_invoices_have_two_hashes(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn two_invoices_have_two_hashes(fixture: &Fixture<'_>) -> CaseOutcome {
     let [one, two] = [small(fixture).await?, small(fixture).await?];
 
     Violation::unless(one.payment_hash() != two.payment_hash(), || {
@@ -63,7 +63,7 @@ pub(super) async fn two_invoices_have_two_hashes(fixture: &Fixture<'_>) -> Verdi
 
 pub(super) async fn an_invoice_is_open_until_paid_and_then_settled_in_full(
     fixture: &Fixture<'_>,
-) -> Verdict {
+) -> CaseOutcome {
     let invoice = small(fixture).await?;
     let hash = invoice.payment_hash();
     let before = fixture.seller.lookup(hash).await?;
@@ -80,7 +80,7 @@ pub(super) async fn an_invoice_is_open_until_paid_and_then_settled_in_full(
     )
 }
 
-pub(super) async fn an_invoice_never_issued_is_unknown(fixture: &Fixture<'_>) -> Verdict {
+pub(super) async fn an_invoice_never_issued_is_unknown(fixture: &Fixture<'_>) -> CaseOutcome {
     let found = fixture.seller.lookup(fresh_hash()).await?;
 
     Violation::unless(found.is_none(), || format!("found {found:?}"))

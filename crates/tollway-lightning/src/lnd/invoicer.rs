@@ -11,7 +11,7 @@ use super::permission::Permission;
 use super::proto::lnrpc;
 use super::proto::lnrpc::invoice::InvoiceState as LndState;
 use super::status::{CallError, CallOutcome};
-use crate::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+use crate::{InvoiceState, InvoiceTerms, Invoicer, WalletError};
 
 /// The half of an LND wallet that can be paid. Made by [`Lnd::invoicer`](super::Lnd::invoicer).
 ///
@@ -27,7 +27,7 @@ impl LndInvoicer {
         Self { connection }
     }
 
-    async fn add(&self, terms: InvoiceTerms) -> Result<Invoice, InvoicerError> {
+    async fn add(&self, terms: InvoiceTerms) -> Result<Invoice, WalletError> {
         let request = request(&terms)?;
         let mut lightning = self.connection.lightning();
         let added = unary(lightning.add_invoice(request), Permission::InvoicesWrite).await?;
@@ -36,7 +36,7 @@ impl LndInvoicer {
 
     /// Asks the node, or where the macaroon does not allow that, has it make an invoice: the
     /// prefix names the network. The invoice is shown to nobody and expires within a minute.
-    async fn learn_network(&self) -> Result<Network, InvoicerError> {
+    async fn learn_network(&self) -> Result<Network, WalletError> {
         if let Some(network) = self.connection.network.get() {
             return Ok(*network);
         }
@@ -48,7 +48,7 @@ impl LndInvoicer {
         Ok(*self.connection.network.get_or_init(|| network))
     }
 
-    async fn state(&self, hash: PaymentHash) -> Result<Option<InvoiceState>, InvoicerError> {
+    async fn state(&self, hash: PaymentHash) -> Result<Option<InvoiceState>, WalletError> {
         let mut lightning = self.connection.lightning();
         let request = lnrpc::PaymentHash {
             r_hash: hash.as_bytes().to_vec(),
@@ -67,18 +67,18 @@ impl LndInvoicer {
 }
 
 impl Invoicer for LndInvoicer {
-    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         Box::pin(self.learn_network())
     }
 
-    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+    fn invoice(&self, terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, WalletError>> {
         Box::pin(self.add(terms))
     }
 
     fn lookup(
         &self,
         hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>> {
+    ) -> BoxFuture<'_, Result<Option<InvoiceState>, WalletError>> {
         Box::pin(self.state(hash))
     }
 }
@@ -101,7 +101,7 @@ fn probe() -> InvoiceTerms {
 }
 
 /// LND reads zero as "any amount" and as "an hour": neither was asked for, so neither is sent.
-fn request(terms: &InvoiceTerms) -> Result<lnrpc::Invoice, InvoicerError> {
+fn request(terms: &InvoiceTerms) -> Result<lnrpc::Invoice, WalletError> {
     if terms.amount.is_zero() {
         return Err(refused("an invoice over zero would take any amount"));
     }
@@ -123,7 +123,7 @@ fn request(terms: &InvoiceTerms) -> Result<lnrpc::Invoice, InvoicerError> {
 fn read_added(
     added: &lnrpc::AddInvoiceResponse,
     terms: &InvoiceTerms,
-) -> Result<Invoice, InvoicerError> {
+) -> Result<Invoice, WalletError> {
     let invoice = Invoice::parse(&added.payment_request)
         .map_err(|error| refused(format!("the node answered an unreadable invoice: {error}")))?;
     if invoice.amount() != Some(terms.amount) {
@@ -132,7 +132,7 @@ fn read_added(
     Ok(invoice)
 }
 
-fn read_state(invoice: &lnrpc::Invoice) -> Result<InvoiceState, InvoicerError> {
+fn read_state(invoice: &lnrpc::Invoice) -> Result<InvoiceState, WalletError> {
     match LndState::try_from(invoice.state) {
         Ok(LndState::Open | LndState::Accepted) => Ok(InvoiceState::Open),
         Ok(LndState::Canceled) => Ok(InvoiceState::Canceled),
@@ -149,8 +149,8 @@ fn read_state(invoice: &lnrpc::Invoice) -> Result<InvoiceState, InvoicerError> {
     }
 }
 
-fn refused(reason: impl Into<String>) -> InvoicerError {
-    InvoicerError::Refused {
+fn refused(reason: impl Into<String>) -> WalletError {
+    WalletError::Refused {
         reason: reason.into(),
     }
 }
@@ -173,7 +173,7 @@ mod tests {
                 expiry_secs,
             };
             assert!(
-                matches!(request(&terms), Err(InvoicerError::Refused { .. })),
+                matches!(request(&terms), Err(WalletError::Refused { .. })),
                 "{terms:?}"
             );
         }

@@ -22,8 +22,8 @@ use super::proto::lnrpc::payment::PaymentStatus;
 use super::proto::routerrpc::{SendPaymentRequest, TrackPaymentRequest};
 use super::status::{CallError, CallOutcome};
 use crate::{
-    FeeCap, LookupByHash, Paid, PayError, Payer, PayerError, PayerPromises, PaymentState,
-    PaymentTerms, Repeat, WalletIdentity,
+    FeeCap, LookupByHash, Paid, PayError, Payer, PayerPromises, PaymentState, PaymentTerms, Repeat,
+    WalletError, WalletIdentity,
 };
 
 /// The half of an LND wallet that can pay. Made by [`Lnd::payer`](super::Lnd::payer).
@@ -141,15 +141,15 @@ impl LndPayer {
 }
 
 impl Payer for LndPayer {
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         Box::pin(async { Ok(self.learn_identity().await?.network()) })
     }
 
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, WalletError>> {
         Box::pin(async { Ok(self.learn_identity().await?) })
     }
 
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, WalletError>> {
         Box::pin(std::future::ready(Ok(PROMISES)))
     }
 
@@ -157,7 +157,10 @@ impl Payer for LndPayer {
         Box::pin(self.settle(payment))
     }
 
-    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+    fn lookup(
+        &self,
+        hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, WalletError>> {
         Box::pin(async move {
             let asked = self.track(hash, Wait::FirstUpdate, CALL_DEADLINE);
             Ok(asked.await?)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::{Lnd, LndConnect};
-use crate::registry::{NamedWallet, OpenError, SchemeError, WalletScheme, WalletTable, WalletUri};
-use crate::{Invoicer, Payer};
+use crate::registry::{NamedWallet, SchemeError, WalletScheme, WalletTable, WalletUri};
+use crate::{Invoicer, Payer, WalletError};
 
 /// The scheme `lndconnect`, and tables `{ lnd = "host:port", tls_cert = …, macaroon = … }`.
 #[derive(Clone, Copy, Debug)]
@@ -42,17 +42,17 @@ impl NamedWallet for LndConnect {
         format!("lnd:{}", self.address())
     }
 
-    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, OpenError>> {
+    fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, WalletError>> {
         Box::pin(async { Ok(Arc::new(open(self)?.invoicer()) as _) })
     }
 
-    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, OpenError>> {
+    fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, WalletError>> {
         Box::pin(async { Ok(Arc::new(open(self)?.payer()) as _) })
     }
 }
 
-fn open(connect: &LndConnect) -> Result<Lnd, OpenError> {
-    Lnd::new(connect).map_err(|error| OpenError::Misconfigured {
+fn open(connect: &LndConnect) -> Result<Lnd, WalletError> {
+    Lnd::new(connect).map_err(|error| WalletError::Misconfigured {
         reason: error.to_string(),
     })
 }

@@ -9,7 +9,7 @@ use tonic::{Code, ConnectError, Status};
 
 use super::permission::Permission;
 use super::tls;
-use crate::{InvoicerError, PayerError};
+use crate::WalletError;
 
 /// A call without a usable response.
 #[derive(Debug)]
@@ -78,23 +78,7 @@ impl CallError {
     }
 }
 
-impl From<CallError> for InvoicerError {
-    fn from(error: CallError) -> Self {
-        let reason = error.reason;
-        match error.outcome {
-            CallOutcome::AlreadyExists | CallOutcome::NotFound | CallOutcome::Refused => {
-                Self::Refused { reason }
-            }
-            CallOutcome::Denied(permission) => Self::Denied {
-                permission: permission.name().to_owned(),
-                remedy: permission.remedy().to_owned(),
-            },
-            CallOutcome::Lost | CallOutcome::Unsent => Self::Unreachable { reason },
-        }
-    }
-}
-
-impl From<CallError> for PayerError {
+impl From<CallError> for WalletError {
     fn from(error: CallError) -> Self {
         let reason = error.reason;
         match error.outcome {
@@ -252,7 +236,7 @@ mod tests {
             denied.outcome,
             CallOutcome::Denied(Permission::OffchainWrite)
         );
-        for error in [denied.reason.clone(), PayerError::from(denied).to_string()] {
+        for error in [denied.reason.clone(), WalletError::from(denied).to_string()] {
             assert!(error.contains("offchain:write"), "{error}");
             assert!(error.contains("router.macaroon"), "{error}");
         }
@@ -267,12 +251,12 @@ mod tests {
             (CallOutcome::Lost, false),
             (CallOutcome::Unsent, false),
         ] {
-            let error = InvoicerError::from(CallError {
+            let error = WalletError::from(CallError {
                 outcome,
                 reason: "why".to_owned(),
             });
             assert_eq!(
-                matches!(error, InvoicerError::Refused { .. }),
+                matches!(error, WalletError::Refused { .. }),
                 refused,
                 "{outcome:?}"
             );

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::NamedWallet;
 use crate::{
-    Paid, PayError, Payer, PayerError, PayerPromises, PaymentState, PaymentTerms, WalletIdentity,
+    Paid, PayError, Payer, PayerPromises, PaymentState, PaymentTerms, WalletError, WalletIdentity,
 };
 
 /// Opens its wallet with the first call. Concurrent first calls open it once.
@@ -27,22 +27,22 @@ impl LazyPayer {
         }
     }
 
-    async fn opened(&self) -> Result<&dyn Payer, PayerError> {
+    async fn opened(&self) -> Result<&dyn Payer, WalletError> {
         let payer = self.opened.get_or_try_init(|| self.wallet.payer()).await?;
         Ok(payer.as_ref())
     }
 }
 
 impl Payer for LazyPayer {
-    fn network(&self) -> BoxFuture<'_, Result<Network, PayerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         async { self.opened().await?.network().await }.boxed()
     }
 
-    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, PayerError>> {
+    fn identity(&self) -> BoxFuture<'_, Result<WalletIdentity, WalletError>> {
         async { self.opened().await?.identity().await }.boxed()
     }
 
-    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, PayerError>> {
+    fn promises(&self) -> BoxFuture<'_, Result<PayerPromises, WalletError>> {
         async { self.opened().await?.promises().await }.boxed()
     }
 
@@ -56,7 +56,10 @@ impl Payer for LazyPayer {
         .boxed()
     }
 
-    fn lookup(&self, hash: PaymentHash) -> BoxFuture<'_, Result<Option<PaymentState>, PayerError>> {
+    fn lookup(
+        &self,
+        hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<PaymentState>, WalletError>> {
         async move { self.opened().await?.lookup(hash).await }.boxed()
     }
 }

@@ -17,8 +17,8 @@ use tollway_lightning::lnd::Lnd;
 use tollway_lightning::lnd::proto::lnrpc::payment::PaymentStatus;
 use tollway_lightning::lnd::proto::lnrpc::{AddInvoiceResponse, PayReq};
 use tollway_lightning::{
-    Invoicer as _, InvoicerError, Paid, PayError, Payer as _, PayerError, PaymentState,
-    PaymentTerms, Repeat, WalletKey,
+    Invoicer as _, Paid, PayError, Payer as _, PaymentState, PaymentTerms, Repeat, WalletError,
+    WalletKey,
 };
 use tonic::Code;
 
@@ -42,7 +42,7 @@ async fn another_certificate_is_refused_before_the_macaroon_is_sent() {
 
     let refused = wallet.invoicer().network().await.unwrap_err();
 
-    assert!(matches!(refused, InvoicerError::Unreachable { .. }));
+    assert!(matches!(refused, WalletError::Unreachable { .. }));
     assert!(
         refused.to_string().contains("take its new tls.cert"),
         "{refused}"
@@ -77,7 +77,7 @@ async fn a_self_signed_certificate_must_be_given() {
         .await
         .unwrap_err();
 
-    assert!(matches!(refused, InvoicerError::Unreachable { .. }));
+    assert!(matches!(refused, WalletError::Unreachable { .. }));
     assert!(
         refused.to_string().contains("give its tls.cert"),
         "{refused}"
@@ -113,10 +113,7 @@ async fn a_node_of_an_unknown_network_is_refused() {
 
         let refused = wallet.invoicer().network().await.unwrap_err();
 
-        assert!(
-            matches!(refused, InvoicerError::Refused { .. }),
-            "{refused}"
-        );
+        assert!(matches!(refused, WalletError::Refused { .. }), "{refused}");
     }
 }
 
@@ -165,7 +162,7 @@ async fn a_payer_that_reads_no_sample_has_no_network() {
 
     let refused = wallet.payer().network().await.unwrap_err();
 
-    assert!(matches!(refused, PayerError::Refused { .. }), "{refused}");
+    assert!(matches!(refused, WalletError::Refused { .. }), "{refused}");
     assert_eq!(node.methods().len(), 6, "one sample for each network");
 }
 
@@ -195,7 +192,7 @@ async fn a_denied_call_names_the_permission_and_the_macaroon_that_has_it() {
     let to_pay = payer.network().await.unwrap_err();
     let to_be_paid = invoicer.network().await.unwrap_err();
 
-    assert!(matches!(to_pay, PayerError::Denied { .. }), "{to_pay}");
+    assert!(matches!(to_pay, WalletError::Denied { .. }), "{to_pay}");
     for (error, permission, file) in [
         (to_pay.to_string(), "offchain:read", "router.macaroon"),
         (to_be_paid.to_string(), "invoices:write", "invoice.macaroon"),
@@ -353,7 +350,7 @@ async fn an_http_error_is_neither_a_denial_nor_an_absence() {
         let state = wallet.payer().lookup(preimage().payment_hash()).await;
 
         assert!(
-            matches!(network, PayerError::Unreachable { .. }),
+            matches!(network, WalletError::Unreachable { .. }),
             "{network}"
         );
         assert!(state.is_err(), "{http}: {state:?}");

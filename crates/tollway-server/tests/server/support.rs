@@ -16,7 +16,7 @@ use l402::{
     SchemeName, TokenId, UnixSeconds,
 };
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
-use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, InvoicerError};
+use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, WalletError};
 use tollway_server::keys::KeySource;
 use tollway_server::ledger::{
     EventLog, Ledger, LedgerError, LedgerEvent, MemoryLedger, Refusals, Reports, Reservation,
@@ -261,11 +261,11 @@ impl FakeWallet {
 }
 
 impl Invoicer for FakeWallet {
-    fn network(&self) -> BoxFuture<'_, Result<Network, InvoicerError>> {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
         Box::pin(future::ready(Ok(Network::Regtest)))
     }
 
-    fn invoice(&self, mut terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+    fn invoice(&self, mut terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, WalletError>> {
         let mood = *self.mood.lock().unwrap();
         match mood {
             Mood::Works => Box::pin(future::ready(Ok(self.sign(&terms)))),
@@ -273,7 +273,7 @@ impl Invoicer for FakeWallet {
                 terms.amount = Msat::from_msat(terms.amount.as_msat() + 1);
                 Box::pin(future::ready(Ok(self.sign(&terms))))
             }
-            Mood::Down => Box::pin(future::ready(Err(InvoicerError::Unreachable {
+            Mood::Down => Box::pin(future::ready(Err(WalletError::Unreachable {
                 reason: BACKEND_SECRET.to_owned(),
             }))),
             Mood::Silent => Box::pin(future::pending()),
@@ -283,7 +283,7 @@ impl Invoicer for FakeWallet {
     fn lookup(
         &self,
         _hash: PaymentHash,
-    ) -> BoxFuture<'_, Result<Option<InvoiceState>, InvoicerError>> {
+    ) -> BoxFuture<'_, Result<Option<InvoiceState>, WalletError>> {
         Box::pin(future::ready(Ok(None)))
     }
 }

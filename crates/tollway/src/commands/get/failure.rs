@@ -9,7 +9,7 @@ use std::io;
 use l402::{Msat, OverLimit};
 use rustls::CertificateError;
 use tollway_client::{Error, NotPaid, TransportError};
-use tollway_lightning::PayerError;
+use tollway_lightning::WalletError;
 
 use crate::exit::{Failure, FailureKind, with_sources};
 use crate::moment;
@@ -50,12 +50,12 @@ fn kind(error: &Error) -> FailureKind {
     }
 }
 
-const fn wallet(error: &PayerError) -> FailureKind {
+const fn wallet(error: &WalletError) -> FailureKind {
     match error {
-        PayerError::Denied { .. } => FailureKind::WalletDenied,
-        PayerError::Misconfigured { .. } => FailureKind::Usage,
-        PayerError::Unreachable { .. } => FailureKind::WalletUnreachable,
-        PayerError::Refused { .. } | PayerError::Unsupported { .. } | _ => {
+        WalletError::Denied { .. } => FailureKind::WalletDenied,
+        WalletError::Misconfigured { .. } => FailureKind::Usage,
+        WalletError::Unreachable { .. } => FailureKind::WalletUnreachable,
+        WalletError::Refused { .. } | WalletError::Unsupported { .. } | _ => {
             FailureKind::PaymentFailed
         }
     }
@@ -113,7 +113,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
         Error::Transport(TransportError::OutOfTime { .. }) => Some("--max-time gives it longer"),
         Error::Transport(TransportError::Connect { .. }) => certificate_advice(error),
-        Error::Wallet(PayerError::Unreachable { .. }) => {
+        Error::Wallet(WalletError::Unreachable { .. }) => {
             Some("--wallet (wallet in [get]) chooses another one")
         }
         Error::Busy { .. }
