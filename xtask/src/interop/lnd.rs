@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::gateway::{Buyer, Gateway, PRICE_SAT};
 use super::lnd_network::LndNetwork;
@@ -33,7 +33,11 @@ pub(super) fn run(setup: &Setup, checks: &mut Checks<'_>) -> Result<(), Halt> {
     })?;
     checks.check("a purchase from the seller's gateway by the buyer", || {
         buy(&tollway, &network)
-    })
+    })?;
+    checks.check(
+        "macaroons that allow too little are refused by name",
+        || lack_permission(&tollway, &network),
+    )
 }
 
 /// `macaroons` are the names of the seller's and the buyer's macaroon files.
@@ -71,6 +75,42 @@ fn buy(tollway: &Path, network: &LndNetwork) -> Result<()> {
     invoices.expect("invoices/0/amt_paid_sat", PRICE_SAT.to_string())
 }
 
+/// Sells and buys with stock macaroons that do not allow it.
+fn lack_permission(tollway: &Path, network: &LndNetwork) -> Result<()> {
+    let seller = &network.seller;
+    for macaroon in ["readonly", "router"] {
+        let wallet = seller.lndconnect(&seller.macaroon(macaroon)?)?;
+        names(
+            Gateway::start(tollway, &wallet).map(drop),
+            ["invoices:write", "invoice.macaroon"],
+        )
+        .with_context(|| format!("selling with {macaroon}.macaroon"))?;
+    }
+    let gateway = Gateway::start(tollway, &seller.lndconnect(&seller.macaroon(SELLING)?)?)?;
+    for (macaroon, missing) in [("readonly", "offchain:write"), ("invoice", "offchain:read")] {
+        let wallet = network
+            .buyer
+            .lndconnect(&network.buyer.macaroon(macaroon)?)?;
+        let bought = Buyer::new(tollway, &wallet)?.get(&gateway.page());
+        names(bought.map(drop), [missing, "router.macaroon"])
+            .with_context(|| format!("buying with {macaroon}.macaroon"))?;
+    }
+    Ok(())
+}
+
+/// Fails unless `refused` is an error whose text contains `words`.
+fn names(refused: Result<()>, words: [&str; 2]) -> Result<()> {
+    let Err(error) = refused else {
+        bail!("it was accepted");
+    };
+    let text = format!("{error:#}");
+    ensure!(
+        words.iter().all(|word| text.contains(word)),
+        "{words:?} are not named in: {text}"
+    );
+    Ok(())
+}
+
 fn payments(network: &LndNetwork) -> Result<usize> {
     let list = network
         .buyer
@@ -79,6 +119,6 @@ fn payments(network: &LndNetwork) -> Result<usize> {
     list.count("payments")
 }
 
-/// What README.md says is enough to sell and to buy, as LND makes the files.
+/// Enough to sell and to buy, as README.md has it; LND makes the files.
 const SELLING: &str = "invoice";
 const BUYING: &str = "router";

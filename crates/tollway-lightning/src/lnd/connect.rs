@@ -63,7 +63,7 @@ impl LndConnect {
     ///
     /// # Errors
     ///
-    /// [`LndConnectError`], which says which of the three is wrong.
+    /// [`LndConnectError`], which names the one of the three that is wrong.
     pub fn from_files(
         address: &str,
         tls_cert: Option<&Path>,
@@ -140,7 +140,7 @@ impl fmt::Debug for LndConnect {
     }
 }
 
-/// Why a node cannot be named so. Says what to write instead; never repeats the macaroon.
+/// Why a node cannot be named so. The text contains what to write instead, and never the macaroon.
 #[derive(Debug, thiserror::Error)]
 pub enum LndConnectError {
     /// The host or port is missing or malformed.
@@ -187,7 +187,7 @@ pub enum LndConnectError {
         /// Length found, in bytes.
         len: usize,
     },
-    /// A parameter nobody defined; more likely a slip than an extension.
+    /// An undefined parameter; more likely a slip than an extension.
     #[error("unknown parameter {name}: lndconnect knows `cert` and `macaroon`")]
     UnknownParameter {
         /// Its name, if it can be shown.

@@ -1,7 +1,7 @@
 //! Node connection, shared by the two halves of a wallet.
 //!
 //! Nothing is sent before the first call, which connects; a connection that broke is replaced
-//! by the next call. Every call has a deadline, and a node that stops answering pings is given
+//! by the next call. Every call has a deadline, and a node that stops responding to pings is given
 //! up, so that no call hangs on a broken connection.
 
 use std::fmt;
@@ -90,9 +90,9 @@ pub(super) struct Connection {
     account: WalletKey,
     macaroon: MacaroonHeader,
     channel: OnceLock<Channel>,
-    /// What the payer found out about the node, which does not change while it runs.
+    /// The wallet's identity, once the payer has read it; it does not change while the node runs.
     pub(super) identity: OnceLock<WalletIdentity>,
-    /// What the invoicer found out.
+    /// The node's network, once the invoicer has read it.
     pub(super) network: OnceLock<Network>,
 }
 
@@ -101,10 +101,12 @@ pub(super) type Transport = InterceptedService<RequireStatus<Channel>, MacaroonH
 impl Connection {
     pub(super) fn lightning(&self) -> LightningClient<Transport> {
         LightningClient::with_interceptor(self.channel(), self.macaroon.clone())
+            .max_decoding_message_size(MESSAGE_MAX)
     }
 
     pub(super) fn router(&self) -> RouterClient<Transport> {
         RouterClient::with_interceptor(self.channel(), self.macaroon.clone())
+            .max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// Reads the node's key and network; needs `info:read`.
@@ -199,8 +201,11 @@ impl Interceptor for MacaroonHeader {
     }
 }
 
-/// A healthy node answers within milliseconds; one that is swapping or starting, within seconds.
+/// A healthy node responds within milliseconds; one that is swapping or starting, within seconds.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// A payment with thousands of attempts fits. gRPC's default of 4 MiB is less, and a payment that
+/// cannot be read stays in doubt.
+const MESSAGE_MAX: usize = 32 * 1024 * 1024;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// LND closes connections that ping more often than every 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(20);

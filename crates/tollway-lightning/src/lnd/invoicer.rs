@@ -34,18 +34,37 @@ impl LndInvoicer {
         read_added(&added, &terms)
     }
 
-    /// Asks the node, or where the macaroon does not allow that, has it make an invoice: the
-    /// prefix names the network. The invoice is shown to nobody and expires within a minute.
+    /// Reads the network from the node's description. Where the macaroon does not allow that, the
+    /// node makes an invoice, whose prefix names the network. It is shown to no payer and expires
+    /// within a minute. Either way the macaroon is known to allow invoices afterwards.
     async fn learn_network(&self) -> Result<Network, WalletError> {
         if let Some(network) = self.connection.network.get() {
             return Ok(*network);
         }
         let network = match self.connection.info().await {
-            Ok(identity) => identity.network(),
+            Ok(identity) => {
+                self.check_permission().await?;
+                identity.network()
+            }
             Err(error) if error.is_denied() => self.add(probe()).await?.network(),
             Err(error) => return Err(error.into()),
         };
         Ok(*self.connection.network.get_or_init(|| network))
+    }
+
+    /// Fails when the macaroon does not allow invoices, so that a seller learns it at the start
+    /// and not from its first buyer. LND checks the macaroon before the request, and refuses this
+    /// request for its negative amount.
+    async fn check_permission(&self) -> Result<(), WalletError> {
+        let request = lnrpc::Invoice {
+            value_msat: -1,
+            ..Default::default()
+        };
+        let mut lightning = self.connection.lightning();
+        match unary(lightning.add_invoice(request), Permission::InvoicesWrite).await {
+            Err(error) if error.outcome != CallOutcome::Refused => Err(error.into()),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn state(&self, hash: PaymentHash) -> Result<Option<InvoiceState>, WalletError> {
@@ -125,9 +144,9 @@ fn read_added(
     terms: &InvoiceTerms,
 ) -> Result<Invoice, WalletError> {
     let invoice = Invoice::parse(&added.payment_request)
-        .map_err(|error| refused(format!("the node answered an unreadable invoice: {error}")))?;
+        .map_err(|error| refused(format!("the node returned an unreadable invoice: {error}")))?;
     if invoice.amount() != Some(terms.amount) {
-        return Err(refused("the node answered an invoice over another amount"));
+        return Err(refused("the node returned an invoice over another amount"));
     }
     Ok(invoice)
 }
@@ -140,10 +159,10 @@ fn read_state(invoice: &lnrpc::Invoice) -> Result<InvoiceState, WalletError> {
             Ok(msat) => Ok(InvoiceState::Settled {
                 received: Msat::from_msat(msat),
             }),
-            Err(_) => Err(refused("the node answered that less than nothing was paid")),
+            Err(_) => Err(refused("the node returned a negative amount paid")),
         },
         Err(_) => Err(refused(format!(
-            "the node answered an unknown invoice state, {}",
+            "the node returned an unknown invoice state, {}",
             invoice.state
         ))),
     }

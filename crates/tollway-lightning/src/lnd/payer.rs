@@ -56,8 +56,8 @@ impl LndPayer {
         }
     }
 
-    /// Refuses an invoice of another network, because a node's own refusal of it cannot be told
-    /// from a payment in doubt.
+    /// Refuses an invoice of another network, because a node's own refusal of it cannot be
+    /// distinguished from a payment in doubt.
     async fn refuse_foreign(&self, invoice: &Invoice) -> Result<(), PayError> {
         let identity = self.learn_identity().await;
         let network = identity.map_err(|error| not_sent(error.reason))?.network();
@@ -70,8 +70,8 @@ impl LndPayer {
         )))
     }
 
-    /// Asks the node for its key and network. Where the macaroon does not allow that, the
-    /// macaroon's own identity stands for the key.
+    /// Reads the node's key and network. Where the macaroon does not allow that, the macaroon's
+    /// own identity stands for the key.
     async fn learn_identity(&self) -> Result<WalletIdentity, CallError> {
         if let Some(identity) = self.connection.identity.get() {
             return Ok(*identity);
@@ -205,7 +205,7 @@ async fn within<T>(
     call: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     match timeout(time_limit, call).await {
-        Ok(answered) => answered,
+        Ok(ended) => ended,
         Err(_elapsed) => Err(CallError::lost(
             "the payment had not ended when time was up",
         )),
@@ -244,7 +244,7 @@ fn read_state(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<PaymentStat
             Ok(PaymentState::InFlight)
         }
         Err(_) => Err(CallError::lost(format!(
-            "the node answered an unknown payment status, {}",
+            "the node returned an unknown payment status, {}",
             payment.status
         ))),
     }
@@ -252,14 +252,14 @@ fn read_state(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<PaymentStat
 
 fn read_paid(payment: &lnrpc::Payment, hash: PaymentHash) -> Result<Paid, CallError> {
     let preimage = Preimage::from_hex(&payment.payment_preimage)
-        .map_err(|error| CallError::lost(format!("the node answered no preimage: {error}")))?;
+        .map_err(|error| CallError::lost(format!("the node returned no preimage: {error}")))?;
     if !preimage.matches(&hash) {
         return Err(CallError::lost(
-            "the node answered a preimage of another payment",
+            "the node returned a preimage of another payment",
         ));
     }
     let fee = u64::try_from(payment.fee_msat)
-        .map_err(|_negative| CallError::lost("the node answered a fee below zero"))?;
+        .map_err(|_negative| CallError::lost("the node returned a fee below zero"))?;
     Ok(Paid {
         preimage,
         fee: Msat::from_msat(fee),
@@ -284,7 +284,7 @@ fn outcome_in_doubt(
     error: CallError,
     tracked: Result<Option<PaymentState>, CallError>,
 ) -> Result<Paid, PayError> {
-    let answered = match error.outcome {
+    let responded = match error.outcome {
         CallOutcome::AlreadyExists
         | CallOutcome::Denied(_)
         | CallOutcome::NotFound
@@ -293,8 +293,8 @@ fn outcome_in_doubt(
     };
     match tracked {
         Ok(Some(PaymentState::Settled(paid))) => Ok(paid),
-        Ok(Some(PaymentState::Failed { .. })) if answered => Err(failed(error.reason)),
-        Ok(None) if answered && error.outcome != CallOutcome::AlreadyExists => {
+        Ok(Some(PaymentState::Failed { .. })) if responded => Err(failed(error.reason)),
+        Ok(None) if responded && error.outcome != CallOutcome::AlreadyExists => {
             Err(failed(error.reason))
         }
         Ok(Some(PaymentState::Failed { .. } | PaymentState::InFlight) | None) => {
@@ -362,24 +362,24 @@ mod tests {
             (Refused, Tracked::Never, Outcome::Failed),
             (Refused, Tracked::Failed, Outcome::Failed),
             (Refused, Tracked::InFlight, Outcome::Unknown),
-            (Refused, Tracked::Unanswered, Outcome::Unknown),
+            (Refused, Tracked::Lost, Outcome::Unknown),
             (NotFound, Tracked::Never, Outcome::Failed),
             (AlreadyExists, Tracked::Never, Outcome::Unknown),
             (AlreadyExists, Tracked::Failed, Outcome::Failed),
             (AlreadyExists, Tracked::InFlight, Outcome::Unknown),
-            (AlreadyExists, Tracked::Unanswered, Outcome::Unknown),
+            (AlreadyExists, Tracked::Lost, Outcome::Unknown),
             (Lost, Tracked::Never, Outcome::Unknown),
             (Lost, Tracked::Failed, Outcome::Unknown),
             (Lost, Tracked::InFlight, Outcome::Unknown),
-            (Lost, Tracked::Unanswered, Outcome::Unknown),
+            (Lost, Tracked::Lost, Outcome::Unknown),
         ] {
-            let result = outcome_in_doubt(error(call), tracked.answer());
+            let result = outcome_in_doubt(error(call), tracked.result());
             assert_eq!(Outcome::of(&result), expected, "{call:?}, {tracked:?}");
         }
     }
 
     #[test]
-    fn a_settled_payment_is_paid_whatever_became_of_the_request() {
+    fn a_settled_payment_is_paid_however_the_request_ended() {
         for call in [
             CallOutcome::AlreadyExists,
             CallOutcome::Lost,
@@ -505,18 +505,18 @@ mod tests {
         Failed,
         InFlight,
         Never,
-        Unanswered,
+        Lost,
     }
 
     impl Tracked {
-        fn answer(&self) -> Result<Option<PaymentState>, CallError> {
+        fn result(&self) -> Result<Option<PaymentState>, CallError> {
             match self {
                 Self::Failed => Ok(Some(PaymentState::Failed {
                     reason: "no route".to_owned(),
                 })),
                 Self::InFlight => Ok(Some(PaymentState::InFlight)),
                 Self::Never => Ok(None),
-                Self::Unanswered => Err(error(CallOutcome::Lost)),
+                Self::Lost => Err(error(CallOutcome::Lost)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Macaroon permissions: what each call needs, and which of LND's files has it.
 //!
-//! LND writes `invoice.macaroon` and `router.macaroon` next to its chain data. The first is
-//! enough to be paid and cannot spend, the second is enough to pay. Neither allows `GetInfo`.
+//! LND writes its stock macaroons next to its chain data. `invoice.macaroon` is enough to be
+//! paid and cannot spend, `router.macaroon` is enough to pay. Neither allows `GetInfo`.
 
 /// What a macaroon must allow for a call, as LND names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,14 +24,13 @@ impl Permission {
         }
     }
 
-    /// Where to get a macaroon that has it.
+    /// The stock macaroon to use: of those that have the permission, the one that allows least
+    /// of what is not needed.
     pub(super) const fn remedy(self) -> &'static str {
         match self {
-            Self::InfoRead => {
-                "take a macaroon made by `lncli bakemacaroon` with info:read and what else is needed"
-            }
-            Self::InvoicesRead | Self::InvoicesWrite => "take the node's invoice.macaroon",
-            Self::OffchainRead | Self::OffchainWrite => "take the node's router.macaroon",
+            Self::InfoRead => "use the node's readonly.macaroon",
+            Self::InvoicesRead | Self::InvoicesWrite => "use the node's invoice.macaroon",
+            Self::OffchainRead | Self::OffchainWrite => "use the node's router.macaroon",
         }
     }
 }

@@ -12,6 +12,7 @@ use futures_util::TryFutureExt as _;
 use futures_util::future::MapOk;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
+use tokio::task::coop;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -71,7 +72,11 @@ impl http_body::Body for StatusBody {
         if !self.found && self.http != StatusCode::OK {
             return self.missing();
         }
+        // A peer that sends without end would otherwise keep its reader from ever returning to
+        // the deadline around it.
+        let progress = ready!(coop::poll_proceed(cx));
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        progress.made_progress();
         match &frame {
             Some(Ok(frame)) => {
                 self.found |= frame.trailers_ref().is_some_and(has_status);

@@ -106,12 +106,13 @@ fn is_denial(status: &Status) -> bool {
 /// | code | sent by LND for | read as |
 /// |---|---|---|
 /// | UNKNOWN | every error of a handler that names no code: expired, foreign, to itself; locked, starting | refused |
-/// | INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION | a request it does not take | refused |
+/// | INVALID_ARGUMENT, FAILED_PRECONDITION | a request it does not take | refused |
 /// | UNAUTHENTICATED, UNIMPLEMENTED | nothing looked at the request: a proxy's lock, a node built without the call | refused |
 /// | ALREADY_EXISTS | a payment of this hash that settled or is on its way | its own kind |
 /// | NOT_FOUND | no payment or invoice of this hash | its own kind |
 /// | CANCELLED, DEADLINE_EXCEEDED, ABORTED | a call that ended while its work goes on | lost |
 /// | UNAVAILABLE, RESOURCE_EXHAUSTED, INTERNAL, DATA_LOSS, OK without a message | a connection or a proxy that broke | lost |
+/// | OUT_OF_RANGE | nothing: made on this side of a response that is too large | lost |
 ///
 /// LND also ends a payment's stream with UNKNOWN when it shuts down after the payment began,
 /// therefore a refusal of a payment is followed by a look-up. A status with a source was made on this
@@ -125,7 +126,6 @@ fn outcome(status: &Status) -> CallOutcome {
         Code::NotFound => CallOutcome::NotFound,
         Code::FailedPrecondition
         | Code::InvalidArgument
-        | Code::OutOfRange
         | Code::PermissionDenied
         | Code::Unauthenticated
         | Code::Unimplemented
@@ -136,6 +136,7 @@ fn outcome(status: &Status) -> CallOutcome {
         | Code::DataLoss
         | Code::DeadlineExceeded
         | Code::Internal
+        | Code::OutOfRange
         | Code::ResourceExhausted
         | Code::Unavailable => CallOutcome::Lost,
     }
@@ -148,7 +149,7 @@ fn reason(status: &Status) -> String {
     status.message().to_owned()
 }
 
-/// Where the transport says that a connection could not be made, if it says so.
+/// Returns the transport's report that a connection could not be made, if it is the cause.
 fn connect_error(status: &Status) -> Option<&ConnectError> {
     causes(status).find_map(|cause| cause.downcast_ref())
 }
@@ -159,7 +160,7 @@ fn why_not_connected(error: &ConnectError) -> String {
     explained.unwrap_or_else(|| last.to_string())
 }
 
-/// What an error says caused it, outermost first.
+/// The causes of an error, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
@@ -184,7 +185,7 @@ mod tests {
             (Code::Unauthenticated, CallOutcome::Refused),
             (Code::Unimplemented, CallOutcome::Refused),
             (Code::FailedPrecondition, CallOutcome::Refused),
-            (Code::OutOfRange, CallOutcome::Refused),
+            (Code::OutOfRange, CallOutcome::Lost),
             (Code::Unavailable, CallOutcome::Lost),
             (Code::DeadlineExceeded, CallOutcome::Lost),
             (Code::Cancelled, CallOutcome::Lost),
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn no_connection_means_unsent_and_says_why() {
+    fn no_connection_means_unsent_with_its_cause() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let status = Status::from_error(Box::new(ConnectError(refused.into())));
 
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invoicer_is_refused_by_answers_and_unreachable_without() {
+    fn a_response_is_a_refusal_and_a_lost_one_is_unreachable() {
         for (outcome, refused) in [
             (CallOutcome::AlreadyExists, true),
             (CallOutcome::NotFound, true),

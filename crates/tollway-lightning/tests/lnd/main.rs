@@ -6,19 +6,23 @@
 
 mod node;
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use l402::{Invoice, Msat, Network, Preimage};
 use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use prost::Message as _;
+use tokio::time::Instant;
 use tollway_lightning::lnd::Lnd;
 use tollway_lightning::lnd::proto::lnrpc::payment::PaymentStatus;
-use tollway_lightning::lnd::proto::lnrpc::{AddInvoiceResponse, PayReq};
+use tollway_lightning::lnd::proto::lnrpc::{AddInvoiceResponse, PayReq, Payment};
 use tollway_lightning::{
-    Invoicer as _, Paid, PayError, Payer as _, PaymentState, PaymentTerms, Repeat, WalletError,
-    WalletKey,
+    InvoiceTerms, Invoicer as _, Paid, PayError, Payer as _, PaymentState, PaymentTerms, Repeat,
+    WalletError, WalletKey,
 };
 use tonic::Code;
 
@@ -100,6 +104,25 @@ async fn a_broken_connection_is_replaced() {
         Err(_) => payer.lookup(preimage().payment_hash()).await.unwrap(),
     };
     assert_eq!(found, None);
+}
+
+#[tokio::test]
+async fn a_macaroon_that_may_not_sell_is_refused_before_the_first_sale() {
+    let script = Script {
+        add_invoice: Reply::denied(),
+        ..Script::idle()
+    };
+    let (_node, wallet) = start(script).await;
+
+    let refused = wallet.invoicer().network().await.unwrap_err();
+
+    assert!(matches!(refused, WalletError::Denied { .. }), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("invoices:write: use the node's invoice.macaroon"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -401,8 +424,8 @@ async fn a_payment_that_could_not_be_sent_is_not_sent() {
 
     node.stop().await;
 
-    // The first request may still find the dying connection, and then nobody knows; after that
-    // there is none, and then it is certain.
+    // The first request may still find the dying connection, and is in doubt then; after that
+    // there is none, and the outcome is certain.
     drop(payer.lookup(preimage().payment_hash()).await);
     assert_not_sent(payer.pay(terms()).await);
 }
@@ -421,7 +444,143 @@ async fn a_node_that_falls_silent_leaves_the_payment_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_lookup_tells_what_the_node_says() {
+async fn a_call_that_hangs_is_unreachable_within_its_deadline() {
+    let script = Script {
+        add_invoice: Reply::Silence,
+        decode: Reply::Silence,
+        get_info: Reply::Silence,
+        lookup: Reply::Silence,
+        ..Script::idle()
+    };
+    let (node, wallet) = start(script).await;
+    let (payer, invoicer) = (wallet.payer(), wallet.invoicer());
+    payer.lookup(preimage().payment_hash()).await.unwrap();
+    tokio::time::pause();
+    let begun = Instant::now();
+
+    let terms = InvoiceTerms {
+        amount: Msat::from_msat(1),
+        memo: String::new(),
+        expiry_secs: 60,
+    };
+    for error in [
+        payer.identity().await.unwrap_err(),
+        invoicer.network().await.unwrap_err(),
+        invoicer.invoice(terms).await.unwrap_err(),
+        invoicer
+            .lookup(preimage().payment_hash())
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(matches!(error, WalletError::Unreachable { .. }), "{error}");
+    }
+    assert_not_sent(payer.pay(self::terms()).await);
+
+    assert!(
+        begun.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(!node.methods().contains(&"SendPaymentV2".to_owned()));
+}
+
+#[tokio::test]
+async fn a_reset_stream_leaves_the_payment_in_doubt() {
+    use h2::Reason;
+    for reason in [
+        Reason::NO_ERROR,
+        Reason::CANCEL,
+        Reason::REFUSED_STREAM,
+        Reason::INTERNAL_ERROR,
+        Reason::ENHANCE_YOUR_CALM,
+        // Some have a gRPC code of their own: "permission denied", "unknown".
+        Reason::INADEQUATE_SECURITY,
+        Reason::HTTP_1_1_REQUIRED,
+    ] {
+        let (_node, wallet) = start(Script::paying(Reply::Reset(reason), not_found())).await;
+
+        assert_unknown(wallet.payer().pay(terms()).await);
+    }
+}
+
+#[tokio::test]
+async fn a_response_too_large_to_read_leaves_the_payment_in_doubt() {
+    for track in [not_found(), Reply::Huge] {
+        let (_node, wallet) = start(Script::paying(Reply::Huge, track)).await;
+
+        assert_unknown(wallet.payer().pay(terms()).await);
+    }
+    let script = Script {
+        get_info: Reply::Huge,
+        ..Script::idle()
+    };
+    let (_node, wallet) = start(script).await;
+    let error = wallet.invoicer().network().await.unwrap_err();
+    assert!(matches!(error, WalletError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_response_without_end_is_given_up_at_the_deadline() {
+    let update = Payment {
+        status: PaymentStatus::InFlight.into(),
+        ..Default::default()
+    };
+    for frame in [
+        node::frame(&update.encode_to_vec()),
+        node::frame(&[]),
+        Bytes::new(),
+    ] {
+        let (node, wallet) = start(Script::paying(Reply::Endless(frame), not_found())).await;
+        let payer = wallet.payer();
+        payer.network().await.unwrap();
+        let until_late = async {
+            node.sent_frames(10_000).await;
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(20)).await;
+            tokio::time::resume();
+        };
+
+        let paying = pin!(payer.pay(terms()));
+        let paid = match select(paying, pin!(until_late)).await {
+            Either::Left((paid, _)) => paid,
+            Either::Right(((), paying)) => paying.await,
+        };
+
+        assert_unknown(paid);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_message_is_no_end_of_a_payment() {
+    let empty = || Reply::message(&());
+    let (_node, wallet) = start(Script::paying(empty(), empty())).await;
+
+    assert_unknown(wallet.payer().pay(terms()).await);
+    let found = wallet.payer().lookup(preimage().payment_hash()).await;
+    assert_eq!(found.unwrap(), Some(PaymentState::InFlight));
+}
+
+#[tokio::test]
+async fn a_certificate_that_changed_leaves_a_sent_payment_in_doubt_and_sends_no_other() {
+    let (node, wallet) = start(Script::paying(Reply::HangUp, settled())).await;
+    let payer = wallet.payer();
+    payer.network().await.unwrap();
+    node.renew(&Identity::of("localhost"));
+
+    let sent = payer.pay(terms()).await;
+    let later = payer.pay(terms()).await;
+
+    for answer in [&sent, &later] {
+        let shown = format!("{answer:?}");
+        assert!(shown.contains("take its new tls.cert"), "{shown}");
+    }
+    assert_unknown(sent);
+    assert_not_sent(later);
+    assert_eq!(node.methods(), ["GetInfo", "SendPaymentV2"]);
+}
+
+#[tokio::test]
+async fn a_lookup_returns_the_state_at_the_node() {
     for (track, expected) in [
         (not_found(), None),
         (settled(), Some(PaymentState::Settled(paid()))),

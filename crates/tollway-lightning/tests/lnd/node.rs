@@ -1,4 +1,4 @@
-//! A node that answers as the test says: gRPC over TLS, with a certificate of its own.
+//! A node that follows a script: gRPC over TLS, with a certificate of its own.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,7 +19,7 @@ use l402::{Macaroon, RootKey};
 use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -32,6 +33,12 @@ use tonic::Code;
 pub(crate) enum Reply {
     /// One message, then OK.
     Message(Bytes),
+    /// The same frame of the body again and again, without end.
+    Endless(Bytes),
+    /// A message of a gibibyte, of which little arrives.
+    Huge,
+    /// Resets the stream of the call.
+    Reset(h2::Reason),
     /// No message, then OK.
     Nothing,
     /// An HTTP response of a proxy, with no gRPC status.
@@ -40,9 +47,9 @@ pub(crate) enum Reply {
     Truncated(Bytes),
     /// A refusal.
     Refuse(Code, &'static str),
-    /// Closes the connection without a word.
+    /// Closes the connection without a response.
     HangUp,
-    /// Never answers.
+    /// Never responds.
     Silence,
 }
 
@@ -68,23 +75,25 @@ impl Reply {
     }
 }
 
-/// What the node answers: the reply to each method.
+/// The reply to each method.
 #[derive(Clone)]
 pub(crate) struct Script {
     pub(crate) add_invoice: Reply,
     pub(crate) decode: Reply,
     pub(crate) get_info: Reply,
+    pub(crate) lookup: Reply,
     pub(crate) send: Reply,
     pub(crate) track: Reply,
 }
 
 impl Script {
-    /// A healthy node on regtest that has never heard of any payment.
+    /// A healthy node on regtest without payments.
     pub(crate) fn idle() -> Self {
         Self {
-            add_invoice: Reply::denied(),
+            add_invoice: Reply::Refuse(Code::Unknown, "amount cannot be negative"),
             decode: Reply::denied(),
             get_info: Reply::network("regtest"),
+            lookup: Reply::Refuse(Code::NotFound, "unable to locate invoice"),
             send: Reply::Refuse(Code::Unimplemented, "not in this test"),
             track: Reply::Refuse(Code::NotFound, "payment isn't initiated"),
         }
@@ -93,6 +102,7 @@ impl Script {
     /// A node asked with a macaroon that does not allow `GetInfo`.
     pub(crate) fn without_info() -> Self {
         Self {
+            add_invoice: Reply::denied(),
             get_info: Reply::denied(),
             ..Self::idle()
         }
@@ -111,6 +121,7 @@ impl Script {
             "/lnrpc.Lightning/AddInvoice" => self.add_invoice.clone(),
             "/lnrpc.Lightning/DecodePayReq" => self.decode.clone(),
             "/lnrpc.Lightning/GetInfo" => self.get_info.clone(),
+            "/lnrpc.Lightning/LookupInvoice" => self.lookup.clone(),
             "/routerrpc.Router/SendPaymentV2" => self.send.clone(),
             "/routerrpc.Router/TrackPaymentV2" => self.track.clone(),
             _ => Reply::Refuse(Code::Unimplemented, "not in this test"),
@@ -154,8 +165,11 @@ pub(crate) struct Node {
 
 struct Shared {
     script: Script,
+    acceptor: Mutex<TlsAcceptor>,
     hang_up: Notify,
     calls: Mutex<Vec<Call>>,
+    /// Frames sent by [`Reply::Endless`].
+    frames: watch::Sender<usize>,
 }
 
 /// A call the node received.
@@ -171,15 +185,15 @@ impl Node {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             script,
+            acceptor: Mutex::new(identity.acceptor()),
             hang_up: Notify::new(),
             calls: Mutex::default(),
+            frames: watch::Sender::default(),
         });
-        let acceptor = identity.acceptor();
         let for_connections = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&for_connections));
-                tokio::spawn(serve(stream, acceptor, shared));
+                tokio::spawn(serve(stream, Arc::clone(&for_connections)));
             }
         });
         Self {
@@ -209,6 +223,17 @@ impl Node {
         methods
             .map(|method| method.rsplit('/').next().unwrap().to_owned())
             .collect()
+    }
+
+    /// Shows another certificate to each later connection.
+    pub(crate) fn renew(&self, identity: &Identity) {
+        *self.shared.acceptor.lock().unwrap() = identity.acceptor();
+    }
+
+    /// Resolves when an endless reply has sent `count` frames.
+    pub(crate) async fn sent_frames(&self, count: usize) {
+        let mut frames = self.shared.frames.subscribe();
+        frames.wait_for(|sent| *sent >= count).await.unwrap();
     }
 
     /// Closes every connection.
@@ -246,7 +271,7 @@ pub(crate) fn macaroon() -> Macaroon {
     Macaroon::mint(&RootKey::new([7; 32]), "lnd", b"id").unwrap()
 }
 
-/// What a node says of a payment, as SendPaymentV2 and TrackPaymentV2 do.
+/// A payment as SendPaymentV2 and TrackPaymentV2 return it.
 pub(crate) fn payment(status: i32, preimage: String) -> Reply {
     Reply::message(&Payment {
         status,
@@ -256,24 +281,25 @@ pub(crate) fn payment(status: i32, preimage: String) -> Reply {
     })
 }
 
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let acceptor = shared.acceptor.lock().unwrap().clone();
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
     let hang_up = shared.hang_up.notified();
-    let answer = service_fn(|request| answer(request, Arc::clone(&shared)));
+    let respond = service_fn(|request| respond(request, Arc::clone(&shared)));
     let connection =
-        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), respond);
     tokio::select! {
         _ = connection => {}
         () = hang_up => {}
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
     shared: Arc<Shared>,
-) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, h2::Error> {
     let method = request.uri().path().to_owned();
     let reply = shared.script.reply(&method);
     shared.calls.lock().unwrap().push(Call {
@@ -294,6 +320,23 @@ async fn answer(
             .header("grpc-message", message)
             .body(Empty::new().boxed())
             .unwrap(),
+        Reply::Endless(frame) => {
+            let frames = stream::unfold((shared, frame), |(shared, frame)| async {
+                // An empty frame takes no window that the sender could wait for.
+                tokio::task::yield_now().await;
+                shared
+                    .frames
+                    .send_modify(|sent| *sent = sent.saturating_add(1));
+                Some((Ok(Frame::data(frame.clone())), (shared, frame)))
+            });
+            response.body(StreamBody::new(frames).boxed()).unwrap()
+        }
+        Reply::Huge => {
+            let mut start = BytesMut::from(&[0, 0x40, 0, 0, 0][..]);
+            start.resize(64 * 1024, 0);
+            response.body(with_status(start.freeze())).unwrap()
+        }
+        Reply::Reset(reason) => return Err(reason.into()),
         Reply::HangUp => {
             shared.hang_up.notify_waiters();
             std::future::pending().await
@@ -311,7 +354,7 @@ fn with_status(body: Bytes) -> BoxBody<Bytes, Infallible> {
 }
 
 /// gRPC's framing: not compressed, length, message.
-fn frame(message: &[u8]) -> Bytes {
+pub(crate) fn frame(message: &[u8]) -> Bytes {
     let mut framed = BytesMut::new();
     framed.put_u8(0);
     framed.put_u32(u32::try_from(message.len()).unwrap());
