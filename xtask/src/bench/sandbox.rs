@@ -1,7 +1,9 @@
 //! Purchases and challenges per second on the sandbox, and memory per unpaid challenge.
 //!
 //! Nothing is pinned: sandbox, gateway and buyers share the machine as they would on a
-//! developer's. LND is measured the same way where an interop run has built it.
+//! developer's. LND is measured the same way where an interop run has built it. Each figure is
+//! printed with the seconds it was measured for, because the sandbox slows down under sustained
+//! load.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::fs::File;
@@ -51,6 +53,7 @@ pub(crate) struct Args {
 /// When a program does not build or start, or a response has an unexpected status.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let programs = args.source.programs(&Workspace::new(PROFILE))?;
+    let begun = Instant::now();
     let ready_ms = start_times(&programs.tollway)?;
     let sandbox = Sandbox::start(&programs.tollway)?;
     let (seller, buyer) = (&sandbox.seller.lndconnect, &sandbox.buyer.lndconnect);
@@ -73,7 +76,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         median(again_ms),
         AGAIN_MS,
     );
-    shop.measure_memory(args)
+    shop.measure_memory(args)?;
+    println!("duration: {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
 }
 
 fn measure_lnd(programs: &Programs, args: &Args) -> Result<()> {
@@ -212,8 +217,9 @@ impl<'a> Shop<'a> {
         let after = meter::memory_kib(self.gateway.pid())?;
         let flat = after.saturating_sub(before) <= GROWTH_MAX_KIB;
         println!(
-            "gateway memory over {} unpaid challenges: {before} KiB before, {after} KiB after; target: flat, {}",
+            "gateway memory over {} unpaid challenges in {:.1} s: {before} KiB before, {after} KiB after; target: flat, {}",
             asked.requests,
+            asked.seconds,
             verdict(flat)
         );
         Ok(())
@@ -221,16 +227,17 @@ impl<'a> Shop<'a> {
 }
 
 fn print_heads() {
-    println!("| wallets | what | at once | per second | p50 ms | p99 ms |");
-    println!("|---|---|---:|---:|---:|---:|");
+    println!("| wallets | what | at once | per second | p50 ms | p99 ms | seconds |");
+    println!("|---|---|---:|---:|---:|---:|---:|");
 }
 
 fn print_row(wallets: &str, what: &str, at_once: usize, outcome: &Outcome) {
     println!(
-        "| {wallets} | {what} | {at_once} | {:.0} | {:.2} | {:.2} |",
+        "| {wallets} | {what} | {at_once} | {:.0} | {:.2} | {:.2} | {:.1} |",
         outcome.per_second(),
         outcome.p50_us / 1e3,
         outcome.p99_us / 1e3,
+        outcome.seconds,
     );
 }
 
