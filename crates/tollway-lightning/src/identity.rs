@@ -20,11 +20,11 @@ pub struct WalletIdentity {
     network: Network,
 }
 
-/// What tells a wallet from every other.
+/// What distinguishes a wallet from every other.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum WalletKey {
     /// SHA-256 of something public that exactly one wallet accepts or has, for wallets that do
-    /// not tell their node key. A new credential may make a new account of the same wallet.
+    /// not disclose their node key. A new credential may make a new account of the same wallet.
     Account([u8; 32]),
     /// The node's public key, compressed.
     Node([u8; 33]),
@@ -37,7 +37,7 @@ impl WalletIdentity {
         Self { key, network }
     }
 
-    /// Returns what tells the wallet from every other.
+    /// Returns what distinguishes the wallet from every other.
     #[must_use]
     pub const fn key(&self) -> WalletKey {
         self.key

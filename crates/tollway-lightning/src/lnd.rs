@@ -1,7 +1,7 @@
 //! LND over gRPC.
 //!
-//! [`LndConnect`] says where a node is and how to reach it; [`Lnd`] is the connection. From
-//! it come [`LndInvoicer`], which cannot spend, and [`LndPayer`].
+//! [`LndConnect`] holds a node's address, certificate and macaroon; [`Lnd`] is the connection.
+//! It makes [`LndInvoicer`], which cannot spend, and [`LndPayer`].
 //!
 //! LND's own files are enough: `invoice.macaroon` to be paid, `router.macaroon` to pay. With
 //! one baked for the purpose, [`LndInvoicer`] needs `invoices:read` and `invoices:write`,

@@ -64,15 +64,15 @@ async fn main() {
 
 /// Makes `count` payments, `at_once` of them at any time; how long each took.
 async fn many(seller: &Wallet, buyer: &Wallet, count: usize, at_once: usize) -> Vec<Duration> {
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
-        if under_way.len() == at_once {
-            times.push(under_way.join_next().await.unwrap().unwrap());
+        if in_flight.len() == at_once {
+            times.push(in_flight.join_next().await.unwrap().unwrap());
         }
-        under_way.spawn(purchase(seller.clone(), buyer.clone()));
+        in_flight.spawn(purchase(seller.clone(), buyer.clone()));
     }
-    while let Some(done) = under_way.join_next().await {
+    while let Some(done) = in_flight.join_next().await {
         times.push(done.unwrap());
     }
     times
@@ -115,7 +115,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// The process's memory, where Linux tells it.
+/// Returns the process's memory, on Linux.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));

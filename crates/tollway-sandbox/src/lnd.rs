@@ -2,10 +2,10 @@
 //!
 //! [`LndSandbox`] is a whole sandbox that other programs can use.
 //!
-//! - [`server`]: one port per wallet that answers gRPC and REST;
+//! - [`server`]: one port per wallet for gRPC and REST;
 //! - `auth`: macaroons, and which call needs which permission;
 //! - [`files`]: what is kept on disk, and `sandbox.json`, which names every wallet;
-//! - `grpc`: what each call answers;
+//! - `grpc`: the calls;
 //! - `rest`: the same calls as JSON over HTTP.
 //!
 //! Behaviour, codes and texts follow LND 0.20, whose clients are the specification.

@@ -89,13 +89,13 @@ impl Wallet {
         &self.inner.script
     }
 
-    /// The name the network knows this wallet by, and its node's alias.
+    /// The name of this wallet in its network, and its node's alias.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// The clock this wallet lives by.
+    /// The clock of this wallet.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
@@ -213,7 +213,7 @@ impl Wallet {
         self.inner.invoices.follow(from)
     }
 
-    /// Begins a payment, and answers with a watch on it at once.
+    /// Begins a payment, and returns a watch on it at once.
     ///
     /// The payment goes on by itself: dropping the watch does not stop it. While payments
     /// in flight hold all of the channels, it waits for its turn until its timeout.

@@ -75,7 +75,7 @@ impl Chain {
         Ok(())
     }
 
-    /// What an LND node on this chain must be told of it.
+    /// The flags by which an LND node follows this chain.
     pub(super) fn lnd_flags(&self) -> [String; 5] {
         [
             "--bitcoin.node=btcd".to_owned(),

@@ -62,7 +62,7 @@ impl Lncli {
         process::output(&mut self.command(request), CALL)
     }
 
-    /// Runs a command that must be refused; what was said.
+    /// Runs a command that must be refused, and returns its output.
     ///
     /// # Errors
     ///

@@ -52,7 +52,7 @@ pub struct LndServer {
 /// What a client needs to reach a wallet: what LND's clients are configured with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LndAccess {
-    /// Where gRPC and REST are answered, over TLS.
+    /// Where gRPC and REST are served, over TLS.
     pub address: SocketAddr,
     /// The certificate to expect, as a PEM file.
     pub tls_cert: PathBuf,
@@ -102,7 +102,7 @@ pub enum LndServerError {
     Bind {
         /// The address asked for.
         address: SocketAddr,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
     /// The calls generated into this build cannot be read.
@@ -117,8 +117,8 @@ pub enum LndServerError {
 }
 
 impl LndServer {
-    /// Writes the wallet's files under `data_dir` and answers on `port` of the loopback
-    /// interface; port 0 is any free one.
+    /// Writes the wallet's files under `data_dir` and serves on `port` of the loopback interface;
+    /// port 0 is any free one.
     ///
     /// The certificate is kept if there is one. The macaroons are always the same for a
     /// wallet, so an URI from an earlier run on the same port is still good.

@@ -19,7 +19,7 @@ pub(super) struct InvoiceBook {
     /// Each is stored `Open` or `Settled`; `Canceled` is a matter of the reader's time.
     records: Vec<InvoiceRecord>,
     by_hash: HashMap<PaymentHash, usize>,
-    /// Paid, but the node has not yet said that the money is ours.
+    /// Paid, and not yet reported as received by the node.
     claiming: HashSet<PaymentHash>,
     /// Places in `records`, in the order they were settled.
     settled: Vec<usize>,
@@ -39,9 +39,8 @@ pub(super) enum NotClaimable {
 }
 
 impl InvoiceBook {
-    /// Adds an invoice under the next add index, and answers the record.
-    ///
-    /// Refuses a hash it has: that is the answer `None`.
+    /// Adds an invoice under the next add index, and returns the record; `None` when the book has
+    /// its hash already.
     pub(super) fn add(&mut self, mut record: InvoiceRecord) -> Option<InvoiceRecord> {
         if self.by_hash.contains_key(&record.hash) {
             return None;
@@ -194,10 +193,10 @@ impl Invoices {
     }
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut InvoiceBook) -> T) -> T {
-        let answer = change(&mut lock(&self.book));
+        let result = change(&mut lock(&self.book));
         self.changed
             .send_if_modified(|changed| *changed == Feed::Open);
-        answer
+        result
     }
 
     /// Ends every subscription once it has seen what is there.

@@ -1,4 +1,4 @@
-//! Asking to be paid: what an invoice says, and that every change is seen once.
+//! Invoices: their content, and that every change is seen once.
 
 use std::collections::HashSet;
 use std::str::FromStr;

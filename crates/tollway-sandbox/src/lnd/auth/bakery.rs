@@ -28,7 +28,7 @@ impl Bakery {
 
     /// Bakes a macaroon that grants `operations`, which must be sorted.
     ///
-    /// `nonce` tells two macaroons apart that grant the same.
+    /// `nonce` distinguishes two macaroons that grant the same.
     pub(crate) fn bake(
         &self,
         operations: &[Operation],

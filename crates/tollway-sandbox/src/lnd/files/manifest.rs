@@ -66,7 +66,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`FindError`], which says what to do.
+    /// [`FindError`], whose text contains what to do.
     pub async fn find(dir: &Path) -> Result<Self, FindError> {
         let dir_owned = || dir.to_owned();
         let file = Self::read(dir)?.ok_or_else(|| FindError::NotRunning { dir: dir_owned() })?;
@@ -123,7 +123,7 @@ impl Manifest {
     }
 }
 
-/// Where a sandbox keeps its data unless told otherwise, below the user's folder for data.
+/// Returns the default folder of a sandbox's data, below the user's folder for data.
 #[must_use]
 pub fn default_dir(data_home: &Path) -> PathBuf {
     data_home.join("tollway").join("sandbox")

@@ -119,7 +119,7 @@ fn read_field(field: &FieldDescriptor, text: String) -> Value {
 }
 
 const MACAROON: HeaderName = HeaderName::from_static("macaroon");
-/// How long a client may take to send what it asks.
+/// How long a client may take to send its request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
