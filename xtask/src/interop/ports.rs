@@ -17,7 +17,7 @@ impl Ports {
     /// For `N` nodes, all different.
     ///
     /// Another program could take one before it is used; the node then does not start and
-    /// its log says so.
+    /// its log has the reason.
     ///
     /// # Errors
     ///
