@@ -277,21 +277,38 @@ mod tests {
     }
 
     #[test]
-    fn amounts_that_do_not_fit_are_refused() {
-        let limits = Limits {
+    fn a_sum_that_does_not_fit_counts_as_the_highest_amount() {
+        let unbound = Limits {
             price_max: Msat::MAX,
-            total: Some(Msat::MAX),
             ..limits()
+        };
+        let limited = Limits {
+            total: Some(sat(1_000)),
+            ..unbound
         };
         let everything = Charged {
             total: Msat::MAX,
             ..Charged::NOTHING
         };
 
-        let price = Budget::new(&limits, Charged::NOTHING).admit("a", Msat::MAX);
-        let total = Budget::new(&limits, everything).admit("a", sat(1));
+        let reserved = Budget::new(&unbound, Charged::NOTHING).admit("a", Msat::MAX);
+        assert_eq!(reserved, Ok(Msat::MAX));
+        for (price, charged) in [(Msat::MAX, Charged::NOTHING), (sat(1), everything)] {
+            let refused = Budget::new(&limited, charged).admit("a", price);
+            assert!(matches!(refused, Err(OverLimit::Total { .. })), "{price}");
+        }
+    }
 
-        assert!(matches!(price, Err(OverLimit::Price { .. })));
-        assert!(matches!(total, Err(OverLimit::Total { .. })));
+    #[test]
+    fn a_fee_ceiling_without_bound_is_refused_by_the_limit_it_passes() {
+        let limits = Limits {
+            fee_max: Msat::MAX,
+            per_day: Some(sat(1_000)),
+            ..limits()
+        };
+
+        let refused = Budget::new(&limits, Charged::NOTHING).admit("a", sat(6));
+
+        assert!(matches!(refused, Err(OverLimit::Daily { .. })));
     }
 }
