@@ -38,7 +38,7 @@ impl Wallets<'_> {
         let found = self.find(wallet)?;
         let name = found.name();
         let opened = found.invoicer().await;
-        let invoicer = opened.map_err(|error| failure(&name, &WalletError::from(error)))?;
+        let invoicer = opened.map_err(|error| failure(&name, &error))?;
         Ok((invoicer, name))
     }
 
