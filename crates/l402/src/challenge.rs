@@ -17,7 +17,7 @@ mod list;
 use self::list::Item;
 use crate::hash::Preimage;
 use crate::scheme::{Scheme, SchemeName};
-use crate::token::Token;
+use crate::token::{Token, TokenTextError};
 
 /// One L402 or LSAT challenge: a token, and the invoice whose payment makes it valid.
 ///
@@ -207,6 +207,12 @@ pub enum ChallengeError {
     /// More header text than any challenge needs.
     #[error("challenges are longer than {MAX_LINES_LEN} bytes")]
     TooLong,
+}
+
+impl From<TokenTextError> for ChallengeError {
+    fn from(_not_base64: TokenTextError) -> Self {
+        Self::Token
+    }
 }
 
 const MAX_LINES_LEN: usize = 64 * 1_024;

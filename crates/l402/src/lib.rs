@@ -54,7 +54,7 @@ pub use revocation::RevocationSet;
 pub use scheme::{Scheme, SchemeName};
 pub use services::Services;
 pub use time::UnixSeconds;
-pub use token::Token;
+pub use token::{Token, TokenTextError};
 pub use verify::{
     CountedUse, Denial, Grant, RequestContext, Scope, Uncounted, Verified, verify, verify_with,
 };

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::challenge::ChallengeError;
 use crate::encoding;
 use crate::hash::Preimage;
 use crate::macaroon::{Macaroon, MacaroonError};
@@ -20,13 +19,18 @@ use crate::scheme::SchemeName;
 /// let token = Token::from_text("AgEEbHNhdAIB-w")?;
 /// let authorization = token.authorization(SchemeName::Lsat, &Preimage::new([1; 32]));
 /// assert!(authorization.starts_with("LSAT AgEEbHNhdAIB-w:0101"));
-/// # Ok::<(), l402::ChallengeError>(())
+/// # Ok::<(), l402::TokenTextError>(())
 /// ```
 #[derive(Clone, Eq, PartialEq)]
 pub struct Token {
     text: String,
     bytes: Vec<u8>,
 }
+
+/// The text of a token is not base64.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the token is not base64")]
+pub struct TokenTextError;
 
 impl Token {
     /// Creates the token of bytes, written in padded standard base64.
@@ -42,9 +46,9 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError::Token`] when it is not base64.
-    pub fn from_text(text: &str) -> Result<Self, ChallengeError> {
-        let bytes = encoding::base64_any(text.as_bytes()).ok_or(ChallengeError::Token)?;
+    /// [`TokenTextError`] when it is not base64.
+    pub fn from_text(text: &str) -> Result<Self, TokenTextError> {
+        let bytes = encoding::base64_any(text.as_bytes()).ok_or(TokenTextError)?;
         Ok(Self {
             text: text.to_owned(),
             bytes,

@@ -9,7 +9,7 @@ use l402::{Msat, UnixSeconds};
 use tollway_gateway::Upstream;
 use tollway_server::keys::file::KeyId;
 
-use crate::commands::token::attenuate;
+use crate::input::condition;
 use crate::{exit, input, moment};
 
 /// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
@@ -280,7 +280,7 @@ pub(crate) struct ResolveArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Add caveats: the result can do less, never more.
-    #[command(after_help = attenuate::help())]
+    #[command(after_help = condition::help())]
     Attenuate(AttenuateArgs),
     /// Show what a token, credential or challenge contains.
     Inspect(InspectArgs),

@@ -4,6 +4,7 @@
 //! password is repeated: they may be secrets.
 
 mod address;
+pub(crate) mod condition;
 mod duration;
 mod url;
 

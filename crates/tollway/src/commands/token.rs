@@ -3,9 +3,10 @@
 //! Nothing is sent or paid. A preimage is compared, and printed only as part of a credential
 //! that was asked for.
 
-pub(crate) mod attenuate;
+mod attenuate;
 mod facts;
 mod fit;
+mod id;
 mod inspect;
 mod presented;
 mod revoke;

@@ -13,6 +13,7 @@ use super::presented::Presented;
 use crate::cli::AttenuateArgs;
 use crate::exit::Failure;
 use crate::input;
+use crate::input::condition::{NAMES, named};
 use crate::moment;
 use crate::output::Output;
 
@@ -158,87 +159,6 @@ fn refused(misfit: &Misfit, typed: &[String]) -> Failure {
     };
     Failure::usage(message)
 }
-
-fn named(name: &str) -> Option<&'static Name> {
-    NAMES.iter().find(|known| known.name == name)
-}
-
-/// Returns the list of names for `--help`.
-pub(crate) fn help() -> String {
-    let mut text = "Conditions, each with an example:".to_owned();
-    for name in NAMES {
-        text.push_str(&format!("\n  {:<36}  {}", name.example, name.meaning));
-    }
-    text.push_str(
-        "\n\nThe names of the macaroon itself (path_prefix, max_uses, valid_until, …) are accepted as well.\nThe copies of a token share one counter of uses.",
-    );
-    text
-}
-
-/// A condition as it is typed, and as it is written.
-struct Name {
-    name: &'static str,
-    condition: &'static str,
-    example: &'static str,
-    meaning: &'static str,
-}
-
-const NAMES: &[Name] = &[
-    Name {
-        name: "path",
-        condition: "path_prefix",
-        example: "path=/v1",
-        meaning: "this path and those below it",
-    },
-    Name {
-        name: "method",
-        condition: "method",
-        example: "method=GET,HEAD",
-        meaning: "these methods",
-    },
-    Name {
-        name: "expires",
-        condition: "valid_until",
-        example: "expires=1h",
-        meaning: "from now; or a date: expires=2027-01-31T12:00:00Z",
-    },
-    Name {
-        name: "uses",
-        condition: "max_uses",
-        example: "uses=5",
-        meaning: "so many requests, those already made included",
-    },
-    Name {
-        name: "ip",
-        condition: "ip",
-        example: "ip=203.0.113.7",
-        meaning: "a client at this address",
-    },
-    Name {
-        name: "origin",
-        condition: "origin",
-        example: "origin=https://app.example",
-        meaning: "pages of this origin",
-    },
-    Name {
-        name: "capabilities",
-        condition: "capabilities",
-        example: "capabilities=read",
-        meaning: "these parts of the service",
-    },
-    Name {
-        name: "services",
-        condition: "services",
-        example: "services=weather:0",
-        meaning: "these services and tiers, of those in the token",
-    },
-    Name {
-        name: "tls_fingerprint",
-        condition: "tls_fingerprint",
-        example: "tls_fingerprint=SHA256_IN_HEX",
-        meaning: "a client with this TLS certificate",
-    },
-];
 
 const UNIX_SECONDS_LEN: usize = 10;
 

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use l402::{Challenge, Credential, Macaroon, SchemeName, read_challenges};
 
-use super::stored;
+use super::id;
 use crate::exit::Failure;
 
 /// One thing a person may paste from a header, a file or a log.
@@ -33,8 +33,8 @@ impl Presented {
             text.to_owned()
         };
         let text = text.trim();
-        if stored::is_id(text) {
-            return Self::parse(&stored::credential(text)?);
+        if id::is_id(text) {
+            return Self::parse(&id::credential(text)?);
         }
         Self::parse(without_header_name(text))
     }

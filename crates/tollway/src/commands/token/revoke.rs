@@ -11,8 +11,8 @@ use tollway_server::DataDir;
 use tollway_server::keys::file::{KeyFile, KeySummary};
 use tollway_server::ledger::{Revocation, Revocations as _};
 
+use super::id;
 use super::presented::Presented;
-use super::stored;
 use crate::cli::RevokeArgs;
 use crate::exit::Failure;
 use crate::moment;
@@ -86,7 +86,7 @@ fn check_minted(token: TokenId, key_file: &Path) -> Result<(), Failure> {
 fn token_id(text: &str) -> Result<TokenId, Failure> {
     // A token id has the form of a hash, as the whole ID of a stored token has.
     if let Ok(bytes) = text.trim().parse::<PaymentHash>()
-        && !stored::is_stored(text)
+        && !id::is_stored(text)
     {
         return Ok(TokenId::new(*bytes.as_bytes()));
     }
