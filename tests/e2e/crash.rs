@@ -71,7 +71,7 @@ impl Crash {
         }
     }
 
-    /// Returns a line that tells how often and with what effect.
+    /// Returns a line with the number of kills and their effect.
     async fn run(mut self, buyers: Buyers) -> String {
         let rounds: u64 =
             std::env::var("TOLLWAY_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());

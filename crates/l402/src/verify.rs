@@ -8,7 +8,7 @@
 //! The order of checks is fixed: signature, payment, caveats, revocation. A forger must not
 //! be able to use us as an oracle for what a genuine token contains.
 //!
-//! Specification: L402 `macaroons.md`, "Macaroon Verification"; `docs/spec.md` says which
+//! Specification: L402 `macaroons.md`, "Macaroon Verification"; `docs/spec.md` lists which
 //! test pins each requirement.
 
 mod context;

@@ -65,7 +65,7 @@ impl PaywallLayer {
 
     /// Creates a layer whose price is asked for with every challenge.
     ///
-    /// Tokens are bound to the path they were sold for, whatever `requirement` says, because
+    /// Tokens are bound to the path they were sold for, whatever `requirement` contains, because
     /// the price may depend on it.
     #[must_use]
     pub fn with_pricer(gate: Arc<Gate>, requirement: Requirement, pricer: Arc<dyn Pricer>) -> Self {

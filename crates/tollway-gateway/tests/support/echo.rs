@@ -5,7 +5,7 @@ pub struct EchoRequest {
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
 }
-/// What was said.
+/// The text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EchoReply {
     #[prost(string, tag = "1")]
@@ -22,7 +22,7 @@ pub mod echo_client {
     )]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
-    /// Says everything back.
+    /// Echoes every text.
     #[derive(Debug, Clone)]
     pub struct EchoClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -99,7 +99,7 @@ pub mod echo_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// One text, said back once.
+        /// One text, echoed once.
         pub async fn unary(
             &mut self,
             request: impl tonic::IntoRequest<super::EchoRequest>,
@@ -114,7 +114,7 @@ pub mod echo_client {
                 .insert(GrpcMethod::new("tollway.test.Echo", "Unary"));
             self.inner.unary(req, path, codec).await
         }
-        /// Every text, said back as it arrives.
+        /// Every text, echoed as it arrives.
         pub async fn bidi(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::EchoRequest>,
@@ -147,7 +147,7 @@ pub mod echo_server {
     /// Generated trait containing gRPC methods that should be implemented for use with EchoServer.
     #[async_trait]
     pub trait Echo: std::marker::Send + std::marker::Sync + 'static {
-        /// One text, said back once.
+        /// One text, echoed once.
         async fn unary(
             &self,
             request: tonic::Request<super::EchoRequest>,
@@ -157,13 +157,13 @@ pub mod echo_server {
                 Item = std::result::Result<super::EchoReply, tonic::Status>,
             > + std::marker::Send
             + 'static;
-        /// Every text, said back as it arrives.
+        /// Every text, echoed as it arrives.
         async fn bidi(
             &self,
             request: tonic::Request<tonic::Streaming<super::EchoRequest>>,
         ) -> std::result::Result<tonic::Response<Self::BidiStream>, tonic::Status>;
     }
-    /// Says everything back.
+    /// Echoes every text.
     #[derive(Debug)]
     pub struct EchoServer<T> {
         inner: Arc<T>,

@@ -305,5 +305,5 @@ impl CredentialRows for Statements<'_> {
     }
 }
 
-/// The highest sum that is told from a higher one.
+/// The highest sum that can be distinguished from a higher one.
 const CHARGED_MAX: f64 = 9e18;

@@ -31,7 +31,7 @@ impl OpenedFile {
     }
 }
 
-/// Returns what a file is told apart by.
+/// Returns what identifies a file.
 #[cfg(unix)]
 fn number(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
