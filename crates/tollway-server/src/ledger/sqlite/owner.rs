@@ -20,8 +20,7 @@ use crate::file_owner::keep_owner;
 pub(super) struct Owner {
     pub(super) number: i64,
     ledger: PathBuf,
-    /// Unlocked when closed.
-    _lock: File,
+    lock: File,
 }
 
 impl Owner {
@@ -43,7 +42,7 @@ impl Owner {
                     return Ok(Self {
                         number,
                         ledger: path.to_owned(),
-                        _lock: lock,
+                        lock,
                     });
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -62,9 +61,18 @@ impl Owner {
             return false;
         }
         match File::open(lock_path(&self.ledger, number)) {
-            Ok(lock) => lock.try_lock().is_ok(),
+            // Shared, so that two processes can find it out at once.
+            Ok(lock) => lock.try_lock_shared().is_ok_and(|()| lock.unlock().is_ok()),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
+    }
+}
+
+/// Unlocks the file. Closing it is not enough while a child process that is being started has
+/// a copy of the descriptor.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _closed_later = self.lock.unlock();
     }
 }
 
@@ -118,6 +126,36 @@ mod tests {
 
         let uid = |path: &Path| fs::metadata(path).unwrap().uid();
         assert_eq!(uid(&lock_path(&ledger, owner.number)), uid(&ledger));
+    }
+
+    #[test]
+    fn an_owner_is_dead_when_a_copy_of_its_descriptor_is_still_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.db");
+        let (first, second) = (
+            Owner::claim(&ledger).unwrap(),
+            Owner::claim(&ledger).unwrap(),
+        );
+        let _inherited = first.lock.try_clone().unwrap();
+
+        drop(first);
+
+        assert!(second.is_dead(0));
+    }
+
+    #[test]
+    fn an_owner_that_is_looked_at_by_another_process_is_dead_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.db");
+        let (first, second) = (
+            Owner::claim(&ledger).unwrap(),
+            Owner::claim(&ledger).unwrap(),
+        );
+        drop(first);
+        let other = File::open(lock_path(&ledger, 0)).unwrap();
+        other.lock_shared().unwrap();
+
+        assert!(second.is_dead(0));
     }
 
     #[test]
