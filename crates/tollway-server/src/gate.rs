@@ -97,8 +97,8 @@ impl Gate {
     /// Admits a request or returns why not, and records either.
     ///
     /// A token good for any number of requests is admitted without waiting for anything. A use
-    /// of a counted token is reserved before this returns; the [`Settlement`] decides
-    /// whether it is taken.
+    /// of a counted token is reserved before this returns; the
+    /// [`Settlement`](crate::Settlement) decides whether it is taken.
     ///
     /// Dropping the future is safe: a use that was reserved is released.
     ///
