@@ -278,12 +278,12 @@ async fn a_wrong_command_line_is_json_where_json_was_asked_for() {
     assert_eq!(help.status.code(), Some(0));
 }
 
-/// `docs/exit-codes.md` has the table of the help, row by row.
+/// `docs/guide/src/errors.md` has the table of the help, row by row.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documentation_lists_the_codes_of_the_help() {
     let market = Market::open().await;
     let help = String::from_utf8(market.run(&["get", "--help"]).await.stdout).unwrap();
-    let documented = include_str!("../../docs/exit-codes.md");
+    let documented = include_str!("../../docs/guide/src/errors.md");
     let (_, table) = help.split_once("Exit codes").unwrap();
     let rows: Vec<Vec<&str>> = table
         .lines()
