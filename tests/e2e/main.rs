@@ -24,3 +24,4 @@ mod purchases;
 mod support;
 mod token;
 mod tokens;
+mod transcripts;
