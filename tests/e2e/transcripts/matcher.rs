@@ -18,12 +18,11 @@ pub fn matches(actual: &str, expected: &str) -> bool {
     with_patterns(actual, expected) == expected
 }
 
-/// Returns whether the first lines of `actual` match all of `expected`.
+/// Returns whether the first lines of `actual` match all of `expected`. If anything is expected,
+/// that is a line at least.
 pub fn begins_with(actual: &str, expected: &str) -> bool {
-    let ends = actual.match_indices('\n').map(|(at, _)| at + 1);
-    std::iter::once(0)
-        .chain(ends)
-        .any(|end| matches(&actual[..end], expected))
+    let mut ends = actual.match_indices('\n').map(|(at, _)| at + 1);
+    expected.is_empty() || ends.any(|end| matches(&actual[..end], expected))
 }
 
 /// Returns the lines that differ, marked with `-` where expected and with `+` where printed.

@@ -207,17 +207,11 @@ impl<'a> Fence<'a> {
             command.push_str(more);
             first += 1;
         }
-        let place = Place::of(&command);
         let range = first..range.end;
         let shown: Vec<&str> = range.clone().map(|at| self.inner(&lines[at])).collect();
-        if place == Place::Background && shown == ["..."] {
-            return Err(format!(
-                "line {line}: `...` alone waits for nothing; show a line that means it is ready"
-            ));
-        }
         Ok(Step {
             line,
-            place,
+            place: Place::of(&command),
             command,
             streams,
             expected: Expected::parse(&shown, streams)
