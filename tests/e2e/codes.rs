@@ -278,26 +278,6 @@ async fn a_wrong_command_line_is_json_where_json_was_asked_for() {
     assert_eq!(help.status.code(), Some(0));
 }
 
-/// `docs/guide/src/errors.md` has the table of the help, row by row.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_documentation_lists_the_codes_of_the_help() {
-    let market = Market::open().await;
-    let help = String::from_utf8(market.run(&["get", "--help"]).await.stdout).unwrap();
-    let documented = include_str!("../../docs/guide/src/errors.md");
-    let (_, table) = help.split_once("Exit codes").unwrap();
-    let rows: Vec<Vec<&str>> = table
-        .lines()
-        .skip(2)
-        .map(|row| row.split_whitespace().collect())
-        .filter(|row: &Vec<&str>| row.len() > 2)
-        .collect();
-    assert!(rows.len() > 20, "{help}");
-    for row in rows {
-        let documented_row = format!("| {} | `{}` | {} |", row[0], row[1], row[2..].join(" "));
-        assert!(documented.contains(&documented_row), "{documented_row}");
-    }
-}
-
 fn macaroon() -> String {
     let macaroon = Macaroon::mint(&RootKey::new([7; 32]), "lnd", b"id").unwrap();
     macaroon.to_base64().replace('+', "-").replace('/', "_")

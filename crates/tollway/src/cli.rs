@@ -1,9 +1,15 @@
 //! The command line. The arguments of each command are in its file in `cli/`, its work in its
 //! file in `commands/`.
+//!
+//! `-h` and `--help` print one page: at most 45 lines of 80 columns, an option per line, grouped
+//! under headings, each with its default, and an example. What needs more words is in the guide.
+//! `cli/pages.rs` reads the pages of all commands.
 
 mod demo;
 mod get;
 mod keys;
+#[cfg(test)]
+mod pages;
 mod purchases;
 mod sandbox;
 mod serve;
@@ -11,7 +17,7 @@ mod token;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 pub(crate) use self::demo::DemoArgs;
 pub(crate) use self::get::GetArgs;
@@ -27,20 +33,61 @@ use crate::exit;
 
 /// Charge for HTTP and gRPC APIs over Lightning, and pay for them.
 #[derive(Debug, Parser)]
-#[command(name = "tollway", version, propagate_version = true, after_long_help = exit::help())]
+#[command(
+    name = "tollway",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    // Wider than the page: what does not fit in 80 columns fails a test, and is not rearranged.
+    term_width = 120,
+    after_help = after_help(),
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Print results and errors as JSON.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = heading::GLOBAL)]
     pub(crate) json: bool,
-    /// Log more: -v what happened, -vv each request, -vvv everything.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Log: -v what happened, -vv each request, -vvv everything.
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = heading::GLOBAL)]
     pub(crate) verbose: u8,
-    /// The configuration file; default: config.toml in the tollway folder.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Settings [default: config.toml in the tollway folder]
+    #[arg(long, global = true, value_name = "FILE", help_heading = heading::GLOBAL)]
     pub(crate) config: Option<PathBuf>,
+    /// Print this page.
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = heading::GLOBAL)]
+    help: Option<bool>,
+    /// Print the version.
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = heading::GLOBAL)]
+    version: Option<bool>,
 }
+
+/// Headings of options, the same ones for all commands.
+mod heading {
+    pub(super) const CONNECTION: &str = "Connection";
+    pub(super) const GLOBAL: &str = "Every command";
+    pub(super) const KEY: &str = "Key (one of them)";
+    pub(super) const OUTPUT: &str = "Output";
+    pub(super) const PAYMENT: &str = "Payment";
+    pub(super) const REQUEST: &str = "Request";
+    pub(super) const STORAGE: &str = "Storage";
+    pub(super) const TOKENS: &str = "Tokens";
+}
+
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{}", exit::summary())
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tollway demo --once
+  tollway serve --upstream localhost:3000 --price 10sat
+  tollway get localhost:8402/joke";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  TOLLWAY_HOME  tollway folder [default: tollway in ~/.config, ~/.local/share]
+  TOLLWAY_LOG   error, warn, info, debug, trace [default: what -v asks for]";
 
 /// Returns what is wrong with a command line, without the usage that follows it.
 pub(crate) fn message_of(error: &clap::Error) -> String {
@@ -55,10 +102,12 @@ pub(crate) fn message_of(error: &clap::Error) -> String {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show a whole paid request on a private Lightning network, then keep serving.
+    /// Show a paid request on a private Lightning network, then serve.
     Demo(DemoArgs),
+    /// Print the exit codes, and the codes of errors in JSON.
+    #[command(after_help = "Examples:\n  tollway exit-codes\n  tollway exit-codes --json")]
+    ExitCodes,
     /// Fetch a URL, paying for it when asked and allowed.
-    #[command(after_help = exit::help())]
     Get(GetArgs),
     /// Show, rotate and remove the master keys of a gateway.
     #[command(subcommand)]
@@ -66,11 +115,11 @@ pub(crate) enum Command {
     /// Show purchases, and end those that nothing can look up.
     #[command(subcommand)]
     Purchases(PurchasesCommand),
-    /// Run a private Lightning network with two funded wallets. Its coins are worthless.
+    /// Run a private Lightning network: two wallets, worthless coins.
     Sandbox(SandboxArgs),
     /// Put a price on an HTTP or gRPC service.
     Serve(ServeArgs),
-    /// List stored tokens; explain, narrow, check or revoke a token.
+    /// List, show, narrow, check and revoke tokens.
     #[command(subcommand)]
     Token(TokenCommand),
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod demo;
+pub(crate) mod exit_codes;
 pub(crate) mod get;
 pub(crate) mod keys;
 pub(crate) mod purchases;

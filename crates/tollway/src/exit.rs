@@ -181,10 +181,6 @@ impl FailureKind {
         self.row().1
     }
 
-    const fn meaning(self) -> &'static str {
-        self.row().2
-    }
-
     /// Returns the kind of a failure after a settled payment: none whose meaning is that
     /// nothing was paid.
     const fn after_payment(self) -> Self {
@@ -216,20 +212,33 @@ impl FailureKind {
     }
 }
 
-/// Returns the table of exit codes for `--help`.
-pub(crate) fn help() -> String {
-    let mut text =
-        "Exit codes, and the `code` of an error with --json:\n    0                      done"
-            .to_owned();
-    for kind in FailureKind::ALL {
-        text.push_str(&format!(
-            "\n  {:>3}  {:<18}  {}",
-            kind.code(),
-            kind.name(),
-            kind.meaning()
-        ));
+/// Returns the exit codes with the codes that share them, two in a line where they fit.
+pub(crate) fn summary() -> String {
+    let mut lines =
+        vec!["Exit codes, each with its codes in JSON (meanings: tollway exit-codes):".to_owned()];
+    for kinds in FailureKind::ALL.chunk_by(|one, other| one.code() == other.code()) {
+        let code = kinds.first().map_or(0, |kind| kind.code());
+        let mut line = format!("  {code:>3} ");
+        for kind in kinds {
+            if line.len().saturating_add(kind.name().len()) > SUMMARY_COLUMNS {
+                lines.push(std::mem::replace(&mut line, " ".repeat(6)));
+            }
+            line.push_str(&format!(" {}", kind.name()));
+        }
+        let is_short = |text: &str| text.len() < SUMMARY_COLUMNS / 2;
+        match lines.last_mut() {
+            Some(last) if is_short(last) && is_short(&line) => {
+                *last = format!("{last:<0$}{line}", SUMMARY_COLUMNS / 2);
+            }
+            Some(_) | None => lines.push(line),
+        }
     }
-    text
+    lines.join("\n")
+}
+
+/// Returns the rows of the table: exit code, code and meaning.
+pub(crate) fn rows() -> impl Iterator<Item = (u8, &'static str, &'static str)> {
+    FailureKind::ALL.into_iter().map(FailureKind::row)
 }
 
 /// Why a command failed, for the person or program that ran it.
@@ -350,6 +359,8 @@ impl From<FailureKind> for ExitCode {
     }
 }
 
+const SUMMARY_COLUMNS: usize = 78;
+
 #[cfg(test)]
 mod tests {
     use l402::{Msat, PaymentHash};
@@ -370,7 +381,7 @@ mod tests {
     fn no_failure_after_a_payment_means_that_nothing_was_paid() {
         for kind in FailureKind::ALL {
             let settled = Failure::new(kind, "x").after(vec![payment(PaymentState::Settled)]);
-            let meaning = settled.kind().meaning();
+            let (_code, _name, meaning) = settled.kind().row();
             assert!(
                 !meaning.contains("nothing") && !meaning.contains("no money"),
                 "{kind:?} becomes {:?}",
@@ -399,10 +410,27 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code_and_name() {
-        let help = help();
-        for kind in FailureKind::ALL {
-            assert!(help.contains(&format!("{:>3}  ", kind.code())), "{help}");
-            assert!(help.contains(kind.name()), "{help}");
+        let summary = summary();
+        for (code, name, _meaning) in rows() {
+            let words: Vec<&str> = summary.split_whitespace().collect();
+            let before = words.iter().position(|word| *word == name).unwrap();
+            let number = words
+                .iter()
+                .take(before)
+                .rev()
+                .find_map(|word| word.parse().ok());
+            assert_eq!(number, Some(code), "{name}: {summary}");
         }
+    }
+
+    #[test]
+    fn the_guide_has_the_same_table() {
+        let page = include_str!("../../../docs/guide/src/errors.md");
+        let documented = page.lines().filter(|line| {
+            let first = line.trim_start_matches("| ").split(' ').next();
+            first.is_some_and(|cell| cell.parse::<u8>().is_ok())
+        });
+        let rows = rows().map(|(code, name, meaning)| format!("| {code} | `{name}` | {meaning} |"));
+        assert_eq!(documented.collect::<Vec<_>>(), rows.collect::<Vec<_>>());
     }
 }

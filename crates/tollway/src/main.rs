@@ -76,6 +76,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     let _log = log::start(cli.verbose, usual, output);
     match &cli.command {
         Command::Demo(args) => wait(several_threads()?, commands::demo::run(args, &dirs, output)),
+        Command::ExitCodes => commands::exit_codes::run(output),
         Command::Get(args) => wait(
             one_thread()?,
             commands::get::run(args, &config, &dirs, output),
@@ -100,6 +101,7 @@ const fn usual_log(command: &Command) -> &'static str {
         Command::Serve(args) if args.access_log => "info,tollway::access=debug",
         Command::Serve(_) => "info",
         Command::Demo(_)
+        | Command::ExitCodes
         | Command::Get(_)
         | Command::Keys(_)
         | Command::Purchases(_)

@@ -6,61 +6,66 @@ use std::time::Duration;
 use clap::Args;
 use l402::Msat;
 
+use super::heading;
 use crate::input;
 
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct GetArgs {
-    /// What to fetch. Without a scheme, http on this machine and https elsewhere.
+    /// What to fetch; without a scheme http on this machine, https elsewhere.
     pub(crate) url: String,
-    /// Write the body to a file instead of standard output; `-` is standard output. Opened
-    /// before the request is sent, and replaced once the body has arrived whole; pipes and
-    /// devices are written through. Errors, redirects and responses without content replace
-    /// no file.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// The method; default GET, or POST with -d.
-    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    /// The method [default: GET, or POST with -d]
+    #[arg(short = 'X', long = "request", value_name = "METHOD", help_heading = heading::REQUEST)]
     pub(crate) method: Option<http::Method>,
-    /// A header, `Name: value`. May be repeated.
-    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    /// `Name: value`, may be repeated [default: none]
+    #[arg(short = 'H', long = "header", value_name = "HEADER", help_heading = heading::REQUEST)]
     pub(crate) headers: Vec<String>,
-    /// The request body; `@FILE` reads it from a file, `@-` from standard input.
-    #[arg(short, long, value_name = "DATA")]
+    /// The body, or @FILE, or @- [default: none]
+    #[arg(short, long, value_name = "DATA", help_heading = heading::REQUEST)]
     pub(crate) data: Option<String>,
-    /// Pay with: sandbox:buyer, lndconnect://… or a name from the configuration.
-    /// Default: the buyer of the running sandbox.
-    #[arg(long, value_name = "URI")]
+    /// URI or configured name [default: sandbox:buyer]
+    #[arg(long, value_name = "URI", help_heading = heading::PAYMENT)]
     pub(crate) wallet: Option<String>,
-    /// The highest price to pay for one response; default 1000sat.
-    #[arg(long, value_name = "AMOUNT")]
+    /// Most to pay for one response [default: 1000sat]
+    #[arg(long, value_name = "AMOUNT", help_heading = heading::PAYMENT)]
     pub(crate) max_cost: Option<Msat>,
-    /// The highest routing fee to pay on top; default 10sat.
-    #[arg(long, value_name = "AMOUNT")]
+    /// Most routing fee to pay on top [default: 10sat]
+    #[arg(long, value_name = "AMOUNT", help_heading = heading::PAYMENT)]
     pub(crate) max_fee: Option<Msat>,
-    /// The most to spend in one UTC day, fees included; default 10000sat.
-    #[arg(long, value_name = "AMOUNT")]
+    /// Most in a UTC day, with fees [default: 10000sat]
+    #[arg(long, value_name = "AMOUNT", help_heading = heading::PAYMENT)]
     pub(crate) max_per_day: Option<Msat>,
-    /// Never pay: show what is asked instead.
-    #[arg(long)]
-    pub(crate) no_pay: bool,
-    /// Buy again where a token that was just paid for was refused.
-    #[arg(long)]
-    pub(crate) buy_after_refusal: bool,
-    /// How long to wait for the payment, like 30s or 2m.
-    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = input::duration)]
+    /// How long to wait for the payment.
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = input::duration, help_heading = heading::PAYMENT)]
     pub(crate) payment_timeout: Duration,
-    /// How long the whole request may take, from its start to the last byte of the body, payment
-    /// included; default: no limit but 300s without a byte. A payment that was started is
-    /// looked up by the next run.
-    #[arg(long, value_name = "DURATION", value_parser = input::duration)]
+    /// Never pay: show price and invoice instead.
+    #[arg(long, help_heading = heading::PAYMENT)]
+    pub(crate) no_pay: bool,
+    /// Buy again where a paid token was refused.
+    #[arg(long, help_heading = heading::PAYMENT)]
+    pub(crate) buy_after_refusal: bool,
+    /// For all of it [default: 300s without a byte]
+    #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
     pub(crate) max_time: Option<Duration>,
-    /// Send credentials and pay over plain HTTP to hosts that are not this machine.
-    #[arg(long)]
-    pub(crate) allow_insecure: bool,
-    /// Trust this certificate authority as well, PEM.
-    #[arg(long, value_name = "FILE")]
+    /// A certificate to trust as well, PEM [default: none]
+    #[arg(long, value_name = "FILE", help_heading = heading::CONNECTION)]
     pub(crate) ca_cert: Option<PathBuf>,
+    /// Pay and show credentials over http:// to other machines.
+    #[arg(long, help_heading = heading::CONNECTION)]
+    pub(crate) allow_insecure: bool,
+    /// Write the body to a file, once it is whole [default: -]
+    #[arg(short, long, value_name = "FILE", help_heading = heading::OUTPUT)]
+    pub(crate) output: Option<PathBuf>,
     /// Print nothing but the body, warnings and errors.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = heading::OUTPUT)]
     pub(crate) quiet: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  tollway get localhost:8402/joke --max-cost 20sat
+  tollway get https://api.example/v1 -X POST -d @order.json -o reply.json
+  tollway get localhost:8402/joke --no-pay --json
+
+Wallet and limits can be set in [get] of the configuration.
+The exit code shows whether money moved: tollway exit-codes";

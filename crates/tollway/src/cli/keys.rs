@@ -5,22 +5,29 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tollway_server::keys::file::KeyId;
 
+use super::heading;
+
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(crate) enum KeysCommand {
     /// List the ids of the keys, newest first.
+    #[command(after_help = "Examples:\n  tollway keys list")]
     List(KeysArgs),
     /// Remove a retired key: every token it minted becomes invalid.
+    #[command(after_help = "Examples:\n  tollway keys remove 1f0a2b3c")]
     Remove(RemoveKeyArgs),
-    /// Make a new key mint, and retire the one that does: its tokens stay valid, later ones
-    /// under it are forged.
-    #[command(visible_alias = "retire")]
+    /// Mint with a new key; the one before stays valid.
+    #[command(
+        visible_alias = "retire",
+        after_help = "Examples:\n  tollway keys rotate"
+    )]
     Rotate(KeysArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct KeysArgs {
-    /// The gateway's directory; default: gateway in the tollway folder.
-    #[arg(long, value_name = "FOLDER")]
+    /// The gateway's [default: gateway in the tollway folder]
+    #[arg(long, value_name = "DIR", help_heading = heading::STORAGE)]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -31,3 +38,10 @@ pub(crate) struct RemoveKeyArgs {
     #[command(flatten)]
     pub(crate) keys: KeysArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  tollway keys list
+  tollway keys rotate
+
+A running gateway follows a change of its keys.";

@@ -4,14 +4,16 @@ use clap::{Args, Subcommand};
 use l402::Msat;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = LIST_EXAMPLES)]
 pub(crate) enum PurchasesCommand {
-    /// List purchases of which it is not known whether money moved, and what to do.
+    /// List purchases that may have been paid, and what to do.
     List(ListPurchasesArgs),
     /// End an open purchase with what you found out about its payment.
     Resolve(ResolveArgs),
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct ListPurchasesArgs {
     /// List the ended ones as well.
     #[arg(long)]
@@ -19,15 +21,15 @@ pub(crate) struct ListPurchasesArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("outcome").required(true))]
+#[command(group = clap::ArgGroup::new("outcome").required(true), after_help = RESOLVE_EXAMPLES)]
 pub(crate) struct ResolveArgs {
     /// The payment hash that names the purchase.
     #[arg(value_name = "HASH")]
     pub(crate) payment_hash: l402::PaymentHash,
-    /// The wallet did not pay it and will not: nothing is reserved for it any more.
+    /// The wallet did not pay it, and will not.
     #[arg(long, group = "outcome")]
     pub(crate) not_paid: bool,
-    /// The wallet paid it: the preimage, which makes the token usable.
+    /// The wallet paid it; makes the token usable.
     #[arg(long, group = "outcome", value_name = "PREIMAGE")]
     pub(crate) paid: Option<String>,
     /// The routing fee of the payment.
@@ -39,3 +41,16 @@ pub(crate) struct ResolveArgs {
     )]
     pub(crate) fee: Msat,
 }
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  tollway purchases list
+  tollway purchases list --all --json";
+
+const RESOLVE_EXAMPLES: &str = "\
+Examples:
+  tollway purchases resolve HASH --not-paid
+  tollway purchases resolve HASH --paid PREIMAGE --fee 1sat
+
+HASH is the payment hash that `tollway purchases list` shows; hash and preimage
+are 64 hexadecimal digits.";

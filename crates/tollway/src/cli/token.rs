@@ -6,23 +6,26 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use l402::UnixSeconds;
 
+use super::heading;
 use crate::input::condition;
 use crate::moment;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(crate) enum TokenCommand {
     /// Add caveats: the result can do less, never more.
-    #[command(after_help = condition::help())]
     Attenuate(AttenuateArgs),
     /// Show what a token, credential or challenge contains.
     Inspect(InspectArgs),
-    /// List the stored tokens: what was bought, where, and how long it is good for.
+    /// List the stored tokens: where from, and what they are good for.
+    #[command(after_help = "Examples:\n  tollway token list\n  tollway token list --json")]
     List,
-    /// Remove a stored token, so that it is not presented again. What it cost still counts.
+    /// Remove a stored token: it is not presented again.
+    #[command(after_help = "Examples:\n  tollway token remove 3f0a9c1e")]
     Remove(StoredTokenArgs),
-    /// Make a token invalid, or all minted before a moment; running gateways follow.
+    /// Make a token invalid, or all minted before a moment.
     Revoke(RevokeArgs),
-    /// Show a stored token with its credential, which can be spent by anyone who sees it.
+    /// Show a stored token with its credential, which is money.
     Show(ShowTokenArgs),
     /// Check a token or credential against a key.
     Verify(Box<VerifyArgs>),
@@ -36,77 +39,77 @@ pub(crate) struct StoredTokenArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = SHOW_EXAMPLES)]
 pub(crate) struct ShowTokenArgs {
     /// The ID that `tollway token list` shows, or the beginning of it.
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Print the `Authorization` line alone, for `curl -H "$(tollway token show ID --header)"`.
-    #[arg(long)]
+    /// Print the `Authorization` line alone, for curl.
+    #[arg(long, help_heading = heading::OUTPUT)]
     pub(crate) header: bool,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = attenuate_help())]
 pub(crate) struct AttenuateArgs {
-    /// The ID of a stored token, a token (base64, hex or JSON), `token:preimage` or an
-    /// `Authorization` line; `-` reads standard input.
+    /// ID, token, `token:preimage`, header line, or - for stdin.
     pub(crate) token: String,
-    /// Conditions to add, like `path=/v1` or `expires=1h`; the list is below.
+    /// Conditions to add, from the list below.
     #[arg(required = true, value_name = "NAME=VALUE")]
     pub(crate) caveats: Vec<String>,
-    /// Add what a tollway gateway does not know or would refuse, for another verifier.
+    /// Add what a tollway gateway does not know or would refuse.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// The ID of a stored token, a token (base64, hex or JSON), `token:preimage`, an
-    /// `Authorization` or a `WWW-Authenticate` line; `-` reads standard input.
+    /// ID, token, `token:preimage`, header line, or - for stdin.
     pub(crate) token: String,
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("revoked").required(true))]
+#[command(group = clap::ArgGroup::new("revoked").required(true), after_help = REVOKE_EXAMPLES)]
 pub(crate) struct RevokeArgs {
-    /// A token id, the ID of a stored token, a token (base64, hex or JSON), `token:preimage`
-    /// or an `Authorization` line; `-` reads standard input.
+    /// Token id, ID, token, `token:preimage`, header line, or - for stdin.
     #[arg(group = "revoked")]
     pub(crate) token: Option<String>,
-    /// Revoke every token minted before this moment, a date or Unix seconds.
+    /// A date or Unix seconds [default: none]
     #[arg(long, group = "revoked", value_name = "MOMENT", value_parser = moment::parse)]
     pub(crate) minted_before: Option<UnixSeconds>,
-    /// The gateway's directory; default: gateway in the tollway folder.
-    #[arg(long, value_name = "FOLDER")]
+    /// The gateway's [default: gateway in the tollway folder]
+    #[arg(long, value_name = "DIR", help_heading = heading::STORAGE)]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = VERIFY_EXAMPLES, override_usage = "tollway token verify [OPTIONS] <KEY> <TOKEN>")]
 pub(crate) struct VerifyArgs {
-    /// The ID of a stored token, a token (base64, hex or JSON), `token:preimage` or an
-    /// `Authorization` line; `-` reads standard input.
+    /// ID, token, `token:preimage`, header line, or - for stdin.
     pub(crate) token: String,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
     /// The service the request is for.
-    #[arg(long, default_value = "default", value_name = "NAME")]
+    #[arg(long, default_value = "default", value_name = "NAME", help_heading = heading::REQUEST)]
     pub(crate) service: String,
-    /// The capability the route needs.
-    #[arg(long, value_name = "NAME")]
+    /// The capability the route needs [default: none]
+    #[arg(long, value_name = "NAME", help_heading = heading::REQUEST)]
     pub(crate) capability: Option<String>,
     /// The method of the request.
-    #[arg(long, default_value = "GET", value_name = "METHOD")]
+    #[arg(long, default_value = "GET", value_name = "METHOD", help_heading = heading::REQUEST)]
     pub(crate) method: String,
     /// The path of the request.
-    #[arg(long, default_value = "/", value_name = "PATH")]
+    #[arg(long, default_value = "/", value_name = "PATH", help_heading = heading::REQUEST)]
     pub(crate) path: String,
-    /// The client's address.
-    #[arg(long, value_name = "ADDRESS")]
+    /// The client's address [default: unknown]
+    #[arg(long, value_name = "ADDRESS", help_heading = heading::REQUEST)]
     pub(crate) ip: Option<IpAddr>,
-    /// The request's Origin header.
-    #[arg(long, value_name = "ORIGIN")]
+    /// The request's Origin header [default: none]
+    #[arg(long, value_name = "ORIGIN", help_heading = heading::REQUEST)]
     pub(crate) origin: Option<String>,
-    /// When the request arrives, a date or Unix seconds; default now.
-    #[arg(long, value_name = "MOMENT", value_parser = moment::parse)]
+    /// When it arrives, a date or seconds [default: now]
+    #[arg(long, value_name = "MOMENT", value_parser = moment::parse, help_heading = heading::REQUEST)]
     pub(crate) at: Option<UnixSeconds>,
 }
 
@@ -114,12 +117,46 @@ pub(crate) struct VerifyArgs {
 #[group(required = true, multiple = false)]
 pub(crate) struct KeyArgs {
     /// The gateway's master key file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::KEY)]
     pub(crate) key_file: Option<PathBuf>,
-    /// The master key in hexadecimal. Other users of this machine can see it: prefer --key-file.
-    #[arg(long, value_name = "HEX")]
+    /// The master key; others on this machine can see it here.
+    #[arg(long, value_name = "HEX", help_heading = heading::KEY)]
     pub(crate) key: Option<String>,
-    /// This one token's root key in hexadecimal.
-    #[arg(long, value_name = "HEX")]
+    /// This one token's root key.
+    #[arg(long, value_name = "HEX", help_heading = heading::KEY)]
     pub(crate) root_key: Option<String>,
 }
+
+fn attenuate_help() -> String {
+    format!("{ATTENUATE_EXAMPLES}\n\n{}", condition::help())
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tollway token list
+  tollway token show 3f0a9c1e --header
+  tollway token attenuate 3f0a9c1e path=/v1 expires=1h";
+
+const ATTENUATE_EXAMPLES: &str = "\
+Examples:
+  tollway token attenuate 3f0a9c1e path=/v1 expires=1h
+  tollway token attenuate - method=GET < token.txt";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  tollway token inspect 3f0a9c1e
+  curl -si localhost:8402/joke | grep -i ^www-auth | tollway token inspect -";
+
+const REVOKE_EXAMPLES: &str = "\
+Examples:
+  tollway token revoke 3f0a9c1e
+  tollway token revoke --minted-before 2027-01-31";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  tollway token show 3f0a9c1e
+  curl -H \"$(tollway token show 3f0a9c1e --header)\" localhost:8402/joke";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  tollway token verify 3f0a9c1e --key-file master.key --path /v1";

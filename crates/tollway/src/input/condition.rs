@@ -9,10 +9,10 @@ pub(crate) fn named(name: &str) -> Option<&'static Name> {
 pub(crate) fn help() -> String {
     let mut text = "Conditions, each with an example:".to_owned();
     for name in NAMES {
-        text.push_str(&format!("\n  {:<36}  {}", name.example, name.meaning));
+        text.push_str(&format!("\n  {:<31}  {}", name.example, name.meaning));
     }
     text.push_str(
-        "\n\nThe names of the macaroon itself (path_prefix, max_uses, valid_until, …) are accepted as well.\nThe copies of a token share one counter of uses.",
+        "\n\nThe names of the macaroon itself (path_prefix, max_uses, …) are read as well.\nThe copies of a token share one counter of uses.",
     );
     text
 }
@@ -43,13 +43,13 @@ pub(crate) const NAMES: &[Name] = &[
         name: "expires",
         condition: "valid_until",
         example: "expires=1h",
-        meaning: "from now; or a date: expires=2027-01-31T12:00:00Z",
+        meaning: "from now; or a date, 2027-01-31",
     },
     Name {
         name: "uses",
         condition: "max_uses",
         example: "uses=5",
-        meaning: "so many requests, those already made included",
+        meaning: "requests, those already made included",
     },
     Name {
         name: "ip",
@@ -73,7 +73,7 @@ pub(crate) const NAMES: &[Name] = &[
         name: "services",
         condition: "services",
         example: "services=weather:0",
-        meaning: "these services and tiers, of those in the token",
+        meaning: "of the services and tiers in it",
     },
     Name {
         name: "tls_fingerprint",
