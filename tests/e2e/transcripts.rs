@@ -9,6 +9,7 @@ mod api;
 mod checks;
 mod machine;
 mod matcher;
+mod newcomer;
 mod page;
 mod run;
 mod session;

@@ -16,6 +16,7 @@ mod e2e;
 mod fuzz;
 mod interop;
 mod msrv;
+mod newcomer;
 mod workspace;
 
 use std::error::Error;
@@ -44,6 +45,8 @@ enum Task {
     Interop(interop::Args),
     /// Checks each library with the oldest Rust it declares.
     Msrv(msrv::Args),
+    /// Does the tasks of a first hour with README, the guide and the released binary.
+    Newcomer(newcomer::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => fuzz::run(&args).map_err(Box::<dyn Error>::from),
         Task::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),
         Task::Msrv(args) => msrv::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Newcomer(args) => newcomer::run(&args).map_err(Box::<dyn Error>::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

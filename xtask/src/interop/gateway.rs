@@ -18,7 +18,7 @@ const PURCHASE: Duration = Duration::from_secs(60);
 
 /// A running gateway in front of [`upstream::GOODS`]. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Gateway {
+pub(crate) struct Gateway {
     url: String,
     _service: Service,
     _dir: TempDir,
@@ -30,7 +30,7 @@ impl Gateway {
     /// # Errors
     ///
     /// When it does not start in time.
-    pub(super) fn start(tollway: &Path, wallet: &str) -> Result<Self> {
+    pub(crate) fn start(tollway: &Path, wallet: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let upstream = format!("http://{}", upstream::serve()?);
         let price = format!("{PRICE_SAT}sat");
@@ -55,14 +55,14 @@ impl Gateway {
     }
 
     /// A page that costs [`PRICE_SAT`].
-    pub(super) fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         format!("{}/page", self.url)
     }
 }
 
 /// A buyer with a wallet and the files of `tollway get`.
 #[derive(Debug)]
-pub(super) struct Buyer<'a> {
+pub(crate) struct Buyer<'a> {
     tollway: &'a Path,
     wallet: &'a str,
     home: TempDir,
@@ -74,7 +74,7 @@ impl<'a> Buyer<'a> {
     /// # Errors
     ///
     /// When no folder can be made for them.
-    pub(super) fn new(tollway: &'a Path, wallet: &'a str) -> Result<Self> {
+    pub(crate) fn new(tollway: &'a Path, wallet: &'a str) -> Result<Self> {
         Ok(Self {
             tollway,
             wallet,
@@ -87,7 +87,7 @@ impl<'a> Buyer<'a> {
     /// # Errors
     ///
     /// When it is not bought.
-    pub(super) fn get(&self, url: &str) -> Result<String> {
+    pub(crate) fn get(&self, url: &str) -> Result<String> {
         let mut command = at_home(self.tollway, self.home.path());
         command.args(["get", "--wallet", self.wallet, "--max-cost", "1000sat", url]);
         process::output(&mut command, PURCHASE)
