@@ -20,6 +20,7 @@ mod input;
 mod log;
 mod operate;
 mod output;
+mod owned;
 mod purchases;
 mod support;
 mod token;

@@ -38,11 +38,12 @@ mod upkeep;
 pub(crate) use admission::{Admission, BeginError, Rules};
 pub use error::BookError;
 pub(crate) use ownership::Ticket;
+pub(crate) use purchase::StaleCredential;
 pub use purchase::{
     Brake, Owner, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential,
     TargetResource, WalletName,
 };
-pub use rows::{CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which};
+pub use rows::{ACCEPTANCES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which};
 pub use upkeep::Resolution;
 
 use memory::Memory;
@@ -75,6 +76,9 @@ pub(crate) struct View {
     pub(crate) brake: Option<Brake>,
     /// Those of the credentials that were refused for this request some time ago.
     pub(crate) refused: HashSet<PaymentHash>,
+    /// Those of the credentials that were accepted at or above the path, though bought for
+    /// another.
+    pub(crate) accepted: HashSet<PaymentHash>,
 }
 
 /// Who may use a credential that has just been paid for.
@@ -130,18 +134,21 @@ impl Book {
         resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<View, BookError> {
-        let (candidates, open, brake, refused) = self.read(|rows| {
+        let (candidates, open, brake, refused, accepted) = self.read(|rows| {
             let open = rows.purchases(Which::OpenAt(&resource.origin))?;
             let brake = rows.brake(&resource.origin)?;
             let candidates = rows.candidates(resource, now)?;
-            let mut refused = HashSet::new();
+            let (mut refused, mut accepted) = (HashSet::new(), HashSet::new());
             for candidate in &candidates {
                 let hash = candidate.payment_hash();
                 if rows.refusal(&hash, resource)?.is_some() {
                     refused.insert(hash);
                 }
+                if rows.is_accepted(&hash, &resource.path)? {
+                    accepted.insert(hash);
+                }
             }
-            Ok((candidates, open, brake, refused))
+            Ok((candidates, open, brake, refused, accepted))
         })?;
         let mut credentials = Vec::new();
         let mut is_presenting = false;
@@ -162,6 +169,7 @@ impl Book {
             open: self.with_owners(open)?,
             brake: brake.filter(|brake| now < brake.until),
             refused,
+            accepted,
         })
     }
 

@@ -5,6 +5,8 @@
 //!
 //! - only an L402 challenge, or a bare 402, refuses a credential. Any other 401, 402 or 403 is
 //!   the application's own, and is served;
+//! - a credential that was bought for another path is presented only after a challenge, so that
+//!   it can be compared with what the challenge sells, and none reaches another service;
 //! - nothing is bought twice for one request, and a credential that was just paid for and is
 //!   refused is presented once more, for free, before that is an error;
 //! - nothing is bought while another purchase for the same thing is unfinished.
@@ -18,7 +20,8 @@ pub(crate) struct Situation {
     pub(crate) sent: Option<Sent>,
     /// What the server returned for it.
     pub(crate) returned: Returned,
-    /// The stored credentials that this request has not presented, best first.
+    /// The stored credentials that this request has not presented and that may be for it, best
+    /// first. After a challenge, only those that may be for what it sells.
     pub(crate) untried: Vec<Untried>,
     /// How many more of them may be presented.
     pub(crate) tries: Tries,
@@ -58,11 +61,11 @@ pub(crate) enum Returned {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Untried {
     pub(crate) payment_hash: PaymentHash,
-    /// Whether it was bought for the request's path or one above it.
+    /// Whether it was bought for, or accepted at, the request's path or one above it.
     pub(crate) scope: TokenScope,
 }
 
-/// What a credential was bought for, seen from a request to its origin.
+/// What a credential was bought or accepted for, seen from a request to its origin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TokenScope {
     /// Another path: one service may have several.
@@ -136,7 +139,7 @@ pub(crate) enum Wait {
 /// Decides what to do next.
 pub(crate) fn next(s: &Situation) -> Next {
     match (s.sent, s.returned) {
-        (None, _) => pick(s).map_or(Next::Ask, Next::Show),
+        (None, _) => unasked(s).map_or(Next::Ask, Next::Show),
         (Some(_), Returned::Response) | (Some(Sent::Nothing), Returned::Bare402) => Next::Serve,
         (Some(Sent::Bought), _) if s.replay == Replay::Possible => Next::Wait(Wait::Settlement),
         (Some(Sent::Bought | Sent::BoughtAgain), _) => Next::GiveUp,
@@ -148,7 +151,7 @@ pub(crate) fn next(s: &Situation) -> Next {
 fn after_bare_402(s: &Situation) -> Next {
     match s.replay {
         Replay::Impossible => Next::Serve,
-        Replay::Possible => pick(s).map_or(Next::Ask, Next::Show),
+        Replay::Possible => unasked(s).map_or(Next::Ask, Next::Show),
     }
 }
 
@@ -157,7 +160,7 @@ fn after_challenge(s: &Situation) -> Next {
         // Buying refuses a body that cannot be sent again, and names the price.
         return Next::Buy;
     }
-    if let Some(hash) = pick(s) {
+    if let Some(hash) = pick(s, |_any| true) {
         return Next::Show(hash);
     }
     match (s.turn, s.others) {
@@ -168,15 +171,24 @@ fn after_challenge(s: &Situation) -> Next {
     }
 }
 
-/// The best credential that may still be presented.
-fn pick(s: &Situation) -> Option<PaymentHash> {
+/// The best credential that may be presented without a challenge to compare it with. Without a
+/// second attempt, that is any: a challenge would be the end of the request.
+fn unasked(s: &Situation) -> Option<PaymentHash> {
+    pick(s, |scope| match (scope, s.replay) {
+        (TokenScope::SamePath, _) | (TokenScope::SameOrigin, Replay::Impossible) => true,
+        (TokenScope::SameOrigin, Replay::Possible) => false,
+    })
+}
+
+/// The best credential of a scope that may still be presented.
+fn pick(s: &Situation, is_wanted: impl Fn(TokenScope) -> bool) -> Option<PaymentHash> {
     let may_try = |scope: TokenScope| match scope {
         TokenScope::SameOrigin => s.tries.same_origin > 0,
         TokenScope::SamePath => s.tries.same_path > 0,
     };
     s.untried
         .iter()
-        .find(|untried| may_try(untried.scope))
+        .find(|untried| is_wanted(untried.scope) && may_try(untried.scope))
         .map(|untried| untried.payment_hash)
 }
 
@@ -211,12 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_request_presents_the_best_credential_there_is() {
+    fn a_new_request_presents_the_best_credential_of_its_path() {
         let new = after(None, Returned::Response);
         for (untried, expected) in [
             (vec![], Next::Ask),
             (vec![NEAR, FAR], SHOW_NEAR),
-            (vec![FAR], SHOW_FAR),
+            (vec![FAR], Next::Ask),
+            (vec![FAR, NEAR], SHOW_NEAR),
         ] {
             assert_eq!(
                 next(&Situation {
@@ -226,6 +239,15 @@ mod tests {
                 expected
             );
         }
+        assert_eq!(
+            next(&Situation {
+                untried: vec![FAR],
+                replay: Replay::Impossible,
+                ..new
+            }),
+            SHOW_FAR,
+            "there is no second attempt"
+        );
     }
 
     #[test]
@@ -247,13 +269,15 @@ mod tests {
         );
         let refused = after(Some(Sent::Stored), Returned::Bare402);
         assert_eq!(next(&refused), Next::Ask);
-        assert_eq!(
-            next(&Situation {
-                untried: vec![FAR],
-                ..refused.clone()
-            }),
-            SHOW_FAR
-        );
+        for (untried, expected) in [(FAR, Next::Ask), (NEAR, SHOW_NEAR)] {
+            assert_eq!(
+                next(&Situation {
+                    untried: vec![untried],
+                    ..refused.clone()
+                }),
+                expected
+            );
+        }
         assert_eq!(
             next(&Situation {
                 replay: Replay::Impossible,

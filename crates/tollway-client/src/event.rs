@@ -9,6 +9,7 @@ use http::StatusCode;
 use l402::{Msat, Network, PaymentHash, SchemeName, UnixSeconds};
 
 use crate::origin::Origin;
+use crate::refusal_reason::RefusalReason;
 
 /// One step. Times are the observer's to take: it is called as the step happens.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,6 +79,16 @@ pub enum Event {
     Refused {
         /// The payment that bought it.
         payment_hash: PaymentHash,
+        /// What the server states.
+        reason: RefusalReason,
+    },
+    /// A stored credential does not buy what is asked for any more, and no other one does:
+    /// another is bought, if that is allowed.
+    Replacing {
+        /// The payment that bought it.
+        payment_hash: PaymentHash,
+        /// What the server states, or what is known without asking it.
+        reason: RefusalReason,
     },
     /// The invoice of a purchase whose process died is offered to the wallet again.
     Reoffered {

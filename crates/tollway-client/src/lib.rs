@@ -21,9 +21,11 @@ mod decide;
 mod disk;
 mod error;
 mod event;
+mod fit;
 mod origin;
 mod policy;
 mod redirect;
+mod refusal_reason;
 mod response;
 mod transport;
 
@@ -37,6 +39,7 @@ pub use policy::{
     AfterRefusal, Approval, Approve, ClearText, DEFAULT_LIMITS, Hosts, KillSwitch, Pauses, Paying,
     Policy, PurchaseRequest, UncappedFees,
 };
+pub use refusal_reason::{ReasonText, RefusalReason};
 pub use response::ResponseBody;
 pub use transport::Connections;
 

@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -318,6 +318,61 @@ pub async fn closing_proxy(gateway: SocketAddr) -> SocketAddr {
         }
     });
     address
+}
+
+/// A proxy that passes requests on by the start of their path, one on each connection.
+#[derive(Clone, Debug)]
+pub struct PathProxy {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl PathProxy {
+    pub async fn start(routes: &[(&'static str, SocketAddr)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (seen, routes) = (Arc::clone(&heads), routes.to_vec());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (seen, routes) = (Arc::clone(&seen), routes.clone());
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        match client.read_u8().await {
+                            Ok(byte) => head.push(byte),
+                            Err(_closed) => return,
+                        }
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let path = head.split(' ').nth(1).unwrap();
+                    let to = routes.iter().find(|(start, _)| path.starts_with(start));
+                    let mut server = TcpStream::connect(to.unwrap().1).await.unwrap();
+                    let closing = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+                    server.write_all(closing.as_bytes()).await.unwrap();
+                    seen.lock().unwrap().push(head);
+                    let _closed = tokio::io::copy(&mut server, &mut client).await;
+                });
+            }
+        });
+        Self { address, heads }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The `Authorization` values that were sent to paths that start so.
+    pub fn credentials(&self, start: &str) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        let there = heads.iter().filter(|head| {
+            let path = head.split(' ').nth(1);
+            path.is_some_and(|path| path.starts_with(start))
+        });
+        let lines = there.flat_map(|head| head.lines());
+        let values = lines.filter_map(|line| line.strip_prefix("authorization: "));
+        values.map(str::to_owned).collect()
+    }
 }
 
 /// An API that sends one byte every 10 ms to every request, without end.

@@ -25,7 +25,8 @@ pub(crate) struct Admission<'a> {
     pub(crate) wallet: &'a WalletFacts,
     pub(crate) wallet_name: &'a WalletName,
     pub(crate) rules: Rules<'a>,
-    /// The credentials that this request has presented and seen refused.
+    /// The credentials that this request has presented and seen refused, or that cannot be for
+    /// it.
     pub(crate) presented: &'a HashSet<PaymentHash>,
 }
 

@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use l402::{Charged, Msat, PaymentHash, UnixSeconds};
 
+use super::purchase::is_at_or_below;
 use super::rows::{
-    CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which,
+    ACCEPTANCES_MAX, CANDIDATES_MAX, CredentialRows, PurchaseRows, RECENT_REFUSALS_MAX,
+    REFUSALS_MAX, Rows, Storage, Which,
 };
 use super::{BookError, Brake, Purchase, Refusal, SessionId, StoredCredential, TargetResource};
 use crate::origin::Origin;
@@ -22,6 +24,8 @@ pub(super) struct Tables {
     purchases: BTreeMap<PaymentHash, Purchase>,
     credentials: BTreeMap<PaymentHash, StoredCredential>,
     refusals: Vec<Refusal>,
+    /// Credentials and the paths at which they were accepted, oldest first.
+    acceptances: Vec<(PaymentHash, String)>,
     brakes: Vec<Brake>,
 }
 
@@ -96,6 +100,13 @@ impl PurchaseRows for Tables {
     }
 }
 
+impl Tables {
+    fn accepts(&self, hash: &PaymentHash, path: &str) -> bool {
+        let mut paths = self.acceptances.iter();
+        paths.any(|(accepted, above)| accepted == hash && is_at_or_below(path, above))
+    }
+}
+
 impl CredentialRows for Tables {
     fn credential(&self, hash: &PaymentHash) -> Result<Option<StoredCredential>, BookError> {
         Ok(self.credentials.get(hash).cloned())
@@ -115,10 +126,10 @@ impl CredentialRows for Tables {
         let is_tried = |credential: &&StoredCredential| {
             let hash = credential.payment_hash();
             let refusals = || self.refusals.iter().filter(|r| r.payment_hash == hash);
+            let is_meant = credential.covers(&resource.path) || self.accepts(&hash, &resource.path);
             credential.resource.origin == resource.origin
-                && !refusals()
-                    .any(|refusal| refusal.resource == *resource && refusal.is_in_force(now))
-                && (credential.covers(&resource.path) || refusals().count() < REFUSALS_MAX)
+                && !refusals().any(|refusal| refusal.is_about(resource) && refusal.is_in_force(now))
+                && (is_meant || refusals().count() < REFUSALS_MAX)
         };
         let mut found: Vec<_> = self
             .credentials
@@ -129,7 +140,8 @@ impl CredentialRows for Tables {
         found.sort_by_key(|credential| {
             let covers = credential.covers(&resource.path);
             let matched = covers.then_some(credential.resource.path.len());
-            Reverse((matched, credential.bought_at.as_secs()))
+            let is_accepted = self.accepts(&credential.payment_hash(), &resource.path);
+            Reverse((matched, is_accepted, credential.bought_at.as_secs()))
         });
         found.truncate(CANDIDATES_MAX);
         Ok(found)
@@ -143,6 +155,7 @@ impl CredentialRows for Tables {
 
     fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError> {
         self.remove_refusals(hash)?;
+        self.acceptances.retain(|(accepted, _)| accepted != hash);
         Ok(self.credentials.remove(hash).is_some())
     }
 
@@ -155,6 +168,20 @@ impl CredentialRows for Tables {
         Ok(refusals
             .find(|refusal| refusal.payment_hash == *hash && refusal.resource == *resource)
             .cloned())
+    }
+
+    fn refusals_at(
+        &self,
+        resource: &TargetResource,
+        now: UnixSeconds,
+    ) -> Result<Vec<Refusal>, BookError> {
+        let in_force = |refusal: &&Refusal| {
+            refusal.is_about(resource)
+                && refusal.resource.origin == resource.origin
+                && refusal.is_in_force(now)
+        };
+        let latest = self.refusals.iter().rev().filter(in_force);
+        Ok(latest.take(RECENT_REFUSALS_MAX).cloned().collect())
     }
 
     fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError> {
@@ -176,6 +203,28 @@ impl CredentialRows for Tables {
     fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
         self.refusals
             .retain(|refusal| refusal.payment_hash != *hash);
+        Ok(())
+    }
+
+    fn is_accepted(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError> {
+        Ok(self.accepts(hash, path))
+    }
+
+    fn put_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
+        self.remove_acceptance(hash, path)?;
+        let of_hash = |(accepted, _): &&(PaymentHash, String)| accepted == hash;
+        if self.acceptances.iter().filter(of_hash).count() >= ACCEPTANCES_MAX {
+            let oldest = self.acceptances.iter().find(of_hash).cloned();
+            self.acceptances
+                .retain(|acceptance| Some(acceptance) != oldest.as_ref());
+        }
+        self.acceptances.push((*hash, path.to_owned()));
+        Ok(())
+    }
+
+    fn remove_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
+        self.acceptances
+            .retain(|(accepted, at)| accepted != hash || at != path);
         Ok(())
     }
 

@@ -3,11 +3,14 @@
 use std::fmt;
 
 use http::HeaderValue;
-use l402::{Msat, Payable, PaymentHash, Preimage, PurchaseState, SchemeName, Token, UnixSeconds};
+use l402::{
+    Macaroon, Msat, Payable, PaymentHash, Preimage, PurchaseState, SchemeName, Token, UnixSeconds,
+};
 use sha2::{Digest as _, Sha256};
 use tollway_lightning::{LookupByHash, WalletIdentity};
 
 use crate::origin::Origin;
+use crate::refusal_reason::RefusalReason;
 
 /// What a request is for, as far as credentials care: one refused here may do elsewhere.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -110,8 +113,13 @@ impl SoldToken {
     /// Returns the deadline that the token names, if it is of use only until then.
     #[must_use]
     pub fn deadline(&self) -> Option<UnixSeconds> {
+        l402::unverified_deadline(&self.macaroon()?)
+    }
+
+    /// Returns the token's caveats and identifier, if it can be read. Nothing is verified.
+    pub(crate) fn macaroon(&self) -> Option<Macaroon> {
         let Self::L402 { token, .. } = self;
-        l402::unverified_deadline(&token.macaroon().ok()?)
+        token.macaroon().ok()
     }
 }
 
@@ -217,6 +225,13 @@ pub struct StoredCredential {
     pub holder: Option<SessionId>,
 }
 
+/// A stored credential that does not buy a resource any more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct StaleCredential {
+    pub(crate) credential: StoredCredential,
+    pub(crate) reason: RefusalReason,
+}
+
 impl StoredCredential {
     /// Returns the hash of the payment that bought it, which names it.
     #[must_use]
@@ -233,9 +248,7 @@ impl StoredCredential {
     /// Returns true when it was bought for this path or one above it.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
-        let prefix = path_prefix(&self.resource.path);
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_at_or_below(path, &self.resource.path)
     }
 
     /// Returns true when its own text names a deadline that is past.
@@ -247,25 +260,42 @@ impl StoredCredential {
     }
 }
 
+/// Returns true when `path` is `above` or lies below it.
+pub(super) fn is_at_or_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(path_prefix(above))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The part of a path that every path below it starts with.
 pub(super) fn path_prefix(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// A credential that was refused at one resource of its origin.
+/// A credential that was refused at one resource of its origin, or is of use nowhere.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     /// The credential.
     pub payment_hash: PaymentHash,
-    /// Where it was refused.
+    /// Where it was refused. The method [`ANYWHERE`](Self::ANYWHERE) stands for every resource.
     pub resource: TargetResource,
     /// How often in a row.
     pub times: u32,
     /// When it is tried there again.
     pub until: UnixSeconds,
+    /// What the server stated.
+    pub reason: RefusalReason,
 }
 
 impl Refusal {
+    /// The method of a refusal that holds at every resource: the credential is used up, expired
+    /// or revoked.
+    pub const ANYWHERE: &str = "*";
+
+    /// Returns true for a refusal at the resource, or everywhere.
+    pub(super) fn is_about(&self, resource: &TargetResource) -> bool {
+        self.resource == *resource || self.resource.method == Self::ANYWHERE
+    }
+
     /// Returns true while the credential is not tried there. One that was written by a clock
     /// far ahead ends when the clock is set right.
     pub(super) fn is_in_force(&self, now: UnixSeconds) -> bool {
@@ -278,9 +308,13 @@ pub(super) const fn refusal_secs(times: u32) -> u64 {
     match times {
         0 | 1 => 600,
         2 => 6 * 3_600,
+        FINAL => 365 * 86_400,
         _ => 7 * 86_400,
     }
 }
+
+/// The number of refusals that one for good counts as.
+pub(super) const FINAL: u32 = u32::MAX;
 
 /// An origin where nothing is bought, because a paid credential was refused there.
 #[derive(Clone, Debug, Eq, PartialEq)]

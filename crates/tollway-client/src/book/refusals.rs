@@ -1,29 +1,44 @@
-//! What is not tried again for a while: a credential where it was refused, and buying where a paid
-//! credential was refused.
+//! What is remembered about credentials: where one was refused, where one that was bought for
+//! another path was accepted, and where nothing is bought because a paid one was refused.
 
 use l402::{PaymentHash, UnixSeconds};
 
-use super::purchase::refusal_secs;
+use super::purchase::{FINAL, QueryHash, StaleCredential, refusal_secs};
 use super::{Book, BookError, Brake, Refusal, TargetResource};
 use crate::origin::Origin;
+use crate::refusal_reason::RefusalReason;
 
 impl Book {
-    /// Remembers that a credential was refused, for longer each time.
+    /// Remembers that a credential was refused, for longer each time, and everywhere when it is
+    /// of no use anywhere.
     pub(crate) fn refuse(
         &self,
         hash: &PaymentHash,
         resource: &TargetResource,
+        reason: &RefusalReason,
         now: UnixSeconds,
     ) -> Result<(), BookError> {
         self.write(|rows, _session| {
+            rows.remove_acceptance(hash, &resource.path)?;
             let times = rows
                 .refusal(hash, resource)?
-                .map_or(1, |before| before.times.saturating_add(1));
-            rows.put_refusal(&Refusal {
+                .map_or(1, |before| before.times.saturating_add(1).min(FINAL - 1));
+            let refusal = Refusal {
                 payment_hash: *hash,
                 resource: resource.clone(),
                 times,
                 until: now.plus_secs(refusal_secs(times)),
+                reason: reason.clone(),
+            };
+            rows.put_refusal(&refusal)?;
+            if !reason.is_final() {
+                return Ok(());
+            }
+            rows.put_refusal(&Refusal {
+                resource: anywhere(&resource.origin),
+                times: FINAL,
+                until: now.plus_secs(refusal_secs(FINAL)),
+                ..refusal
             })
         })
     }
@@ -37,6 +52,41 @@ impl Book {
         self.write(|rows, _session| rows.remove_refusal(hash, resource))
     }
 
+    /// Remembers that a credential is accepted at and below a path that it was not bought for.
+    pub(crate) fn remember(
+        &self,
+        hash: &PaymentHash,
+        resource: &TargetResource,
+    ) -> Result<(), BookError> {
+        self.write(|rows, _session| rows.put_acceptance(hash, &resource.path))
+    }
+
+    /// Returns the credentials of a resource's origin that are not presented there: those that
+    /// are expired, and those that were refused of late.
+    pub(crate) fn stale(
+        &self,
+        resource: &TargetResource,
+        now: UnixSeconds,
+    ) -> Result<Vec<StaleCredential>, BookError> {
+        self.read(|rows| {
+            let candidates = rows.candidates(resource, now)?.into_iter();
+            let expired = candidates.filter(|candidate| candidate.is_expired(now));
+            let mut stale: Vec<StaleCredential> = expired
+                .map(|credential| StaleCredential {
+                    credential,
+                    reason: RefusalReason::Expired,
+                })
+                .collect();
+            for refusal in rows.refusals_at(resource, now)? {
+                if let Some(credential) = rows.credential(&refusal.payment_hash)? {
+                    let reason = refusal.reason;
+                    stale.push(StaleCredential { credential, reason });
+                }
+            }
+            Ok(stale)
+        })
+    }
+
     /// Stops buying from an origin for a while.
     pub(crate) fn brake(&self, brake: &Brake) -> Result<(), BookError> {
         self.write(|rows, _session| rows.put_brake(brake))
@@ -45,5 +95,15 @@ impl Book {
     /// Allows buying from an origin again: what was paid for has been served.
     pub(crate) fn release_brake(&self, origin: &Origin) -> Result<(), BookError> {
         self.write(|rows, _session| rows.remove_brake(origin))
+    }
+}
+
+/// Returns what stands for every resource of an origin.
+pub(super) fn anywhere(origin: &Origin) -> TargetResource {
+    TargetResource {
+        origin: origin.clone(),
+        method: Refusal::ANYWHERE.to_owned(),
+        path: String::new(),
+        query: QueryHash::new(None),
     }
 }

@@ -69,8 +69,9 @@ pub trait CredentialRows {
     fn credentials(&self) -> Result<Vec<StoredCredential>, BookError>;
 
     /// Reads the credentials of the resource's origin that are not refused there at `now`:
-    /// those bought for the longest matching path first, then the newest. One that was refused
-    /// at [`REFUSALS_MAX`] resources is left out where it does not cover the path.
+    /// those bought for the longest matching path first, then those accepted at or above the
+    /// path, then the newest. One that was refused at [`REFUSALS_MAX`] resources is left out
+    /// where it neither covers the path nor was accepted there.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be written.
     fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), BookError>;
 
-    /// Removes one credential and its refusals; returns true when it was there.
+    /// Removes one credential, its refusals and acceptances; returns true when it was there.
     ///
     /// # Errors
     ///
@@ -105,6 +106,17 @@ pub trait CredentialRows {
         hash: &PaymentHash,
         resource: &TargetResource,
     ) -> Result<Option<Refusal>, BookError>;
+
+    /// Reads the refusals that are in force at the resource, the latest few.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn refusals_at(
+        &self,
+        resource: &TargetResource,
+        now: UnixSeconds,
+    ) -> Result<Vec<Refusal>, BookError>;
 
     /// Writes one refusal.
     ///
@@ -130,6 +142,28 @@ pub trait CredentialRows {
     ///
     /// [`BookError`] when the database cannot be written.
     fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError>;
+
+    /// Returns true when a credential was accepted at the path or above it, though it was
+    /// bought for another.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn is_accepted(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError>;
+
+    /// Writes that a credential was accepted at a path. Of each, [`ACCEPTANCES_MAX`] are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn put_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError>;
+
+    /// Removes that a credential was accepted at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError>;
 
     /// Reads the brake of an origin.
     ///
@@ -195,5 +229,10 @@ pub trait Storage: Debug + Send + Sync {
 /// How many refusals keep a credential from being tried at unrelated paths.
 pub const REFUSALS_MAX: usize = 8;
 
+/// How many paths are remembered at which a credential bought for another one was accepted.
+pub const ACCEPTANCES_MAX: usize = 256;
+
 /// How many candidates are read at once.
-pub(super) const CANDIDATES_MAX: usize = 32;
+pub(super) const CANDIDATES_MAX: usize = 128;
+/// How many refusals are read to find out why something is bought again.
+pub(super) const RECENT_REFUSALS_MAX: usize = 16;

@@ -9,6 +9,7 @@ use super::*;
 use crate::client::WalletFacts;
 use crate::error::NotPaid;
 use crate::policy::{AfterRefusal, KillSwitch};
+use crate::refusal_reason::RefusalReason;
 
 const NOON: UnixSeconds = UnixSeconds::new(1_700_000_000 + 43_200);
 
@@ -331,7 +332,12 @@ fn a_refusal_is_for_one_method_path_and_query_and_ends() {
         let refuse = |path| {
             buyer
                 .book
-                .refuse(&sale.hash(), &resource(path), NOON)
+                .refuse(
+                    &sale.hash(),
+                    &resource(path),
+                    &RefusalReason::Unstated,
+                    NOON,
+                )
                 .unwrap()
         };
         refuse("/q?id=1");
@@ -365,7 +371,12 @@ fn a_refusal_by_a_clock_far_ahead_ends_when_the_clock_is_right() {
         let ahead = NOON.plus_secs(300 * 86_400);
         buyer
             .book
-            .refuse(&sale.hash(), &resource("/a"), ahead)
+            .refuse(
+                &sale.hash(),
+                &resource("/a"),
+                &RefusalReason::Unstated,
+                ahead,
+            )
             .unwrap();
 
         assert_eq!(buyer.shown_at("/a"), [sale.hash()]);
@@ -402,13 +413,73 @@ fn a_credential_refused_all_over_is_tried_only_where_it_was_bought() {
         buyer.buy(&sale, "/a", &[]);
         for number in 0..REFUSALS_MAX {
             let elsewhere = resource(&format!("/b/{number}"));
-            buyer.book.refuse(&sale.hash(), &elsewhere, NOON).unwrap();
+            buyer
+                .book
+                .refuse(&sale.hash(), &elsewhere, &RefusalReason::Unstated, NOON)
+                .unwrap();
         }
 
         assert!(buyer.shown_at("/c").is_empty());
         assert_eq!(buyer.shown_at("/a/below"), [sale.hash()]);
         buyer.book.forgive(&sale.hash()).unwrap();
         assert_eq!(buyer.shown_at("/c"), [sale.hash()]);
+    });
+}
+
+#[test]
+fn a_credential_that_is_used_up_is_tried_nowhere() {
+    on_each(|mut buyer| {
+        let [used_up, other] = [1, 2].map(Sale::new);
+        buyer.buy(&used_up, "/a", &[]);
+        buyer.buy(&other, "/b", &[]);
+        let (hash, at) = (used_up.hash(), resource("/a/b"));
+        let exhausted = RefusalReason::Exhausted;
+
+        buyer.book.refuse(&hash, &at, &exhausted, NOON).unwrap();
+
+        buyer.now = NOON.plus_secs(30 * 86_400);
+        for path in ["/a", "/a/b", "/c"] {
+            assert_eq!(buyer.shown_at(path), [other.hash()], "{path}");
+            let stale = buyer.book.stale(&resource(path), buyer.now).unwrap();
+            assert_eq!(stale[0].credential.payment_hash(), hash);
+            assert_eq!(stale[0].reason, exhausted);
+        }
+        let bought = buyer.book.credentials().unwrap();
+        let bought = bought.iter().find(|bought| bought.payment_hash() == hash);
+        let refusal = buyer.book.refusal(bought.unwrap()).unwrap().unwrap();
+        assert_eq!(refusal.reason, exhausted);
+        buyer.book.forgive(&hash).unwrap();
+        assert_eq!(buyer.shown_at("/a")[0], hash);
+    });
+}
+
+#[test]
+fn where_a_credential_was_accepted_is_remembered_until_it_is_refused_there() {
+    on_each(|buyer| {
+        let [older, newer] = [1, 2].map(Sale::new);
+        buyer.buy(&older, "/a", &[]);
+        buyer.buy(&newer, "/b", &[]);
+        let accepted = |path| buyer.book.view(&resource(path), NOON).unwrap().accepted;
+        let hash = older.hash();
+
+        buyer.book.remember(&hash, &resource("/c/")).unwrap();
+        buyer.book.remember(&hash, &resource("/c/")).unwrap();
+
+        assert!(accepted("/c").contains(&hash) && accepted("/c/below").contains(&hash));
+        assert!(accepted("/cd").is_empty());
+        assert_eq!(buyer.shown_at("/c/below")[0], hash, "before the newest");
+        for number in 0..ACCEPTANCES_MAX {
+            let other = resource(&format!("/d/{number}"));
+            buyer.book.remember(&hash, &other).unwrap();
+        }
+        assert!(accepted("/c").is_empty(), "the oldest is forgotten first");
+        buyer
+            .book
+            .refuse(&hash, &resource("/d/7"), &RefusalReason::WrongService, NOON)
+            .unwrap();
+        assert!(accepted("/d/7").is_empty() && !accepted("/d/8").is_empty());
+        assert!(buyer.book.forget(&hash).unwrap());
+        assert!(accepted("/d/8").is_empty());
     });
 }
 

@@ -2,6 +2,7 @@
 
 use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, PurchaseState, UnixSeconds};
 
+use super::refusals::anywhere;
 use super::{Book, BookError, Owner, Publication, Purchase, Refusal, StoredCredential, Which};
 
 /// What a person found out about an open purchase.
@@ -66,13 +67,19 @@ impl Book {
         self.write(|rows, _session| rows.remove_credential(hash))
     }
 
-    /// Returns the refusal of a credential where it was bought, if it was refused there.
+    /// Returns the refusal of a credential everywhere, or else where it was bought.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the book cannot be read.
     pub fn refusal(&self, credential: &StoredCredential) -> Result<Option<Refusal>, BookError> {
-        self.read(|rows| rows.refusal(&credential.payment_hash(), &credential.resource))
+        let (hash, resource) = (credential.payment_hash(), &credential.resource);
+        self.read(
+            |rows| match rows.refusal(&hash, &anywhere(&resource.origin))? {
+                Some(refusal) => Ok(Some(refusal)),
+                None => rows.refusal(&hash, resource),
+            },
+        )
     }
 
     /// Removes every refusal of a credential, so that it is presented again everywhere.

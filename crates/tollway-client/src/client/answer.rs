@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use l402::{Challenge, ChallengeError};
 
 use crate::decide::Returned;
+use crate::refusal_reason::RefusalReason;
 
 /// What a server returned.
 pub(super) enum Answer {
@@ -25,6 +27,8 @@ pub(super) struct Challenged {
     pub(super) status: StatusCode,
     /// At least one when readable.
     pub(super) challenges: Result<Vec<Challenge>, ChallengeError>,
+    /// Why what was presented does not do.
+    pub(super) reason: RefusalReason,
 }
 
 impl Answer {
@@ -40,8 +44,13 @@ impl Answer {
             return Self::Response(response);
         }
         let status = response.status();
-        drain(response.into_body()).await;
-        Self::Challenged(Challenged { status, challenges })
+        let (parts, body) = response.into_parts();
+        let body = drain(body).await;
+        Self::Challenged(Challenged {
+            status,
+            challenges,
+            reason: RefusalReason::of_response(&parts.headers, &body),
+        })
     }
 
     pub(super) fn returned(&self) -> Returned {
@@ -58,6 +67,14 @@ impl Answer {
         match self {
             Self::Challenged(_) => None,
             Self::Response(response) => Some(response),
+        }
+    }
+
+    /// Returns why what was presented does not do, as far as the server states it.
+    pub(super) fn reason(&self) -> RefusalReason {
+        match self {
+            Self::Challenged(challenged) => challenged.reason.clone(),
+            Self::Response(response) => RefusalReason::of_response(response.headers(), &[]),
         }
     }
 
@@ -79,14 +96,18 @@ fn may_challenge(status: StatusCode, headers: &HeaderMap) -> bool {
     ) || (status == StatusCode::OK && grpc_internal())
 }
 
-async fn drain(body: Incoming) {
-    let is_short = body
-        .size_hint()
-        .upper()
-        .is_some_and(|len| len <= DRAIN_MAX_BYTES);
-    if is_short {
-        // Failing costs a connection and nothing else.
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, body.collect()).await;
+/// Reads a body to its end; empty when that is too far away or takes too long, which costs a
+/// connection and nothing else.
+async fn drain(body: Incoming) -> Bytes {
+    let is_long = body.size_hint().lower() > DRAIN_MAX_BYTES;
+    let max = usize::try_from(DRAIN_MAX_BYTES).unwrap_or(usize::MAX);
+    if is_long {
+        return Bytes::new();
+    }
+    let read = Limited::new(body, max).collect();
+    match tokio::time::timeout(DRAIN_TIMEOUT, read).await {
+        Ok(Ok(read)) => read.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
     }
 }
 

@@ -66,7 +66,7 @@ impl Inner {
             });
         }
         self.approve(&progress.resource, &quote).await?;
-        let presented = progress.presented.clone();
+        let presented = progress.considered();
         let order = Order {
             resource: progress.resource.clone(),
             addressed: call.addressed().clone(),

@@ -13,12 +13,18 @@ use super::single_flight::Guard;
 use super::wallet::WalletFacts;
 use crate::book::{Owner, Purchase, StoredCredential, TargetResource, View};
 use crate::decide::{Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried};
+use crate::fit;
+use crate::refusal_reason::RefusalReason;
 
 /// How far a request has come at one address.
 pub(super) struct Progress {
     pub(super) resource: TargetResource,
     /// The stored credentials that were presented.
     pub(super) presented: HashSet<PaymentHash>,
+    /// Those of them that were refused, and why.
+    pub(super) refused: Vec<(PaymentHash, RefusalReason)>,
+    /// Whether it was emitted what the purchase replaces.
+    pub(super) is_explained: bool,
     pub(super) challenged: Option<Challenged>,
     pub(super) view: View,
     pub(super) tries: Tries,
@@ -38,6 +44,8 @@ impl Progress {
         Self {
             resource,
             presented: HashSet::new(),
+            refused: Vec::new(),
+            is_explained: false,
             challenged: None,
             view,
             tries: TRIES_FIRST,
@@ -55,13 +63,10 @@ impl Progress {
         let untried = self.view.credentials.iter();
         let untried = untried
             .filter(|credential| !self.presented.contains(&credential.payment_hash()))
+            .filter(|credential| self.may_fit(credential))
             .map(|credential| Untried {
                 payment_hash: credential.payment_hash(),
-                scope: if credential.covers(&self.resource.path) {
-                    TokenScope::SamePath
-                } else {
-                    TokenScope::SameOrigin
-                },
+                scope: self.scope(credential),
             });
         let returned = self.last.as_ref().map(|(_, answer)| answer.returned());
         Situation {
@@ -80,6 +85,38 @@ impl Progress {
             },
             others: self.others(now),
         }
+    }
+
+    /// Returns whether a credential was bought for, or accepted at, the path or one above it.
+    pub(super) fn scope(&self, credential: &StoredCredential) -> TokenScope {
+        let is_accepted = self.view.accepted.contains(&credential.payment_hash());
+        if is_accepted || credential.covers(&self.resource.path) {
+            TokenScope::SamePath
+        } else {
+            TokenScope::SameOrigin
+        }
+    }
+
+    /// Returns false for a credential that cannot be for this request, or for what its last
+    /// challenge sells.
+    fn may_fit(&self, credential: &StoredCredential) -> bool {
+        fit::misfit(credential, &self.resource).is_none() && self.may_be_for_service(credential)
+    }
+
+    /// Returns false for a credential that cannot be for what the last challenge sells.
+    pub(super) fn may_be_for_service(&self, credential: &StoredCredential) -> bool {
+        let challenged = self.challenged.as_ref();
+        let challenges = challenged.and_then(|challenged| challenged.challenges.as_ref().ok());
+        challenges.is_none_or(|challenges| fit::is_for_service(credential, challenges))
+    }
+
+    /// Returns the stored credentials that need no further look before something is bought:
+    /// they were presented, or cannot be for this.
+    pub(super) fn considered(&self) -> HashSet<PaymentHash> {
+        let unfit = self.view.credentials.iter();
+        let unfit = unfit.filter(|credential| !self.may_fit(credential));
+        let unfit = unfit.map(StoredCredential::payment_hash);
+        self.presented.iter().copied().chain(unfit).collect()
     }
 
     fn others(&self, now: l402::UnixSeconds) -> Others {
@@ -117,10 +154,9 @@ impl Progress {
             .credentials
             .iter()
             .find(|credential| credential.payment_hash() == *hash)?;
-        let left = if credential.covers(&self.resource.path) {
-            &mut self.tries.same_path
-        } else {
-            &mut self.tries.same_origin
+        let left = match self.scope(credential) {
+            TokenScope::SamePath => &mut self.tries.same_path,
+            TokenScope::SameOrigin => &mut self.tries.same_origin,
         };
         *left = left.saturating_sub(1);
         Some(credential.clone())
@@ -134,9 +170,10 @@ impl Progress {
     }
 }
 
-/// How many stored credentials are presented before anything is bought.
+/// How many stored credentials are presented before anything is bought. All that could fit, but
+/// for a store of so many that a seller refuses all of: it must not cost a request each, for ever.
 pub(super) const TRIES_FIRST: Tries = Tries {
-    same_path: 3,
-    same_origin: 1,
+    same_path: 16,
+    same_origin: 16,
 };
 const PAUSE_FIRST: Duration = Duration::from_millis(5);

@@ -13,11 +13,13 @@ use super::bought::Bought;
 use super::buy::Unbought;
 use super::call::Call;
 use super::progress::Progress;
-use crate::book::{Book, Brake, TargetResource, View};
-use crate::decide::{self, Next, Returned, Sent};
+use crate::book::{Book, Brake, StaleCredential, TargetResource, View};
+use crate::decide::{self, Next, Returned, Sent, TokenScope};
 use crate::error::{Error, Receipt};
 use crate::event::{Event, Presented};
+use crate::fit;
 use crate::policy::Paying;
+use crate::refusal_reason::RefusalReason;
 use crate::response::ResponseBody;
 
 impl Inner {
@@ -81,7 +83,9 @@ impl Inner {
         let answer = self.attempt(call, shown).await;
         let answer = answer.map_err(|error| call.failed(error))?;
         if answer.returned() != Returned::Response {
-            self.refuse(&progress.resource, hash).await;
+            let reason = answer.reason();
+            self.refuse(&progress.resource, hash, &reason).await;
+            progress.refused.push((hash, reason));
         }
         progress.took(Sent::Stored, answer);
         Ok(())
@@ -95,6 +99,7 @@ impl Inner {
         let Some(challenged) = progress.challenged.clone() else {
             return Ok(());
         };
+        self.explain(call, progress).await;
         match self.buy(call, &challenged, progress).await {
             Ok(bought) => self.show_bought(call, progress, bought).await,
             Err(Unbought::Failed(error)) => Err(error),
@@ -144,13 +149,22 @@ impl Inner {
         last.expect("`decide::next` serves a response, never a challenge")
     }
 
-    /// Takes back what a credential that was accepted has disproved. Failing to leaves a brake
-    /// or a refusal, which cost no money.
+    /// Remembers where a credential was accepted, and takes back what that has disproved.
+    /// Failing to costs a round trip, or leaves a brake or a refusal, and no money.
     async fn accept(&self, call: &Call, progress: &Progress, status: StatusCode) {
         let Some(hash) = progress.shown else {
             return;
         };
         let resource = progress.resource.clone();
+        let shown = progress.view.credentials.iter();
+        let mut shown = shown.filter(|credential| credential.payment_hash() == hash);
+        let is_elsewheres = shown.any(|shown| progress.scope(shown) == TokenScope::SameOrigin);
+        if is_elsewheres && status.is_success() {
+            let resource = resource.clone();
+            let _ = self
+                .with_book(move |book| book.remember(&hash, &resource))
+                .await;
+        }
         if progress.view.refused.contains(&hash) {
             let resource = resource.clone();
             let _ = self
@@ -175,8 +189,10 @@ impl Inner {
         let refused = call.receipt().cloned().zip(status);
         let (receipt, status) = refused.expect("`decide::next` gives up only after a payment");
         self.set_brake(call, &progress.resource, &receipt).await;
+        let reason = progress.last.as_ref().map(|(_, answer)| answer.reason());
         self.emit(&Event::Refused {
             payment_hash: receipt.payment.payment_hash,
+            reason: reason.unwrap_or(RefusalReason::Unstated),
         });
         Error::PaidButRefused {
             receipt: Box::new(receipt),
@@ -207,15 +223,40 @@ impl Inner {
 
     /// Remembers that a credential was refused. Failing to costs a round trip next time and
     /// nothing else, so it stops nothing.
-    async fn refuse(&self, resource: &TargetResource, hash: PaymentHash) {
-        let (resource, now) = (resource.clone(), self.now());
+    async fn refuse(&self, resource: &TargetResource, hash: PaymentHash, reason: &RefusalReason) {
+        let (resource, stated, now) = (resource.clone(), reason.clone(), self.now());
         // A request that may not buy must not make a later one buy what is there.
         if self.policy.paying == Paying::On {
             let _ = self
-                .with_book(move |book| book.refuse(&hash, &resource, now))
+                .with_book(move |book| book.refuse(&hash, &resource, &stated, now))
                 .await;
         }
-        self.emit(&Event::Refused { payment_hash: hash });
+        self.emit(&Event::Refused {
+            payment_hash: hash,
+            reason: reason.clone(),
+        });
+    }
+
+    /// Emits, once, which stored credentials no longer buy this, and why: those that were
+    /// presented, or else the newest that was not.
+    pub(super) async fn explain(&self, call: &Call, progress: &mut Progress) {
+        if std::mem::replace(&mut progress.is_explained, true) {
+            return;
+        }
+        let mut replaced = progress.refused.clone();
+        if replaced.is_empty() && self.may_present_at(call, &progress.resource) {
+            let (resource, now) = (progress.resource.clone(), self.now());
+            let stale = self.with_book(move |book| book.stale(&resource, now)).await;
+            // What cannot be read is not explained, and is bought all the same.
+            let stale = stale.ok().and_then(Result::ok).unwrap_or_default();
+            replaced.extend(newest(progress, stale));
+        }
+        for (payment_hash, reason) in replaced {
+            self.emit(&Event::Replacing {
+                payment_hash,
+                reason,
+            });
+        }
     }
 
     /// Reads what the book holds for a request. Credentials are presented only where the
@@ -225,12 +266,38 @@ impl Inner {
         let mut view = self
             .with_book(move |book| book.view(&wanted, now))
             .await??;
-        let is_meant = call.is_where_addressed() || self.policy.hosts.name(resource.origin.host());
-        if !is_meant || !self.policy.may_expose_to(&resource.origin) {
+        if !self.may_present_at(call, resource) {
             view.credentials.clear();
         }
         Ok(view)
     }
+
+    fn may_present_at(&self, call: &Call, resource: &TargetResource) -> bool {
+        let is_meant = call.is_where_addressed() || self.policy.hosts.name(resource.origin.host());
+        is_meant && self.policy.may_expose_to(&resource.origin)
+    }
+}
+
+/// Returns the newest of the credentials that would be presented if they were not expired or
+/// refused, or if their caveats fitted.
+fn newest(
+    progress: &Progress,
+    stale: Vec<StaleCredential>,
+) -> Option<(PaymentHash, RefusalReason)> {
+    let misfits = progress.view.credentials.iter().filter_map(|credential| {
+        let reason = fit::misfit(credential, &progress.resource)?;
+        let credential = credential.clone();
+        Some(StaleCredential { credential, reason })
+    });
+    let all = stale.into_iter().chain(misfits);
+    let would_be_presented = |stale: &StaleCredential| {
+        let is_near = progress.scope(&stale.credential) == TokenScope::SamePath;
+        is_near || progress.may_be_for_service(&stale.credential)
+    };
+    let newest = all
+        .filter(would_be_presented)
+        .max_by_key(|stale| stale.credential.bought_at.as_secs())?;
+    Some((newest.credential.payment_hash(), newest.reason))
 }
 
 /// Whether the response to a credential bought just now counts as a refusal of it: a challenge

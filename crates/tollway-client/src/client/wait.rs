@@ -58,8 +58,11 @@ impl Inner {
         call: &mut Call,
         progress: &mut Progress,
     ) -> Result<(), Error> {
-        if let Some(challenged) = &progress.challenged {
-            self.check(call, challenged)?;
+        if let Some(challenged) = &progress.challenged
+            && let Err(refused) = self.check(call, challenged)
+        {
+            self.explain(call, progress).await;
+            return Err(refused);
         }
         let TargetResource { origin, path, .. } = &progress.resource;
         progress.turn = Some(self.flights.acquire(origin, path).await);

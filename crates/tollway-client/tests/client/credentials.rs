@@ -2,13 +2,14 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
-use l402::Limits;
+use l402::{Limits, PaymentHash};
 use tollway_client::{
-    AfterRefusal, Body, ClearText, Error, Event, Hosts, NotPaid, Paying, Policy, TransportError,
+    AfterRefusal, Body, ClearText, Error, Event, Hosts, NotPaid, Paying, Policy, Presented,
+    RefusalReason, TransportError,
 };
 
 use crate::shop::{Honours, Lines, Shop};
-use crate::{World, limits, policy, policy_with, sat, text};
+use crate::{NOON, World, limits, policy, policy_with, sat, text};
 
 #[tokio::test]
 async fn an_lsat_only_seller_gets_lsat_back_today_and_tomorrow() {
@@ -316,11 +317,7 @@ async fn of_several_challenges_the_cheapest_is_paid() {
 
     text(world.client_with(generous).send(world.get("/a")).await).await;
 
-    let spent = world
-        .client()
-        .book()
-        .charged("127.0.0.1", crate::NOON)
-        .unwrap();
+    let spent = world.client().book().charged("127.0.0.1", NOON).unwrap();
     assert_eq!(Some(spent.total), sat(10).checked_add(crate::wallet::FEE));
 }
 
@@ -398,6 +395,149 @@ async fn several_services_of_one_origin_keep_their_own_credentials() {
     }
 
     assert_eq!(world.wallet.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn no_credential_is_shown_to_another_service_and_none_is_bought_twice() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/cheap/")).await).await;
+    text(client.send(world.get("/dear/a")).await).await;
+    let [cheap, dear] = [0, 1].map(|at| world.wallet.asked()[at]);
+    let before = world.shop.seen().len();
+
+    text(client.send(world.get("/dear/")).await).await;
+
+    let asked = &world.shop.seen()[before..];
+    assert!(
+        asked[0].authorization.is_empty(),
+        "its challenge is compared"
+    );
+    assert_eq!(asked.len(), 2);
+    assert_eq!(world.wallet.asked(), [cheap, dear]);
+    let shown = presented(&world);
+    assert_eq!(shown, [cheap, dear, dear]);
+
+    text(client.send(world.get("/dear/below")).await).await;
+
+    assert_eq!(
+        world.shop.seen().len() - before,
+        3,
+        "it is remembered where a token was accepted"
+    );
+}
+
+#[tokio::test]
+async fn every_token_of_the_service_is_tried_before_anything_is_bought() {
+    let world = World::new().await;
+    let client = world.client();
+    world.shop.sells(|terms| terms.honours = Honours::SameQuery);
+    for number in 0..5 {
+        text(client.send(world.get(&format!("/s/{number}"))).await).await;
+    }
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+    world.shop.resells("GET /s/0", "s");
+
+    text(client.send(world.get("/s/new")).await).await;
+
+    assert_eq!(world.wallet.asked().len(), 5, "the oldest was good for it");
+}
+
+#[tokio::test]
+async fn what_is_bought_again_is_explained_by_what_the_server_states() {
+    let world = World::new().await;
+    let client = world.client();
+    text(client.send(world.get("/a")).await).await;
+    let first = world.wallet.asked()[0];
+    world.shop.sells(|terms| {
+        terms.honours = Honours::Once;
+        terms.reason = Some("exhausted");
+    });
+
+    text(client.send(world.get("/a")).await).await;
+
+    let exhausted = Event::Replacing {
+        payment_hash: first,
+        reason: RefusalReason::Exhausted,
+    };
+    assert_eq!(replacing(&world), [exhausted]);
+    let before = world.shop.seen().len();
+    text(client.send(world.get("/a/below")).await).await;
+    let shown = world.shop.seen()[before].authorization.len();
+    assert_eq!(shown, 1, "the second token only, then a purchase");
+    assert_eq!(world.shop.seen().len() - before, 2);
+}
+
+#[tokio::test]
+async fn what_is_not_bought_is_explained_too() {
+    let world = World::new().await;
+    world
+        .shop
+        .sells(|terms| terms.valid_until = Some(NOON.plus_secs(60)));
+    text(world.client().send(world.get("/a")).await).await;
+    let first = world.wallet.asked()[0];
+    world.wait_secs(60);
+    world.shop.sells(|terms| {
+        terms.valid_until = None;
+        terms.created_at = NOON.plus_secs(60);
+    });
+
+    let unpaying = world.client_with(Policy {
+        paying: Paying::Off,
+        ..policy()
+    });
+    unpaying.send(world.get("/a/below")).await.unwrap_err();
+
+    let expired = Event::Replacing {
+        payment_hash: first,
+        reason: RefusalReason::Expired,
+    };
+    assert_eq!(replacing(&world), [expired]);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_tried_for_a_while_is_explained_by_its_last_refusal() {
+    let world = World::new().await;
+    text(world.client().send(world.get("/a")).await).await;
+    let first = world.wallet.asked()[0];
+    world.shop.sells(|terms| {
+        terms.honours = Honours::Nothing;
+        terms.reason = Some("revoked");
+        terms.amount = Some(sat(1_000));
+    });
+    for _again in 0..2 {
+        world.client().send(world.get("/a")).await.unwrap_err();
+    }
+
+    let revoked = Event::Replacing {
+        payment_hash: first,
+        reason: RefusalReason::Revoked,
+    };
+    assert_eq!(replacing(&world), [revoked.clone(), revoked]);
+    assert_eq!(presented(&world).len(), 2, "bought, and refused once");
+}
+
+/// The credentials that were presented, in order.
+fn presented(world: &World) -> Vec<PaymentHash> {
+    let events = world.events();
+    let shown = events.iter().filter_map(|event| {
+        let Event::Sending { presented, .. } = event else {
+            return None;
+        };
+        match presented {
+            Presented::Bought(hash) | Presented::Stored(hash) => Some(*hash),
+            Presented::Nothing => None,
+        }
+    });
+    shown.collect()
+}
+
+fn replacing(world: &World) -> Vec<Event> {
+    let events = world.events().into_iter();
+    let is_wanted = |event: &Event| matches!(event, Event::Replacing { .. });
+    events.filter(is_wanted).collect()
 }
 
 #[tokio::test]

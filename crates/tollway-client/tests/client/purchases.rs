@@ -26,8 +26,8 @@ async fn a_demand_is_paid_once_and_the_credential_serves_the_next_request() {
         "paid /a/1"
     );
     assert_eq!(
-        text(world.client().send(world.get("/a/2")).await).await,
-        "paid /a/2"
+        text(world.client().send(world.get("/a/1/b")).await).await,
+        "paid /a/1/b"
     );
 
     assert_eq!(world.wallet.asked().len(), 1);
@@ -425,6 +425,7 @@ fn name(event: &Event) -> &'static str {
         Event::Quoted { .. } => "quoted",
         Event::Redirected { .. } => "redirected",
         Event::Refused { .. } => "refused",
+        Event::Replacing { .. } => "replacing",
         Event::Reoffered { .. } => "offered again",
         Event::SecondAuthorization { .. } => "second authorization",
         Event::Retrying { .. } => "retrying",

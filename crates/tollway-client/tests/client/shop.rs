@@ -9,7 +9,7 @@ use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -43,6 +43,10 @@ pub(crate) struct Terms {
     pub(crate) delivers: Delivers,
     /// Sells the same challenge again and again.
     pub(crate) repeats: Option<u8>,
+    /// Why it refuses a credential, in `L402-Reason`.
+    pub(crate) reason: Option<&'static str>,
+    /// When its tokens expire.
+    pub(crate) valid_until: Option<UnixSeconds>,
 }
 
 /// Which challenges the shop makes.
@@ -150,6 +154,8 @@ impl Shop {
                 honours: Honours::SameService,
                 delivers: Delivers::Whole,
                 repeats: None,
+                reason: None,
+                valid_until: None,
             }),
             redirects: Mutex::default(),
             sold: Mutex::default(),
@@ -196,6 +202,15 @@ impl Shop {
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// Honours what was sold for one thing for another from here on.
+    pub(crate) fn resells(&self, sold_for: &str, good_for: &str) {
+        for (sold, _shown) in self.shared.sold.lock().unwrap().values_mut() {
+            if sold == sold_for {
+                good_for.clone_into(sold);
+            }
+        }
     }
 
     /// The payments it has asked for.
@@ -298,7 +313,12 @@ impl Shop {
                 .header(WWW_AUTHENTICATE, "Bearer realm=\"app\"");
             return Ok(response.body(whole("")).unwrap());
         }
-        Ok(self.ask(&terms, &sale))
+        let mut response = self.ask(&terms, &path, &sale);
+        if let Some(reason) = terms.reason.filter(|_| shows) {
+            let reason = HeaderValue::from_static(reason);
+            response.headers_mut().insert("l402-reason", reason);
+        }
+        Ok(response)
     }
 
     fn honours(&self, terms: &Terms, lines: &[String], sale: &str) -> bool {
@@ -323,17 +343,17 @@ impl Shop {
         })
     }
 
-    fn ask(&self, terms: &Terms, service: &str) -> Response<ShopBody> {
+    fn ask(&self, terms: &Terms, path: &str, sale: &str) -> Response<ShopBody> {
         let mut sold = self.shared.sold.lock().unwrap();
         let number = terms
             .repeats
             .unwrap_or(u8::try_from(sold.len() + 1).unwrap());
         let preimage = preimage(&self.address, number);
         let hash = preimage.payment_hash();
-        sold.entry(hash).or_insert((service.to_owned(), 0));
+        sold.entry(hash).or_insert((sale.to_owned(), 0));
         self.shared.preimages.lock().unwrap().insert(hash, preimage);
         let mut response = Response::builder().status(terms.status);
-        for line in challenge_lines(terms, hash) {
+        for line in challenge_lines(terms, hash, service(path)) {
             response = response.header(WWW_AUTHENTICATE, line);
         }
         if terms.lines == Lines::Grpc {
@@ -374,15 +394,19 @@ async fn deliver(delivers: Delivers, path: &str, drops: Arc<Semaphore>) -> ShopB
     }
 }
 
-fn challenge_lines(terms: &Terms, hash: PaymentHash) -> Vec<String> {
+fn challenge_lines(terms: &Terms, hash: PaymentHash, service: &str) -> Vec<String> {
     let token_hash = if terms.lines == Lines::Mismatched {
         PaymentHash::new([7; 32])
     } else {
         hash
     };
     let ring = KeyRing::new(MasterKey::new([5; 32]));
-    let services = Services::new("shop", 0).unwrap();
-    let token = l402::mint(&ring, token_hash, &services, &[], NOON, [0; 20]).unwrap();
+    let service = if service.is_empty() { "root" } else { service };
+    let services = Services::new(service, 0).unwrap();
+    let deadline = terms.valid_until;
+    let deadline = deadline.map(|until| l402::caveat::valid_until(service, until).unwrap());
+    let caveats: Vec<_> = deadline.into_iter().collect();
+    let token = l402::mint(&ring, token_hash, &services, &caveats, NOON, [0; 20]).unwrap();
     let (token, invoice) = (token.to_base64(), invoice(terms, hash));
     let line = |scheme| format!(r#"{scheme} macaroon="{token}", invoice="{invoice}""#);
     let mut lines = vec![line(SchemeName::Lsat), line(SchemeName::L402)];
@@ -394,7 +418,7 @@ fn challenge_lines(terms: &Terms, hash: PaymentHash) -> Vec<String> {
                 lines: Lines::Both,
                 ..terms.clone()
             };
-            let mut dear = challenge_lines(&dear, PaymentHash::new([9; 32]));
+            let mut dear = challenge_lines(&dear, PaymentHash::new([9; 32]), service);
             dear.append(&mut lines);
             dear
         }

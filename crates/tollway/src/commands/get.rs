@@ -40,7 +40,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let shutdown = Shutdown::catch();
-    let payments = Payments::new(output, args.quiet);
+    let payments = Payments::new(output, args.quiet, paying(args));
     let client = client(args, config, dirs, &payments)?;
     let outcome = tokio::select! {
         outcome = fetch(args, &client, &payments, output) => outcome,
@@ -49,6 +49,7 @@ pub(crate) async fn run(
     outcome.map_err(|failure| {
         failure
             .after(payments.made())
+            .with("replaced", payments.replaced())
             .with_warnings(payments.warnings())
     })
 }
@@ -103,6 +104,7 @@ fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value 
         "content_type": content_type.and_then(|value| value.to_str().ok()),
         "size": saved.len,
         "output": saved.path,
+        "replaced": payments.replaced(),
         "warnings": payments.warnings(),
     });
     payment::insert_into(&mut result, &payments.made());
@@ -158,7 +160,7 @@ fn policy(args: &GetArgs, config: &Config) -> Policy {
         total: config.get.max_total,
     };
     Policy {
-        paying: if args.no_pay { Paying::Off } else { Paying::On },
+        paying: paying(args),
         clear_text: if args.allow_insecure {
             ClearText::Anywhere
         } else {
@@ -172,6 +174,10 @@ fn policy(args: &GetArgs, config: &Config) -> Policy {
         },
         ..Policy::new(limits)
     }
+}
+
+const fn paying(args: &GetArgs) -> Paying {
+    if args.no_pay { Paying::Off } else { Paying::On }
 }
 
 /// Returns the destination that the arguments name.

@@ -11,6 +11,7 @@ use crate::book::{
     Brake, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential, TargetResource,
     WalletName,
 };
+use crate::refusal_reason::RefusalReason;
 
 /// Why a row cannot be read: the column's name, or an error of the database.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ pub(super) fn refusal(row: &Row<'_>) -> Read<Refusal> {
         resource: resource(row)?,
         times: get(row, "times")?,
         until: time(row, "until")?,
+        reason: RefusalReason::from_text(&text(row, "reason")?),
     })
 }
 

@@ -225,6 +225,17 @@ INSERT INTO book VALUES (lower(hex(randomblob(16))));
 ALTER TABLE purchases DROP COLUMN absent_at;
 ALTER TABLE purchases ADD COLUMN requests INTEGER NOT NULL DEFAULT 2;
 ",
+    "
+ALTER TABLE refusals ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+CREATE INDEX refusals_by_origin ON refusals (origin);
+
+CREATE TABLE acceptances (
+    payment_hash BLOB NOT NULL,
+    path         TEXT NOT NULL,
+    path_prefix  TEXT NOT NULL,
+    PRIMARY KEY (payment_hash, path)
+) STRICT;
+",
 ];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;

@@ -7,8 +7,11 @@ use rusqlite::{Params, Row, Transaction, named_params, params};
 
 use super::columns::{self, CREDENTIAL, ColumnError, PURCHASE};
 use super::schema;
-use crate::book::purchase::{path_prefix, refusal_secs};
-use crate::book::rows::{CANDIDATES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Which};
+use crate::book::purchase::{FINAL, path_prefix, refusal_secs};
+use crate::book::rows::{
+    ACCEPTANCES_MAX, CANDIDATES_MAX, CredentialRows, PurchaseRows, RECENT_REFUSALS_MAX,
+    REFUSALS_MAX, Which,
+};
 use crate::book::{BookError, Brake, Purchase, Refusal, StoredCredential, TargetResource};
 use crate::origin::Origin;
 
@@ -156,15 +159,16 @@ impl CredentialRows for Statements<'_> {
     ) -> Result<Vec<StoredCredential>, BookError> {
         let sql = format!(
             "SELECT {CREDENTIAL}, (path_prefix = :path OR \
-             substr(:path, 1, length(path_prefix) + 1) = path_prefix || '/') AS covers \
+             substr(:path, 1, length(path_prefix) + 1) = path_prefix || '/') AS covers, \
+             EXISTS (SELECT 1 FROM acceptances AS a WHERE a.payment_hash = c.payment_hash AND \
+              (a.path_prefix = :path OR \
+               substr(:path, 1, length(a.path_prefix) + 1) = a.path_prefix || '/')) AS accepted \
              FROM credentials AS c WHERE origin = :origin AND NOT EXISTS \
-             (SELECT 1 FROM refusals AS r WHERE r.payment_hash = c.payment_hash AND \
-              method = :method AND path = :path AND query = :query AND until > :now \
-              AND until <= :now + CASE WHEN times <= 1 THEN :first WHEN times = 2 THEN :second ELSE :later END) \
-             AND (covers OR (SELECT count(*) FROM refusals AS r \
+             (SELECT 1 FROM refusals AS r WHERE r.payment_hash = c.payment_hash AND {IN_FORCE}) \
+             AND (covers OR accepted OR (SELECT count(*) FROM refusals AS r \
               WHERE r.payment_hash = c.payment_hash) < :refusals_max) \
              ORDER BY covers DESC, CASE covers WHEN 1 THEN length(path) END DESC, \
-             bought_at DESC LIMIT :limit"
+             accepted DESC, bought_at DESC LIMIT :limit"
         );
         self.query(
             &sql,
@@ -177,6 +181,8 @@ impl CredentialRows for Statements<'_> {
                 ":first": refusal_secs(1),
                 ":second": refusal_secs(2),
                 ":later": refusal_secs(3),
+                ":final": FINAL,
+                ":final_secs": refusal_secs(FINAL),
                 ":refusals_max": REFUSALS_MAX,
                 ":limit": CANDIDATES_MAX,
             },
@@ -212,6 +218,8 @@ impl CredentialRows for Statements<'_> {
 
     fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError> {
         self.remove_refusals(hash)?;
+        let sql = "DELETE FROM acceptances WHERE payment_hash = ?1";
+        self.execute(sql, [hash.as_bytes()])?;
         let sql = "DELETE FROM credentials WHERE payment_hash = ?1";
         Ok(self.execute(sql, [hash.as_bytes()])? > 0)
     }
@@ -235,10 +243,38 @@ impl CredentialRows for Statements<'_> {
         Ok(found.pop())
     }
 
+    fn refusals_at(
+        &self,
+        resource: &TargetResource,
+        now: UnixSeconds,
+    ) -> Result<Vec<Refusal>, BookError> {
+        let sql = format!(
+            "SELECT * FROM refusals WHERE origin = :origin AND {IN_FORCE} \
+             ORDER BY until DESC LIMIT :limit"
+        );
+        self.query(
+            &sql,
+            named_params! {
+                ":origin": resource.origin.to_string(),
+                ":method": resource.method,
+                ":path": resource.path,
+                ":query": resource.query.as_str(),
+                ":now": now.as_secs(),
+                ":first": refusal_secs(1),
+                ":second": refusal_secs(2),
+                ":later": refusal_secs(3),
+                ":final": FINAL,
+                ":final_secs": refusal_secs(FINAL),
+                ":limit": RECENT_REFUSALS_MAX,
+            },
+            columns::refusal,
+        )
+    }
+
     fn put_refusal(&mut self, refusal: &Refusal) -> Result<(), BookError> {
         let resource = &refusal.resource;
         self.execute(
-            "INSERT OR REPLACE INTO refusals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR REPLACE INTO refusals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 refusal.payment_hash.as_bytes(),
                 resource.origin.to_string(),
@@ -247,6 +283,7 @@ impl CredentialRows for Statements<'_> {
                 resource.query.as_str(),
                 refusal.times,
                 refusal.until.as_secs(),
+                refusal.reason.as_str(),
             ],
         )?;
         Ok(())
@@ -273,6 +310,33 @@ impl CredentialRows for Statements<'_> {
     fn remove_refusals(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
         let sql = "DELETE FROM refusals WHERE payment_hash = ?1";
         self.execute(sql, [hash.as_bytes()])?;
+        Ok(())
+    }
+
+    fn is_accepted(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError> {
+        let sql = "SELECT 1 FROM acceptances WHERE payment_hash = ?1 AND (path_prefix = ?2 OR \
+                   substr(?2, 1, length(path_prefix) + 1) = path_prefix || '/')";
+        let found = self.query(sql, params![hash.as_bytes(), path], |_row| Ok(()))?;
+        Ok(!found.is_empty())
+    }
+
+    fn put_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
+        self.execute(
+            "INSERT OR REPLACE INTO acceptances VALUES (?1, ?2, ?3)",
+            params![hash.as_bytes(), path, path_prefix(path)],
+        )?;
+        self.execute(
+            "DELETE FROM acceptances WHERE payment_hash = ?1 AND rowid NOT IN \
+             (SELECT rowid FROM acceptances WHERE payment_hash = ?1 \
+              ORDER BY rowid DESC LIMIT ?2)",
+            params![hash.as_bytes(), ACCEPTANCES_MAX],
+        )?;
+        Ok(())
+    }
+
+    fn remove_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
+        let sql = "DELETE FROM acceptances WHERE payment_hash = ?1 AND path = ?2";
+        self.execute(sql, params![hash.as_bytes(), path])?;
         Ok(())
     }
 
@@ -305,5 +369,10 @@ impl CredentialRows for Statements<'_> {
     }
 }
 
+/// Whether a refusal is in force at a resource: [`Refusal`]'s rule, of which the clock's part is
+/// `is_in_force`.
+const IN_FORCE: &str = "((method = :method AND path = :path AND query = :query) OR method = '*') \
+    AND until > :now AND until <= :now + CASE WHEN times <= 1 THEN :first \
+    WHEN times = 2 THEN :second WHEN times = :final THEN :final_secs ELSE :later END";
 /// The highest sum that can be distinguished from a higher one.
 const CHARGED_MAX: f64 = 9e18;

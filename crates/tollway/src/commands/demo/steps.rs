@@ -90,6 +90,7 @@ impl Steps {
             | Event::NotKept { .. }
             | Event::Redirected { .. }
             | Event::Refused { .. }
+            | Event::Replacing { .. }
             | Event::Reoffered { .. }
             | Event::SecondAuthorization { .. }
             | Event::Resumed { .. }

@@ -5,7 +5,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use l402::{Msat, PaymentHash};
-use tollway_client::{Event, Resumption};
+use serde_json::{Value, json};
+use tollway_client::{Event, Paying, RefusalReason, Resumption};
 
 use crate::output::Output;
 use crate::payment::{Payment, PaymentState};
@@ -15,7 +16,16 @@ use crate::payment::{Payment, PaymentState};
 pub(super) struct Payments {
     output: Output,
     quiet: bool,
+    /// What follows the reason why a token no longer does.
+    after_replacing: &'static str,
     record: Arc<Mutex<Record>>,
+}
+
+/// A stored token that does not buy what was asked for any more.
+#[derive(Clone, Debug)]
+struct Replaced {
+    payment_hash: PaymentHash,
+    reason: RefusalReason,
 }
 
 #[derive(Debug, Default)]
@@ -25,16 +35,30 @@ struct Record {
     /// The latest price that was reserved, and the purchase it belongs to.
     reserved: Option<(PaymentHash, Msat)>,
     made: Vec<Payment>,
+    replaced: Vec<Replaced>,
     warnings: Vec<String>,
 }
 
 impl Payments {
-    pub(super) fn new(output: Output, quiet: bool) -> Self {
+    pub(super) fn new(output: Output, quiet: bool, paying: Paying) -> Self {
         Self {
             output,
             quiet,
+            after_replacing: match paying {
+                Paying::On => "; buying another",
+                Paying::Off => "",
+            },
             record: Arc::default(),
         }
+    }
+
+    /// Returns the stored tokens that did not buy what was asked for any more, as JSON.
+    pub(super) fn replaced(&self) -> Vec<Value> {
+        let to_json = |replaced: &Replaced| {
+            let stated = Some(replaced.reason.as_str()).filter(|text| !text.is_empty());
+            json!({"token": replaced.payment_hash.to_string(), "reason": stated})
+        };
+        self.record().replaced.iter().map(to_json).collect()
     }
 
     /// Returns what was paid or may have been, oldest first.
@@ -74,9 +98,13 @@ impl Payments {
                 "waiting for another process that uses {}",
                 file.display()
             )),
-            Event::Refused { payment_hash } => self.note(&format!(
-                "the server refused the stored token {:.8}",
-                payment_hash.to_string()
+            Event::Replacing {
+                payment_hash,
+                reason,
+            } => self.note(&format!(
+                "the stored token {:.8} no longer buys this: {reason}{}",
+                payment_hash.to_string(),
+                self.after_replacing
             )),
             Event::Waiting { origin, path } => self.note(&format!(
                 "waiting for another process that buys {origin}{path}"
@@ -84,6 +112,7 @@ impl Payments {
             Event::Challenged { .. }
             | Event::Kept { .. }
             | Event::Paying { .. }
+            | Event::Refused { .. }
             | Event::Reoffered { .. }
             | Event::Reserved { .. }
             | Event::Responded { .. }
@@ -131,6 +160,13 @@ impl Record {
                 fee,
                 ..
             } => self.settle(*payment_hash, *price, *fee),
+            Event::Replacing {
+                payment_hash,
+                reason,
+            } => self.replaced.push(Replaced {
+                payment_hash: *payment_hash,
+                reason: reason.clone(),
+            }),
             Event::BookBusy { .. }
             | Event::Challenged { .. }
             | Event::Kept { .. }
@@ -183,7 +219,7 @@ mod tests {
     #[test]
     fn a_credential_that_was_not_saved_is_a_warning_even_when_quiet_or_json() {
         for output in [Output::Human, Output::Json] {
-            let payments = Payments::new(output, true);
+            let payments = Payments::new(output, true, Paying::On);
 
             payments.observe(&Event::NotKept {
                 payment_hash: HASH,
@@ -197,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_invoice_that_is_offered_again_has_its_price() {
-        let payments = Payments::new(Output::Json, true);
+        let payments = Payments::new(Output::Json, true, Paying::On);
 
         payments.observe(&Event::Reoffered {
             payment_hash: HASH,
@@ -210,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_payment_is_unknown_from_the_moment_it_is_sent_until_it_settles() {
-        let payments = Payments::new(Output::Json, true);
+        let payments = Payments::new(Output::Json, true, Paying::On);
         payments.observe(&Event::Reserved {
             payment_hash: HASH,
             price: Msat::from_msat(5),
