@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Market, dripping_api, echo_api, raw_api, signal, stderr, stdout};
+use crate::support::{Market, dripping_api, echo_api, failure, raw_api, signal, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_cannot_be_opened_is_found_before_anything_is_paid() {
@@ -266,14 +266,86 @@ async fn a_result_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_
         let unwritten = run(command).await;
         assert_eq!(unwritten.status.code(), Some(code), "{arguments:?}");
 
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let mut command = market.command(arguments);
-        command.stdout(writer);
-        let unread = run(command).await;
-        assert!(unread.status.success(), "{}", stderr(&unread));
+        if arguments[0] != "get" {
+            let mut command = market.command(arguments);
+            command.stdout(without_reader());
+            let unread = run(command).await;
+            assert!(unread.status.success(), "{}", stderr(&unread));
+        }
     }
     assert_eq!(market.settled_payments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_whose_reader_left_is_undelivered_if_it_was_paid_for() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    for (at, flags) in [&[][..], &["--json"]].into_iter().enumerate() {
+        let url = gateway.url(&format!("/{at}"));
+        let arguments = [&["get", "--buy-after-refusal", &url], flags].concat();
+        fs::remove_dir_all(market.home().join("client")).unwrap_or_default();
+
+        let mut command = market.command(&arguments);
+        command.stdout(without_reader());
+        let paid = run(command).await;
+        assert_eq!(paid.status.code(), Some(9), "{}", stderr(&paid));
+        assert!(stderr(&paid).contains("it is paid"), "{}", stderr(&paid));
+
+        let mut command = market.command(&arguments);
+        command.stdout(without_reader());
+        let stored = run(command).await;
+        assert_eq!(stored.status.code(), Some(1), "{}", stderr(&stored));
+        if flags.is_empty() {
+            assert_eq!(stderr(&stored), "", "`| head` is an ordinary end");
+        } else {
+            assert_eq!(failure(&stored)["code"], "output_closed");
+        }
+    }
+    assert_eq!(market.settled_payments().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_standard_output_is_found_before_anything_is_paid() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let (url, file) = (gateway.url("/a"), market.home().join("body"));
+    let file = file.to_str().unwrap();
+    for (flags, redirected, code) in [
+        ("", ">&-", 2),
+        ("--json", ">&-", 2),
+        ("--json -o body", ">&-", 2),
+        ("", "</dev/null >/dev/null", 0),
+        ("", "1<>/dev/null", 0),
+        ("-o body", ">&-", 0),
+    ] {
+        let mut command = Command::new("sh");
+        let flags = flags.replace("body", file);
+        command
+            .args([
+                "-c",
+                &format!("exec \"$0\" get {flags} \"$1\" {redirected}"),
+            ])
+            .args([env!("CARGO_BIN_EXE_tollway"), &url])
+            .env("TOLLWAY_HOME", market.home())
+            .env_remove("TOLLWAY_LOG");
+        let ended = run(command).await;
+
+        let shown = stderr(&ended);
+        assert_eq!(
+            ended.status.code(),
+            Some(code),
+            "{flags} {redirected}: {shown}"
+        );
+        let bought = usize::from(code == 0);
+        assert_eq!(
+            market.settled_payments().len(),
+            bought,
+            "{flags} {redirected}"
+        );
+        if code == 2 {
+            assert!(shown.contains("standard output is closed"), "{shown}");
+        }
+    }
 }
 
 /// A pipe or socket that another process shares may have been set to fail instead of to wait.
@@ -481,6 +553,12 @@ async fn get(market: &Market, url: &str, target: &Path) -> Output {
     market
         .run(&["get", url, "-o", target.to_str().unwrap()])
         .await
+}
+
+/// A pipe whose reader is gone.
+fn without_reader() -> std::io::PipeWriter {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    writer
 }
 
 async fn run(mut command: Command) -> Output {

@@ -24,6 +24,8 @@ pub(crate) enum FailureKind {
     Network,
     /// A rule of the buyer's forbids the payment, and it is none of the limits.
     NotAllowed,
+    /// The reader of the output left before everything was written.
+    OutputClosed,
     OverDayLimit,
     OverHostLimit,
     OverLimit,
@@ -43,8 +45,9 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of their exit codes.
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::General,
+        Self::OutputClosed,
         Self::Usage,
         Self::PaymentFailed,
         Self::WalletDenied,
@@ -77,6 +80,11 @@ impl FailureKind {
                 1,
                 "general_error",
                 "failed for a reason that is none of these",
+            ),
+            Self::OutputClosed => (
+                1,
+                "output_closed",
+                "the reader of the output left before it was written whole",
             ),
             Self::Usage => (
                 2,
@@ -197,6 +205,7 @@ impl FailureKind {
             | Self::Interrupted
             | Self::Network
             | Self::NotAllowed
+            | Self::OutputClosed
             | Self::OverDayLimit
             | Self::OverHostLimit
             | Self::OverLimit
@@ -300,9 +309,17 @@ impl Failure {
         if self.payments.iter().any(is_unknown) {
             self.kind = FailureKind::InDoubt;
         } else if !self.payments.is_empty() {
-            self.kind = self.kind.after_payment();
+            self.set_after_payment();
         }
         self
+    }
+
+    fn set_after_payment(&mut self) {
+        let kind = self.kind.after_payment();
+        if kind != self.kind && !self.message.contains(SEND_AGAIN) {
+            self.message = format!("{}; {SEND_AGAIN}", self.message);
+        }
+        self.kind = kind;
     }
 
     /// Adds what else went wrong.
@@ -360,6 +377,8 @@ impl From<FailureKind> for ExitCode {
 }
 
 const SUMMARY_COLUMNS: usize = 78;
+/// What a library's error adds as well when its request was paid for.
+const SEND_AGAIN: &str = "send it again, it is paid";
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod output;
 mod paths;
 mod payment;
 mod shutdown;
+mod startup;
 mod wallet;
 
 use std::os::unix::net::UnixStream;

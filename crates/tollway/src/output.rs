@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 use serde_json::{Value, json};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, FailureKind};
 use crate::payment;
 
 /// The form of the output.
@@ -86,6 +86,10 @@ impl Output {
         if self == Self::Json {
             return eprint(&failure_json(failure).to_string());
         }
+        if failure.kind() == FailureKind::OutputClosed {
+            // `| head` is an ordinary way to end.
+            return;
+        }
         eprint(&visible(&format!("tollway: {failure}")));
         for payment in failure.payments() {
             eprint(&visible(&format!("tollway: {}", payment.to_line())));
@@ -121,9 +125,36 @@ pub(crate) fn stderr_is_terminal() -> bool {
 ///
 /// Fails when the line cannot be written, other than because its reader closed the pipe.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
-    let written = stdout().and_then(|mut stdout| stdout.write_all(format!("{line}\n").as_bytes()));
-    written_or_left(written)
-        .map_err(|error| Failure::general(format!("cannot write to standard output: {error}")))
+    written_or_left(write_line(line)).map_err(|error| unwritten(&error))
+}
+
+/// Prints a line that may have cost money.
+///
+/// # Errors
+///
+/// Fails when the line cannot be written, for whatever reason.
+pub(crate) fn print_whole(line: &str) -> Result<(), Failure> {
+    write_line(line).map_err(|error| unwritten(&error))
+}
+
+fn write_line(line: &str) -> io::Result<()> {
+    stdout()?.write_all(format!("{line}\n").as_bytes())
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(
+        kind_of_unwritten(error),
+        format!("cannot write to standard output: {error}"),
+    )
+}
+
+/// Returns the kind of the failure to write an output.
+pub(crate) fn kind_of_unwritten(error: &io::Error) -> FailureKind {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        FailureKind::OutputClosed
+    } else {
+        FailureKind::General
+    }
 }
 
 /// Returns standard output without a buffer, as a file of its own.

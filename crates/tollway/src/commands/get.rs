@@ -26,7 +26,7 @@ use crate::cli::GetArgs;
 use crate::config::Config;
 use crate::exit::{Failure, FailureKind};
 use crate::input;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::paths::Dirs;
 use crate::payment;
 use crate::shutdown::Shutdown;
@@ -63,13 +63,16 @@ async fn fetch(
     let url = input::url(&args.url).map_err(Failure::usage)?;
     let request = request::read(args, &url).await?;
     let method = request.method().clone();
+    if output == Output::Json {
+        destination::check_stdout()?;
+    }
     let destination = Destination::open(target(args, output)).await?;
     let response = client.send(request).await.map_err(failure::of)?;
     let status = response.status();
     let content = Content::of(&method, status);
     let (parts, saved) = save(response, content, destination, output).await?;
     if output == Output::Json {
-        output.line("", &result(&url, &parts, saved, payments))?;
+        output::print_whole(&result(&url, &parts, saved, payments).to_string())?;
     }
     if is_error(status) {
         Err(server_failure(status))

@@ -24,6 +24,7 @@ use tollway_client::ResponseBody;
 use super::failure;
 use crate::exit::Failure;
 use crate::output::{self, Blocking};
+use crate::startup;
 
 /// What the arguments name.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +83,7 @@ impl Destination {
             Target::File(path) => path.to_owned(),
             Target::Memory => return Ok(Self::memory()),
             Target::Stdout => {
+                check_stdout()?;
                 return Ok(Self {
                     path: None,
                     sink: Sink::Stream(output::stdout().map_err(Failure::general)?),
@@ -121,7 +123,11 @@ impl Destination {
     pub(super) async fn save(self, mut body: ResponseBody) -> Result<Saved, Failure> {
         let shown = self.path.as_deref().unwrap_or(Path::new("standard output"));
         let failed = |error: io::Error| {
-            Failure::general(format!("cannot write to {}: {error}", shown.display()))
+            let kind = output::kind_of_unwritten(&error);
+            Failure::new(
+                kind,
+                format!("cannot write to {}: {error}", shown.display()),
+            )
         };
         let (len, content) = match self.sink {
             Sink::Draft(mut draft) => {
@@ -145,6 +151,20 @@ impl Destination {
             content,
         })
     }
+}
+
+/// Refuses a closed standard output, where what is paid for would be lost.
+///
+/// # Errors
+///
+/// Fails when the process was started without one.
+pub(super) fn check_stdout() -> Result<(), Failure> {
+    if startup::stdout_was_closed() {
+        return Err(Failure::usage(
+            "standard output is closed, so nothing was requested: redirect it, or write the body to a file with -o FILE",
+        ));
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> io::Result<Sink> {
@@ -309,7 +329,7 @@ fn overwrite(mut existing: &File, target: &Path, mut draft: &File) -> io::Result
     Ok(())
 }
 
-/// Writes each piece as it arrives. A reader that leaves has read what it wanted.
+/// Writes each piece as it arrives.
 async fn to_stream(
     body: &mut ResponseBody,
     mut file: Blocking,
@@ -324,10 +344,7 @@ async fn to_stream(
         });
         let (returned, written) = writing.await.map_err(io::Error::from).map_err(&failed)?;
         file = returned;
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(len),
-            written => written.map_err(&failed)?,
-        }
+        written.map_err(&failed)?;
     }
     Ok(len)
 }
