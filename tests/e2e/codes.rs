@@ -7,7 +7,7 @@ use std::process::Stdio;
 use l402::{Macaroon, RootKey};
 use serde_json::Value;
 
-use crate::support::{Market, echo_api, failure, raw_api, signal, stderr};
+use crate::support::{Market, echo_api, failure, raw_api, signal, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_limit_has_its_code_and_names_what_would_raise_it() {
@@ -296,4 +296,25 @@ fn find(dir: &std::path::Path, name: &str) -> String {
         }
     }
     panic!("no {name} in {}", dir.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_that_stops_paying_is_in_the_tollway_folder_or_in_that_of_the_client() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a");
+    fs::create_dir_all(market.home().join("client")).unwrap();
+    for name in ["stop", "client/stop"] {
+        let file = market.home().join(name);
+        fs::write(&file, "").unwrap();
+        let stopped = failure(&market.run(&["get", &url, "--json"]).await);
+        fs::remove_file(&file).unwrap();
+
+        assert_eq!(stopped["code"], "stopped", "{stopped}");
+        let message = stopped["message"].as_str().unwrap();
+        assert!(message.contains(file.to_str().unwrap()), "{message}");
+    }
+    assert!(market.settled_payments().is_empty());
+    let help = stdout(&market.run(&["get", "--help"]).await);
+    assert!(help.contains("~/.local/share/tollway/stop"), "{help}");
 }

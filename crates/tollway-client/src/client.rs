@@ -93,6 +93,7 @@ impl Client {
             approve: None,
             observer: None,
             connections: Connections::default(),
+            stop_file: None,
             clock: Arc::new(system_clock),
         }
     }
@@ -199,6 +200,7 @@ pub struct ClientBuilder {
     approve: Option<Arc<dyn Approve>>,
     observer: Option<Observer>,
     connections: Connections,
+    stop_file: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -232,6 +234,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Stops spending while this file exists too, besides `stop` in the client's directory.
+    #[must_use]
+    pub fn stop_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.stop_file = Some(file.into());
+        self
+    }
+
     /// Reads the time from `clock` instead of the system.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> UnixSeconds + Send + Sync + 'static) -> Self {
@@ -252,7 +261,7 @@ impl ClientBuilder {
         let inner = Inner {
             transport: Transport::new(self.connections),
             book: self.book.unwrap_or_else(|| Book::open(&self.dir)),
-            kill_switch: KillSwitch::new(self.dir.join(STOP_FILE)),
+            kill_switch: KillSwitch::new(self.dir.join(STOP_FILE), self.stop_file),
             dir: self.dir,
             wallet: self.wallet,
             policy: self.policy,

@@ -225,13 +225,16 @@ pub trait Approve: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct KillSwitch {
     file: PathBuf,
+    /// Another file that stops spending as well.
+    other: Option<PathBuf>,
     pulled: Arc<AtomicBool>,
 }
 
 impl KillSwitch {
-    pub(crate) fn new(file: PathBuf) -> Self {
+    pub(crate) fn new(file: PathBuf, other: Option<PathBuf>) -> Self {
         Self {
             file,
+            other,
             pulled: Arc::default(),
         }
     }
@@ -241,17 +244,28 @@ impl KillSwitch {
         self.pulled.store(true, Ordering::Release);
     }
 
-    /// Returns the file whose existence stops spending. `touch` is enough to create it.
+    /// Returns the file whose existence stops spending. `touch` is enough to create it. Where
+    /// [`ClientBuilder::stop_file`](crate::ClientBuilder::stop_file) names a second one and only
+    /// that exists, it is the second one.
     #[must_use]
     pub fn file(&self) -> &std::path::Path {
-        &self.file
+        match &self.other {
+            Some(other) if !exists(&self.file) && exists(other) => other,
+            Some(_) | None => &self.file,
+        }
     }
 
     /// True while spending is stopped. A file that cannot be examined counts as there.
     #[must_use]
     pub fn is_pulled(&self) -> bool {
-        self.pulled.load(Ordering::Acquire) || self.file.try_exists().unwrap_or(true)
+        self.pulled.load(Ordering::Acquire)
+            || exists(&self.file)
+            || self.other.as_deref().is_some_and(exists)
     }
+}
+
+fn exists(file: &std::path::Path) -> bool {
+    file.try_exists().unwrap_or(true)
 }
 
 #[cfg(test)]
@@ -296,7 +310,7 @@ mod tests {
     #[test]
     fn the_kill_switch_is_a_file_or_a_call() {
         let dir = tempfile::tempdir().unwrap();
-        let switch = KillSwitch::new(dir.path().join("stop"));
+        let switch = KillSwitch::new(dir.path().join("stop"), None);
         assert!(!switch.is_pulled());
 
         std::fs::write(switch.file(), "").unwrap();

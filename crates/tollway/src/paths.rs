@@ -69,6 +69,11 @@ impl Dirs {
         self.data.join("client")
     }
 
+    /// Returns the file that stops all paying while it exists.
+    pub(crate) fn stop_file(&self) -> PathBuf {
+        self.data.join("stop")
+    }
+
     /// Returns the directory of the gateway's master keys and ledger.
     pub(crate) fn gateway(&self) -> PathBuf {
         self.data.join("gateway")

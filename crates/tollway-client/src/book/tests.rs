@@ -98,7 +98,7 @@ impl Buyer {
     }
 
     fn kill_switch(&self) -> KillSwitch {
-        KillSwitch::new(self.dir.path().join("stop"))
+        KillSwitch::new(self.dir.path().join("stop"), None)
     }
 
     fn buy(&self, sale: &Sale, path: &str, presented: &[PaymentHash]) {

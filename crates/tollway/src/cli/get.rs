@@ -67,5 +67,6 @@ Examples:
   tollway get https://api.example/v1 -X POST -d @order.json -o reply.json
   tollway get localhost:8402/joke --no-pay --json
 
+To stop all paying: touch ~/.local/share/tollway/stop, or $TOLLWAY_HOME/stop.
 Wallet and limits can be set in [get] of the configuration.
 The exit code shows whether money moved: tollway exit-codes";

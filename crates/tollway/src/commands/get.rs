@@ -142,6 +142,7 @@ fn client(
             request_timeout: args.max_time,
             ..Connections::default()
         })
+        .stop_file(dirs.stop_file())
         .observe(move |event: &Event| payments.observe(event))
         .build();
     Ok(client)
