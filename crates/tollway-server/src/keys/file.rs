@@ -178,7 +178,8 @@ pub fn remove(path: &Path, id: KeyId) -> Result<(), KeyFileError> {
     let before = file.retired.len();
     file.retired.retain(|retired| KeyId::of(&retired.key) != id);
     if file.retired.len() == before {
-        return Err(KeyFileError::Unknown { id });
+        let known = file.summaries().iter().map(|key| key.id).collect();
+        return Err(KeyFileError::Unknown { id, known });
     }
     locked.replace(&file.to_text()).map_err(unusable)
 }
@@ -314,10 +315,11 @@ mod tests {
         remove(&path, old).unwrap();
 
         assert_eq!(KeyFile::read(&path).unwrap().summaries().len(), 1);
-        assert!(matches!(
-            remove(&path, old),
-            Err(KeyFileError::Unknown { .. })
-        ));
+        let unknown = remove(&path, old).unwrap_err();
+        let minting = KeyFile::read(&path).unwrap().summaries()[0].id;
+        for id in [old, minting] {
+            assert!(unknown.to_string().contains(&id.to_string()), "{unknown}");
+        }
     }
 
     #[test]

@@ -56,11 +56,18 @@ pub enum KeyFileError {
         id: KeyId,
     },
     /// The file has no such key.
-    #[error("there is no key {id} in the file")]
+    #[error("there is no key {id} in the file: its keys are {}", listed(known))]
     Unknown {
         /// The key.
         id: KeyId,
+        /// The keys in the file, newest first.
+        known: Vec<KeyId>,
     },
+}
+
+fn listed(ids: &[KeyId]) -> String {
+    let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+    ids.join(", ")
 }
 
 impl KeyFileError {
