@@ -15,7 +15,7 @@ use l402::UnixSeconds;
 
 use crate::keys::LiveKeyRing;
 use crate::keys::file::{self, KeyFile, KeyFileError, KeyId};
-use crate::ledger::{LedgerId, LedgerOpenError, Sale, SqliteLedger, identify};
+use crate::ledger::{LedgerId, LedgerOpenError, LedgerReader, Sale, SqliteLedger, identify};
 
 /// The opened data directory of a gateway.
 #[derive(Debug)]
@@ -137,6 +137,34 @@ impl DataDir {
             check_ledger(&KeyFile::read(&key_file)?, folder)?;
         }
         Ok(SqliteLedger::open(&ledger_file)?)
+    }
+
+    /// Opens the ledger of a data directory to read its reports, while gateways use it or not.
+    /// `None` when nothing was ever sold with the directory. Changes nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_reports(folder: &Path) -> Result<Option<LedgerReader>, DataDirError> {
+        let (key_file, ledger) = (Self::key_file(folder), Self::ledger_file(folder));
+        // The keys are read first: once they name a ledger, there has to be one.
+        let expected = if exists(&key_file)? {
+            KeyFile::read(&key_file)?.ledger()
+        } else {
+            None
+        };
+        let reader = LedgerReader::open(&ledger)?;
+        match expected {
+            Some(id) if reader.as_ref().map(LedgerReader::id) != Some(id) => {
+                Err(DataDirError::LedgerLost {
+                    key_file,
+                    ledger,
+                    folder: folder.to_owned(),
+                    id,
+                })
+            }
+            Some(_) | None => Ok(reader),
+        }
     }
 
     /// Makes a new key the one that mints, as [`file::rotate`] does.

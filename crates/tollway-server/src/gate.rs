@@ -148,6 +148,7 @@ impl Gate {
                 payment_hash: identifier.payment_hash,
                 service: requirement.service().clone(),
                 paid: price_in(credential),
+                uses_max: grant.scope().uses_max(),
                 at,
             }));
     }

@@ -31,7 +31,7 @@ pub use self::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
 pub(crate) use self::sqlite::identify;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{LedgerOpenError, Offer, Sale, SaleConflict, SqliteLedger};
+pub use self::sqlite::{LedgerOpenError, LedgerReader, Offer, Sale, SaleConflict, SqliteLedger};
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
@@ -113,19 +113,20 @@ pub trait EventLog: Debug + Send + Sync {
 
 /// What was sold and refused.
 pub trait Reports: Debug + Send + Sync {
-    /// Returns what each service earned, all events so far included, by name.
+    /// Returns what each service earned in a period, all events so far included, by name.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it cannot be read.
-    fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>>;
+    fn sales(&self, period: Period) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>>;
 
-    /// Returns what was refused and why, all events so far included, by service and reason.
+    /// Returns what was refused in a period and why, all events so far included, by service
+    /// and reason.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it cannot be read.
-    fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>>;
+    fn refusals(&self, period: Period) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>>;
 
     /// Returns what is known about a token; `None` when it never bought anything.
     ///
@@ -133,6 +134,37 @@ pub trait Reports: Debug + Send + Sync {
     ///
     /// [`LedgerError`] when it cannot be read.
     fn token(&self, token: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>>;
+
+    /// Returns the tokens first used in a period, those used first last come first, and no
+    /// more than `count_max` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when they cannot be read.
+    fn tokens(
+        &self,
+        period: Period,
+        count_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, LedgerError>>;
+}
+
+/// Which events a report counts. The ledger adds up whole UTC days.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Period {
+    /// All of them.
+    AllTime,
+    /// Those of the UTC day of this moment, and all later ones.
+    SinceDayOf(UnixSeconds),
+}
+
+impl Period {
+    /// Returns the first UTC day, counted from the epoch.
+    const fn first_day(self) -> u64 {
+        match self {
+            Self::AllTime => 0,
+            Self::SinceDayOf(moment) => moment.utc_day(),
+        }
+    }
 }
 
 /// A store that keeps everything.
@@ -223,6 +255,8 @@ pub struct GrantedEvent {
     pub service: ServiceName,
     /// What the token cost; `None` when the token does not state it.
     pub paid: Option<Msat>,
+    /// The requests it buys in all; `None` for any number.
+    pub uses_max: Option<NonZeroU64>,
     /// The time.
     pub at: UnixSeconds,
 }
@@ -276,6 +310,8 @@ pub struct Refusals {
 /// What is known about a token that bought something.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TokenRecord {
+    /// The token.
+    pub token: TokenId,
     /// The payment that bought it.
     pub payment_hash: PaymentHash,
     /// The service it was first used for.
@@ -288,6 +324,11 @@ pub struct TokenRecord {
     pub last_used_at: UnixSeconds,
     /// Requests it was granted.
     pub requests: u64,
+    /// Uses taken of it, if they are counted.
+    pub uses: u64,
+    /// The uses it was good for when it was first used; `None` for any number. A holder may
+    /// have narrowed what was presented.
+    pub uses_max: Option<NonZeroU64>,
 }
 
 /// Why a store failed. Our failure, never the client's.

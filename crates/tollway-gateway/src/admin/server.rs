@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tollway_server::ledger::{Sales, Stores};
+use tollway_server::ledger::{Period, Sales, Stores};
 
 use crate::admin::telemetry::{MetricsText, Telemetry};
 use crate::config::Price;
@@ -97,7 +97,7 @@ impl AdminState {
             let Some(reports) = &stores.reports else {
                 continue;
             };
-            match reports.sales().await {
+            match reports.sales(Period::AllTime).await {
                 Ok(some) => sales.extend(some),
                 // Omitted: zero would be wrong.
                 Err(error) => {

@@ -4,9 +4,10 @@
 //! are lost at the end of the process: a seller of counted tokens needs a ledger on disk.
 //!
 //! Tokens are spread over shards so that two requests rarely want the same lock, and a lock is
-//! held for one look into a map. Memory grows with tokens that were paid for, never with
-//! requests or with challenges.
+//! held for one look into a map. Memory grows with tokens that were paid for and with days,
+//! never with requests or with challenges.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -19,8 +20,8 @@ use futures_util::future::BoxFuture;
 use l402::{Msat, TokenId};
 
 use super::{
-    EventLog, GrantedEvent, LedgerError, LedgerEvent, Refusals, Reports, Reservation, Reserved,
-    Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
+    EventLog, GrantedEvent, LedgerError, LedgerEvent, Period, Refusals, Reports, Reservation,
+    Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
@@ -29,7 +30,7 @@ use crate::reason::ReasonCode;
 #[derive(Default)]
 pub struct MemoryLedger {
     shards: [Mutex<Shard>; SHARDS],
-    refusals: Mutex<BTreeMap<(ServiceName, ReasonCode), u64>>,
+    refusals: Mutex<BTreeMap<(ServiceName, ReasonCode, Day), u64>>,
     revocations: Mutex<BTreeSet<Revocation>>,
     observers: Mutex<Vec<RevocationObserver>>,
     reservations: AtomicI64,
@@ -97,12 +98,8 @@ impl EventLog for MemoryLedger {
         match event {
             LedgerEvent::Granted(granted) => self.shard(&granted.token).grant(granted),
             LedgerEvent::Refused(refused) => {
-                let mut refusals = lock(&self.refusals);
-                add_one(
-                    refusals
-                        .entry((refused.service, refused.reason))
-                        .or_default(),
-                );
+                let key = (refused.service, refused.reason, refused.at.utc_day());
+                add_one(lock(&self.refusals).entry(key).or_default());
             }
         }
     }
@@ -113,25 +110,31 @@ impl EventLog for MemoryLedger {
 }
 
 impl Reports for MemoryLedger {
-    fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
+    fn sales(&self, period: Period) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
         let mut sum: BTreeMap<ServiceName, Sales> = BTreeMap::new();
         for shard in &self.shards {
-            for (service, sales) in &lock(shard).sales {
-                add(
-                    sum.entry(service.clone())
-                        .or_insert_with(|| none_of(service)),
-                    sales,
-                );
+            for ((service, day), sales) in &lock(shard).sales {
+                if *day >= period.first_day() {
+                    let sum = sum.entry(service.clone());
+                    add(sum.or_insert_with_key(none_of), sales);
+                }
             }
         }
         Box::pin(future::ready(Ok(sum.into_values().collect())))
     }
 
-    fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
-        let refusals = lock(&self.refusals)
-            .iter()
-            .map(|((service, reason), &count)| Refusals {
-                service: service.clone(),
+    fn refusals(&self, period: Period) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
+        let mut sum: BTreeMap<(ServiceName, ReasonCode), u64> = BTreeMap::new();
+        for ((service, reason, day), count) in lock(&self.refusals).iter() {
+            if *day >= period.first_day() {
+                let sum = sum.entry((service.clone(), *reason)).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        let refusals = sum
+            .into_iter()
+            .map(|((service, reason), count)| Refusals {
+                service,
                 reason: reason.as_str().to_owned(),
                 count,
             })
@@ -140,15 +143,41 @@ impl Reports for MemoryLedger {
     }
 
     fn token(&self, token: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>> {
-        let record = self.shard(&token).records.get(&token).cloned();
+        let shard = self.shard(&token);
+        let record = shard
+            .records
+            .get(&token)
+            .map(|record| shard.with_uses(record));
         Box::pin(future::ready(Ok(record)))
     }
+
+    fn tokens(
+        &self,
+        period: Period,
+        count_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, LedgerError>> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let records = shard.records.values();
+            let recent = records
+                .filter(|record| record.first_used_at.utc_day() >= period.first_day())
+                .map(|record| shard.with_uses(record));
+            found.extend(recent);
+        }
+        found.sort_by_key(|record| (Reverse(record.first_used_at), *record.token.as_bytes()));
+        found.truncate(count_max);
+        Box::pin(future::ready(Ok(found)))
+    }
 }
+
+/// A UTC day, counted from the epoch.
+type Day = u64;
 
 #[derive(Debug, Default)]
 struct Shard {
     records: HashMap<TokenId, TokenRecord>,
-    sales: HashMap<ServiceName, Sales>,
+    sales: HashMap<(ServiceName, Day), Sales>,
     uses: HashMap<TokenId, UseCount>,
 }
 
@@ -161,8 +190,9 @@ struct UseCount {
 
 impl Shard {
     fn grant(&mut self, granted: GrantedEvent) {
-        let service = granted.service.clone();
-        let sales = self.sales.entry(service).or_insert_with_key(none_of);
+        let key = (granted.service.clone(), granted.at.utc_day());
+        let sales = self.sales.entry(key);
+        let sales = sales.or_insert_with_key(|(service, _day)| none_of(service));
         add_one(&mut sales.requests);
         match self.records.entry(granted.token) {
             Entry::Vacant(vacant) => {
@@ -174,6 +204,14 @@ impl Shard {
                 add_one(&mut known.requests);
                 known.last_used_at = known.last_used_at.max(granted.at);
             }
+        }
+    }
+
+    fn with_uses(&self, record: &TokenRecord) -> TokenRecord {
+        let uses = self.uses.get(&record.token);
+        TokenRecord {
+            uses: uses.map_or(0, |uses| uses.committed),
+            ..record.clone()
         }
     }
 
@@ -215,12 +253,16 @@ impl Shard {
 
 fn first_use(granted: GrantedEvent) -> TokenRecord {
     TokenRecord {
+        token: granted.token,
         payment_hash: granted.payment_hash,
         service: granted.service,
         paid: granted.paid,
         first_used_at: granted.at,
         last_used_at: granted.at,
         requests: 1,
+        // Read where it is counted.
+        uses: 0,
+        uses_max: granted.uses_max,
     }
 }
 

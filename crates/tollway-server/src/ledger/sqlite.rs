@@ -25,6 +25,7 @@ mod offers;
 mod opened_file;
 mod owner;
 mod pending;
+mod reader;
 mod revocation_cursor;
 mod schema;
 mod statements;
@@ -52,11 +53,12 @@ pub use self::offers::{Offer, Sale, SaleConflict};
 use self::opened_file::OpenedFile;
 use self::owner::Owner;
 use self::pending::RefusedCounts;
+pub use self::reader::LedgerReader;
 pub use self::schema::LedgerOpenError;
 use self::writer::Writer;
 use super::{
-    EventLog, GrantedEvent, LedgerError, LedgerEvent, LedgerId, Refusals, Reports, Reservation,
-    Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
+    EventLog, GrantedEvent, LedgerError, LedgerEvent, LedgerId, Period, Refusals, Reports,
+    Reservation, Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 
 /// A [`Ledger`](super::Ledger) in one SQLite file. Dropping it writes the last events and
@@ -292,16 +294,24 @@ impl EventLog for SqliteLedger {
 }
 
 impl Reports for SqliteLedger {
-    fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
-        self.query(statements::sales)
+    fn sales(&self, period: Period) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
+        self.query(move |connection| statements::sales(connection, period))
     }
 
-    fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
-        self.query(statements::refusals)
+    fn refusals(&self, period: Period) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
+        self.query(move |connection| statements::refusals(connection, period))
     }
 
     fn token(&self, token: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>> {
         self.query(move |connection| statements::token(connection, &token))
+    }
+
+    fn tokens(
+        &self,
+        period: Period,
+        count_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, LedgerError>> {
+        self.query(move |connection| statements::tokens(connection, period, count_max))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{self, BoxFuture};
 use l402::{Credential, Denial, Msat, SchemeName};
-use tollway_server::ledger::{Ledger, MemoryLedger, SqliteLedger};
+use tollway_server::ledger::{Ledger, MemoryLedger, Period, SqliteLedger};
 use tollway_server::{
     ChallengeLimit, Ending, Gate, GateSettings, Loopback, Outage, Peeked, Peer, PriceTable, Pricer,
     PricerError, Reason, ReasonCode, Rejection, RequestInfo, Requirement, Terms, Usage,
@@ -594,7 +594,7 @@ async fn the_books_say_what_was_paid_and_not_what_it_would_cost_today() {
         shop.admit(&paid_get(&credential)).await.unwrap();
     }
 
-    let sales = shop.ledger.sales().await.unwrap();
+    let sales = shop.ledger.sales(Period::AllTime).await.unwrap();
     assert_eq!(sales.len(), 1);
     assert_eq!((sales[0].payments, sales[0].requests), (1, 3));
     assert_eq!(sales[0].revenue, TEN_SAT);
@@ -607,7 +607,10 @@ async fn a_buyer_cannot_rewrite_the_books() {
 
     shop.admit(&paid_get(&credential)).await.unwrap();
 
-    assert_eq!(shop.ledger.sales().await.unwrap()[0].revenue, TEN_SAT);
+    assert_eq!(
+        shop.ledger.sales(Period::AllTime).await.unwrap()[0].revenue,
+        TEN_SAT
+    );
 }
 
 #[tokio::test]
@@ -619,14 +622,14 @@ async fn refusals_are_counted_and_unpaid_challenges_are_not_kept() {
     shop.wallet.set_mood(Mood::Down);
     shop.admit(&get("/")).await.unwrap_err();
 
-    let refusals = shop.ledger.refusals().await.unwrap();
+    let refusals = shop.ledger.refusals(Period::AllTime).await.unwrap();
 
     let counted: Vec<_> = refusals
         .iter()
         .map(|refused| (refused.reason.as_str(), refused.count))
         .collect();
     assert_eq!(counted, [("no_credential", 5), ("unavailable", 1)]);
-    assert_eq!(shop.ledger.sales().await.unwrap(), []);
+    assert_eq!(shop.ledger.sales(Period::AllTime).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -641,5 +644,8 @@ async fn absurd_numbers_in_a_token_hurt_only_its_owner() {
     shop.admit(&paid_get(&credential)).await.unwrap();
     shop.admit(&paid_get(&shop.buy().await)).await.unwrap();
 
-    assert_eq!(shop.ledger.sales().await.unwrap()[0].payments, 2);
+    assert_eq!(
+        shop.ledger.sales(Period::AllTime).await.unwrap()[0].payments,
+        2
+    );
 }

@@ -16,8 +16,9 @@ use tollway_server::ReasonCode;
 use tollway_server::keys::file::KeyFile;
 use tollway_server::keys::{KeySource as _, LiveKeyRing};
 use tollway_server::ledger::{
-    EventLog, GrantedEvent, Ledger, LedgerError, LedgerEvent, MemoryLedger, RefusedEvent, Reports,
-    Reservation, Reserved, Revocation, Revocations, Sales, SqliteLedger, Uses,
+    EventLog, GrantedEvent, Ledger, LedgerError, LedgerEvent, LedgerReader, MemoryLedger, Period,
+    RefusedEvent, Reports, Reservation, Reserved, Revocation, Revocations, Sales, SqliteLedger,
+    Uses,
 };
 
 use crate::support::{NOON, TEN_SAT, name, uses};
@@ -36,7 +37,10 @@ async fn the_first_use_is_the_payment_and_later_ones_are_requests() {
         assert_eq!(record.first_used_at, NOON.plus_secs(5));
         assert_eq!(record.last_used_at, NOON.plus_secs(9));
         assert_eq!(ledger.token(token(2)).await.unwrap(), None);
-        assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, 3)]);
+        assert_eq!(
+            ledger.sales(Period::AllTime).await.unwrap(),
+            [weather_sales(1, 3)]
+        );
     }
 }
 
@@ -47,7 +51,10 @@ async fn a_payment_is_counted_once_however_often_the_ledger_is_opened() {
         let ledger = open(folder.path());
         ledger.record(granted(1, "weather", NOON));
 
-        assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, opened)]);
+        assert_eq!(
+            ledger.sales(Period::AllTime).await.unwrap(),
+            [weather_sales(1, opened)]
+        );
     }
 }
 
@@ -58,7 +65,7 @@ async fn the_last_events_are_written_before_the_ledger_closes() {
     ledger.record(granted(1, "weather", NOON));
     drop(ledger);
 
-    let sales = open(folder.path()).sales().await.unwrap();
+    let sales = open(folder.path()).sales(Period::AllTime).await.unwrap();
 
     assert_eq!(sales, [weather_sales(1, 1)]);
 }
@@ -73,13 +80,118 @@ async fn an_unknown_price_is_counted_and_not_guessed() {
             payment_hash: hash(2),
             service: name("weather"),
             paid: None,
+            uses_max: None,
             at: NOON,
         }));
 
-        let sales = ledger.sales().await.unwrap();
+        let sales = ledger.sales(Period::AllTime).await.unwrap();
         assert_eq!((sales[0].payments, sales[0].unpriced), (2, 1));
         assert_eq!(sales[0].revenue, TEN_SAT);
     }
+}
+
+#[tokio::test]
+async fn a_report_counts_from_the_first_second_of_a_day() {
+    let (_folder, on_disk) = on_disk();
+    for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
+        let tomorrow = NOON.plus_secs(DAY_SECS);
+        let midnight = UnixSeconds::new(tomorrow.utc_day() * DAY_SECS);
+        let before = UnixSeconds::new(midnight.as_secs() - 1);
+        for (number, at) in [(1, before), (2, midnight), (1, midnight)] {
+            ledger.record(granted(number, "weather", at));
+            ledger.record(LedgerEvent::Refused(RefusedEvent {
+                service: name("weather"),
+                reason: ReasonCode::Exhausted,
+                at,
+            }));
+        }
+
+        for (period, payments, requests, count) in [
+            (Period::AllTime, 2, 3, 3),
+            (Period::SinceDayOf(before), 2, 3, 3),
+            (Period::SinceDayOf(tomorrow), 1, 2, 2),
+        ] {
+            let sales = ledger.sales(period).await.unwrap();
+            assert_eq!((sales[0].payments, sales[0].requests), (payments, requests));
+            assert_eq!(sales[0].revenue.as_msat(), payments * TEN_SAT.as_msat());
+            assert_eq!(ledger.refusals(period).await.unwrap()[0].count, count);
+            let tokens = ledger.tokens(period, 9).await.unwrap();
+            assert_eq!(tokens.len() as u64, payments, "{tokens:?}");
+        }
+        let never = Period::SinceDayOf(tomorrow.plus_secs(DAY_SECS));
+        assert_eq!(ledger.sales(never).await.unwrap(), []);
+        assert_eq!(ledger.refusals(never).await.unwrap(), []);
+        assert_eq!(ledger.tokens(never, 9).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_listed_newest_first_with_what_is_left_of_them() {
+    let (_folder, on_disk) = on_disk();
+    for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
+        for (number, secs) in [(1, 0), (2, 5), (3, 1), (2, 6)] {
+            ledger.record(LedgerEvent::Granted(GrantedEvent {
+                token: token(number),
+                payment_hash: hash(number),
+                service: name("weather"),
+                paid: Some(TEN_SAT),
+                uses_max: NonZeroU64::new(u64::from(number)),
+                at: NOON.plus_secs(secs),
+            }));
+        }
+        for _ in 0..2 {
+            consume(ledger, token(2), uses(2)).await;
+        }
+
+        let tokens = ledger.tokens(Period::AllTime, 2).await.unwrap();
+
+        let listed: Vec<_> = tokens.iter().map(|record| record.token).collect();
+        assert_eq!(listed, [token(2), token(3)]);
+        assert_eq!(
+            (tokens[0].uses, tokens[0].uses_max),
+            (2, NonZeroU64::new(2))
+        );
+        assert_eq!(
+            (tokens[1].uses, tokens[1].uses_max),
+            (0, NonZeroU64::new(3))
+        );
+        let one = ledger.token(token(2)).await.unwrap();
+        assert_eq!(one.as_ref(), tokens.first());
+    }
+}
+
+#[tokio::test]
+async fn reports_are_read_while_the_ledger_is_in_use_and_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    assert!(LedgerReader::open(&path).unwrap().is_none());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let ledger = open(folder.path());
+    ledger.record(granted(1, "weather", NOON));
+    let revoked = Revocation::Token(token(7));
+    ledger.revoke(revoked).await.unwrap();
+    // Returns once the event is written.
+    ledger.sales(Period::AllTime).await.unwrap();
+    let obstacle = locked(folder.path());
+
+    let reader = LedgerReader::open(&path).unwrap().unwrap();
+
+    assert_eq!(reader.id(), ledger.id());
+    let sales = reader.sales(Period::AllTime).await.unwrap();
+    assert_eq!(sales, [weather_sales(1, 1)]);
+    assert_eq!(reader.revocations().unwrap(), [revoked]);
+    let minted_by = |id: &str| reader.tokens_minted_by(id.parse().unwrap()).unwrap();
+    assert_eq!((minted_by("00000000"), minted_by("00000001")), (1, 0));
+    drop((obstacle, ledger));
+    let sales = reader.sales(Period::AllTime).await.unwrap();
+    assert_eq!(sales, [weather_sales(1, 1)]);
+    drop(reader);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    let reader = LedgerReader::open(&path).unwrap().unwrap();
+    assert_eq!(reader.tokens(Period::AllTime, 9).await.unwrap().len(), 1);
+    drop(reader);
+    let names = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, left.len(), "a reader leaves no file");
 }
 
 #[tokio::test]
@@ -269,6 +381,7 @@ async fn a_process_that_reserves_and_waits() {
     future::pending::<()>().await;
 }
 
+const DAY_SECS: u64 = 86_400;
 const RESERVE_IN: &str = "TOLLWAY_TEST_RESERVE_IN";
 const RESERVE_TOKEN: &str = "TOLLWAY_TEST_RESERVE_TOKEN";
 const RESERVED: &str = "the use is reserved";
@@ -384,8 +497,8 @@ async fn a_ledger_that_cannot_keep_up_drops_events_and_counts_them() {
     obstacle.execute_batch("ROLLBACK").unwrap();
 
     // Each look fetches what is queued; the second one finds what the first made room for.
-    ledger.sales().await.unwrap();
-    let written = ledger.sales().await.unwrap()[0].requests;
+    ledger.sales(Period::AllTime).await.unwrap();
+    let written = ledger.sales(Period::AllTime).await.unwrap()[0].requests;
 
     assert!(ledger.dropped() > 0);
     assert_eq!(written + ledger.dropped(), FLOOD);
@@ -405,8 +518,14 @@ async fn strangers_cannot_push_a_payment_out_of_the_books() {
     ledger.record(granted(1, "weather", NOON));
     obstacle.execute_batch("ROLLBACK").unwrap();
 
-    assert_eq!(ledger.sales().await.unwrap(), [weather_sales(1, 1)]);
-    assert_eq!(ledger.refusals().await.unwrap()[0].count, 40_000);
+    assert_eq!(
+        ledger.sales(Period::AllTime).await.unwrap(),
+        [weather_sales(1, 1)]
+    );
+    assert_eq!(
+        ledger.refusals(Period::AllTime).await.unwrap()[0].count,
+        40_000
+    );
     assert_eq!(ledger.dropped(), 0);
 }
 
@@ -444,19 +563,21 @@ async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() 
             payment_hash: hash(number),
             service: name("weather"),
             paid: Some(Msat::from_msat(i64::MAX.unsigned_abs())),
+            uses_max: None,
             at: UnixSeconds::new(u64::MAX),
         }));
-        ledger.sales().await.unwrap();
+        ledger.sales(Period::AllTime).await.unwrap();
     }
     ledger.record(LedgerEvent::Granted(GrantedEvent {
         token: token(9),
         payment_hash: hash(9),
         service: name("weather"),
         paid: Some(Msat::MAX),
+        uses_max: None,
         at: NOON,
     }));
 
-    let sales = ledger.sales().await.unwrap();
+    let sales = ledger.sales(Period::AllTime).await.unwrap();
 
     assert_eq!(sales[0].payments, 4);
     assert_eq!(sales[0].unpriced, 1);
@@ -562,8 +683,17 @@ async fn books(ledger: &dyn Ledger) -> (String, RevocationSet) {
     for number in 0..5 {
         tokens.push(ledger.token(token(number)).await.unwrap());
     }
-    let sales = ledger.sales().await.unwrap();
-    let refusals = ledger.refusals().await.unwrap();
+    let mut reports = Vec::new();
+    for period in [
+        Period::AllTime,
+        Period::SinceDayOf(NOON.plus_secs(DAY_SECS)),
+    ] {
+        reports.push((
+            ledger.sales(period).await.unwrap(),
+            ledger.refusals(period).await.unwrap(),
+            ledger.tokens(period, 3).await.unwrap(),
+        ));
+    }
     let mut revoked = RevocationSet::default();
     for revocation in ledger.all().await.unwrap() {
         match revocation {
@@ -571,7 +701,7 @@ async fn books(ledger: &dyn Ledger) -> (String, RevocationSet) {
             Revocation::Token(token) => revoked.revoke(token),
         }
     }
-    (format!("{tokens:?} {sales:?} {refusals:?}"), revoked)
+    (format!("{tokens:?} {reports:?}"), revoked)
 }
 
 fn on_disk() -> (tempfile::TempDir, SqliteLedger) {
@@ -606,6 +736,7 @@ fn granted(number: u32, service: &str, at: UnixSeconds) -> LedgerEvent {
         payment_hash: hash(number),
         service: name(service),
         paid: Some(TEN_SAT),
+        uses_max: None,
         at,
     })
 }

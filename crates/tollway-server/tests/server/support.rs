@@ -19,8 +19,8 @@ use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, WalletError};
 use tollway_server::keys::KeySource;
 use tollway_server::ledger::{
-    EventLog, Ledger, LedgerError, LedgerEvent, MemoryLedger, Refusals, Reports, Reservation,
-    Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
+    EventLog, Ledger, LedgerError, LedgerEvent, MemoryLedger, Period, Refusals, Reports,
+    Reservation, Reserved, Revocation, RevocationObserver, Revocations, Sales, TokenRecord, Uses,
 };
 use tollway_server::paywall::PaywallLayer;
 use tollway_server::{
@@ -352,15 +352,23 @@ impl EventLog for BrokenLedger {
 }
 
 impl Reports for BrokenLedger {
-    fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
+    fn sales(&self, _period: Period) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
         broken()
     }
 
-    fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
+    fn refusals(&self, _period: Period) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
         broken()
     }
 
     fn token(&self, _: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>> {
+        broken()
+    }
+
+    fn tokens(
+        &self,
+        _period: Period,
+        _count_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, LedgerError>> {
         broken()
     }
 }
@@ -412,15 +420,23 @@ impl EventLog for FailingCommits {
 }
 
 impl Reports for FailingCommits {
-    fn sales(&self) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
-        self.0.sales()
+    fn sales(&self, period: Period) -> BoxFuture<'_, Result<Vec<Sales>, LedgerError>> {
+        self.0.sales(period)
     }
 
-    fn refusals(&self) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
-        self.0.refusals()
+    fn refusals(&self, period: Period) -> BoxFuture<'_, Result<Vec<Refusals>, LedgerError>> {
+        self.0.refusals(period)
     }
 
     fn token(&self, token: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, LedgerError>> {
         self.0.token(token)
+    }
+
+    fn tokens(
+        &self,
+        period: Period,
+        count_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, LedgerError>> {
+        self.0.tokens(period, count_max)
     }
 }

@@ -17,6 +17,12 @@ impl KeyId {
         let [a, b, c, d, ..] = *token_id.as_bytes();
         Self([a, b, c, d])
     }
+
+    /// Returns the beginning of the ids of its tokens.
+    #[cfg(feature = "sqlite")]
+    pub(crate) const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
 }
 
 /// Eight hexadecimal digits.

@@ -30,6 +30,7 @@ pub(super) struct TokenUpdate {
     pub(super) first_used_at: UnixSeconds,
     pub(super) last_used_at: UnixSeconds,
     pub(super) requests: i64,
+    pub(super) uses_max: Option<i64>,
 }
 
 impl Pending {
@@ -55,6 +56,7 @@ impl Pending {
             first_used_at: granted.at,
             last_used_at: granted.at,
             requests: 0,
+            uses_max: granted.uses_max.map(|max| saturated(max.get())),
         });
         noted.last_used_at = noted.last_used_at.max(granted.at);
         add_one(&mut noted.requests);

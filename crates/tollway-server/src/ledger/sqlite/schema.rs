@@ -49,6 +49,19 @@ pub enum LedgerOpenError {
         /// The latest version this program knows.
         known: usize,
     },
+    /// An earlier version of this program wrote the file, and a reader does not change it.
+    #[error(
+        "the ledger `{path}` has version {found}, and version {known} is read: start the gateway \
+         with this program first"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// The version that is read.
+        known: usize,
+    },
     /// The database does not work.
     #[error("the ledger `{path}` cannot be used")]
     Store {
@@ -133,24 +146,20 @@ fn try_open(path: &Path) -> Result<Connection, LedgerOpenError> {
         .transaction()
         .and_then(|transaction| version(&transaction))
         .map_err(store)?;
-    match found {
-        None => {
-            return Err(LedgerOpenError::Foreign {
-                path: path.to_owned(),
-            });
-        }
-        Some(found) if found > MIGRATIONS.len() => {
-            return Err(LedgerOpenError::Newer {
-                path: path.to_owned(),
-                found,
-                known: MIGRATIONS.len(),
-            });
-        }
-        Some(_) => {}
-    }
+    check_version(path, found)?;
     configure(&connection).map_err(store)?;
     migrate(&mut connection).map_err(store)?;
     Ok(connection)
+}
+
+/// Returns the migrations applied, unless they are unknown or none of a ledger's.
+pub(super) fn check_version(path: &Path, found: Option<usize>) -> Result<usize, LedgerOpenError> {
+    let (path, known) = (path.to_owned(), MIGRATIONS.len());
+    match found {
+        None => Err(LedgerOpenError::Foreign { path }),
+        Some(found) if found > known => Err(LedgerOpenError::Newer { path, found, known }),
+        Some(found) => Ok(found),
+    }
 }
 
 /// SQLite gives its other files the same permissions.
@@ -297,9 +306,15 @@ CREATE TABLE offers (
     upstream   TEXT NOT NULL
 ) STRICT;
 ",
+    "
+ALTER TABLE tokens ADD COLUMN uses_max INTEGER;
+CREATE INDEX tokens_by_first_use ON tokens (first_used_at);
+",
 ];
 /// `toll` in ASCII.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
+/// The version that this program writes.
+pub(super) const VERSION: usize = MIGRATIONS.len();
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 #[cfg(unix)]

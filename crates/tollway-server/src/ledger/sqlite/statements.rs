@@ -8,7 +8,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, Transaction};
 
 use super::owner::Owner;
 use super::pending::{Pending, TokenUpdate, day, saturated};
-use crate::ledger::{Refusals, Reservation, Reserved, Revocation, Sales, TokenRecord};
+use crate::ledger::{Period, Refusals, Reservation, Reserved, Revocation, Sales, TokenRecord};
 use crate::name::ServiceName;
 
 /// Sets aside one use, unless `uses_max` have been set aside or committed.
@@ -199,8 +199,8 @@ fn insert_token(
     transaction
         .prepare_cached(
             "INSERT INTO tokens (token_id, payment_hash, service, paid_msat,
-                                 first_used_at, last_used_at, requests)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                                 first_used_at, last_used_at, requests, uses_max)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute((
             token.as_bytes(),
@@ -210,6 +210,7 @@ fn insert_token(
             saturated(note.first_used_at.as_secs()),
             saturated(note.last_used_at.as_secs()),
             note.requests,
+            note.uses_max,
         ))?;
     Ok(())
 }
@@ -265,13 +266,13 @@ pub(super) fn last_revocation(connection: &Connection) -> rusqlite::Result<i64> 
     })
 }
 
-pub(super) fn sales(connection: &Connection) -> rusqlite::Result<Vec<Sales>> {
+pub(super) fn sales(connection: &Connection, period: Period) -> rusqlite::Result<Vec<Sales>> {
     connection
         .prepare(
             "SELECT service, sum(payments), sum(revenue_msat), sum(unpriced), sum(requests)
-             FROM sales GROUP BY service ORDER BY service",
+             FROM sales WHERE utc_day >= ?1 GROUP BY service ORDER BY service",
         )?
-        .query_map([], |row| {
+        .query_map([saturated(period.first_day())], |row| {
             Ok(Sales {
                 service: service(row, 0)?,
                 payments: row.get(1)?,
@@ -283,13 +284,14 @@ pub(super) fn sales(connection: &Connection) -> rusqlite::Result<Vec<Sales>> {
         .collect()
 }
 
-pub(super) fn refusals(connection: &Connection) -> rusqlite::Result<Vec<Refusals>> {
+pub(super) fn refusals(connection: &Connection, period: Period) -> rusqlite::Result<Vec<Refusals>> {
     connection
         .prepare(
             "SELECT service, reason, sum(count)
-             FROM refusals GROUP BY service, reason ORDER BY service, reason",
+             FROM refusals WHERE utc_day >= ?1
+             GROUP BY service, reason ORDER BY service, reason",
         )?
-        .query_map([], |row| {
+        .query_map([saturated(period.first_day())], |row| {
             Ok(Refusals {
                 service: service(row, 0)?,
                 reason: row.get(1)?,
@@ -303,23 +305,57 @@ pub(super) fn token(
     connection: &Connection,
     token: &TokenId,
 ) -> rusqlite::Result<Option<TokenRecord>> {
+    let sql = format!("{TOKEN} WHERE token_id = ?1");
     connection
-        .query_row(
-            "SELECT payment_hash, service, paid_msat, first_used_at, last_used_at, requests
-             FROM tokens WHERE token_id = ?1",
-            [token.as_bytes()],
-            |row| {
-                Ok(TokenRecord {
-                    payment_hash: PaymentHash::new(row.get(0)?),
-                    service: service(row, 1)?,
-                    paid: row.get::<_, Option<u64>>(2)?.map(Msat::from_msat),
-                    first_used_at: UnixSeconds::new(row.get(3)?),
-                    last_used_at: UnixSeconds::new(row.get(4)?),
-                    requests: row.get(5)?,
-                })
-            },
-        )
+        .query_row(&sql, [token.as_bytes()], token_record)
         .optional()
+}
+
+/// Returns the tokens first used in a period, those used first last come first.
+pub(super) fn tokens(
+    connection: &Connection,
+    period: Period,
+    count_max: usize,
+) -> rusqlite::Result<Vec<TokenRecord>> {
+    let sql =
+        format!("{TOKEN} WHERE first_used_at >= ?1 ORDER BY first_used_at DESC, token_id LIMIT ?2");
+    let first_second = period.first_day().saturating_mul(SECS_PER_DAY);
+    let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+    connection
+        .prepare(&sql)?
+        .query_map((saturated(first_second), count_max), token_record)?
+        .collect()
+}
+
+/// Returns how many tokens have an id that begins with `prefix`.
+pub(super) fn count_tokens(connection: &Connection, prefix: &[u8; 4]) -> rusqlite::Result<u64> {
+    let id = |rest: u8| {
+        let mut id = [rest; 32];
+        if let Some(start) = id.first_chunk_mut() {
+            *start = *prefix;
+        }
+        id
+    };
+    let sql = "SELECT count(*) FROM tokens WHERE token_id BETWEEN ?1 AND ?2";
+    connection.query_row(sql, [id(0), id(u8::MAX)], |row| row.get(0))
+}
+
+const TOKEN: &str = "SELECT token_id, payment_hash, service, paid_msat, first_used_at, \
+    last_used_at, requests, uses_max, \
+    (SELECT used FROM uses WHERE uses.token_id = tokens.token_id) FROM tokens";
+
+fn token_record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+    Ok(TokenRecord {
+        token: TokenId::new(row.get(0)?),
+        payment_hash: PaymentHash::new(row.get(1)?),
+        service: service(row, 2)?,
+        paid: row.get::<_, Option<u64>>(3)?.map(Msat::from_msat),
+        first_used_at: UnixSeconds::new(row.get(4)?),
+        last_used_at: UnixSeconds::new(row.get(5)?),
+        requests: row.get(6)?,
+        uses_max: row.get::<_, Option<u64>>(7)?.and_then(NonZeroU64::new),
+        uses: row.get::<_, Option<u64>>(8)?.unwrap_or(0),
+    })
 }
 
 fn service(row: &Row<'_>, column: usize) -> rusqlite::Result<ServiceName> {
@@ -330,3 +366,4 @@ fn service(row: &Row<'_>, column: usize) -> rusqlite::Result<ServiceName> {
 
 /// Added to the revenue for a payment of unknown size, which `unpriced` counts.
 const NOTHING_KNOWN: i64 = 0;
+const SECS_PER_DAY: u64 = 86_400;
