@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod book;
 mod codegen;
 mod crash;
 mod delivery;
@@ -31,6 +32,8 @@ enum Task {
     /// Runs benchmarks, and prints ratios.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Builds the guide with mdBook.
+    Book(book::Args),
     /// Generates Rust code from proto/.
     Codegen(codegen::Args),
     /// Kills paying clients at random moments, and checks that nothing is paid twice or lost.
@@ -52,6 +55,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Bench(bench) => bench::run(&bench).map_err(Box::<dyn Error>::from),
+        Task::Book(args) => book::run(&args).map_err(Box::<dyn Error>::from),
         Task::Codegen(args) => codegen::run(&args).map_err(Box::<dyn Error>::from),
         Task::Crash(args) => crash::run(&args).map_err(Box::<dyn Error>::from),
         Task::Delivery(args) => delivery::run(&args).map_err(Box::<dyn Error>::from),
