@@ -1,5 +1,51 @@
 //! Selling over L402 as a library.
 //!
+//! A [`Gate`] decides which requests are paid for; [`paywall::PaywallLayer`] puts it around a tower,
+//! axum or tonic service. It is paid by an [`Invoicer`](tollway_lightning::Invoicer), of which the
+//! crate `tollway-lightning` has one per wallet, each behind a feature: LND is its feature `lnd`.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use axum::{Router, routing::get};
+//! use l402::{KeyRing, MasterKey};
+//! use tollway_lightning::Invoicer;
+//! use tollway_lightning::lnd::{Lnd, LndConnect};
+//! use tollway_server::ledger::MemoryLedger;
+//! use tollway_server::paywall::PaywallLayer;
+//! use tollway_server::{Gate, GateSettings, Requirement, Terms};
+//!
+//! # use tollway_sandbox::{SandboxConfig, lnd::{LndSandbox, Ports}};
+//! # use tower::ServiceExt as _;
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let sandbox = LndSandbox::start(SandboxConfig::new(folder.path().into()), Ports::ANY).await?;
+//! # let (uri, key) = (sandbox.seller().access().uri.expose(), "5e".repeat(32));
+//! // The wallet that is paid: `uri` is lndconnect://host:port?cert=…&macaroon=…
+//! let lnd = Lnd::new(&LndConnect::parse(uri)?)?;
+//! let invoicer: Arc<dyn Invoicer> = Arc::new(lnd.invoicer());
+//!
+//! // With the master key anyone can mint tokens; without it, none that were sold are honoured.
+//! let keys = KeyRing::new(MasterKey::from_hex(&key)?);
+//! let ledger = Arc::new(MemoryLedger::new());
+//! let gate = Gate::open(keys, invoicer, ledger, GateSettings::default()).await?;
+//!
+//! let requirement = Requirement::new("weather".parse()?);
+//! let terms = Terms::new("10 sat".parse()?)?;
+//! let paywall = PaywallLayer::new(Arc::new(gate), requirement, terms);
+//! let app: Router = Router::new().route("/weather", get(|| async { "sunny\n" }).layer(paywall));
+//! # let request = http::Request::get("/weather").body(axum::body::Body::empty())?;
+//! # let response = app.oneshot(request).await?;
+//! # assert_eq!(response.status(), 402);
+//! # assert!(response.headers().contains_key("www-authenticate"));
+//! # sandbox.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Features: `sqlite` (on by default) is the ledger on disk.
+//!
 //! | question | module |
 //! |---|---|
 //! | What must a token be for? | [`Requirement`] |
