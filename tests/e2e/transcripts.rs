@@ -37,6 +37,16 @@ macro_rules! pages {
 }
 
 pages! {
+    guide_buying: "docs/guide/src/buying.md",
+    guide_configuration: "docs/guide/src/configuration.md",
+    guide_errors: "docs/guide/src/errors.md",
+    guide_grpc: "docs/guide/src/grpc.md",
+    guide_introduction: "docs/guide/src/introduction.md",
+    guide_metrics: "docs/guide/src/metrics.md",
+    guide_operations: "docs/guide/src/operations.md",
+    guide_scripts: "docs/guide/src/scripts.md",
+    guide_selling: "docs/guide/src/selling.md",
+    guide_tokens: "docs/guide/src/tokens.md",
     readme: "README.md",
     transcript_demo: "tests/e2e/transcripts/demo.md",
     transcript_sell: "tests/e2e/transcripts/sell.md",
