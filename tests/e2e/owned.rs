@@ -53,6 +53,22 @@ async fn what_is_bought_again_says_why_in_text_and_in_json() {
     assert_eq!(market.settled_payments().len(), 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_at_once_buy_one_token_of_a_service() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let urls: Vec<String> = (0..6).map(|n| gateway.url(&format!("/p/{n}"))).collect();
+    let arguments: Vec<[&str; 3]> = urls.iter().map(|url| ["get", "-q", url.as_str()]).collect();
+
+    let all = arguments.iter().map(|arguments| market.run(arguments));
+
+    for output in futures_util::future::join_all(all).await {
+        stdout(&output);
+        assert_eq!(stderr(&output), "", "there is nothing to warn of");
+    }
+    assert_eq!(market.settled_payments().len(), 1);
+}
+
 fn json(output: &Output) -> Value {
     serde_json::from_str(&stdout(output)).unwrap()
 }

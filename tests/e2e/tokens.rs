@@ -206,7 +206,7 @@ async fn a_token_that_the_seller_revoked_is_listed_as_refused() {
     let url = gateway.url("/a");
     let refused = market.run(&["get", &url, "--max-cost", "1sat"]).await;
 
-    let note = format!("refused the stored token {id}");
+    let note = format!("the stored token {id} no longer buys this: revoked");
     assert!(stderr(&refused).contains(&note), "{}", stderr(&refused));
     let listed = &tokens(&market).await[0];
     assert_eq!(listed["state"], "refused", "{listed}");

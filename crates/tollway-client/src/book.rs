@@ -7,7 +7,8 @@
 //!
 //! - the limits are checked and the reservation is written in one transaction, so two buyers
 //!   cannot both spend the last satoshi;
-//! - one purchase at a time is made for an origin and path;
+//! - one purchase at a time is made for an origin and path, or for an origin and service where
+//!   one token is good for many requests;
 //! - the process that works on a purchase is known to be alive by a lock file;
 //! - a credential is stored in the transaction that records the payment, and is presented by
 //!   its buyer before any other request may use it.
@@ -69,9 +70,9 @@ struct Shared {
 pub(crate) struct View {
     /// Credentials that may be presented, best first.
     pub(crate) credentials: Vec<StoredCredential>,
-    /// True while another request presents a credential it has just bought for this path.
-    pub(crate) is_presenting: bool,
-    /// Purchases for this path of which it is not known whether money moved.
+    /// Credentials that other requests have just bought and are presenting.
+    pub(crate) held: Vec<StoredCredential>,
+    /// Purchases from this seller of which it is not known whether money moved.
     pub(crate) open: Vec<(Purchase, Owner)>,
     pub(crate) brake: Option<Brake>,
     /// Those of the credentials that were refused for this request some time ago.
@@ -151,21 +152,17 @@ impl Book {
             Ok((candidates, open, brake, refused, accepted))
         })?;
         let mut credentials = Vec::new();
-        let mut is_presenting = false;
+        let mut held = Vec::new();
         for credential in candidates {
             if self.is_held(&credential)? {
-                is_presenting |= credential.resource.path == resource.path;
+                held.push(credential);
             } else if !credential.is_expired(now) {
                 credentials.push(credential);
             }
         }
-        let open = open
-            .into_iter()
-            .filter(|purchase| purchase.resource.path == resource.path)
-            .collect();
         Ok(View {
             credentials,
-            is_presenting,
+            held,
             open: self.with_owners(open)?,
             brake: brake.filter(|brake| now < brake.until),
             refused,

@@ -6,15 +6,12 @@
 
 use l402::{Challenge, Macaroon};
 
-use crate::book::{StoredCredential, TargetResource};
+use crate::book::{SoldToken, TargetResource};
 use crate::refusal_reason::RefusalReason;
 
-/// Returns why a credential cannot be for a request, if that is certain.
-pub(crate) fn misfit(
-    credential: &StoredCredential,
-    resource: &TargetResource,
-) -> Option<RefusalReason> {
-    let token = credential.token.macaroon()?;
+/// Returns why a token cannot be for a request, if that is certain.
+pub(crate) fn misfit(token: &SoldToken, resource: &TargetResource) -> Option<RefusalReason> {
+    let token = token.macaroon()?;
     if let Some(prefix) = last(&token, "path_prefix")
         && !l402::path::canonical(&resource.path)
             .is_ok_and(|path| l402::path::is_below(&path, &prefix))
@@ -31,24 +28,69 @@ pub(crate) fn misfit(
     None
 }
 
-/// Returns true when a credential can be for what the challenges sell: the tokens name a service
-/// in common, or neither names one and they are of one issuer as far as that can be compared.
-pub(crate) fn is_for_service(credential: &StoredCredential, challenges: &[Challenge]) -> bool {
-    let Some(held) = credential.token.macaroon() else {
+/// Returns true when a token can be for what the challenges sell: both name a service in common,
+/// or neither names one and they are of one issuer as far as that can be compared.
+pub(crate) fn is_for_service(token: &SoldToken, challenges: &[Challenge]) -> bool {
+    let Some(held) = token.macaroon() else {
         return false;
     };
-    challenges
-        .iter()
-        .filter_map(|challenge| challenge.token().macaroon().ok())
-        .any(|sold| is_same_service(&held, &sold))
+    offered(challenges).any(|sold| match services(&held, &sold) {
+        Services::Same => true,
+        Services::Unnamed => is_same_issuer(&held, &sold),
+        Services::Different => false,
+    })
 }
 
-fn is_same_service(held: &Macaroon, sold: &Macaroon) -> bool {
+/// Returns true when a token is sure to be of use for what `sold` is for, to more than one
+/// request: one that waits for it need not buy its own.
+pub(crate) fn is_shared(token: &SoldToken, sold: &SoldToken, resource: &TargetResource) -> bool {
+    let Some((held, sold)) = token.macaroon().zip(sold.macaroon()) else {
+        return false;
+    };
+    services(&held, &sold) == Services::Same
+        && !is_single_use(&held)
+        && misfit(token, resource).is_none()
+}
+
+/// Returns what is bought once for all requests to an origin that name the same: the services
+/// that are offered, or the path, if what is offered is good for one request or names none.
+pub(crate) fn purchase_key(challenges: &[Challenge], path: &str) -> String {
+    let offered = offered(challenges).next();
+    let shared = offered.filter(|token| !is_single_use(token));
+    let services = shared.and_then(|token| last(&token, "services"));
+    services.map_or_else(|| path.to_owned(), |list| format!("services={list}"))
+}
+
+fn offered(challenges: &[Challenge]) -> impl Iterator<Item = Macaroon> {
+    let tokens = challenges.iter().map(Challenge::token);
+    tokens.filter_map(|token| token.macaroon().ok())
+}
+
+/// How the services of two tokens compare.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Services {
+    /// They have none in common, or one of them names none: a seller does either.
+    Different,
+    /// One of `sold` is in `held`, in a tier that is not lower.
+    Same,
+    /// Neither names one.
+    Unnamed,
+}
+
+fn services(held: &Macaroon, sold: &Macaroon) -> Services {
     match (last(held, "services"), last(sold, "services")) {
-        (Some(held), Some(sold)) => items(&held).any(|one| items(&sold).any(|other| one == other)),
-        (None, None) => is_same_issuer(held, sold),
-        // One seller either names services or does not.
-        (Some(_), None) | (None, Some(_)) => false,
+        (None, None) => Services::Unnamed,
+        (Some(held), Some(sold)) => {
+            let is_in_held = |(name, tier): (&str, Option<u8>)| {
+                items(&held).any(|(other, held)| name == other && tier <= held)
+            };
+            if items(&sold).any(is_in_held) {
+                Services::Same
+            } else {
+                Services::Different
+            }
+        }
+        (Some(_), None) | (None, Some(_)) => Services::Different,
     }
 }
 
@@ -56,11 +98,16 @@ fn is_same_issuer(held: &Macaroon, sold: &Macaroon) -> bool {
     held.location() == sold.location() && held.identifier().len() == sold.identifier().len()
 }
 
-/// Returns the items of a list of services, without their tiers.
-fn items(list: &str) -> impl Iterator<Item = &str> {
+fn is_single_use(token: &Macaroon) -> bool {
+    last(token, "max_uses").is_some_and(|uses| uses == "1")
+}
+
+/// Returns the items of a list of services with their tiers.
+fn items(list: &str) -> impl Iterator<Item = (&str, Option<u8>)> {
     list.split(',').map(|item| {
         let item = item.trim();
-        item.rsplit_once(':').map_or(item, |(name, _tier)| name)
+        let with_tier = item.rsplit_once(':');
+        with_tier.map_or((item, None), |(name, tier)| (name, tier.parse().ok()))
     })
 }
 
@@ -77,26 +124,49 @@ fn last(token: &Macaroon, condition: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use l402::{
-        KeyRing, MasterKey, Msat, Preimage, RootKey, SchemeName, Services, Token, UnixSeconds,
-        caveat,
+        KeyRing, MasterKey, Preimage, RootKey, SchemeName, Services, Token, UnixSeconds, caveat,
     };
 
     use super::*;
-    use crate::book::{QueryHash, SoldToken};
+    use crate::book::QueryHash;
 
     #[test]
     fn a_token_is_for_a_service_that_the_challenge_names_too() {
-        let both = Services::new("dear", 0).unwrap().and("maps", 1).unwrap();
+        let both = Services::new("maps", 0).unwrap().and("dear", 1).unwrap();
         for (held, is_for_dear) in [
             (Services::new("dear", 3).unwrap(), true),
             (both, true),
             (Services::new("cheap", 0).unwrap(), false),
-            (Services::resource("dear", "/a", 0).unwrap(), false),
+            (Services::new("dear", 0).unwrap(), false),
+            (Services::resource("dear", "/a", 1).unwrap(), false),
         ] {
             let held = credential(token(&held, &[]));
-            let sold = challenge(&token(&Services::new("dear", 0).unwrap(), &[]));
-            assert_eq!(is_for_service(&held, &[sold]), is_for_dear, "{held:?}");
+            let sold = token(&Services::new("dear", 1).unwrap(), &[]);
+            assert_eq!(
+                is_for_service(&held, &[challenge(&sold)]),
+                is_for_dear,
+                "{held:?}"
+            );
+            let is_shared = is_shared(&held, &credential(sold), &resource("GET", "/"));
+            assert_eq!(is_shared, is_for_dear);
         }
+    }
+
+    #[test]
+    fn a_token_for_one_request_is_shared_by_none() {
+        let dear = Services::new("dear", 0).unwrap();
+        let sold = token(&dear, &[]);
+        for (uses, expected) in [(1, false), (2, true)] {
+            let uses = caveat::max_uses(std::num::NonZeroU64::new(uses).unwrap());
+            let held = token(&dear, &[uses]);
+            let at = resource("GET", "/a");
+            let shared = is_shared(&credential(held.clone()), &credential(sold.clone()), &at);
+            assert_eq!(shared, expected);
+            let key = purchase_key(&[challenge(&held)], "/a");
+            assert_eq!(key == "/a", !expected, "{key}");
+        }
+        let unnamed = challenge(&plain("", b"identifier"));
+        assert_eq!(purchase_key(&[unnamed], "/a"), "/a");
     }
 
     #[test]
@@ -161,18 +231,10 @@ mod tests {
         read.remove(0)
     }
 
-    fn credential(token: Token) -> StoredCredential {
-        StoredCredential {
-            resource: resource("GET", "/"),
-            token: SoldToken::L402 {
-                name: SchemeName::L402,
-                token,
-            },
-            preimage: Preimage::new([7; 32]),
-            price: Msat::ZERO,
-            fee: Msat::ZERO,
-            bought_at: UnixSeconds::new(1),
-            holder: None,
+    fn credential(token: Token) -> SoldToken {
+        SoldToken::L402 {
+            name: SchemeName::L402,
+            token,
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::client::WalletFacts;
 use crate::error::NotPaid;
+use crate::fit;
 use crate::origin::Origin;
 use crate::policy::{AfterRefusal, KillSwitch};
 
@@ -25,8 +26,8 @@ pub(crate) struct Admission<'a> {
     pub(crate) wallet: &'a WalletFacts,
     pub(crate) wallet_name: &'a WalletName,
     pub(crate) rules: Rules<'a>,
-    /// The credentials that this request has presented and seen refused, or that cannot be for
-    /// it.
+    /// The credentials that this request has presented and seen refused, or has found not to be
+    /// for it.
     pub(crate) presented: &'a HashSet<PaymentHash>,
 }
 
@@ -45,7 +46,8 @@ pub(crate) struct Rules<'a> {
 #[derive(Debug)]
 pub(crate) enum BeginError {
     Book(BookError),
-    /// A purchase for the same origin and path is open.
+    /// A purchase for the same origin and path is open, or one that is good for this too is
+    /// being made.
     Blocked,
     /// Another request has bought, or presents, a credential for this path.
     Bought,
@@ -165,17 +167,24 @@ impl Book {
         now: UnixSeconds,
     ) -> Result<(), BeginError> {
         let TargetResource { origin, path, .. } = new.resource;
+        let is_shared = |token: &SoldToken| fit::is_shared(token, new.token, new.resource);
         for purchase in rows.purchases(Which::OpenAt(origin))? {
             let (wallet, lookup) = (&new.wallet.identity, new.wallet.promises.lookup);
-            if purchase.resource.path == *path && purchase.is_blocking(wallet, lookup, now) {
+            let is_blocking = if purchase.resource.path == *path {
+                purchase.is_blocking(wallet, lookup, now)
+            } else {
+                is_shared(&purchase.token) && self.owner(&purchase)? == Owner::Working
+            };
+            if is_blocking {
                 return Err(BeginError::Blocked);
             }
         }
         for credential in rows.candidates(new.resource, now)? {
             let is_new = !new.presented.contains(&credential.payment_hash());
-            let is_usable = credential.covers(path) && !credential.is_expired(now);
-            let is_elsewhere = credential.resource.path != *path;
-            if is_new && is_usable && !(is_elsewhere && self.is_held(&credential)?) {
+            let is_shared = is_shared(&credential.token);
+            let is_usable = (credential.covers(path) || is_shared) && !credential.is_expired(now);
+            let is_waited_for = is_shared || credential.resource.path == *path;
+            if is_new && is_usable && (is_waited_for || !self.is_held(&credential)?) {
                 return Err(BeginError::Bought);
             }
         }

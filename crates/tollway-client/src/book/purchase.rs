@@ -4,7 +4,8 @@ use std::fmt;
 
 use http::HeaderValue;
 use l402::{
-    Macaroon, Msat, Payable, PaymentHash, Preimage, PurchaseState, SchemeName, Token, UnixSeconds,
+    Challenge, Macaroon, Msat, Payable, PaymentHash, Preimage, PurchaseState, SchemeName, Token,
+    UnixSeconds,
 };
 use sha2::{Digest as _, Sha256};
 use tollway_lightning::{LookupByHash, WalletIdentity};
@@ -100,6 +101,14 @@ pub enum SoldToken {
 }
 
 impl SoldToken {
+    /// Returns what a challenge offers.
+    pub(crate) fn offered(challenge: &Challenge) -> Self {
+        Self::L402 {
+            name: challenge.name(),
+            token: challenge.token().clone(),
+        }
+    }
+
     /// Returns the `Authorization` value to present: the token as it was sold, under the
     /// scheme name it was sold under. Marked sensitive, so its `Debug` is empty.
     fn authorization(&self, preimage: &Preimage) -> HeaderValue {

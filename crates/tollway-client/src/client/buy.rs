@@ -71,10 +71,7 @@ impl Inner {
             resource: progress.resource.clone(),
             addressed: call.addressed().clone(),
             payable: quote.payable(call.origin().host()),
-            token: SoldToken::L402 {
-                name: quote.challenge().name(),
-                token: quote.challenge().token().clone(),
-            },
+            token: SoldToken::offered(quote.challenge()),
             presented,
         };
         let payment = payment(&order.resource, &order.payable);

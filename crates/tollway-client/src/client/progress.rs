@@ -11,7 +11,7 @@ use super::bought::Bought;
 use super::call::Call;
 use super::single_flight::Guard;
 use super::wallet::WalletFacts;
-use crate::book::{Owner, Purchase, StoredCredential, TargetResource, View};
+use crate::book::{Owner, Purchase, SoldToken, StoredCredential, TargetResource, View};
 use crate::decide::{Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried};
 use crate::fit;
 use crate::refusal_reason::RefusalReason;
@@ -100,32 +100,53 @@ impl Progress {
     /// Returns false for a credential that cannot be for this request, or for what its last
     /// challenge sells.
     fn may_fit(&self, credential: &StoredCredential) -> bool {
-        fit::misfit(credential, &self.resource).is_none() && self.may_be_for_service(credential)
+        fit::misfit(&credential.token, &self.resource).is_none()
+            && self.may_be_for_service(credential)
     }
 
     /// Returns false for a credential that cannot be for what the last challenge sells.
     pub(super) fn may_be_for_service(&self, credential: &StoredCredential) -> bool {
         let challenged = self.challenged.as_ref();
         let challenges = challenged.and_then(|challenged| challenged.challenges.as_ref().ok());
-        challenges.is_none_or(|challenges| fit::is_for_service(credential, challenges))
+        challenges.is_none_or(|challenges| fit::is_for_service(&credential.token, challenges))
     }
 
-    /// Returns the stored credentials that need no further look before something is bought:
-    /// they were presented, or cannot be for this.
+    /// Returns the stored credentials that need no further look once it is decided to buy: they
+    /// were presented, or are not going to be.
     pub(super) fn considered(&self) -> HashSet<PaymentHash> {
-        let unfit = self.view.credentials.iter();
-        let unfit = unfit.filter(|credential| !self.may_fit(credential));
-        let unfit = unfit.map(StoredCredential::payment_hash);
-        self.presented.iter().copied().chain(unfit).collect()
+        let seen = self.view.credentials.iter();
+        let seen = seen.map(StoredCredential::payment_hash);
+        self.presented.iter().copied().chain(seen).collect()
+    }
+
+    /// Returns the name of what is bought once for all who ask for it.
+    pub(super) fn purchase_key(&self) -> String {
+        let challenged = self.challenged.as_ref();
+        let challenges = challenged.and_then(|challenged| challenged.challenges.as_ref().ok());
+        let path = &self.resource.path;
+        challenges.map_or_else(
+            || path.clone(),
+            |challenges| fit::purchase_key(challenges, path),
+        )
+    }
+
+    /// Returns true when what is, or was just, bought at a resource with a token is good for
+    /// this request too.
+    fn is_same_purchase(&self, at: &TargetResource, token: &SoldToken) -> bool {
+        let challenged = self.challenged.as_ref();
+        let challenges = challenged.and_then(|challenged| challenged.challenges.as_ref().ok());
+        let mut offered = challenges.into_iter().flatten();
+        at.path == self.resource.path
+            || offered.any(|challenge| {
+                let offered = SoldToken::offered(challenge);
+                fit::is_shared(token, &offered, &self.resource)
+            })
     }
 
     fn others(&self, now: l402::UnixSeconds) -> Others {
-        let is_working = self
-            .view
-            .open
-            .iter()
-            .any(|(_, owner)| *owner == Owner::Working);
-        if is_working || self.view.is_presenting {
+        let is_presenting =
+            |held: &StoredCredential| self.is_same_purchase(&held.resource, &held.token);
+        if self.working().is_some() || self.view.held.iter().any(is_presenting) {
             return Others::Busy;
         }
         if self.abandoned(now).is_some() {
@@ -134,12 +155,22 @@ impl Progress {
         Others::Idle
     }
 
-    /// Returns the first purchase whose process is gone and that nothing else may be bought
-    /// before.
+    /// Returns the first purchase of this that a process is making.
+    pub(super) fn working(&self) -> Option<&Purchase> {
+        let mut open = self.view.open.iter();
+        let found = open.find(|(purchase, owner)| {
+            *owner == Owner::Working && self.is_same_purchase(&purchase.resource, &purchase.token)
+        });
+        found.map(|(purchase, _working)| purchase)
+    }
+
+    /// Returns the first purchase at the path whose process is gone and that nothing else may be
+    /// bought before.
     pub(super) fn abandoned(&self, now: l402::UnixSeconds) -> Option<&Purchase> {
         let wallet = self.wallet?;
         let is_blocking = |purchase: &Purchase| {
-            purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
+            purchase.resource.path == self.resource.path
+                && purchase.is_blocking(&wallet.identity, wallet.promises.lookup, now)
         };
         let mut open = self.view.open.iter();
         let found = open.find(|(purchase, owner)| *owner == Owner::Gone && is_blocking(purchase));

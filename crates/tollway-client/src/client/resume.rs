@@ -78,7 +78,9 @@ impl Inner {
     pub(super) async fn look_up_near(&self, resource: &TargetResource) -> Result<bool, Error> {
         let wanted = resource.origin.clone();
         let mut open = self.with_book(move |book| book.open_at(&wanted)).await??;
-        open.retain(|(purchase, _)| purchase.resource.path != resource.path);
+        open.retain(|(purchase, owner)| {
+            purchase.resource.path != resource.path && *owner == Owner::Gone
+        });
         let mut is_any_kept = false;
         for (purchase, found) in self.look_up_all(open).await? {
             is_any_kept |= matches!(found, Found::Ended(Resumption::Kept));

@@ -285,7 +285,7 @@ fn newest(
     stale: Vec<StaleCredential>,
 ) -> Option<(PaymentHash, RefusalReason)> {
     let misfits = progress.view.credentials.iter().filter_map(|credential| {
-        let reason = fit::misfit(credential, &progress.resource)?;
+        let reason = fit::misfit(&credential.token, &progress.resource)?;
         let credential = credential.clone();
         Some(StaleCredential { credential, reason })
     });

@@ -1,4 +1,4 @@
-//! One purchase at a time for one origin and path, within one client.
+//! One purchase at a time for one origin and path, or service, within one client.
 //!
 //! Requests that are asked to pay for the same thing wait in line. The first buys; the others
 //! find its credential in the book when they get the guard. The guard is held until the first
@@ -26,8 +26,8 @@ pub(super) struct Guard(#[expect(dead_code, reason = "held, never read")] OwnedM
 
 impl SingleFlight {
     /// Waits for the turn. Dropping the future gives up the place in line.
-    pub(super) async fn acquire(&self, origin: &Origin, path: &str) -> Guard {
-        let turn = self.turn((origin.clone(), path.to_owned()));
+    pub(super) async fn acquire(&self, origin: &Origin, what: &str) -> Guard {
+        let turn = self.turn((origin.clone(), what.to_owned()));
         Guard(turn.lock_owned().await)
     }
 

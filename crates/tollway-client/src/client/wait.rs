@@ -64,8 +64,8 @@ impl Inner {
             self.explain(call, progress).await;
             return Err(refused);
         }
-        let TargetResource { origin, path, .. } = &progress.resource;
-        progress.turn = Some(self.flights.acquire(origin, path).await);
+        let key = progress.purchase_key();
+        progress.turn = Some(self.flights.acquire(&progress.resource.origin, &key).await);
         progress.wallet = match &self.wallet {
             Some(wallet) => Some(wallet.facts().await?),
             None => None,
@@ -103,8 +103,8 @@ impl Inner {
             origin: progress.resource.origin.clone(),
             path: progress.resource.path.clone(),
         };
-        match progress.view.open.first() {
-            Some((purchase, _)) => pay::unknown(purchase, busy.to_string(), None),
+        match progress.working() {
+            Some(purchase) => pay::unknown(purchase, busy.to_string(), None),
             None => call.failed(busy),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use l402::Limits;
-use tollway_client::{Error, NotPaid};
+use tollway_client::{Error, Event, NotPaid};
 
 use crate::shop::Honours;
 use crate::{World, limits, policy_with, sat, text};
@@ -35,6 +35,43 @@ async fn processes_that_want_the_same_thing_share_one_purchase() {
         assert_eq!(text(response).await, "paid /a");
     }
     assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_for_different_paths_of_a_service_share_one_purchase() {
+    let world = World::new().await;
+    let client = world.client();
+
+    let one = (0..16).map(|number| {
+        let (client, request) = (client.clone(), world.get(&format!("/s/{number}")));
+        async move { text(client.send(request).await).await }
+    });
+    let all = join_all(one).await;
+
+    assert!(all.iter().all(|body| body.starts_with("paid /s/")));
+    assert_eq!(world.wallet.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_want_different_paths_of_a_service_share_one_purchase() {
+    let world = World::new().await;
+    let clients: Vec<_> = (0..6).map(|_| world.client()).collect();
+    world.wallet.hold();
+    let one = clients
+        .iter()
+        .enumerate()
+        .map(|(number, client)| client.send(world.get(&format!("/s/{number}"))));
+    let (all, ()) = tokio::join!(join_all(one), async {
+        world.wallet.until_begun(1).await;
+        world.wallet.release();
+    });
+
+    for response in all {
+        assert!(text(response).await.starts_with("paid /s/"));
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
+    let is_warning = |event: &Event| matches!(event, Event::Resumed { .. });
+    assert!(!world.events().iter().any(is_warning));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
