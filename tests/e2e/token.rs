@@ -1,6 +1,7 @@
 //! `tollway token`, through the real binary.
 
-use std::process::{Command, Output};
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
 
 use l402::{Macaroon, RootKey};
 
@@ -23,6 +24,22 @@ fn token(arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .unwrap()
+}
+
+/// Runs a command of `tollway token` with a text on standard input.
+fn piped(arguments: &[&str], text: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollway"));
+    command.arg("token").args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn stdout(output: &Output) -> String {
@@ -105,6 +122,161 @@ fn inspect_says_when_a_challenge_would_buy_nothing() {
     assert_eq!(said["amount_msat"], 250_000_000);
     assert_eq!(said["network"], "mainnet");
     assert_eq!(said["invoice_pays_for_token"], false);
+    assert_eq!(said["expires_at"], 4_102_444_800_u64, "the token's");
+    assert!(said["invoice_expires_at"].as_u64() < said["expires_at"].as_u64());
+    let shown = stdout(&token(&["inspect", &challenge]));
+    for line in ["\namount ", "\nexpires ", "\ninvoice expires "] {
+        assert!(shown.contains(line), "{line:?}: {shown}");
+    }
+    assert!(!shown.contains("msat"), "{shown}");
+}
+
+#[test]
+fn inspect_shows_an_invoice_that_comes_alone() {
+    let coffee = include_str!("../../vectors/bolt11-coffee.txt").trim();
+    let upper = format!("LIGHTNING:{}", coffee.to_ascii_uppercase());
+    for given in [coffee, &upper] {
+        let shown = json(&["inspect", given]);
+        assert_eq!(shown["form"], "invoice");
+        assert_eq!(shown["amount_msat"], 250_000_000);
+        assert_eq!(shown["network"], "mainnet");
+        assert_eq!(shown["payment_hash"].as_str().unwrap().len(), 64);
+    }
+    let refused = token(&["attenuate", coffee, "path=/v1"]);
+    assert!(stderr(&refused).contains("this is an invoice"));
+}
+
+#[test]
+fn a_token_is_read_from_the_output_of_other_commands() {
+    let paid = vector("paid-http");
+    let authorization = text(&paid["authorization"]);
+    let header = format!("Authorization: {authorization}");
+    let narrowed = stdout(&token(&["attenuate", &header, "path=/v1", "--json"]));
+    let coffee = include_str!("../../vectors/bolt11-coffee.txt").trim();
+    let macaroon = text(&paid["v2_base64"]);
+    let response = format!(
+        "HTTP/1.1 402 Payment Required\r\ncontent-length: 3\r\nwww-authenticate: Basic realm=x\r\n\
+         WWW-Authenticate: L402 macaroon=\"{macaroon}\", invoice=\"{coffee}\"\r\n\r\nabc"
+    );
+    let verbose =
+        format!("> GET / HTTP/1.1\n> authorization: {authorization}\n>\n< HTTP/1.1 200 OK\n");
+    for (given, form) in [
+        (narrowed.as_str(), "credential"),
+        (&format!("id  1\nstate  usable\n{header}\n"), "credential"),
+        (
+            &format!("{{\"authorization\":null,\"token\":\"{macaroon}\"}}"),
+            "token",
+        ),
+        (&response, "challenge"),
+        (&verbose, "credential"),
+    ] {
+        let read = piped(&["inspect", "-", "--json"], given);
+        let shown: serde_json::Value = serde_json::from_str(&stdout(&read)).unwrap();
+        assert_eq!(shown["form"], form, "{given}");
+        assert_eq!(shown["payment_hash"], paid["payment_hash"]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hdr.txt");
+    std::fs::write(&file, &header).unwrap();
+    let named = format!("@{}", file.display());
+    assert_eq!(json(&["inspect", &named])["form"], "credential");
+    let unmarked = token(&["inspect", &named[1..]]);
+    assert!(
+        stderr(&unmarked).contains(&format!("write {named}")),
+        "{}",
+        stderr(&unmarked)
+    );
+}
+
+#[test]
+fn what_is_no_token_is_refused_in_words_and_is_not_repeated() {
+    let secret = "5".repeat(64);
+    let list = format!("{{\"tokens\":[{{\"id\":\"{secret}\"}}]}}");
+    let (swapped, json) = (format!("path=/{secret}"), format!("{{\"a\":\"{secret}\"}}"));
+    let condition = format!("path=/{secret}x,/{secret}");
+    for (arguments, given, expected) in [
+        (vec!["inspect", "-"], "", "standard input is empty: give"),
+        (vec!["inspect", ""], "", "the argument is empty: give"),
+        (
+            vec!["attenuate", &swapped, "ID"],
+            "",
+            "`path=…` is a condition: the token comes first",
+        ),
+        (vec!["inspect", "-"], &list, "list of tokens"),
+        (
+            vec!["inspect", "-"],
+            &json,
+            "neither `authorization` nor `token`",
+        ),
+        (
+            vec!["inspect", "-"],
+            "HTTP/1.1 200 OK\nserver: x\n",
+            "no L402 challenge in these lines",
+        ),
+        (
+            vec!["inspect", "@/no/such/file"],
+            "",
+            "`/no/such/file` cannot be read",
+        ),
+        (
+            vec!["attenuate", "-", &condition],
+            text(&vector("paid-http")["v2_base64"]),
+            "one path",
+        ),
+        (
+            vec!["attenuate", "-", &secret],
+            text(&vector("paid-http")["v2_base64"]),
+            "`…` is not a condition",
+        ),
+    ] {
+        let refused = piped(&arguments, given);
+        let shown = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {shown}");
+        assert!(shown.contains(expected), "{arguments:?}: {shown}");
+        assert!(!shown.contains(&secret), "{shown}");
+    }
+}
+
+#[test]
+fn attenuate_shows_what_is_easily_taken_for_something_else() {
+    let paid = vector("paid-http");
+    let authorization = text(&paid["authorization"]);
+    for (caveat, note) in [
+        (
+            "expires=2030-01-01 12:30",
+            "expires 2030-01-01 12:30:00 UTC\n",
+        ),
+        ("path=/v1/", "not for /v1 itself"),
+        ("method=FOO", "`FOO` is no method"),
+        ("uses=3", "share one counter"),
+        ("path=/v1", ""),
+    ] {
+        let narrowed = token(&["attenuate", authorization, caveat]);
+        let shown = stderr(&narrowed);
+        assert_eq!(stdout(&narrowed).lines().count(), 1);
+        assert!(shown.contains(note), "{caveat}: {shown}");
+        assert_eq!(
+            shown.lines().count(),
+            usize::from(!note.is_empty()),
+            "{shown}"
+        );
+    }
+    let narrowed = json(&[
+        "attenuate",
+        authorization,
+        "valid_until=2030-01-01",
+        "uses=3",
+    ]);
+    assert_eq!(narrowed["expires_at"], 1_893_456_000_u64);
+    assert_eq!(narrowed["max_uses"], 3);
+    let warnings = narrowed["warnings"].as_array().unwrap();
+    assert!(
+        warnings[0].as_str().unwrap().contains("one counter"),
+        "{warnings:?}"
+    );
+    let loop_out = text(&vector("loop-zero-root")["v2_base64"]).to_owned();
+    let narrowed = json(&["attenuate", &loop_out, "capabilities=loop_out"]);
+    assert_eq!(narrowed["added"][0], "lightning_loop_capabilities=loop_out");
 }
 
 #[test]
@@ -140,25 +312,34 @@ fn what_would_restrict_nothing_is_refused_unless_it_is_forced() {
     let paid = vector("paid-http");
     let authorization = text(&paid["authorization"]);
     for (caveat, expected) in [
-        ("foo=bar", "`foo` restricts nothing"),
-        ("valid_for=3600", "`valid_for` restricts nothing"),
+        (
+            "foo=bar",
+            "`foo` restricts nothing: no tollway gateway knows it (known: path,",
+        ),
+        ("price_msat=5", "knows it (known:"),
         ("expire=1h", "did you mean `expires=1h`?"),
-        ("paths=/v1", "did you mean `path=/v1`?"),
+        ("pth=/v1", "did you mean `path=/v1`?"),
         (
             "valid_until=tomorrow",
-            "`valid_until=tomorrow`: every gateway would refuse this value: write it like expires=1h",
+            "`valid_until=tomorrow`: write a duration",
         ),
-        ("expires=tomorrow", "`expires=tomorrow`"),
+        ("expires=tomorrow", "`expires=tomorrow`: write a duration"),
         (
             "path_prefix=v1",
             "`path_prefix=v1`: every gateway would refuse this value: write it like path=/v1",
         ),
         ("path=v1", "`path=v1`"),
+        ("path=/v1,/v2", "one path"),
         ("uses=0", "`uses=0`"),
         ("method=", "method"),
         ("expires=2000-01-01", "would buy nothing"),
-        ("services=other:0", "would buy nothing"),
+        ("expires=2026", "2026 seconds from now"),
+        ("services=other:0", "the token is for weather"),
         ("services=weather:9", "`services=weather:9` allows more"),
+        (
+            "capabilities=read",
+            "`capabilities=read` restricts nothing: the token was sold without capabilities",
+        ),
     ] {
         let refused = token(&["attenuate", authorization, caveat]);
         let shown = String::from_utf8_lossy(&refused.stderr).into_owned();

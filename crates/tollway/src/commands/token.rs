@@ -11,6 +11,7 @@ mod inspect;
 mod presented;
 mod revoke;
 mod stored;
+mod typed;
 mod verify;
 
 use crate::cli::TokenCommand;

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::facts::Facts;
 use super::fit::{self, Misfit};
 use super::presented::Presented;
+use super::typed::{self, Typed};
 use crate::cli::AttenuateArgs;
 use crate::exit::Failure;
-use crate::input;
-use crate::input::condition::{NAMES, named};
+use crate::input::condition;
 use crate::moment;
 use crate::output::Output;
 
@@ -22,12 +22,17 @@ pub(super) fn run(args: &AttenuateArgs, output: Output) -> Result<(), Failure> {
     let presented = Presented::read(&args.token)?;
     let now = moment::now()?;
     let before = presented.macaroon();
-    let mut caveats = Vec::new();
+    let mut added = Vec::new();
     for text in &args.caveats {
-        caveats.extend(read(text, before, now)?);
+        let read = typed::read(text, before, now);
+        added.push(match read {
+            Err(_) if args.force => Typed::literal(text)?,
+            read => read?,
+        });
     }
+    let caveats: Vec<Caveat> = added.iter().flat_map(Typed::caveats).cloned().collect();
     if !args.force {
-        fit::check(before, &caveats, now).map_err(|misfit| refused(&misfit, &args.caveats))?;
+        fit::check(before, &caveats, now).map_err(|misfit| refused(&misfit, before, &added))?;
     }
     let mut after = before.clone();
     for caveat in &caveats {
@@ -43,141 +48,140 @@ fn print(
     caveats: &[Caveat],
     output: Output,
 ) -> Result<(), Failure> {
+    let expires_at = l402::unverified_deadline(&macaroon);
+    let uses_max = Facts::of(&macaroon).uses_max;
     let token = macaroon.to_base64();
     let authorization = presented.authorization_with(macaroon)?;
     let added: Vec<&str> = caveats.iter().map(Caveat::as_str).collect();
+    let warnings = warnings(caveats, uses_max);
     let text = match &authorization {
         Some(value) => format!("Authorization: {value}"),
         None => token.clone(),
     };
     output.line(
         &text,
-        &json!({ "token": token, "authorization": authorization, "added": added }),
+        &json!({
+            "token": token,
+            "authorization": authorization,
+            "added": added,
+            "expires_at": expires_at.map(UnixSeconds::as_secs),
+            "max_uses": uses_max,
+            "warnings": warnings,
+        }),
     )?;
-    output.note(
-        "note: the copies of a token share one counter of uses, this one and the one it was made from included",
-    );
+    if let Some(moment) = expires_at.filter(|_| caveats.iter().any(is_deadline)) {
+        output.note(&format!("expires {}", moment::show(moment)));
+    }
+    for warning in &warnings {
+        output.note(&format!("note: {warning}"));
+    }
     Ok(())
 }
 
-/// Reads `name=value` into the caveats that restrict the token in this way.
-fn read(text: &str, token: &Macaroon, now: UnixSeconds) -> Result<Vec<Caveat>, Failure> {
-    let typed = Caveat::parse(text).map_err(Failure::usage)?;
-    let (name, value) = (typed.condition(), typed.value());
-    let services = Facts::of(token).service_names();
-    let caveat =
-        |condition: &str, value: &str| Caveat::new(condition, value).map_err(Failure::usage);
-    match name {
-        "path" => Ok(vec![caveat("path_prefix", value)?]),
-        "uses" => Ok(vec![caveat("max_uses", value)?]),
-        "method" => Ok(vec![caveat("method", &methods(value))?]),
-        "expires" => {
-            let deadline = deadline(value, now)?.to_string();
-            if services.is_empty() {
-                return Ok(vec![caveat("valid_until", &deadline)?]);
+/// Returns what is easily taken for something else.
+fn warnings(caveats: &[Caveat], uses_max: Option<u64>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for caveat in caveats {
+        let value = caveat.value();
+        if caveat.condition() == "path_prefix"
+            && let Some(without) = value.strip_suffix('/').filter(|path| !path.is_empty())
+        {
+            warnings.push(format!(
+                "path={value} is for what is below {value}, and not for {without} itself: path={without} is for both"
+            ));
+        }
+        if caveat.condition() == "method" {
+            let is_odd = |method: &&str| !typed::METHODS.contains(method);
+            let odd: Vec<&str> = value.split(',').filter(is_odd).collect();
+            if !odd.is_empty() {
+                let odd = odd.join(",");
+                warnings.push(format!("`{odd}` is no method that HTTP defines"));
             }
-            // Other issuers enforce the deadline of a service only.
-            let of = |service: &String| caveat(&format!("{service}_valid_until"), &deadline);
-            services.iter().map(of).collect()
         }
-        "capabilities" if services.is_empty() => Err(Failure::usage(
-            "the token names no service: write SERVICE_capabilities=a,b",
-        )),
-        "capabilities" => {
-            let of = |service: &String| caveat(&format!("{service}_capabilities"), value);
-            services.iter().map(of).collect()
-        }
-        _ => Ok(vec![typed]),
     }
-}
-
-/// Reads a duration from now, a date, or Unix seconds of ten digits or more.
-fn deadline(value: &str, now: UnixSeconds) -> Result<UnixSeconds, Failure> {
-    let is_seconds = value.len() >= UNIX_SECONDS_LEN && value.bytes().all(|b| b.is_ascii_digit());
-    match (input::duration(value), moment::parse(value)) {
-        (Ok(duration), _) if !is_seconds => Ok(now.plus_secs(duration.as_secs())),
-        (_, Ok(moment)) => Ok(moment),
-        (_, Err(_)) => Err(Failure::usage(format!(
-            "`expires={value}`: write a duration from now or a date, like expires=1h, expires=2027-01-31 or expires=2027-01-31T12:00:00Z"
-        ))),
+    if uses_max.is_some() {
+        warnings.push(
+            "the copies of a token share one counter of uses, this one and the one it was made from included"
+                .to_owned(),
+        );
     }
+    warnings
 }
 
-/// Methods are upper case; written in lower case they would match no request.
-fn methods(value: &str) -> String {
-    let method = |method: &str| {
-        let is_lower = method.bytes().all(|byte| byte.is_ascii_lowercase());
-        if is_lower {
-            method.to_ascii_uppercase()
-        } else {
-            method.to_owned()
-        }
-    };
-    let methods: Vec<String> = value.split(',').map(method).collect();
-    methods.join(",")
+fn is_deadline(caveat: &Caveat) -> bool {
+    caveat.condition().ends_with("valid_until") || caveat.condition() == "expiration"
 }
 
-fn refused(misfit: &Misfit, typed: &[String]) -> Failure {
+fn refused(misfit: &Misfit, token: &Macaroon, added: &[Typed]) -> Failure {
     let typed_as = |condition: &str| {
-        let name = NAMES.iter().find(|name| name.condition == condition);
-        let name = name.map_or(condition, |name| name.name);
-        let starts = |text: &&String| {
-            let start = text.split('=').next().unwrap_or_default();
-            start == name || start == condition
-        };
-        typed.iter().find(starts).cloned()
+        let mut typed = added.iter().filter(|typed| typed.has(condition));
+        let last = typed.next_back();
+        last.map_or_else(|| condition.to_owned(), Typed::shown)
     };
     let message = match misfit {
+        Misfit::Nothing { denial } => format!(
+            "the token would buy nothing: {denial} (--force adds the caveats for another verifier)"
+        ),
+        Misfit::Unenforced { condition } => {
+            let typed = typed_as(condition);
+            format!(
+                "`{typed}` restricts nothing: the token was sold without capabilities, so no part of its service asks for one; path=, method= and services= do restrict (--force adds it for another verifier)"
+            )
+        }
         Misfit::Unknown { condition } => {
-            let known: Vec<&str> = NAMES.iter().map(|name| name.name).collect();
-            let nearest = input::nearest(condition, &known).and_then(named);
-            let example = nearest.map_or(String::new(), |name| {
-                format!("; did you mean `{}`?", name.example)
+            let name = condition::shown(condition);
+            let meant = condition::similar(condition).map_or_else(String::new, |known| {
+                format!("; did you mean `{}`?", known.example)
             });
             format!(
-                "`{condition}` restricts nothing: no tollway gateway knows it{example} (known: {}; --force adds it for another verifier)",
-                known.join(", ")
+                "`{name}` restricts nothing: no tollway gateway knows it{meant} (known: {}; --force adds it for another verifier)",
+                condition::list()
             )
         }
         Misfit::Value { condition } => {
-            let typed = typed_as(condition).unwrap_or_else(|| condition.clone());
-            let example = NAMES.iter().find(|name| {
-                name.condition == condition || condition.ends_with(&format!("_{}", name.condition))
-            });
-            let example = example.map_or(String::new(), |name| {
-                format!(": write it like {}", name.example)
+            let typed = typed_as(condition);
+            let example = condition::written(condition).map_or_else(String::new, |known| {
+                format!(": write it like {}", known.example)
             });
             format!("`{typed}`: every gateway would refuse this value{example}")
         }
         Misfit::Widens { condition } => {
-            let typed = typed_as(condition).unwrap_or_else(|| condition.clone());
-            format!("`{typed}` allows more than the token does: a caveat can only restrict")
+            let typed = typed_as(condition);
+            let several = added.iter().filter(|typed| typed.has(condition)).count() > 1;
+            let held = match condition.as_str() {
+                "path_prefix" if several => return Failure::usage(typed::SEVERAL_PATHS),
+                "method" if several => {
+                    return Failure::usage(
+                        "several methods are written in one condition, like method=GET,HEAD",
+                    );
+                }
+                _ => held(token, condition),
+            };
+            format!("`{typed}` allows more than the token does{held}: a caveat can only restrict")
         }
-        Misfit::Nothing { denial } => format!(
-            "the token would buy nothing: {denial} (--force adds the caveats for another verifier)"
-        ),
     };
     Failure::usage(message)
 }
 
-const UNIX_SECONDS_LEN: usize = 10;
+/// Returns what the token allows by a condition, in brackets.
+fn held(token: &Macaroon, condition: &str) -> String {
+    let deadline = l402::unverified_deadline(token);
+    if condition.ends_with("valid_until")
+        && let Some(deadline) = deadline
+    {
+        return format!(" (it expires {})", moment::show(deadline));
+    }
+    let starts = format!("{condition}=");
+    let caveats = Facts::of(token).caveats;
+    let held = caveats.iter().rfind(|text| text.starts_with(&starts));
+    held.map_or_else(String::new, |text| format!(" ({text})"))
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOW: UnixSeconds = UnixSeconds::new(1_800_000_000);
-
-    #[test]
-    fn a_deadline_is_a_duration_a_date_or_a_moment() {
-        let read = |value| deadline(value, NOW).map(UnixSeconds::as_secs).ok();
-
-        assert_eq!(read("1h"), Some(1_800_003_600));
-        assert_eq!(read("90"), Some(1_800_000_090));
-        assert_eq!(read("2027-01-31"), Some(1_801_353_600));
-        assert_eq!(read("1900000000"), Some(1_900_000_000));
-        assert_eq!(read("tomorrow"), None);
-    }
 
     #[test]
     fn every_example_in_the_help_is_accepted() {
@@ -189,10 +193,16 @@ mod tests {
         };
         let token = Macaroon::mint(&root, "", &identifier.to_bytes()).unwrap();
         let token = token.with_caveat(b"services=weather:0").unwrap();
-        for name in NAMES {
+        let token = token
+            .with_caveat(b"weather_capabilities=read,write")
+            .unwrap();
+        for name in condition::NAMES {
             let example = name.example.replace("SHA256_IN_HEX", &"0".repeat(64));
-            let caveats = read(&example, &token, NOW).unwrap();
-            assert!(fit::check(&token, &caveats, NOW).is_ok(), "{example}");
+            let typed = typed::read(&example, &token, NOW).unwrap();
+            assert!(
+                fit::check(&token, typed.caveats(), NOW).is_ok(),
+                "{example}"
+            );
         }
     }
 }

@@ -9,6 +9,8 @@ pub(super) struct Facts {
     pub(super) caveats: Vec<String>,
     /// The names in the last list of services.
     pub(super) services: Vec<String>,
+    /// The last list of services with their tiers.
+    tiers: Vec<(String, u8)>,
     /// The smallest number of uses.
     pub(super) uses_max: Option<u64>,
 }
@@ -22,7 +24,10 @@ impl Facts {
                 .push(shown(caveat.id(), caveat.is_third_party()));
             let condition = std::str::from_utf8(caveat.id()).ok();
             match condition.and_then(|text| text.split_once('=')) {
-                Some(("services", list)) => facts.services = names(list),
+                Some(("services", list)) => {
+                    facts.services = names(list);
+                    facts.tiers = tiers(list);
+                }
                 Some(("max_uses", uses)) => {
                     let uses: Option<u64> = uses.parse().ok();
                     facts.uses_max = uses.into_iter().chain(facts.uses_max).min();
@@ -31,6 +36,14 @@ impl Facts {
             }
         }
         facts
+    }
+
+    /// Returns the tier of a service.
+    pub(super) fn tier_of(&self, service: &str) -> Option<u8> {
+        let mut tiers = self.tiers.iter();
+        tiers
+            .find(|(name, _)| name == service)
+            .map(|(_, tier)| *tier)
     }
 
     /// Returns the names of the services, without the paths of resources.
@@ -49,6 +62,14 @@ pub(super) fn names(list: &str) -> Vec<String> {
         name.to_owned()
     };
     list.split(',').map(str::trim).map(name).collect()
+}
+
+fn tiers(list: &str) -> Vec<(String, u8)> {
+    let item = |item: &str| {
+        let (name, tier) = item.trim().rsplit_once(':')?;
+        Some((name.to_owned(), tier.parse().ok()?))
+    };
+    list.split(',').filter_map(item).collect()
 }
 
 /// Returns a caveat as text. The preimage in one is half of a credential and is left out.

@@ -21,6 +21,11 @@ pub(super) enum Misfit {
         /// Why not even the one made to fit.
         denial: Denial,
     },
+    /// No request asks for what the condition names.
+    Unenforced {
+        /// The condition.
+        condition: String,
+    },
     /// The verifier does not know the condition and would ignore it.
     Unknown {
         /// The condition.
@@ -54,6 +59,7 @@ pub(super) fn check(token: &Macaroon, added: &[Caveat], now: UnixSeconds) -> Res
         });
     }
     let unknown = unknown.unwrap_or_default();
+    let sold = Conditions::of(token, &[]);
     for caveat in added {
         let condition = caveat.condition().to_owned();
         if unknown.iter().any(|text| text == caveat.as_str()) {
@@ -63,6 +69,13 @@ pub(super) fn check(token: &Macaroon, added: &[Caveat], now: UnixSeconds) -> Res
         let is_sent = condition != "origin" || l402::caveat::origin(caveat.value()).is_ok();
         if caveat.value().is_empty() || !is_sent {
             return Err(Misfit::Value { condition });
+        }
+        // A capability is asked for where one is sold, and tokens then name it. An empty list
+        // names none.
+        let is_unenforced =
+            condition.ends_with("_capabilities") && sold.last(&condition).unwrap_or_default() == "";
+        if is_unenforced {
+            return Err(Misfit::Unenforced { condition });
         }
     }
     Ok(())
@@ -253,6 +266,18 @@ mod tests {
                 matches!(misfit, Misfit::Unknown { .. }),
                 "{added}: {misfit:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_capability_of_a_service_without_capabilities_restricts_nothing() {
+        for sold in [
+            &["services=a:0"][..],
+            &["services=a:0", "a_capabilities="],
+            &["services=a:0,b:0", "b_capabilities=read"],
+        ] {
+            let misfit = check(sold, "a_capabilities=read").unwrap_err();
+            assert!(matches!(misfit, Misfit::Unenforced { .. }), "{misfit:?}");
         }
     }
 

@@ -1,11 +1,18 @@
 //! A token in any of the forms in which people have one.
+//!
+//! What is not understood is not repeated in an error: it may be half of a credential.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::iter;
+use std::path::Path;
 
 use l402::{Challenge, Credential, Macaroon, SchemeName, read_challenges};
+use serde_json::{Map, Value};
 
 use super::id;
 use crate::exit::Failure;
+use crate::input::condition;
 
 /// One thing a person may paste from a header, a file or a log.
 pub(super) enum Presented {
@@ -23,20 +30,92 @@ pub(super) enum Presented {
     Token(Macaroon),
 }
 
-impl Presented {
-    /// Reads the ID of a stored token, a header line or its value, `token:preimage`, or a
-    /// token; `-` reads one of them from standard input.
-    pub(super) fn read(text: &str) -> Result<Self, Failure> {
-        let text = if text == "-" {
-            read_stdin()?
-        } else {
-            text.to_owned()
+/// What was given for a token, read from where it is.
+pub(super) struct Given(String);
+
+impl Given {
+    /// Reads standard input for `-` and a file for `@FILE`; anything else is the text itself.
+    pub(super) fn read(argument: &str) -> Result<Self, Failure> {
+        let text = match argument.strip_prefix('@') {
+            Some(file) => read_file(file)?,
+            None if argument == "-" => read_all(io::stdin(), "standard input")?,
+            None => argument.to_owned(),
         };
         let text = text.trim();
+        if text.is_empty() {
+            let from = match argument {
+                "-" => "standard input",
+                "" => "the argument",
+                _ => "the file",
+            };
+            return Err(Failure::usage(format!("{from} is empty: {WHAT_TO_GIVE}")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the BOLT 11 invoice that this seems to be.
+    pub(super) fn invoice(&self) -> Option<&str> {
+        const PREFIXES: [&str; 4] = ["lnbc", "lntb", "lnsb", "lightning:"];
+        let starts_with = |prefix: &str| {
+            let start = self.0.get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        if self.0.contains(char::is_whitespace) || !PREFIXES.iter().copied().any(starts_with) {
+            return None;
+        }
+        Some(self.0.rsplit(':').next().unwrap_or(&self.0))
+    }
+}
+
+impl Presented {
+    /// Reads the ID of a stored token, a header line or its value, `token:preimage`, a token,
+    /// the output of another command, or a response with its head; `-` and `@FILE` are read.
+    pub(super) fn read(argument: &str) -> Result<Self, Failure> {
+        Self::of(&Given::read(argument)?)
+    }
+
+    pub(super) fn of(given: &Given) -> Result<Self, Failure> {
+        let text = given.as_str();
         if id::is_id(text) {
             return Self::parse(&id::credential(text)?);
         }
-        Self::parse(without_header_name(text))
+        if given.invoice().is_some() {
+            return Err(Failure::usage(
+                "this is an invoice, and no token: `tollway token inspect` shows it",
+            ));
+        }
+        if text.starts_with('{')
+            && let Ok(Value::Object(json)) = serde_json::from_str(text)
+            && !json.contains_key("i")
+            && !json.contains_key("i64")
+        {
+            return Self::of_json(&json);
+        }
+        match header_line(text) {
+            Some(line) => Self::parse(line),
+            None if text.contains('\n') && !text.starts_with('{') => Err(Failure::usage(format!(
+                "there is no Authorization and no L402 challenge in these lines: {WHAT_TO_GIVE}"
+            ))),
+            None => Self::parse(text).map_err(|failure| explained(text).unwrap_or(failure)),
+        }
+    }
+
+    /// Reads what `token show --json` and `token attenuate --json` print.
+    fn of_json(json: &Map<String, Value>) -> Result<Self, Failure> {
+        let text = |name: &str| json.get(name).and_then(Value::as_str);
+        match text("authorization").or_else(|| text("token")) {
+            Some(text) => Self::parse(text),
+            None if json.contains_key("tokens") => Err(Failure::usage(
+                "this is a list of tokens without their credentials: give the ID of one",
+            )),
+            None => Err(Failure::usage(
+                "this JSON has neither `authorization` nor `token`, and is no macaroon",
+            )),
+        }
     }
 
     fn parse(text: &str) -> Result<Self, Failure> {
@@ -103,26 +182,60 @@ impl Presented {
     }
 }
 
-fn read_stdin() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(MAX_STDIN)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
-    Ok(text)
+fn read_file(name: &str) -> Result<String, Failure> {
+    let file = File::open(name).map_err(|error| {
+        // A name may be a token with an `@` in front of it.
+        let shown = condition::shown(name);
+        Failure::usage(format!("`{shown}` cannot be read: {error}"))
+    })?;
+    read_all(file, "the file")
 }
 
-fn without_header_name(text: &str) -> &str {
-    let named = |name: &str| {
-        let (found, rest) = text.split_at_checked(name.len())?;
-        found
-            .eq_ignore_ascii_case(name)
-            .then_some(rest.trim_start())
+fn read_all(from: impl Read, what: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    from.take(MAX_READ)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::usage(format!("{what} cannot be read: {error}")))?;
+    // The body of a response need not be text; its head is.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns the value of the first header line that presents or asks for a token: in a text of
+/// one line or among the lines of a response, as curl prints them with -i or -v.
+fn header_line(text: &str) -> Option<&str> {
+    let value = |line| {
+        let names = ["authorization:", "www-authenticate:"];
+        names.into_iter().find_map(|name| value_of(line, name))
     };
-    ["authorization:", "www-authenticate:"]
-        .into_iter()
-        .find_map(named)
-        .unwrap_or(text)
+    let mut values = text.lines().filter_map(value);
+    let first = values.next()?;
+    let is_ours = |value: &&str| scheme_of(value).is_some();
+    // A value without its scheme is read as well, where there is no other.
+    Some(
+        iter::once(first)
+            .chain(values)
+            .find(is_ours)
+            .unwrap_or(first),
+    )
+}
+
+fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let line = line.trim_start_matches(['<', '>', ' ']);
+    let (found, value) = line.split_at_checked(name.len())?;
+    found.eq_ignore_ascii_case(name).then(|| value.trim())
+}
+
+/// Returns what else a text may be that is no token.
+fn explained(text: &str) -> Option<Failure> {
+    let name = text.split_once('=').map(|(name, _)| name);
+    if let Some(name) = name.and_then(condition::named) {
+        let (name, example) = (name.name, name.example);
+        return Some(Failure::usage(format!(
+            "`{name}=…` is a condition: the token comes first, like `tollway token attenuate ID {example}`"
+        )));
+    }
+    let is_file = text.len() <= FILE_NAME_MAX && Path::new(text).is_file();
+    is_file.then(|| Failure::usage(format!("`{text}` is a file: write @{text} to read it")))
 }
 
 fn scheme_of(text: &str) -> Option<SchemeName> {
@@ -132,4 +245,7 @@ fn scheme_of(text: &str) -> Option<SchemeName> {
         .find(|scheme| name.eq_ignore_ascii_case(scheme.as_str()))
 }
 
-const MAX_STDIN: u64 = 1_024 * 1_024;
+const MAX_READ: u64 = 1_024 * 1_024;
+const FILE_NAME_MAX: usize = 255;
+const WHAT_TO_GIVE: &str =
+    "give the ID of a stored token, a token, `token:preimage`, or a header line";
