@@ -14,6 +14,7 @@
 
 mod flags;
 mod links;
+mod programs;
 mod tables;
 mod tollway;
 
