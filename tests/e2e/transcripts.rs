@@ -49,7 +49,15 @@ pages! {
     guide_tokens: "docs/guide/src/tokens.md",
     readme: "README.md",
     transcript_demo: "tests/e2e/transcripts/demo.md",
+    transcript_grpc: "tests/e2e/transcripts/grpc.md",
+    transcript_keys: "tests/e2e/transcripts/keys.md",
+    transcript_limits: "tests/e2e/transcripts/limits.md",
+    transcript_lnd: "tests/e2e/transcripts/lnd.md",
+    transcript_narrow: "tests/e2e/transcripts/narrow.md",
+    transcript_scripts: "tests/e2e/transcripts/scripts.md",
     transcript_sell: "tests/e2e/transcripts/sell.md",
+    transcript_services: "tests/e2e/transcripts/services.md",
+    transcript_stop: "tests/e2e/transcripts/stop.md",
 }
 
 /// Where pages are.
