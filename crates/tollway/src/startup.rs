@@ -1,8 +1,8 @@
 //! Standard output as the process found it.
 //!
 //! Before `main`, Rust's runtime opens `/dev/null` in the place of a standard stream that is
-//! closed. From then on a closed standard output cannot be told from one that the caller threw
-//! away, and not by the mode of the descriptor either: the null outputs of Python, Node and
+//! closed. From then on a closed standard output cannot be distinguished from one that the caller
+//! threw away, and not by the mode of the descriptor either: the null outputs of Python, Node and
 //! `daemon(3)` are open for reading and writing too. The C library calls what `.init_array`
 //! lists before that.
 
