@@ -121,7 +121,7 @@ async fn what_is_not_allowed_is_not_paid() {
         ),
         (
             vec!["get", &url, "--max-cost", "10"],
-            "`10` is not an amount",
+            "`10` has no unit: write 10sat",
         ),
         (
             vec!["get", &url, "--wallet", "nobody"],

@@ -130,7 +130,7 @@ async fn a_payment_in_flight_at_the_time_limit_is_looked_up_by_the_next_run() {
     let (url, uri) = (gateway.url("/a"), wallet.uri());
     let get = ["get", &url, "--json", "--wallet", &uri];
 
-    let limited = [&get[..], &["--max-time", "5"]].concat();
+    let limited = [&get[..], &["--max-time", "5s"]].concat();
     let failed = failure(&market.run(&limited).await);
     wallet.speak();
     let next = market.run(&get).await;

@@ -9,7 +9,7 @@ use crate::support::{Gateway, Market, echo_api, failure, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stored_token_is_listed_without_its_secret() {
-    let (market, gateway) = bought(&["--valid-for", "3600", "--max-uses", "3"], &["/a"]).await;
+    let (market, gateway) = bought(&["--valid-for", "1h", "--max-uses", "3"], &["/a"]).await;
 
     let listed = &tokens(&market).await[0];
     let human = market.run(&["token", "list"]).await;

@@ -8,6 +8,7 @@
 mod demo;
 mod get;
 mod keys;
+mod misread;
 #[cfg(test)]
 mod pages;
 mod purchases;
@@ -22,6 +23,7 @@ use clap::{ArgAction, Parser, Subcommand};
 pub(crate) use self::demo::DemoArgs;
 pub(crate) use self::get::GetArgs;
 pub(crate) use self::keys::{KeysArgs, KeysCommand};
+pub(crate) use self::misread::message;
 pub(crate) use self::purchases::{ListPurchasesArgs, PurchasesCommand, ResolveArgs};
 pub(crate) use self::sandbox::SandboxArgs;
 pub(crate) use self::serve::ServeArgs;
@@ -88,17 +90,6 @@ const ENVIRONMENT: &str = "\
 Environment:
   TOLLWAY_HOME  tollway folder [default: tollway in ~/.config, ~/.local/share]
   TOLLWAY_LOG   error, warn, info, debug, trace [default: what -v asks for]";
-
-/// Returns what is wrong with a command line, without the usage that follows it.
-pub(crate) fn message_of(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let message = text.split("\n\nUsage:").next().unwrap_or(text);
-    let message = message.split("\n\nFor more information").next();
-    let lines = message.unwrap_or(text).lines().map(str::trim);
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    lines.join(" ")
-}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

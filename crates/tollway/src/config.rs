@@ -18,7 +18,6 @@
 //! limit that is not read would be no limit.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -30,7 +29,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::exit::Failure;
-use crate::input;
+use crate::input::{self, Secret};
 
 /// The file, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -45,7 +44,7 @@ pub(crate) struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GetConfig {
-    pub(crate) wallet: Option<String>,
+    pub(crate) wallet: Option<Secret>,
     #[serde(deserialize_with = "amount")]
     pub(crate) max_cost: Option<Msat>,
     #[serde(deserialize_with = "amount")]
@@ -65,30 +64,20 @@ pub(crate) struct GetConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServeConfig {
-    pub(crate) wallet: Option<String>,
+    pub(crate) wallet: Option<Secret>,
 }
 
 /// A named wallet: a URI, or a table that the wallet registry reads. Either may hold a
 /// credential.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(
     untagged,
     expecting = "a wallet is a URI, or a table of texts like { lnd = \"host:port\", macaroon = \"…\" }"
 )]
 pub(crate) enum WalletEntry {
-    Uri(String),
+    Uri(Secret),
     #[serde(deserialize_with = "table")]
     Table(WalletTable),
-}
-
-/// A URI may hold a macaroon, therefore it is not shown.
-impl fmt::Debug for WalletEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uri(_) => f.write_str("Uri(redacted)"),
-            Self::Table(table) => table.fmt(f),
-        }
-    }
 }
 
 impl Config {
@@ -185,7 +174,9 @@ fn line_of(text: &str, at: usize) -> usize {
 
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Msat>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
+    input::amount(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WalletTable, D::Error> {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::input;
 use crate::payment::{Payment, PaymentState};
 
 /// Why a command failed, as far as a program cares: the `code` of its JSON. Kinds that call
@@ -320,6 +321,17 @@ impl Failure {
             self.message = format!("{}; {SEND_AGAIN}", self.message);
         }
         self.kind = kind;
+    }
+
+    /// Takes arguments of the command line that may be secrets out of its message: a token may
+    /// be typed where a file or a host belongs.
+    #[must_use]
+    pub(crate) fn without(mut self, arguments: &[String]) -> Self {
+        self.message = input::hide(&self.message, arguments);
+        for warning in &mut self.warnings {
+            *warning = input::hide(warning, arguments);
+        }
+        self
     }
 
     /// Adds what else went wrong.

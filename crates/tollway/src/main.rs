@@ -23,6 +23,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
     match run(&cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let typed: Vec<String> = env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect();
+            let failure = failure.without(&typed);
             output.failure(&failure);
             failure.kind().into()
         }
@@ -51,18 +56,20 @@ fn main() -> ExitCode {
 }
 
 /// Prints help, or what is wrong with the command line: in JSON if that was asked for anywhere
-/// in it.
+/// in it. A command without its subcommand prints its help.
 fn misread(error: &clap::Error) -> ExitCode {
     let arguments = env::args_os().skip(1);
     let mut options = arguments.take_while(|argument| argument != "--");
-    if !error.use_stderr() || !options.any(|argument| argument == "--json") {
+    let output = Output::json_if(options.any(|argument| argument == "--json"));
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || is_help && output == Output::Human {
         return match output::written_or_left(error.print()) {
             Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
             Err(_unwritten) => FailureKind::General.into(),
         };
     }
-    let failure = Failure::usage(cli::message_of(error));
-    Output::Json.failure(&failure);
+    let failure = Failure::usage(cli::message(error));
+    output.failure(&failure);
     failure.kind().into()
 }
 

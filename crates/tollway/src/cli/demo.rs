@@ -18,7 +18,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS", value_parser = input::listen, help_heading = heading::CONNECTION)]
     pub(crate) listen: SocketAddr,
     /// Price of one token.
-    #[arg(long, default_value = "10sat", value_name = "AMOUNT", help_heading = heading::PAYMENT)]
+    #[arg(long, default_value = "10sat", value_name = "AMOUNT", value_parser = input::amount, help_heading = heading::PAYMENT)]
     pub(crate) price: Msat,
 }
 

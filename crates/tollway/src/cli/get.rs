@@ -7,7 +7,7 @@ use clap::Args;
 use l402::Msat;
 
 use super::heading;
-use crate::input;
+use crate::input::{self, Secret};
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -15,25 +15,25 @@ pub(crate) struct GetArgs {
     /// What to fetch; without a scheme http on this machine, https elsewhere.
     pub(crate) url: String,
     /// The method [default: GET, or POST with -d]
-    #[arg(short = 'X', long = "request", value_name = "METHOD", help_heading = heading::REQUEST)]
+    #[arg(short = 'X', long = "request", value_name = "METHOD", value_parser = input::method, help_heading = heading::REQUEST)]
     pub(crate) method: Option<http::Method>,
     /// `Name: value`, may be repeated [default: none]
     #[arg(short = 'H', long = "header", value_name = "HEADER", help_heading = heading::REQUEST)]
-    pub(crate) headers: Vec<String>,
+    pub(crate) headers: Vec<Secret>,
     /// The body, or @FILE, or @- [default: none]
     #[arg(short, long, value_name = "DATA", help_heading = heading::REQUEST)]
-    pub(crate) data: Option<String>,
+    pub(crate) data: Option<Secret>,
     /// URI or configured name [default: sandbox:buyer]
     #[arg(long, value_name = "URI", help_heading = heading::PAYMENT)]
-    pub(crate) wallet: Option<String>,
+    pub(crate) wallet: Option<Secret>,
     /// Most to pay for one response [default: 1000sat]
-    #[arg(long, value_name = "AMOUNT", help_heading = heading::PAYMENT)]
+    #[arg(long, value_name = "AMOUNT", value_parser = input::amount, help_heading = heading::PAYMENT)]
     pub(crate) max_cost: Option<Msat>,
     /// Most routing fee to pay on top [default: 10sat]
-    #[arg(long, value_name = "AMOUNT", help_heading = heading::PAYMENT)]
+    #[arg(long, value_name = "AMOUNT", value_parser = input::amount, help_heading = heading::PAYMENT)]
     pub(crate) max_fee: Option<Msat>,
     /// Most in a UTC day, with fees [default: 10000sat]
-    #[arg(long, value_name = "AMOUNT", help_heading = heading::PAYMENT)]
+    #[arg(long, value_name = "AMOUNT", value_parser = input::amount, help_heading = heading::PAYMENT)]
     pub(crate) max_per_day: Option<Msat>,
     /// How long to wait for the payment.
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = input::duration, help_heading = heading::PAYMENT)]

@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 use l402::Msat;
 
+use crate::input::{self, Secret};
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) enum PurchasesCommand {
@@ -31,13 +33,14 @@ pub(crate) struct ResolveArgs {
     pub(crate) not_paid: bool,
     /// The wallet paid it; makes the token usable.
     #[arg(long, group = "outcome", value_name = "PREIMAGE")]
-    pub(crate) paid: Option<String>,
+    pub(crate) paid: Option<Secret>,
     /// The routing fee of the payment.
     #[arg(
         long,
         requires = "paid",
         default_value = "0msat",
-        value_name = "AMOUNT"
+        value_name = "AMOUNT",
+        value_parser = input::amount
     )]
     pub(crate) fee: Msat,
 }

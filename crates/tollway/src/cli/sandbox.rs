@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::heading;
+use crate::input;
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SandboxArgs {
     /// Seller's LND API; 0 for any port.
-    #[arg(long, default_value_t = 10_009, value_name = "PORT", help_heading = heading::CONNECTION)]
+    #[arg(long, default_value_t = 10_009, value_name = "PORT", value_parser = input::port, help_heading = heading::CONNECTION)]
     pub(crate) seller_port: u16,
     /// Buyer's LND API; 0 for any port.
-    #[arg(long, default_value_t = 10_010, value_name = "PORT", help_heading = heading::CONNECTION)]
+    #[arg(long, default_value_t = 10_010, value_name = "PORT", value_parser = input::port, help_heading = heading::CONNECTION)]
     pub(crate) buyer_port: u16,
     /// Its files [default: sandbox in the tollway folder]
     #[arg(long, value_name = "DIR", help_heading = heading::STORAGE)]

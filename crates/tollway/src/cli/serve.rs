@@ -1,6 +1,7 @@
 //! Arguments of `tollway serve`.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use l402::Msat;
 use tollway_gateway::Upstream;
 
 use super::heading;
-use crate::input;
+use crate::input::{self, Secret};
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -36,29 +37,29 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
     pub(crate) upstream_timeout: Option<Duration>,
     /// Worker threads [default: one per core]
-    #[arg(long, value_name = "N", help_heading = heading::CONNECTION)]
-    pub(crate) workers: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = input::count::<NonZeroUsize>, help_heading = heading::CONNECTION)]
+    pub(crate) workers: Option<NonZeroUsize>,
     /// Price of one token, like 10sat or 2500msat.
-    #[arg(long, value_name = "AMOUNT", required_unless_present = "free", help_heading = heading::PAYMENT)]
+    #[arg(long, value_name = "AMOUNT", value_parser = input::amount, required_unless_present = "free", help_heading = heading::PAYMENT)]
     pub(crate) price: Option<Msat>,
     /// Charge nothing: forward every request, without a wallet.
     #[arg(long, conflicts_with = "price", help_heading = heading::PAYMENT)]
     pub(crate) free: bool,
     /// URI or configured name [default: sandbox:seller]
     #[arg(long, value_name = "URI", help_heading = heading::PAYMENT)]
-    pub(crate) wallet: Option<String>,
+    pub(crate) wallet: Option<Secret>,
     /// Time a token is good for [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::TOKENS)]
     pub(crate) valid_for: Option<Duration>,
     /// Requests it is good for [default: any number]
-    #[arg(long, value_name = "N", help_heading = heading::TOKENS)]
-    pub(crate) max_uses: Option<std::num::NonZeroU64>,
+    #[arg(long, value_name = "N", value_parser = input::count::<NonZeroU64>, help_heading = heading::TOKENS)]
+    pub(crate) max_uses: Option<NonZeroU64>,
     /// Name in tokens, metrics.
     #[arg(long, default_value = "default", value_name = "NAME", help_heading = heading::TOKENS)]
     pub(crate) service: String,
     /// For one client network [default: 120]
-    #[arg(long, value_name = "N", help_heading = heading::TOKENS)]
-    pub(crate) challenges_per_minute: Option<std::num::NonZeroU32>,
+    #[arg(long, value_name = "N", value_parser = input::count::<NonZeroU32>, help_heading = heading::TOKENS)]
+    pub(crate) challenges_per_minute: Option<NonZeroU32>,
     /// Count none of clients on this machine.
     #[arg(long, help_heading = heading::TOKENS)]
     pub(crate) exempt_loopback: bool,

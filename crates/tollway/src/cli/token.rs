@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use l402::UnixSeconds;
 
 use super::heading;
-use crate::input::condition;
+use crate::input::{Secret, condition};
 use crate::moment;
 
 #[derive(Debug, Subcommand)]
@@ -53,7 +53,7 @@ pub(crate) struct ShowTokenArgs {
 #[command(after_help = attenuate_help())]
 pub(crate) struct AttenuateArgs {
     /// ID, token, `token:preimage`, header line, or - for stdin.
-    pub(crate) token: String,
+    pub(crate) token: Secret,
     /// Conditions to add, from the list below.
     #[arg(required = true, value_name = "NAME=VALUE")]
     pub(crate) caveats: Vec<String>,
@@ -66,7 +66,7 @@ pub(crate) struct AttenuateArgs {
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
     /// ID, token, `token:preimage`, header line, or - for stdin.
-    pub(crate) token: String,
+    pub(crate) token: Secret,
 }
 
 #[derive(Args, Debug)]
@@ -74,7 +74,7 @@ pub(crate) struct InspectArgs {
 pub(crate) struct RevokeArgs {
     /// Token id, ID, token, `token:preimage`, header line, or - for stdin.
     #[arg(group = "revoked")]
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Secret>,
     /// A date or Unix seconds [default: none]
     #[arg(long, group = "revoked", value_name = "MOMENT", value_parser = moment::parse)]
     pub(crate) minted_before: Option<UnixSeconds>,
@@ -87,7 +87,7 @@ pub(crate) struct RevokeArgs {
 #[command(after_help = VERIFY_EXAMPLES, override_usage = "tollway token verify [OPTIONS] <KEY> <TOKEN>")]
 pub(crate) struct VerifyArgs {
     /// ID, token, `token:preimage`, header line, or - for stdin.
-    pub(crate) token: String,
+    pub(crate) token: Secret,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
     /// The service the request is for.
@@ -121,10 +121,10 @@ pub(crate) struct KeyArgs {
     pub(crate) key_file: Option<PathBuf>,
     /// The master key; others on this machine can see it here.
     #[arg(long, value_name = "HEX", help_heading = heading::KEY)]
-    pub(crate) key: Option<String>,
+    pub(crate) key: Option<Secret>,
     /// This one token's root key.
     #[arg(long, value_name = "HEX", help_heading = heading::KEY)]
-    pub(crate) root_key: Option<String>,
+    pub(crate) root_key: Option<Secret>,
 }
 
 fn attenuate_help() -> String {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::shown;
+
 /// Reads an address to listen on. Without a host it is this machine alone, as by default; an
 /// address for others is never the result of an omission.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, AddressError> {
@@ -13,7 +15,7 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, AddressError> {
     match (host_of(host), port_of(port)) {
         (Some(host), Some(port)) => Ok(SocketAddr::new(host, port)),
         (_, _) => Err(AddressError {
-            text: text.to_owned(),
+            shown: shown(text),
             example: example(typed),
         }),
     }
@@ -46,9 +48,9 @@ fn example(typed: &str) -> SocketAddr {
 
 /// A text that is no address to listen on.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{text}` is not an address to listen on: write IP:PORT or a port, like {example}")]
+#[error("{shown} is not an address to listen on: write IP:PORT or a port, like {example}")]
 pub(crate) struct AddressError {
-    text: String,
+    shown: String,
     example: SocketAddr,
 }
 

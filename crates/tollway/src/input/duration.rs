@@ -1,12 +1,14 @@
-//! Durations: `90`, `30m`, `1h30m`, `2d`.
+//! Durations: `90s`, `30m`, `1h30m`, `2d`.
 
 use std::time::Duration;
 
-/// Reads a duration of whole seconds, one or more. A number without a unit is seconds.
+use super::shown;
+
+/// Reads a duration of whole seconds, one or more.
 pub(crate) fn duration(text: &str) -> Result<Duration, DurationError> {
     let error = || DurationError {
-        text: text.to_owned(),
-        number: first_number(text),
+        shown: shown(text),
+        advice: advice(text.trim()),
     };
     let seconds = seconds(text.trim()).filter(|seconds| *seconds > 0);
     seconds.map(Duration::from_secs).ok_or_else(error)
@@ -18,12 +20,8 @@ fn seconds(text: &str) -> Option<u64> {
     while !rest.is_empty() {
         let (number, after) = split_where(rest, |letter| !letter.is_ascii_digit());
         let (unit, after) = split_where(after.trim_start(), |letter| !letter.is_ascii_alphabetic());
-        let unit = match unit {
-            // Only a number alone may be without a unit: `1h30` could mean anything.
-            "" if number == text => 1,
-            unit => seconds_of(unit)?,
-        };
-        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
+        let seconds = number.parse::<u64>().ok()?.checked_mul(seconds_of(unit)?)?;
+        sum = sum.checked_add(seconds)?;
         rest = after.trim_start();
     }
     Some(sum)
@@ -38,11 +36,26 @@ fn seconds_of(unit: &str) -> Option<u64> {
     Some(match unit.to_ascii_lowercase().as_str() {
         "s" | "sec" | "secs" | "second" | "seconds" => 1,
         "m" | "min" | "mins" | "minute" | "minutes" => 60,
-        "h" | "hour" | "hours" => 3_600,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600,
         "d" | "day" | "days" => 86_400,
         "w" | "week" | "weeks" => 604_800,
         _ => return None,
     })
+}
+
+/// Returns what to write instead, made of what was typed.
+fn advice(typed: &str) -> String {
+    let number = first_number(typed);
+    let is_number = !typed.is_empty() && typed.bytes().all(|byte| byte.is_ascii_digit());
+    if seconds(typed) == Some(0) || typed == "0" {
+        "is no time: write one second or more, like 30s".to_owned()
+    } else if is_number {
+        format!("has no unit: write {typed}s for seconds, or {typed}m, {typed}h or {typed}d")
+    } else {
+        format!(
+            "is not a duration: write a number and a unit, like {number}s, {number}m, {number}h or {number}d"
+        )
+    }
 }
 
 /// Returns the first number of a text, for the example in its error.
@@ -54,12 +67,10 @@ fn first_number(text: &str) -> u64 {
 
 /// A text that is no duration.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "`{text}` is not a duration: write a number and a unit, like {number}s, {number}m, {number}h or {number}d"
-)]
+#[error("{shown} {advice}")]
 pub(crate) struct DurationError {
-    text: String,
-    number: u64,
+    shown: String,
+    advice: String,
 }
 
 #[cfg(test)]
@@ -69,7 +80,6 @@ mod tests {
     #[test]
     fn durations_are_read_as_people_write_them() {
         for (text, seconds) in [
-            ("90", 90),
             ("90s", 90),
             ("30m", 1_800),
             ("1h", 3_600),
@@ -87,6 +97,7 @@ mod tests {
     fn anything_else_is_refused_with_an_example_made_of_it() {
         for text in [
             "",
+            "90",
             "0",
             "0s",
             "h",
@@ -102,6 +113,10 @@ mod tests {
         ] {
             assert!(duration(text).is_err(), "{text}");
         }
+        assert_eq!(
+            duration("90").unwrap_err().to_string(),
+            "`90` has no unit: write 90s for seconds, or 90m, 90h or 90d"
+        );
         let error = duration("5 fortnights").unwrap_err().to_string();
         assert!(
             error.contains("`5 fortnights`") && error.contains("5m"),

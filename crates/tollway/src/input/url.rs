@@ -5,26 +5,43 @@ use std::net::IpAddr;
 use http::Uri;
 use tollway_gateway::Upstream;
 
+use super::secret::may_be_secret;
+
 /// Reads the URL of a request. Without a scheme it is `http` on this machine and `https`
 /// elsewhere; `:PORT` is a port of this machine.
 pub(crate) fn url(text: &str) -> Result<Uri, UrlError> {
     let whole = complete(text);
     let found = whole.parse::<Uri>().ok().filter(is_web_address);
+    let found = found.filter(|uri| !is_secret(text, uri));
     found.ok_or_else(|| UrlError {
         typed: without_secrets(text.trim()),
         example: example(&whole, "/path"),
     })
 }
 
+/// Returns true for a token that can be read as a host and a path.
+fn is_secret(text: &str, uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let is_host = host.contains(['.', ':']) || is_loopback(host);
+    !is_host && may_be_secret(text) && !text.contains("://")
+}
+
 /// Reads the URL of an upstream, with or without a scheme as [`url`] does.
 pub(crate) fn upstream(text: &str) -> Result<Upstream, String> {
     let whole = complete(text);
+    let uri = whole.parse::<Uri>();
+    if uri.is_ok_and(|uri| is_secret(text, &uri)) {
+        let typed = without_secrets(text.trim());
+        return Err(format!(
+            "{typed} is no upstream: write it like localhost:3000"
+        ));
+    }
     whole
         .parse()
         .map_err(|error: tollway_gateway::UpstreamError| {
             let (typed, example) = (without_secrets(text.trim()), example(&whole, ""));
             let reason = error.reason();
-            format!("`{typed}` is no upstream: {reason}; write it as {example}")
+            format!("{typed} is no upstream: {reason}; write it as {example}")
         })
 }
 
@@ -91,9 +108,8 @@ fn example(whole: &str, path: &str) -> String {
         _ => "https",
     };
     let candidate = format!("{scheme}://{host}");
-    let is_valid = candidate
-        .parse::<Uri>()
-        .is_ok_and(|uri| is_web_address(&uri));
+    let uri = candidate.parse::<Uri>();
+    let is_valid = uri.is_ok_and(|uri| is_web_address(&uri)) && !may_be_secret(host);
     let origin = if is_valid {
         candidate
     } else if path.is_empty() {
@@ -104,7 +120,7 @@ fn example(whole: &str, path: &str) -> String {
     format!("{origin}{path}")
 }
 
-/// Returns what was typed without its query and without a password.
+/// Returns what was typed, quoted, without its query and without a password.
 fn without_secrets(typed: &str) -> String {
     let (shown, cut) = typed
         .split_once('?')
@@ -117,12 +133,15 @@ fn without_secrets(typed: &str) -> String {
         Some((_password, rest)) => format!("…@{rest}"),
         None => rest.to_owned(),
     };
-    format!("{scheme}{rest}{cut}")
+    if may_be_secret(&rest) {
+        return "the value (not shown)".to_owned();
+    }
+    format!("`{scheme}{rest}{cut}`")
 }
 
 /// A text that is no URL.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{typed}` is not a URL to fetch: write it like {example}")]
+#[error("{typed} is not a URL to fetch: write it like {example}")]
 pub(crate) struct UrlError {
     typed: String,
     example: String,
