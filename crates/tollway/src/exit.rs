@@ -2,6 +2,12 @@
 //!
 //! A failure carries the payments that were made, or may have been made, before it: no
 //! exit code and no message hides that money moved.
+//!
+//! `docs/guide/src/error.schema.json` describes the JSON of a failure; it is made of the tables
+//! here.
+
+#[cfg(test)]
+mod schema;
 
 use std::error::Error;
 use std::fmt;

@@ -4,6 +4,7 @@
 
 pub mod h2;
 pub mod random;
+pub mod schema;
 pub mod upstream;
 pub mod wallet;
 
@@ -402,12 +403,14 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The error of a command that failed under `--json`.
+/// The error of a command that failed under `--json`, as its schema describes it.
 pub fn failure(output: &Output) -> serde_json::Value {
     assert!(!output.status.success(), "it succeeded");
     let text = stderr(output);
     let last = text.lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {text}"))
+    let failure = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {text}"));
+    schema::check_failure(&failure);
+    failure
 }
 
 pub fn stderr(output: &Output) -> String {

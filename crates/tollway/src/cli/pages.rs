@@ -1,5 +1,8 @@
 //! Test of the pages that `--help` prints, for every command.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use clap::{Arg, ArgAction, Command, CommandFactory as _, Parser as _};
 use tollway_client::Policy;
 use tollway_server::ChallengeLimit;
@@ -124,6 +127,32 @@ fn defaults_that_come_from_the_libraries_are_the_documented_ones() {
             line.contains(&format!("--{option} ")) && line.ends_with(&format!("[default: {value}]"))
         });
         assert!(named, "--{option} {value}:\n{page}");
+    }
+}
+
+/// Blocks of the form `console` are run by a test, with what they print.
+#[test]
+fn every_command_in_the_guide_that_is_not_run_parses() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let guide = fs::read_dir(root.join("docs/guide/src")).unwrap();
+    let mut pages: Vec<PathBuf> = guide.map(|entry| entry.unwrap().path()).collect();
+    pages.push(root.join("README.md"));
+    pages.retain(|page| page.extension().is_some_and(|kind| kind == "md"));
+    assert!(pages.len() > 5, "{pages:?}");
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        // Blocks are every second part, and begin with their form.
+        for block in text.split("```").skip(1).step_by(2) {
+            let (form, lines) = block.split_once('\n').unwrap_or_default();
+            if form.starts_with("console") {
+                continue;
+            }
+            for command in lines.lines().flat_map(tollway_commands) {
+                if let Err(error) = Cli::try_parse_from(&command) {
+                    panic!("{}: {command:?}: {error}", page.display());
+                }
+            }
+        }
     }
 }
 
