@@ -33,6 +33,7 @@ mod purchase;
 mod refusals;
 mod rows;
 mod session;
+mod spending;
 mod sqlite;
 mod upkeep;
 
@@ -45,6 +46,7 @@ pub use purchase::{
     TargetResource, WalletName,
 };
 pub use rows::{ACCEPTANCES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which};
+pub use spending::Spending;
 pub use upkeep::Resolution;
 
 use memory::Memory;

@@ -4,14 +4,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use l402::{Charged, Msat, PaymentHash, UnixSeconds};
+use l402::{Charged, Msat, PaymentHash, PurchaseState, UnixSeconds};
 
 use super::purchase::is_at_or_below;
 use super::rows::{
     ACCEPTANCES_MAX, CANDIDATES_MAX, CredentialRows, PurchaseRows, RECENT_REFUSALS_MAX,
     REFUSALS_MAX, Rows, Storage, Which,
 };
-use super::{BookError, Brake, Purchase, Refusal, SessionId, StoredCredential, TargetResource};
+use super::{
+    BookError, Brake, Purchase, Refusal, SessionId, Spending, StoredCredential, TargetResource,
+};
 use crate::origin::Origin;
 
 /// A database that ends with its process.
@@ -97,6 +99,24 @@ impl PurchaseRows for Tables {
             today: sum(&|purchase| purchase.begun_at.utc_day() >= utc_day),
             total: sum(&|_purchase| true),
         })
+    }
+
+    fn spending(&self) -> Result<Vec<Spending>, BookError> {
+        let mut sums: BTreeMap<(u64, &Origin), Spending> = BTreeMap::new();
+        for purchase in self.purchases.values() {
+            let (day, origin) = (purchase.begun_at.utc_day(), &purchase.resource.origin);
+            let sum = sums.entry((day, origin));
+            let sum = sum.or_insert_with(|| Spending::none(origin, day));
+            match purchase.state {
+                PurchaseState::Failed | PurchaseState::Offered => {}
+                PurchaseState::Paid { fee, .. } => sum.pay(purchase.payable.price(), fee),
+                PurchaseState::Paying | PurchaseState::Reserved | PurchaseState::Unknown => {
+                    sum.reserve(purchase.charge());
+                }
+            }
+        }
+        let is_some = |sum: &Spending| sum.purchases > 0 || sum.open > 0;
+        Ok(sums.into_values().filter(is_some).collect())
     }
 }
 

@@ -7,7 +7,9 @@ use std::fmt::Debug;
 
 use l402::{Charged, PaymentHash, UnixSeconds};
 
-use super::{BookError, Brake, Purchase, Refusal, SessionId, StoredCredential, TargetResource};
+use super::{
+    BookError, Brake, Purchase, Refusal, SessionId, Spending, StoredCredential, TargetResource,
+};
 use crate::origin::Origin;
 
 /// Which purchases are read.
@@ -50,6 +52,13 @@ pub trait PurchaseRows {
     ///
     /// [`BookError`] when the database cannot be read.
     fn charged(&self, host: &str, utc_day: u64) -> Result<Charged, BookError>;
+
+    /// Adds up the paid and the open purchases of each day and origin, in that order.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn spending(&self) -> Result<Vec<Spending>, BookError>;
 }
 
 /// The credentials, and where they were refused.

@@ -2,7 +2,7 @@
 //!
 //! Write-ahead log, `synchronous = FULL`: what is committed survives the process and the
 //! machine. The file is opened by the first call that needs it; reading where there is none
-//! creates none. Where there was one, [`marker`] makes that an error.
+//! creates none, and what cannot be written can be read. Where there was one, [`marker`] makes that an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -105,7 +105,15 @@ impl Storage for Sqlite {
         if slot.is_none() && self.is_new()? {
             return work(&Tables::default());
         }
-        let opened = self.opened(&mut slot)?;
+        let mut reader;
+        let opened = match self.opened(&mut slot) {
+            Err(refused) if schema::is_unwritable(&refused) => {
+                // Not kept: what is read without locks may change under a long-lived reader.
+                reader = schema::open_read_only(&self.file, &self.marker)?.ok_or(refused)?;
+                &mut reader
+            }
+            opened => opened?,
+        };
         let transaction = opened.connection.transaction();
         let transaction = transaction.map_err(|source| self.error(source))?;
         work(&Statements::new(&transaction, &self.file))
@@ -152,6 +160,8 @@ const SESSIONS: &str = "sessions";
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::book::Book;
 
@@ -182,5 +192,33 @@ mod tests {
             assert!(matches!(busy, Err(BookError::Busy { .. })), "{busy:?}");
         }
         assert!(Book::open(dir.path()).credentials().unwrap().is_empty());
+    }
+
+    /// Root may write everywhere, so the fallback is called by itself.
+    #[test]
+    fn a_book_that_cannot_be_written_is_read_and_nothing_is_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("50% #1?");
+        let names = || {
+            let entries = fs::read_dir(&dir).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let writer = Sqlite::new(&dir);
+        writer.write(&mut |_rows, _session| Ok(())).unwrap();
+        let marker = Marker::new(&dir);
+        let read = || {
+            schema::open_read_only(&dir.join(FILE), &marker)
+                .unwrap()
+                .unwrap()
+        };
+
+        let (before, id) = (names(), read().id);
+        assert_eq!(names(), before, "with a log, which a process has open");
+        drop(writer);
+        let before = names();
+        assert_eq!(read().id, id);
+        assert_eq!(names(), before, "without one");
     }
 }

@@ -236,6 +236,61 @@ fn what_may_be_spent_is_reserved_until_it_is_known() {
 }
 
 #[test]
+fn spending_is_added_up_by_day_and_origin_and_leaves_out_what_failed() {
+    on_each(|mut buyer| {
+        assert!(buyer.book.spending().unwrap().is_empty());
+        let sales: Vec<Sale> = (1..=4).map(Sale::new).collect();
+        buyer.now = UnixSeconds::new(NOON.as_secs() - 86_400);
+        for (sale, path) in sales.iter().zip(["/a", "/b", "/c", "/d"]) {
+            let (_purchase, _ticket) = buyer.begin(sale, path).unwrap();
+            if path == "/b" {
+                // The others are begun the day after.
+                buyer.now = NOON;
+            }
+        }
+        for paid in [&sales[0], &sales[1], &sales[2]] {
+            buyer.settle(paid, Publication::AtOnce);
+        }
+        let (today, origin) = (NOON.utc_day(), resource("/").origin);
+        let first_day = Spending {
+            origin,
+            utc_day: today - 1,
+            purchases: 2,
+            price: sat(20),
+            fee: sat(2),
+            open: 0,
+            reserved: Msat::ZERO,
+        };
+        let second_day = Spending {
+            utc_day: today,
+            purchases: 1,
+            price: sat(10),
+            fee: sat(1),
+            open: 1,
+            reserved: sat(12),
+            ..first_day.clone()
+        };
+        assert_eq!(
+            buyer.book.spending().unwrap(),
+            [first_day.clone(), second_day.clone()]
+        );
+
+        let failed = PurchaseEvent::Failed;
+        let settled = buyer
+            .book
+            .settle(&sales[3].hash(), failed, "", Publication::AtOnce);
+        settled.unwrap();
+
+        let second_day = Spending {
+            open: 0,
+            reserved: Msat::ZERO,
+            ..second_day
+        };
+        assert_eq!(buyer.book.spending().unwrap(), [first_day, second_day]);
+    });
+}
+
+#[test]
 fn a_day_ends_and_a_clock_that_was_ahead_frees_no_money() {
     on_each(|mut buyer| {
         buyer.limits.per_day = Some(sat(12));

@@ -3,7 +3,9 @@
 use l402::{Charged, Msat, PaymentHash, Preimage, PurchaseEvent, PurchaseState, UnixSeconds};
 
 use super::refusals::anywhere;
-use super::{Book, BookError, Owner, Publication, Purchase, Refusal, StoredCredential, Which};
+use super::{
+    Book, BookError, Owner, Publication, Purchase, Refusal, Spending, StoredCredential, Which,
+};
 
 /// What a person found out about an open purchase.
 #[derive(Clone, Debug)]
@@ -55,6 +57,16 @@ impl Book {
     /// [`BookError`] when the book cannot be read.
     pub fn charged(&self, host: &str, now: UnixSeconds) -> Result<Charged, BookError> {
         self.read(|rows| rows.charged(host, now.utc_day()))
+    }
+
+    /// Returns what was spent and what is reserved, by UTC day and origin, in that order. A
+    /// purchase that failed is in none of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be read.
+    pub fn spending(&self) -> Result<Vec<Spending>, BookError> {
+        self.read(|rows| rows.spending())
     }
 
     /// Removes a credential, so that it is not presented again; returns true when it was

@@ -8,8 +8,8 @@ use rusqlite::Row;
 use rusqlite::types::FromSql;
 
 use crate::book::{
-    Brake, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential, TargetResource,
-    WalletName,
+    Brake, Purchase, QueryHash, Refusal, SessionId, SoldToken, Spending, StoredCredential,
+    TargetResource, WalletName,
 };
 use crate::refusal_reason::RefusalReason;
 
@@ -86,6 +86,18 @@ pub(super) fn brake(row: &Row<'_>) -> Read<Brake> {
         payment_hash: hash(row)?,
         paid: msat(row, "paid_msat")?,
         until: time(row, "until")?,
+    })
+}
+
+pub(super) fn spending(row: &Row<'_>) -> Read<Spending> {
+    Ok(Spending {
+        origin: parsed(&text(row, "origin")?, "origin")?,
+        utc_day: get(row, "utc_day")?,
+        purchases: get(row, "paid")?,
+        price: msat(row, "price_msat")?,
+        fee: msat(row, "fee_msat")?,
+        open: get(row, "open")?,
+        reserved: msat(row, "reserved_msat")?,
     })
 }
 

@@ -4,10 +4,11 @@
 //! A migration that has been released is never edited; another is appended.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::marker::{BookId, Marker};
 use crate::book::BookError;
@@ -57,6 +58,63 @@ pub(super) fn open(path: &Path, marker: &Marker, patience: Duration) -> Result<O
     }
 }
 
+/// Opens the file at `path` to read it where nothing can be written: the file system or the
+/// folder is read-only. Creates no file and changes none. `None` for a database of an earlier
+/// version.
+pub(super) fn open_read_only(path: &Path, marker: &Marker) -> Result<Option<Opened>, BookError> {
+    let error = |source| database_error(path, source);
+    let marked = marker.read()?;
+    let file = fs::File::open(path).and_then(|file| file.metadata());
+    check_private(path, &file.map_err(|source| io_error(path, source))?)?;
+    // Without a log no process has it open, and SQLite would have to create one.
+    let parameters = if path.with_extension(LOG_EXTENSION).exists() {
+        ""
+    } else {
+        "?immutable=1"
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, parameters), flags).map_err(error)?;
+    if version(&connection).map_err(error)? != Some(MIGRATIONS.len()) {
+        return Ok(None);
+    }
+    let id = id(&connection).map_err(error)?;
+    match marked {
+        Some(marked) if marked != id => Err(marker.replaced(path)),
+        Some(_) | None => Ok(Some(Opened { connection, id })),
+    }
+}
+
+/// Returns the name of a database for SQLite, with parameters of how to open it.
+fn uri(path: &Path, parameters: &str) -> String {
+    let path = path.to_string_lossy();
+    let path = path.replace('%', "%25").replace('?', "%3f");
+    format!("file:{}{parameters}", path.replace('#', "%23"))
+}
+
+/// Returns true for the error of a file or folder that cannot be written.
+pub(super) fn is_unwritable(error: &BookError) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match error {
+        BookError::Io { source, .. } => {
+            [PermissionDenied, ReadOnlyFilesystem].contains(&source.kind())
+        }
+        BookError::Database { source, .. } => matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+        ),
+        BookError::Busy { .. }
+        | BookError::Damaged { .. }
+        | BookError::Exposed { .. }
+        | BookError::Foreign { .. }
+        | BookError::InUse { .. }
+        | BookError::Lost { .. }
+        | BookError::Newer { .. }
+        | BookError::NotItsPreimage { .. }
+        | BookError::Replaced { .. }
+        | BookError::Unknown { .. } => false,
+    }
+}
+
 /// Connects, and returns the number of migrations that were applied to the database.
 fn connect(path: &Path, patience: Duration) -> Result<(Connection, usize), BookError> {
     let error = |source| database_error(path, source);
@@ -98,15 +156,16 @@ pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> BookError 
 
 /// SQLite creates its other files with the permissions of this one.
 fn create_private(path: &Path) -> Result<(), BookError> {
-    let error = |source| BookError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let error = |source| io_error(path, source);
     if let Some(dir) = path.parent() {
         disk::create_private_dir(dir).map_err(error)?;
     }
     let file = disk::private_file().open(path).map_err(error)?;
-    let mode = disk::mode(&file.metadata().map_err(error)?);
+    check_private(path, &file.metadata().map_err(error)?)
+}
+
+fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), BookError> {
+    let mode = disk::mode(metadata);
     if mode & !disk::OWNER_ONLY != 0 {
         return Err(BookError::Exposed {
             path: path.to_owned(),
@@ -114,6 +173,13 @@ fn create_private(path: &Path) -> Result<(), BookError> {
         });
     }
     Ok(())
+}
+
+fn io_error(path: &Path, source: io::Error) -> BookError {
+    BookError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Returns the number of migrations applied; `None` when the file is not a book.
@@ -239,4 +305,6 @@ CREATE TABLE acceptances (
 ];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;
+/// SQLite names the write-ahead log after the file.
+const LOG_EXTENSION: &str = "sqlite-wal";
 const BUSY_PAUSE: Duration = Duration::from_millis(5);

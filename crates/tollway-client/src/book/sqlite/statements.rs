@@ -12,7 +12,9 @@ use crate::book::rows::{
     ACCEPTANCES_MAX, CANDIDATES_MAX, CredentialRows, PurchaseRows, RECENT_REFUSALS_MAX,
     REFUSALS_MAX, Which,
 };
-use crate::book::{BookError, Brake, Purchase, Refusal, StoredCredential, TargetResource};
+use crate::book::{
+    BookError, Brake, Purchase, Refusal, Spending, StoredCredential, TargetResource,
+};
 use crate::origin::Origin;
 
 pub(super) struct Statements<'a> {
@@ -137,6 +139,25 @@ impl PurchaseRows for Statements<'_> {
             },
         )?;
         Ok(found.into_iter().next().unwrap_or(Charged::NOTHING))
+    }
+
+    fn spending(&self) -> Result<Vec<Spending>, BookError> {
+        let sum = |amount: &str, state: &str| {
+            format!(
+                "CAST(min(total(CASE WHEN state IN ({state}) THEN {amount} END), ?1) AS INTEGER)"
+            )
+        };
+        let sql = format!(
+            "SELECT utc_day, origin, count(CASE state WHEN 'paid' THEN 1 END) AS paid, {} AS price_msat, \
+             {} AS fee_msat, count(CASE WHEN state <> 'paid' THEN 1 END) AS open, {} AS reserved_msat \
+             FROM purchases WHERE state <> 'failed' GROUP BY utc_day, origin",
+            sum("price_msat", "'paid'"),
+            sum("fee_msat", "'paid'"),
+            sum("charge_msat", "'paying', 'unknown'"),
+        );
+        let mut sums = self.query(&sql, [CHARGED_MAX], columns::spending)?;
+        sums.sort_by(|one, other| (one.utc_day, &one.origin).cmp(&(other.utc_day, &other.origin)));
+        Ok(sums)
     }
 }
 
