@@ -1,5 +1,6 @@
 //! Revocation and key rotation while gateways run.
 
+use std::process::Output;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use l402::{
@@ -7,7 +8,7 @@ use l402::{
 };
 
 use crate::support::upstream::{Upstream, request};
-use crate::support::{Gateway, Market, failure, stdout};
+use crate::support::{Gateway, Market, failure, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_is_refused_by_every_gateway_within_a_second() {
@@ -46,7 +47,10 @@ async fn what_must_not_or_need_not_be_revoked_is_refused() {
     let in_milliseconds = "1800000000000";
     let foreign = mint(&"01".repeat(32), -60);
     for (arguments, expected) in [
-        (&["--minted-before", in_milliseconds][..], "future"),
+        (&["--minted-before", in_milliseconds][..], "milliseconds"),
+        (&["--minted-before", "2026"], "1970-01-01 00:33:46 UTC"),
+        (&["--minted-before", "2999-01-01"], "future"),
+        (&["0123456789"], "sales --tokens"),
         (&[foreign.as_str()], "minted"),
     ] {
         let command = ["token", "revoke", "--data-dir", &shop.dir, "--json"];
@@ -58,6 +62,143 @@ async fn what_must_not_or_need_not_be_revoked_is_refused() {
     }
     let token = shop.buy().await;
     assert_eq!(delivered(&shop.gateways[0], &token).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_sold_until_now_is_revoked_and_listed() {
+    let shop = Shop::open().await;
+    let (token, other) = (shop.buy().await, shop.buy().await);
+    let none = shop.run(&["token", "revoke", "--list"]).await;
+    assert_eq!(none["revocations"].as_array().unwrap().len(), 0);
+    shop.run(&["token", "revoke", &other]).await;
+
+    let all = shop.run(&["token", "revoke", "--all"]).await;
+
+    shop.until_refused(&token).await;
+    assert_eq!(all["new"], true, "{all}");
+    let listed = shop.run(&["token", "revoke", "--list"]).await;
+    let listed = listed["revocations"].as_array().unwrap();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!(listed[0]["minted_before"], all["revoked"]["minted_before"]);
+    assert_eq!(listed[1]["token_id"], token_id(&other));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_revoked_already_is_not_reported_as_revoked() {
+    let shop = Shop::open().await;
+    let (token, other) = (shop.buy().await, shop.buy().await);
+    let revoke = |arguments: &[&str]| {
+        let command = ["token", "revoke", "--data-dir", &shop.dir];
+        let arguments: Vec<&str> = command.iter().chain(arguments).copied().collect();
+        let mut command = shop.market.command(&arguments);
+        stdout(&command.output().unwrap())
+    };
+    assert_eq!(revoke(&[&token]), format!("revoked {}\n", token_id(&token)));
+    let again = revoke(&[&token]);
+    assert!(again.starts_with("nothing new: "), "{again}");
+    assert!(revoke(&["--all"]).starts_with("revoked every token minted before "));
+    for covered in [
+        &["--minted-before", "today"][..],
+        &["--minted-before", "now"],
+        &[&other],
+    ] {
+        let again = revoke(covered);
+        assert!(
+            again.starts_with("nothing new: every token minted before "),
+            "{again}"
+        );
+    }
+    let again = shop.run(&["token", "revoke", &token]).await;
+    assert_eq!(again["new"], false, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_used_is_revoked_by_the_hash_of_its_payment() {
+    let shop = Shop::open().await;
+    for len in [8, 64] {
+        let token = shop.buy().await;
+        assert_eq!(delivered(&shop.gateways[0], &token).await, 1);
+        let credential = Credential::parse(&token).unwrap();
+        let hash = credential.preimage().payment_hash().to_string();
+        let command = [
+            "token",
+            "revoke",
+            "--data-dir",
+            &shop.dir,
+            "--json",
+            &hash[..len],
+        ];
+
+        // Sales are written a moment after the response.
+        let mut revoked = shop.market.run(&command).await;
+        while !revoked.status.success() {
+            revoked = shop.market.run(&command).await;
+        }
+
+        let revoked: serde_json::Value = serde_json::from_str(&stdout(&revoked)).unwrap();
+        assert_eq!(revoked["revoked"]["token_id"], token_id(&token));
+        shop.until_refused(&token).await;
+        let list = ["token", "revoke", "--list", "--data-dir", &shop.dir];
+        let lines = stdout(&shop.market.run(&list).await);
+        assert!(
+            lines.contains(&format!("sold as {}", &hash[..8])),
+            "{lines}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_with_the_ledger_counts_uses_and_heeds_revocations() {
+    let market = Market::open().await;
+    let mut upstream = Upstream::bind();
+    upstream.listen();
+    let gateway = market.serve(upstream.address(), &["--max-uses", "2"]).await;
+    let token = market.buy(gateway.address()).await;
+    let verify = |more: &[&str]| {
+        let arguments: Vec<&str> = ["token", "verify", &token]
+            .iter()
+            .chain(more)
+            .copied()
+            .collect();
+        market.command(&arguments).output().unwrap()
+    };
+    let fresh = stdout(&verify(&[]));
+    assert!(
+        fresh.ends_with("not revoked, 2 of 2 uses left\n"),
+        "{fresh}"
+    );
+    let key = market
+        .home()
+        .join("gateway/master.key")
+        .display()
+        .to_string();
+    let by_key = stdout(&verify(&["--key-file", &key]));
+    assert!(
+        by_key.contains("revocation and uses are not checked: --data-dir"),
+        "{by_key}"
+    );
+
+    assert_eq!(delivered(&gateway, &token).await, 1);
+    let uses_left = |output: Output| {
+        let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        json["uses_left"].as_u64()
+    };
+    while uses_left(verify(&["--json"])) != Some(1) {}
+    let not_checked = verify(&["--json", "--key-file", &key]);
+    let not_checked: serde_json::Value = serde_json::from_str(&stdout(&not_checked)).unwrap();
+    assert_eq!(not_checked["not_checked"][1], "uses", "{not_checked}");
+    assert_eq!(delivered(&gateway, &token).await, 1);
+    while verify(&[]).status.success() {}
+    assert!(
+        stderr(&verify(&[])).contains("2 of 2"),
+        "{}",
+        stderr(&verify(&[]))
+    );
+
+    stdout(&market.run(&["token", "revoke", &token]).await);
+    let revoked = verify(&[]);
+    assert_eq!(revoked.status.code(), Some(1));
+    assert!(stderr(&revoked).contains("revoked"), "{}", stderr(&revoked));
 }
 
 #[tokio::test(flavor = "multi_thread")]

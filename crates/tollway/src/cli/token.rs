@@ -15,7 +15,7 @@ use crate::moment;
 pub(crate) enum TokenCommand {
     /// Add caveats: the result can do less, never more.
     Attenuate(AttenuateArgs),
-    /// Show what a token, credential or challenge contains.
+    /// Show what a token, credential, challenge or invoice contains.
     Inspect(InspectArgs),
     /// List the stored tokens: where from, and what they are good for.
     #[command(after_help = "Examples:\n  tollway token list\n  tollway token list --json")]
@@ -23,7 +23,7 @@ pub(crate) enum TokenCommand {
     /// Remove a stored token: it is not presented again.
     #[command(after_help = "Examples:\n  tollway token remove 3f0a9c1e")]
     Remove(StoredTokenArgs),
-    /// Make a token invalid, or all minted before a moment.
+    /// Make tokens that were sold invalid: one, or all until now.
     Revoke(RevokeArgs),
     /// Show a stored token with its credential, which is money.
     Show(ShowTokenArgs),
@@ -44,7 +44,7 @@ pub(crate) struct ShowTokenArgs {
     /// The ID that `tollway token list` shows, or the beginning of it.
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Print the `Authorization` line alone, for curl.
+    /// Print the `Authorization` line alone, for curl -H @-.
     #[arg(long, help_heading = heading::OUTPUT)]
     pub(crate) header: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) struct ShowTokenArgs {
 #[derive(Args, Debug)]
 #[command(after_help = attenuate_help())]
 pub(crate) struct AttenuateArgs {
-    /// ID, token, `token:preimage`, header line, or - for stdin.
+    /// ID, token, `token:preimage`, header line, @FILE, or - for stdin.
     pub(crate) token: Secret,
     /// Conditions to add, from the list below.
     #[arg(required = true, value_name = "NAME=VALUE")]
@@ -65,28 +65,34 @@ pub(crate) struct AttenuateArgs {
 #[derive(Args, Debug)]
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// ID, token, `token:preimage`, header line, or - for stdin.
+    /// ID, token, header line, whole response, invoice, @FILE, or -.
     pub(crate) token: Secret,
 }
 
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("revoked").required(true), after_help = REVOKE_EXAMPLES)]
 pub(crate) struct RevokeArgs {
-    /// Token id, ID, token, `token:preimage`, header line, or - for stdin.
+    /// ID of a sale or a stored token, token id, token, @FILE, or -.
     #[arg(group = "revoked")]
     pub(crate) token: Option<Secret>,
-    /// A date or Unix seconds [default: none]
+    /// All minted before a date, now, … [default: none]
     #[arg(long, group = "revoked", value_name = "MOMENT", value_parser = moment::parse)]
     pub(crate) minted_before: Option<UnixSeconds>,
+    /// Everything sold until now.
+    #[arg(long, group = "revoked")]
+    pub(crate) all: bool,
+    /// Print what is revoked, and revoke nothing.
+    #[arg(long, group = "revoked")]
+    pub(crate) list: bool,
     /// The gateway's [default: gateway in the tollway folder]
     #[arg(long, value_name = "DIR", help_heading = heading::STORAGE)]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = VERIFY_EXAMPLES, override_usage = "tollway token verify [OPTIONS] <KEY> <TOKEN>")]
+#[command(after_help = VERIFY_EXAMPLES, override_usage = "tollway token verify [OPTIONS] <TOKEN>")]
 pub(crate) struct VerifyArgs {
-    /// ID, token, `token:preimage`, header line, or - for stdin.
+    /// ID, token, `token:preimage`, header line, @FILE, or - for stdin.
     pub(crate) token: Secret,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -114,15 +120,18 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(crate) struct KeyArgs {
-    /// The gateway's master key file.
+    /// Keys and ledger [default: gateway in the tollway folder]
+    #[arg(long, value_name = "DIR", help_heading = heading::KEY)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A master key file, without a ledger [default: none]
     #[arg(long, value_name = "FILE", help_heading = heading::KEY)]
     pub(crate) key_file: Option<PathBuf>,
-    /// The master key; others on this machine can see it here.
+    /// The master key; others can see it here [default: none]
     #[arg(long, value_name = "HEX", help_heading = heading::KEY)]
     pub(crate) key: Option<Secret>,
-    /// This one token's root key.
+    /// This one token's root key [default: none]
     #[arg(long, value_name = "HEX", help_heading = heading::KEY)]
     pub(crate) root_key: Option<Secret>,
 }
@@ -145,18 +154,20 @@ Examples:
 const INSPECT_EXAMPLES: &str = "\
 Examples:
   tollway token inspect 3f0a9c1e
-  curl -si localhost:8402/joke | grep -i ^www-auth | tollway token inspect -";
+  curl -si localhost:8402/joke | tollway token inspect -";
 
 const REVOKE_EXAMPLES: &str = "\
 Examples:
   tollway token revoke 3f0a9c1e
-  tollway token revoke --minted-before 2027-01-31";
+  tollway token revoke --minted-before '2027-01-31 12:00'
+  tollway token revoke --all";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
   tollway token show 3f0a9c1e
-  curl -H \"$(tollway token show 3f0a9c1e --header)\" localhost:8402/joke";
+  tollway token show 3f0a9c1e --header | curl -H @- localhost:8402/joke";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
-  tollway token verify 3f0a9c1e --key-file master.key --path /v1";
+  tollway token verify 3f0a9c1e --path /v1
+  tollway token verify @token.txt --key-file master.key";

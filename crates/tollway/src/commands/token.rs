@@ -27,6 +27,6 @@ pub(crate) async fn run(command: &TokenCommand, output: Output) -> Result<(), Fa
         TokenCommand::Remove(args) => stored::remove(args, output),
         TokenCommand::Revoke(args) => revoke::run(args, output).await,
         TokenCommand::Show(args) => stored::show(args, output),
-        TokenCommand::Verify(args) => verify::run(args, output),
+        TokenCommand::Verify(args) => verify::run(args, output).await,
     }
 }
