@@ -189,6 +189,83 @@ async fn an_id_stands_for_its_token_in_every_token_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_handed_on_is_stored_and_presented() {
+    let (market, gateway) = bought(&["--max-uses", "3"], &["/a"]).await;
+    let id = only_id(&market).await;
+    let narrowed = stdout(&market.run(&["token", "attenuate", &id, "path=/b"]).await);
+    let friend = tempfile::tempdir().unwrap();
+    let file = friend.path().join("credential.txt");
+    std::fs::write(&file, &narrowed).unwrap();
+    let (url, file) = (gateway.url("/b"), format!("@{}", file.display()));
+    let run = |arguments: &[&str]| {
+        let mut command = market.command(arguments);
+        command.env("TOLLWAY_HOME", friend.path()).output().unwrap()
+    };
+
+    let imported = run(&["token", "import", &url, &file]);
+
+    assert!(stdout(&imported).contains(&id), "{}", stdout(&imported));
+    let served = run(&["get", &url, "--no-pay"]);
+    assert!(stdout(&served).contains("/b"), "{}", stderr(&served));
+    let listed: Value = serde_json::from_str(&stdout(&run(&["token", "list", "--json"]))).unwrap();
+    let listed = &listed["tokens"][0];
+    assert_eq!(
+        (&listed["path"], &listed["price_msat"]),
+        (&"/b".into(), &0.into())
+    );
+    let purchases = stdout(&run(&["purchases", "list", "--all", "--json"]));
+    assert_eq!(
+        purchases.trim(),
+        r#"{"purchases":[]}"#,
+        "nothing was paid here"
+    );
+    let again = run(&["token", "import", &url, &file]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        stderr(&again).contains("stored already"),
+        "{}",
+        stderr(&again)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_presented_is_not_stored() {
+    let (market, _gateway) = bought(&[], &["/a"]).await;
+    let id = only_id(&market).await;
+    let (token, preimage) = secrets(&market, &id).await;
+    let home = tempfile::tempdir().unwrap();
+    let other = format!("{token}:{}", "0".repeat(64));
+    let expired = format!("{token}:{preimage}");
+    let expired = [
+        "token",
+        "attenuate",
+        &expired,
+        "expires=2020-01-01",
+        "--force",
+    ];
+    let expired = stdout(&market.run(&expired).await);
+    for (credential, expected) in [
+        (other.as_str(), "not the one of the token's payment"),
+        (&token, "the preimage is missing"),
+        (expired.trim(), "the token expired 2020-01-01"),
+    ] {
+        let import = ["token", "import", "localhost:1", credential];
+        let refused = market
+            .command(&import)
+            .env("TOLLWAY_HOME", home.path())
+            .output();
+        let refused = refused.unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        let shown = stderr(&refused);
+        assert!(
+            shown.contains(expected) && !shown.contains(&preimage),
+            "{shown}"
+        );
+    }
+    assert!(!home.path().join("client/client.sqlite").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_the_seller_revoked_is_listed_as_refused() {
     let (market, gateway) = bought(&[], &["/a"]).await;
     let id = only_id(&market).await;

@@ -28,8 +28,8 @@ pub(crate) use self::purchases::{ListPurchasesArgs, PurchasesCommand, ResolveArg
 pub(crate) use self::sandbox::SandboxArgs;
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::token::{
-    AttenuateArgs, InspectArgs, KeyArgs, RevokeArgs, ShowTokenArgs, StoredTokenArgs, TokenCommand,
-    VerifyArgs,
+    AttenuateArgs, ImportArgs, InspectArgs, KeyArgs, RevokeArgs, ShowTokenArgs, StoredTokenArgs,
+    TokenCommand, VerifyArgs,
 };
 use crate::exit;
 

@@ -79,6 +79,22 @@ impl Book {
         self.write(|rows, _session| rows.remove_credential(hash))
     }
 
+    /// Stores a credential that was bought elsewhere; returns false, and changes nothing, when
+    /// one of the same payment is stored. It counts against no limit.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the book cannot be written.
+    pub fn import(&self, credential: &StoredCredential) -> Result<bool, BookError> {
+        self.write(|rows, _session| {
+            if rows.credential(&credential.payment_hash())?.is_some() {
+                return Ok(false);
+            }
+            rows.put_credential(credential)?;
+            Ok(true)
+        })
+    }
+
     /// Returns the refusal of a credential everywhere, or else where it was bought.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ use crate::moment;
 pub(crate) enum TokenCommand {
     /// Add caveats: the result can do less, never more.
     Attenuate(AttenuateArgs),
+    /// Store a token that was bought elsewhere, to present it.
+    Import(ImportArgs),
     /// Show what a token, credential, challenge or invoice contains.
     Inspect(InspectArgs),
     /// List the stored tokens: where from, and what they are good for.
@@ -60,6 +62,15 @@ pub(crate) struct AttenuateArgs {
     /// Add what a tollway gateway does not know or would refuse.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub(crate) struct ImportArgs {
+    /// The URL that it is for; it is presented to all of its origin.
+    pub(crate) url: String,
+    /// `token:preimage`, header line, @FILE, or - for stdin.
+    pub(crate) credential: String,
 }
 
 #[derive(Args, Debug)]
@@ -150,6 +161,11 @@ const ATTENUATE_EXAMPLES: &str = "\
 Examples:
   tollway token attenuate 3f0a9c1e path=/v1 expires=1h
   tollway token attenuate - method=GET < token.txt";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  tollway token import localhost:8402 @credential.txt
+  tollway token attenuate 3f0a9c1e path=/v1 | tollway token import :8402 -";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:

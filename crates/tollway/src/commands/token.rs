@@ -7,6 +7,7 @@ mod attenuate;
 mod facts;
 mod fit;
 mod id;
+mod import;
 mod inspect;
 mod presented;
 mod revoke;
@@ -22,6 +23,7 @@ use crate::output::Output;
 pub(crate) async fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     match command {
         TokenCommand::Attenuate(args) => attenuate::run(args, output),
+        TokenCommand::Import(args) => import::run(args, output),
         TokenCommand::Inspect(args) => inspect::run(args, output),
         TokenCommand::List => stored::list(output),
         TokenCommand::Remove(args) => stored::remove(args, output),

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::iter;
 use std::path::Path;
 
-use l402::{Challenge, Credential, Macaroon, SchemeName, read_challenges};
+use l402::{Challenge, Credential, Macaroon, SchemeName, Token, read_challenges};
 use serde_json::{Map, Value};
 
 use super::id;
@@ -25,6 +25,8 @@ pub(super) enum Presented {
     Credential {
         credential: Credential,
         scheme: SchemeName,
+        /// The token as its issuer wrote it.
+        token: Token,
     },
     /// A macaroon by itself.
     Token(Macaroon),
@@ -125,21 +127,30 @@ impl Presented {
         if text.contains('=') && text.to_ascii_lowercase().contains("invoice") {
             return Self::read_challenge(text);
         }
-        let credential = Credential::parse(text).map_err(Failure::usage)?;
-        Ok(Self::Credential { credential, scheme })
+        Self::read_credential(text, scheme)
     }
 
     /// Reads `token:preimage` or a token. A token in JSON has colons as well.
     fn parse_without_scheme(text: &str) -> Result<Self, Failure> {
         if text.contains(':') && !text.starts_with('{') {
             let scheme = SchemeName::L402;
-            let credential = Credential::parse(&format!("{} {text}", scheme.as_str()));
-            let credential = credential.map_err(Failure::usage)?;
-            return Ok(Self::Credential { credential, scheme });
+            return Self::read_credential(&format!("{} {text}", scheme.as_str()), scheme);
         }
         Macaroon::parse_text(text)
             .map(Self::Token)
             .map_err(Failure::usage)
+    }
+
+    fn read_credential(text: &str, scheme: SchemeName) -> Result<Self, Failure> {
+        let credential = Credential::parse(text).map_err(Failure::usage)?;
+        let (_, value) = text.split_once(' ').unwrap_or_default();
+        let (token, _preimage) = value.rsplit_once(':').unwrap_or_default();
+        let token = Token::from_text(token.trim()).map_err(Failure::usage)?;
+        Ok(Self::Credential {
+            credential,
+            scheme,
+            token,
+        })
     }
 
     fn read_challenge(text: &str) -> Result<Self, Failure> {
@@ -173,7 +184,9 @@ impl Presented {
             Self::Challenge { .. } => Err(Failure::usage(
                 "a challenge is not narrowed before it is paid: give the token or the paid credential",
             )),
-            Self::Credential { credential, scheme } => {
+            Self::Credential {
+                credential, scheme, ..
+            } => {
                 let narrowed = Credential::new(macaroon, credential.preimage().clone());
                 Ok(Some(narrowed.authorization(*scheme)))
             }
