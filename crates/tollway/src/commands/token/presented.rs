@@ -102,7 +102,7 @@ impl Presented {
             None if text.contains('\n') && !text.starts_with('{') => Err(Failure::usage(format!(
                 "there is no Authorization and no L402 challenge in these lines: {WHAT_TO_GIVE}"
             ))),
-            None => Self::parse(text).map_err(|failure| explained(text).unwrap_or(failure)),
+            None => Self::parse(text).map_err(|failure| explained(text, failure)),
         }
     }
 
@@ -238,17 +238,23 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     found.eq_ignore_ascii_case(name).then(|| value.trim())
 }
 
-/// Returns what else a text may be that is no token.
-fn explained(text: &str) -> Option<Failure> {
+/// Returns why a text is no token, with what else it may be.
+fn explained(text: &str, failure: Failure) -> Failure {
     let name = text.split_once('=').map(|(name, _)| name);
     if let Some(name) = name.and_then(condition::named) {
         let (name, example) = (name.name, name.example);
-        return Some(Failure::usage(format!(
+        return Failure::usage(format!(
             "`{name}=…` is a condition: the token comes first, like `tollway token attenuate ID {example}`"
-        )));
+        ));
     }
-    let is_file = text.len() <= FILE_NAME_MAX && Path::new(text).is_file();
-    is_file.then(|| Failure::usage(format!("`{text}` is a file: write @{text} to read it")))
+    if text.len() <= FILE_NAME_MAX && Path::new(text).is_file() {
+        return Failure::usage(format!("`{text}` is a file: write @{text} to read it"));
+    }
+    // A longer text is a token with an error in it, or a secret.
+    if text.len() <= WORD_MAX && !text.contains([':', ' ']) {
+        return Failure::usage(format!("`{text}` is no token: {failure}; {WHAT_TO_GIVE}"));
+    }
+    failure
 }
 
 fn scheme_of(text: &str) -> Option<SchemeName> {
@@ -260,5 +266,6 @@ fn scheme_of(text: &str) -> Option<SchemeName> {
 
 const MAX_READ: u64 = 1_024 * 1_024;
 const FILE_NAME_MAX: usize = 255;
+const WORD_MAX: usize = 24;
 const WHAT_TO_GIVE: &str =
     "give the ID of a stored token, a token, `token:preimage`, or a header line";
