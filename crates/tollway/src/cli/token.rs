@@ -54,7 +54,7 @@ pub(crate) struct ShowTokenArgs {
 #[derive(Args, Debug)]
 #[command(after_help = attenuate_help())]
 pub(crate) struct AttenuateArgs {
-    /// ID, token, `token:preimage`, header line, @FILE, or - for stdin.
+    /// ID, token, `token:preimage`, header line, @FILE, or - (stdin).
     pub(crate) token: Secret,
     /// Conditions to add, from the list below.
     #[arg(required = true, value_name = "NAME=VALUE")]
@@ -70,7 +70,7 @@ pub(crate) struct ImportArgs {
     /// The URL that it is for; it is presented to all of its origin.
     pub(crate) url: String,
     /// `token:preimage`, header line, @FILE, or - for stdin.
-    pub(crate) credential: String,
+    pub(crate) credential: Secret,
 }
 
 #[derive(Args, Debug)]
@@ -81,7 +81,11 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("revoked").required(true), after_help = REVOKE_EXAMPLES)]
+#[command(
+    group = clap::ArgGroup::new("revoked").required(true),
+    after_help = REVOKE_EXAMPLES,
+    override_usage = "tollway token revoke [OPTIONS] <TOKEN>",
+)]
 pub(crate) struct RevokeArgs {
     /// ID of a sale or a stored token, token id, token, @FILE, or -.
     #[arg(group = "revoked")]
@@ -103,7 +107,7 @@ pub(crate) struct RevokeArgs {
 #[derive(Args, Debug)]
 #[command(after_help = VERIFY_EXAMPLES, override_usage = "tollway token verify [OPTIONS] <TOKEN>")]
 pub(crate) struct VerifyArgs {
-    /// ID, token, `token:preimage`, header line, @FILE, or - for stdin.
+    /// ID, token, `token:preimage`, header line, @FILE, or - (stdin).
     pub(crate) token: Secret,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -133,7 +137,7 @@ pub(crate) struct VerifyArgs {
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(crate) struct KeyArgs {
-    /// Keys and ledger [default: gateway in the tollway folder]
+    /// A gateway's [default: gateway in the tollway folder]
     #[arg(long, value_name = "DIR", help_heading = heading::KEY)]
     pub(crate) data_dir: Option<PathBuf>,
     /// A master key file, without a ledger [default: none]
