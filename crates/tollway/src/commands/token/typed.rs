@@ -139,6 +139,11 @@ fn deadline(name: &str, value: &str, now: UnixSeconds) -> Result<UnixSeconds, Fa
             "`{name}={value}` is a year, or {value} seconds from now: write {name}={value}-12-31 or {name}={value}s"
         )));
     }
+    if is_number(value) {
+        return Err(Failure::usage(format!(
+            "`{name}={value}` has no unit: write {name}={value}s for seconds from now, or {value}m, {value}h or {value}d"
+        )));
+    }
     match (input::duration(value), moment::parse(value)) {
         (Ok(duration), _) => Ok(now.plus_secs(duration.as_secs())),
         (_, Ok(moment)) => Ok(moment),
@@ -306,6 +311,7 @@ mod tests {
             ("services=other", "the token is for a"),
             ("expires=tomorrow", "`expires=tomorrow`: write a duration"),
             ("expires=2026", "2026 seconds from now"),
+            ("ttl=90", "write ttl=90s"),
             ("origin=https://ü.example", "outside ASCII"),
             ("no-equals-sign", "`no-equals-sign` is not a condition"),
         ] {
