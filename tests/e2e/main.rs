@@ -9,6 +9,7 @@
     reason = "tests: what goes wrong here fails"
 )]
 
+mod books;
 mod buy;
 mod codes;
 mod crash;

@@ -12,8 +12,10 @@ mod misread;
 #[cfg(test)]
 mod pages;
 mod purchases;
+mod sales;
 mod sandbox;
 mod serve;
+mod spending;
 mod token;
 
 use std::path::PathBuf;
@@ -25,8 +27,10 @@ pub(crate) use self::get::GetArgs;
 pub(crate) use self::keys::{KeysArgs, KeysCommand};
 pub(crate) use self::misread::message;
 pub(crate) use self::purchases::{ListPurchasesArgs, PurchasesCommand, ResolveArgs};
+pub(crate) use self::sales::SalesArgs;
 pub(crate) use self::sandbox::SandboxArgs;
 pub(crate) use self::serve::ServeArgs;
+pub(crate) use self::spending::{SpendingArgs, SpendingRow};
 pub(crate) use self::token::{
     AttenuateArgs, ImportArgs, InspectArgs, KeyArgs, RevokeArgs, ShowTokenArgs, StoredTokenArgs,
     TokenCommand, VerifyArgs,
@@ -106,10 +110,14 @@ pub(crate) enum Command {
     /// Show purchases, and end those that nothing can look up.
     #[command(subcommand)]
     Purchases(PurchasesCommand),
+    /// Show what a gateway earned, and the tokens it sold.
+    Sales(SalesArgs),
     /// Run a private Lightning network: two wallets, worthless coins.
     Sandbox(SandboxArgs),
     /// Put a price on an HTTP or gRPC service.
     Serve(ServeArgs),
+    /// Show what was paid, and what the limits leave.
+    Spending(SpendingArgs),
     /// List, show, narrow, check and revoke tokens.
     #[command(subcommand)]
     Token(TokenCommand),

@@ -22,8 +22,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use l402::Msat;
+use l402::{Limits, Msat};
 use serde::{Deserialize, Deserializer};
+use tollway_client::DEFAULT_LIMITS;
 use tollway_lightning::registry::{WalletTable, plain_name};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -58,6 +59,19 @@ pub(crate) struct GetConfig {
     /// The most that may ever be spent, fees included.
     #[serde(deserialize_with = "amount")]
     pub(crate) max_total: Option<Msat>,
+}
+
+impl GetConfig {
+    /// Returns the limits that are in force where no flag sets another.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            price_max: self.max_cost.unwrap_or(DEFAULT_LIMITS.price_max),
+            fee_max: self.max_fee.unwrap_or(DEFAULT_LIMITS.fee_max),
+            per_host: self.max_per_host.or(DEFAULT_LIMITS.per_host),
+            per_day: self.max_per_day.or(DEFAULT_LIMITS.per_day),
+            total: self.max_total.or(DEFAULT_LIMITS.total),
+        }
+    }
 }
 
 /// Defaults of `tollway serve`.

@@ -15,6 +15,7 @@ mod paths;
 mod payment;
 mod shutdown;
 mod startup;
+mod table;
 mod wallet;
 
 use std::os::unix::net::UnixStream;
@@ -91,6 +92,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
         ),
         Command::Keys(command) => commands::keys::run(command, &dirs, output),
         Command::Purchases(command) => commands::purchases::run(command, &dirs, output),
+        Command::Sales(args) => wait(one_thread()?, commands::sales::run(args, &dirs, output)),
         Command::Sandbox(args) => wait(
             several_threads()?,
             commands::sandbox::run(args, &dirs, output),
@@ -99,6 +101,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
             several_threads()?,
             commands::serve::run(args, &config, &dirs, output),
         ),
+        Command::Spending(args) => commands::spending::run(args, &config, &dirs, output),
         Command::Token(command) => wait(one_thread()?, commands::token::run(command, output)),
     }
 }
@@ -113,7 +116,9 @@ const fn usual_log(command: &Command) -> &'static str {
         | Command::Get(_)
         | Command::Keys(_)
         | Command::Purchases(_)
+        | Command::Sales(_)
         | Command::Sandbox(_)
+        | Command::Spending(_)
         | Command::Token(_) => "warn",
     }
 }

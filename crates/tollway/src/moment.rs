@@ -33,6 +33,22 @@ pub(crate) const fn start_of_day(utc_day: u64) -> UnixSeconds {
     UnixSeconds::new(utc_day.saturating_mul(SECS_PER_DAY))
 }
 
+/// Returns the first UTC day, counted from the epoch, of the month of a moment.
+pub(crate) fn first_of_month(moment: UnixSeconds) -> u64 {
+    let date = i64::try_from(moment.as_secs())
+        .ok()
+        .and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
+    let days = date.map_or(0, |date| u64::from(date.day()).saturating_sub(1));
+    moment.utc_day().saturating_sub(days)
+}
+
+/// Returns the date of a UTC day, counted from the epoch, as `2026-11-21`.
+pub(crate) fn show_day(utc_day: u64) -> String {
+    let text = show(start_of_day(utc_day));
+    let date = text.strip_suffix(" 00:00:00 UTC");
+    date.unwrap_or(&text).to_owned()
+}
+
 /// Reads a date (its first second, UTC), a date with time, Unix seconds, or `now`, `today` and
 /// `yesterday`.
 ///
@@ -221,6 +237,19 @@ mod tests {
         let refused = parse(&"a".repeat(64)).unwrap_err().to_string();
 
         assert!(refused.contains("`aaaaaaaa…`"), "{refused}");
+    }
+
+    #[test]
+    fn days_and_months_begin_at_midnight_utc() {
+        let noon = parse("2027-03-31 12:00:05 UTC").unwrap();
+
+        assert_eq!(show_day(noon.utc_day()), "2027-03-31");
+        assert_eq!(
+            show(start_of_day(noon.utc_day())),
+            "2027-03-31 00:00:00 UTC"
+        );
+        assert_eq!(show_day(first_of_month(noon)), "2027-03-01");
+        assert_eq!(first_of_month(UnixSeconds::new(0)), 0);
     }
 
     #[test]

@@ -16,8 +16,7 @@ use http::{Method, Response, StatusCode, Uri};
 use l402::Limits;
 use serde_json::{Value, json};
 use tollway_client::{
-    AfterRefusal, ClearText, Client, Connections, DEFAULT_LIMITS, Event, Paying, Policy,
-    ResponseBody, WalletName,
+    AfterRefusal, ClearText, Client, Connections, Event, Paying, Policy, ResponseBody, WalletName,
 };
 
 use self::destination::{Destination, Saved, Target};
@@ -149,19 +148,12 @@ fn client(
 }
 
 fn policy(args: &GetArgs, config: &Config) -> Policy {
-    let per_day = args.max_per_day.or(config.get.max_per_day);
+    let configured = config.get.limits();
     let limits = Limits {
-        price_max: args
-            .max_cost
-            .or(config.get.max_cost)
-            .unwrap_or(DEFAULT_LIMITS.price_max),
-        fee_max: args
-            .max_fee
-            .or(config.get.max_fee)
-            .unwrap_or(DEFAULT_LIMITS.fee_max),
-        per_host: config.get.max_per_host,
-        per_day: per_day.or(DEFAULT_LIMITS.per_day),
-        total: config.get.max_total,
+        price_max: args.max_cost.unwrap_or(configured.price_max),
+        fee_max: args.max_fee.unwrap_or(configured.fee_max),
+        per_day: args.max_per_day.or(configured.per_day),
+        ..configured
     };
     Policy {
         paying: paying(args),
