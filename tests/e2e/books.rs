@@ -130,6 +130,36 @@ async fn sales_and_tokens_are_read_while_the_gateway_runs_and_after() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_key_names_how_many_used_tokens_it_takes_along() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let token = market.buy(gateway.address()).await;
+    let served = request(gateway.address(), "/", Some(&token)).await;
+    assert!(served.challenges().is_empty());
+    let counted = |sales: &Value| sales["all"]["requests"] == 1;
+    until(&market, &["sales"], counted).await;
+
+    let keys = json(&market, &["keys", "rotate"]).await;
+    let old = keys["keys"][1]["id"].as_str().unwrap();
+    assert_eq!(keys["keys"][1]["tokens_used"], 1, "{keys}");
+    let text = stdout(&market.run(&["keys", "list"]).await);
+    for part in ["mints new tokens", "retired", "UTC", old] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let unknown = market.run(&["keys", "remove", "00000000", "--json"]).await;
+    let unknown = failure(&unknown);
+    assert!(
+        unknown["message"].as_str().unwrap().contains(old),
+        "{unknown}"
+    );
+    let removed = json(&market, &["keys", "remove", old]).await;
+
+    assert_eq!(removed["removed"]["tokens_used"], 1, "{removed}");
+    let listed = json(&market, &["sales", "--tokens"]).await;
+    assert_eq!(listed["tokens"][0]["state"], "key_removed", "{listed}");
+}
+
 /// Whatever a person deletes in the folder, what was bought is presented or nothing is bought.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_file_of_the_book_can_be_deleted_so_that_get_pays_again() {

@@ -3,64 +3,104 @@
 //! Changes the key file of a data directory. Running gateways on it follow within a second.
 //! No key is ever shown: a key is named by its id, which is public.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use l402::UnixSeconds;
 use serde_json::{Value, json};
 use tollway_server::DataDir;
-use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeySummary};
+use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeyId, KeySummary};
+use tollway_server::ledger::LedgerReader;
 
 use crate::cli::{KeysArgs, KeysCommand};
 use crate::exit::{Failure, with_sources};
 use crate::moment;
 use crate::output::Output;
 use crate::paths::Dirs;
+use crate::table::{Heading, Table};
 
 /// Runs one of the key commands and prints the keys that are then in force.
 pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<(), Failure> {
-    let path = match command {
-        KeysCommand::List(args) => path(args, dirs),
-        KeysCommand::Rotate(args) => {
-            let folder = folder(args, dirs);
+    let folder = match command {
+        KeysCommand::List(args) | KeysCommand::Rotate(args) => folder(args, dirs),
+        KeysCommand::Remove(args) => folder(&args.keys, dirs),
+    };
+    let path = DataDir::key_file(&folder);
+    let uses = TokensUsed::read(&folder);
+    let mut removed = None;
+    match command {
+        KeysCommand::List(_) => {}
+        KeysCommand::Rotate(_) => {
             let rotated = DataDir::rotate_keys(&folder, moment::now()?);
             rotated.map_err(|error| Failure::usage(with_sources(&error)))?;
-            DataDir::key_file(&folder)
         }
         KeysCommand::Remove(args) => {
-            let path = path(&args.keys, dirs);
             file::remove(&path, args.id).map_err(failure)?;
-            path
+            removed = Some(args.id);
         }
-    };
+    }
     let keys = KeyFile::read(&path).map_err(failure)?.summaries();
-    let shown: Vec<Value> = keys.iter().map(show).collect();
-    output.list(&shown, "no keys", to_line, "keys")
+    let mut table = Table::new([
+        Heading::Left("KEY"),
+        Heading::Right("TOKENS USED"),
+        Heading::Left("STATE"),
+    ]);
+    for key in &keys {
+        let used = uses.of(key.id).map(|used| used.to_string());
+        table.row([key.id.to_string(), used.unwrap_or_default(), state(key)]);
+    }
+    let shown: Vec<Value> = keys.iter().map(|key| show(key, &uses)).collect();
+    let mut json = json!({ "keys": shown });
+    let mut text = table.to_string();
+    if let (Some(id), Some(object)) = (removed, json.as_object_mut()) {
+        let used = uses.of(id);
+        text = format!("{}\n\n{text}", invalidated(id, used));
+        let removed = json!({ "id": id.to_string(), "tokens_used": used });
+        object.insert("removed".to_owned(), removed);
+    }
+    output.line(&text, &json)
 }
 
-fn path(args: &KeysArgs, dirs: &Dirs) -> PathBuf {
-    DataDir::key_file(&folder(args, dirs))
+fn invalidated(id: KeyId, used: Option<u64>) -> String {
+    let used = used.map_or_else(String::new, |used| {
+        format!(", {used} that were used among them")
+    });
+    format!("removed {id}: every token that it minted is invalid{used}")
+}
+
+/// How many tokens of a key were ever used, where there is a ledger that can be read. Changing
+/// keys does not depend on it.
+struct TokensUsed(Option<LedgerReader>);
+
+impl TokensUsed {
+    fn read(folder: &Path) -> Self {
+        Self(DataDir::open_reports(folder).ok().flatten())
+    }
+
+    fn of(&self, key: KeyId) -> Option<u64> {
+        self.0.as_ref()?.tokens_minted_by(key).ok()
+    }
 }
 
 fn folder(args: &KeysArgs, dirs: &Dirs) -> PathBuf {
     args.data_dir.clone().unwrap_or_else(|| dirs.gateway())
 }
 
-fn show(key: &KeySummary) -> Value {
+fn show(key: &KeySummary, uses: &TokensUsed) -> Value {
     json!({
         "id": key.id.to_string(),
         "mints": key.minted_until.is_none(),
         "minted_until": key.minted_until.map(UnixSeconds::as_secs),
+        "tokens_used": uses.of(key.id),
     })
 }
 
-fn to_line(shown: &Value) -> String {
-    let id = shown["id"].as_str().unwrap_or_default();
-    match shown["minted_until"].as_u64() {
+fn state(key: &KeySummary) -> String {
+    match key.minted_until {
         Some(moment) => {
-            let moment = moment::show(UnixSeconds::new(moment));
-            format!("{id}  retired: its tokens minted until {moment} are valid")
+            let moment = moment::show(moment);
+            format!("retired; what it minted until {moment} stays valid")
         }
-        None => format!("{id}  mints"),
+        None => "mints new tokens".to_owned(),
     }
 }
 
