@@ -30,6 +30,12 @@ async fn where_nothing_was_bought_or_sold_both_reports_name_what_to_do_and_creat
     assert_eq!(spending["all"]["paid_msat"], 0, "{spending}");
     let sales = json(&market, &["sales"]).await;
     assert_eq!(sales["all"]["earned_msat"], 0, "{sales}");
+    let keys = failure(&market.run(&["keys", "list", "--json"]).await);
+    assert_eq!(keys["exit_code"], 2, "{keys}");
+    assert!(
+        keys["message"].as_str().unwrap().contains("--data-dir"),
+        "{keys}"
+    );
     assert_eq!(names(market.home()), before);
 }
 

@@ -33,7 +33,15 @@ async fn a_stored_token_is_listed_without_its_secret() {
     assert_eq!(listed["price_msat"], 10_000);
     let human_text = stdout(&human);
     let id = listed["id"].as_str().unwrap();
-    for shown in [id, "usable", "service default", "3 uses", "UTC", "/a"] {
+    for shown in [
+        id,
+        "usable",
+        "default",
+        "USES AT MOST",
+        "UTC",
+        "/a",
+        "10 sat",
+    ] {
         assert!(human_text.contains(shown), "{shown}: {human_text}");
     }
     assert_eq!(stderr(&human), "");
@@ -86,10 +94,8 @@ async fn a_removed_token_is_presented_no_more() {
         stderr(&asked)
     );
     assert!(tokens(&market).await.is_empty());
-    assert_eq!(
-        stdout(&market.run(&["token", "list"]).await).trim(),
-        "no stored tokens"
-    );
+    let none = stdout(&market.run(&["token", "list"]).await);
+    assert!(none.starts_with("no stored tokens: `tollway get"), "{none}");
 }
 
 /// Of seventeen hashes, two begin with the same digit.
@@ -134,6 +140,46 @@ async fn an_ambiguous_or_unknown_id_is_refused_with_the_matches() {
         }
     }
     assert_eq!(tokens(&market).await.len(), ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_shown_by_the_url_it_was_bought_at() {
+    let (market, gateway) = bought(&["--max-uses", "1"], &["/a", "/b"]).await;
+    let (a, below) = (gateway.url("/a"), gateway.url("/a/below?secret=1"));
+
+    for url in [&a, &below, a.trim_start_matches("http://")] {
+        let shown = stdout(&market.run(&["token", "show", url, "--json"]).await);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["path"], "/a", "{shown}");
+    }
+
+    let elsewhere = format!("{}?secret=1", gateway.url("/c"));
+    let refused = market.run(&["token", "show", &elsewhere]).await;
+    assert!(stderr(&refused).contains("/c`") && !stderr(&refused).contains("secret"));
+    let token = secrets(&market, &a).await.0;
+    let refused = market.run(&["token", "show", &token]).await;
+    assert!(
+        !stderr(&refused).contains(&token[..16]),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_tokens_are_removed_at_once_or_none_is() {
+    let (market, gateway) = bought(&["--max-uses", "1"], &["/a", "/b", "/c"]).await;
+    let (a, b, never) = (gateway.url("/a"), gateway.url("/b"), gateway.url("/never"));
+
+    failure(&market.run(&["token", "remove", &a, &never, "--json"]).await);
+    assert_eq!(tokens(&market).await.len(), 3);
+    let removed = stdout(&market.run(&["token", "remove", &a, &b]).await);
+    let kept = stdout(&market.run(&["token", "remove", "--unusable"]).await);
+
+    assert_eq!(removed.lines().count(), 2, "{removed}");
+    let left = tokens(&market).await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["path"], "/c");
+    assert!(kept.contains("nothing was removed"), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,7 +312,7 @@ async fn what_cannot_be_presented_is_not_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_the_seller_revoked_is_listed_as_refused() {
+async fn a_token_that_the_seller_revoked_is_listed_as_revoked_and_can_be_cleared_away() {
     let (market, gateway) = bought(&[], &["/a"]).await;
     let id = only_id(&market).await;
     let (token, preimage) = secrets(&market, &id).await;
@@ -286,8 +332,11 @@ async fn a_token_that_the_seller_revoked_is_listed_as_refused() {
     let note = format!("the stored token {id} no longer buys this: revoked");
     assert!(stderr(&refused).contains(&note), "{}", stderr(&refused));
     let listed = &tokens(&market).await[0];
-    assert_eq!(listed["state"], "refused", "{listed}");
-    assert!(listed["retry_at"].as_u64() > listed["bought_at"].as_u64());
+    assert_eq!(listed["state"], "revoked", "{listed}");
+    assert_eq!(listed["reason"], "revoked", "{listed}");
+    let cleared = stdout(&market.run(&["token", "remove", "--unusable"]).await);
+    assert!(cleared.contains(&id), "{cleared}");
+    assert!(tokens(&market).await.is_empty());
 }
 
 /// A market in which these paths were bought.

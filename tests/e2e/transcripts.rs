@@ -55,6 +55,7 @@ pages! {
     transcript_lnd: "tests/e2e/transcripts/lnd.md",
     transcript_narrow: "tests/e2e/transcripts/narrow.md",
     transcript_scripts: "tests/e2e/transcripts/scripts.md",
+    transcript_sales: "tests/e2e/transcripts/sales.md",
     transcript_sell: "tests/e2e/transcripts/sell.md",
     transcript_services: "tests/e2e/transcripts/services.md",
     transcript_stop: "tests/e2e/transcripts/stop.md",

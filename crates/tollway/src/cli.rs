@@ -32,7 +32,7 @@ pub(crate) use self::sandbox::SandboxArgs;
 pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::spending::{SpendingArgs, SpendingRow};
 pub(crate) use self::token::{
-    AttenuateArgs, ImportArgs, InspectArgs, KeyArgs, RevokeArgs, ShowTokenArgs, StoredTokenArgs,
+    AttenuateArgs, ImportArgs, InspectArgs, KeyArgs, RemoveTokenArgs, RevokeArgs, ShowTokenArgs,
     TokenCommand, VerifyArgs,
 };
 use crate::exit;

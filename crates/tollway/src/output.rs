@@ -54,26 +54,6 @@ impl Output {
         Ok(())
     }
 
-    /// Prints items: one line each for people, an object with an array for programs.
-    pub(crate) fn list(
-        self,
-        items: &[Value],
-        none: &str,
-        to_line: impl Fn(&Value) -> String,
-        name: &str,
-    ) -> Result<(), Failure> {
-        if self == Self::Json {
-            return print(&json!({ name: items }).to_string());
-        }
-        if items.is_empty() {
-            print(none)?;
-        }
-        for item in items {
-            print(&visible(&to_line(item)))?;
-        }
-        Ok(())
-    }
-
     /// Prints progress on standard error.
     pub(crate) fn note(self, text: &str) {
         if self == Self::Human {

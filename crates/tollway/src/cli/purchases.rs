@@ -25,9 +25,9 @@ pub(crate) struct ListPurchasesArgs {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("outcome").required(true), after_help = RESOLVE_EXAMPLES)]
 pub(crate) struct ResolveArgs {
-    /// The payment hash that names the purchase.
+    /// The payment hash in `tollway purchases list`, or its beginning.
     #[arg(value_name = "HASH")]
-    pub(crate) payment_hash: l402::PaymentHash,
+    pub(crate) payment_hash: String,
     /// The wallet did not pay it, and will not.
     #[arg(long, group = "outcome")]
     pub(crate) not_paid: bool,

@@ -23,8 +23,7 @@ pub(crate) enum TokenCommand {
     #[command(after_help = "Examples:\n  tollway token list\n  tollway token list --json")]
     List,
     /// Remove a stored token: it is not presented again.
-    #[command(after_help = "Examples:\n  tollway token remove 3f0a9c1e")]
-    Remove(StoredTokenArgs),
+    Remove(RemoveTokenArgs),
     /// Make tokens that were sold invalid: one, or all until now.
     Revoke(RevokeArgs),
     /// Show a stored token with its credential, which is money.
@@ -34,16 +33,20 @@ pub(crate) enum TokenCommand {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct StoredTokenArgs {
-    /// The ID that `tollway token list` shows, or the beginning of it.
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
+#[command(group = clap::ArgGroup::new("removed").required(true), after_help = REMOVE_EXAMPLES)]
+pub(crate) struct RemoveTokenArgs {
+    /// IDs or URLs in `tollway token list`.
+    #[arg(value_name = "ID", group = "removed")]
+    pub(crate) ids: Vec<String>,
+    /// Remove every token that is not usable.
+    #[arg(long, group = "removed")]
+    pub(crate) unusable: bool,
 }
 
 #[derive(Args, Debug)]
 #[command(after_help = SHOW_EXAMPLES)]
 pub(crate) struct ShowTokenArgs {
-    /// The ID that `tollway token list` shows, or the beginning of it.
+    /// Its ID or its URL in `tollway token list`.
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// Print the `Authorization` line alone, for curl -H @-.
@@ -191,3 +194,10 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   tollway token verify 3f0a9c1e --path /v1
   tollway token verify @token.txt --key-file master.key";
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  tollway token remove 3f0a9c1e
+  tollway token remove --unusable
+
+What a token cost still counts against the limits.";

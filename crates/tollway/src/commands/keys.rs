@@ -25,6 +25,14 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
         KeysCommand::Remove(args) => folder(&args.keys, dirs),
     };
     let path = DataDir::key_file(&folder);
+    // A link to keys that are away is damage, and named as such below.
+    if !path.is_symlink() && path.try_exists().is_ok_and(|exists| !exists) {
+        return Err(Failure::usage(format!(
+            "{}: no master key there: name the gateway's directory with --data-dir; the first \
+             `tollway serve` makes one",
+            path.display()
+        )));
+    }
     let uses = TokensUsed::read(&folder);
     let mut removed = None;
     match command {

@@ -3,15 +3,17 @@
 //! An open purchase may have been paid. The wallet that paid it is asked by the next
 //! `tollway get` of the same URL; only when that wallet is gone must a person decide.
 
-use l402::{Preimage, PurchaseState};
+use l402::{Msat, PaymentHash, Preimage, PurchaseState};
 use serde_json::{Value, json};
 use tollway_client::Book;
 use tollway_client::book::{Owner, Purchase, Resolution};
 
 use crate::cli::{ListPurchasesArgs, PurchasesCommand, ResolveArgs};
 use crate::exit::Failure;
+use crate::moment;
 use crate::output::Output;
 use crate::paths::Dirs;
+use crate::table::{Heading, Table, in_sat};
 
 /// Runs one of the purchase commands.
 pub(crate) fn run(command: &PurchasesCommand, dirs: &Dirs, output: Output) -> Result<(), Failure> {
@@ -23,41 +25,101 @@ pub(crate) fn run(command: &PurchasesCommand, dirs: &Dirs, output: Output) -> Re
 }
 
 fn list(args: &ListPurchasesArgs, book: &Book, output: Output) -> Result<(), Failure> {
-    let open = book.open_purchases().map_err(Failure::general)?;
-    let mut shown: Vec<Value> = Vec::new();
-    if args.all {
-        let all = book.purchases().map_err(Failure::general)?;
-        let ended = all.iter().filter(|purchase| !purchase.state.is_open());
-        shown.extend(ended.map(|purchase| show(purchase, None)));
+    let open = book.open_purchases().map_err(Failure::caused)?;
+    let ended = if args.all {
+        book.purchases().map_err(Failure::caused)?
+    } else {
+        Vec::new()
+    };
+    let ended = ended.iter().filter(|purchase| !purchase.state.is_open());
+    let listed: Vec<(&Purchase, Option<Owner>)> = ended
+        .map(|purchase| (purchase, None))
+        .chain(
+            open.iter()
+                .map(|(purchase, owner)| (purchase, Some(*owner))),
+        )
+        .collect();
+    let shown: Vec<Value> = listed
+        .iter()
+        .map(|(purchase, owner)| show(purchase, *owner))
+        .collect();
+    let text = match (listed.is_empty(), args.all) {
+        (false, _) => table(&listed).to_string(),
+        (true, false) => "no open purchases: --all lists the ended ones as well".to_owned(),
+        (true, true) => {
+            "nothing was bought yet: `tollway get URL` buys what asks for a payment".to_owned()
+        }
+    };
+    output.line(&text, &json!({ "purchases": shown }))
+}
+
+fn table(purchases: &[(&Purchase, Option<Owner>)]) -> Table<6> {
+    let mut table = Table::new([
+        Heading::Left("BEGUN AT"),
+        Heading::Left("STATE"),
+        Heading::Right("PRICE"),
+        Heading::Right("FEE"),
+        Heading::Left("WALLET"),
+        Heading::Left("URL"),
+    ]);
+    for (purchase, owner) in purchases {
+        let resource = &purchase.resource;
+        table.row([
+            moment::show(purchase.begun_at),
+            state(&purchase.state).to_owned(),
+            in_sat(purchase.payable.price()),
+            fee(purchase).map(in_sat).unwrap_or_default(),
+            purchase.wallet_name.as_str().to_owned(),
+            format!("{}{}", resource.origin, resource.path),
+        ]);
+        table.note(&format!("payment hash {}", purchase.payment_hash()));
+        if !purchase.reason.is_empty() {
+            table.note(&purchase.reason);
+        }
+        if let Some(advice) = advice(purchase, *owner) {
+            table.note(&advice);
+        }
     }
-    shown.extend(
-        open.iter()
-            .map(|(purchase, owner)| show(purchase, Some(*owner))),
-    );
-    output.list(&shown, "no open purchases", to_line, "purchases")
+    table
 }
 
 fn show(purchase: &Purchase, owner: Option<Owner>) -> Value {
-    let hash = purchase.payment_hash().to_string();
-    let advice = match owner {
-        None => None,
-        Some(Owner::Working) => Some("a running process is waiting for the wallet".to_owned()),
-        Some(Owner::Gone) => Some(format!(
-            "get the URL again with {} to look it up, or, if that wallet is gone: tollway purchases resolve {hash} --not-paid",
-            wallet(purchase.wallet_name.as_str())
-        )),
-    };
     json!({
-        "payment_hash": hash,
+        "payment_hash": purchase.payment_hash().to_string(),
         "state": state(&purchase.state),
         "price_msat": purchase.payable.price().as_msat(),
+        "fee_msat": fee(purchase).map(Msat::as_msat),
         "origin": purchase.resource.origin.to_string(),
         "path": purchase.resource.path,
         "wallet": purchase.wallet_name.as_str(),
         "begun_at": purchase.begun_at.as_secs(),
         "reason": purchase.reason,
-        "advice": advice,
+        "advice": advice(purchase, owner),
     })
+}
+
+/// Returns the routing fee of a purchase that was paid.
+const fn fee(purchase: &Purchase) -> Option<Msat> {
+    match purchase.state {
+        PurchaseState::Paid { fee, .. } => Some(fee),
+        PurchaseState::Failed
+        | PurchaseState::Offered
+        | PurchaseState::Paying
+        | PurchaseState::Reserved
+        | PurchaseState::Unknown => None,
+    }
+}
+
+/// Returns what to do about a purchase that is open.
+fn advice(purchase: &Purchase, owner: Option<Owner>) -> Option<String> {
+    match owner? {
+        Owner::Working => Some("a running process is waiting for the wallet".to_owned()),
+        Owner::Gone => Some(format!(
+            "get the URL again with {} to look it up, or, if that wallet is gone: tollway purchases resolve {} --not-paid",
+            wallet(purchase.wallet_name.as_str()),
+            purchase.payment_hash()
+        )),
+    }
 }
 
 /// Returns how a wallet is named on the command line. Only a sandbox's is named as it is shown:
@@ -79,24 +141,6 @@ const fn state(state: &PurchaseState) -> &'static str {
     }
 }
 
-fn to_line(shown: &Value) -> String {
-    let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
-    let mut line = format!(
-        "{}  {:<7}  {:>9} msat  {}{}",
-        text("payment_hash"),
-        text("state"),
-        shown["price_msat"],
-        text("origin"),
-        text("path"),
-    );
-    for name in ["reason", "advice"] {
-        if !text(name).is_empty() {
-            line.push_str(&format!("\n    {}", text(name)));
-        }
-    }
-    line
-}
-
 fn resolve(args: &ResolveArgs, book: &Book, output: Output) -> Result<(), Failure> {
     let resolution = match &args.paid {
         Some(preimage) => Resolution::Paid {
@@ -106,9 +150,34 @@ fn resolve(args: &ResolveArgs, book: &Book, output: Output) -> Result<(), Failur
         },
         None => Resolution::NotPaid,
     };
-    let purchase = book
-        .resolve(&args.payment_hash, resolution)
-        .map_err(Failure::general)?;
-    let shown = show(&purchase, None);
-    output.line(&to_line(&shown), &shown)
+    let hash = find(&args.payment_hash, book)?;
+    let purchase = book.resolve(&hash, resolution).map_err(Failure::caused)?;
+    let text = table(&[(&purchase, None)]).to_string();
+    output.line(&text, &show(&purchase, None))
 }
+
+/// Returns the payment hash of the one purchase that `name` is the beginning of.
+fn find(name: &str, book: &Book) -> Result<PaymentHash, Failure> {
+    let name = name.trim().to_ascii_lowercase();
+    let purchases = book.purchases().map_err(Failure::caused)?;
+    let hashes = purchases.iter().map(Purchase::payment_hash);
+    let found: Vec<PaymentHash> = hashes
+        .filter(|hash| !name.is_empty() && hash.to_string().starts_with(&name))
+        .collect();
+    // A preimage looks like a hash and is a secret.
+    let shown: String = name.chars().take(SHOWN_LEN).collect();
+    match found.as_slice() {
+        [hash] => Ok(*hash),
+        [] => Err(Failure::usage(format!(
+            "no purchase has a payment hash that begins with `{shown}`: `tollway purchases list` \
+             shows the open ones"
+        ))),
+        several => {
+            let hashes: Vec<String> = several.iter().map(PaymentHash::to_string).collect();
+            let hashes = hashes.join(", ");
+            Err(Failure::usage(format!("`{shown}` is ambiguous: {hashes}")))
+        }
+    }
+}
+
+const SHOWN_LEN: usize = 8;
