@@ -69,6 +69,50 @@ async fn processes_that_start_at_once_buy_one_token_of_a_service() {
     assert_eq!(market.settled_payments().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_is_good_for_is_shown_before_it_is_paid_for() {
+    let market = Market::open().await;
+    let bounds = ["--max-uses", "3", "--valid-for", "1h"];
+    let gateway = market.serve(echo_api().await, &bounds).await;
+    let url = gateway.url("/a");
+
+    let asked = stderr(&market.run(&["get", "--no-pay", &url]).await);
+    let refused = failure(&market.run(&["get", "--no-pay", "--json", &url]).await);
+    let bought = market.run(&["get", &url]).await;
+
+    let terms = "for service default, 3 uses, until 20";
+    assert!(asked.contains(terms), "{asked}");
+    assert!(stderr(&bought).contains(terms), "{}", stderr(&bought));
+    let offered = &refused["offered"];
+    assert_eq!(offered["services"], json!(["default"]));
+    assert_eq!(offered["max_uses"], 3);
+    assert!(offered["valid_until"].is_u64(), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_refused_with_price_fee_and_the_flag_that_helps() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a");
+    for (limit, helps_fee) in [("19sat", true), ("9sat", false)] {
+        let limited = ["get", "--json", "--max-per-day", limit, &url];
+
+        let refused = failure(&market.run(&limited).await);
+
+        let message = refused["message"].as_str().unwrap();
+        assert!(
+            message.contains("10 sat and up to 10 sat of fee"),
+            "{message}"
+        );
+        assert!(message.contains("--max-per-day"), "{message}");
+        assert_eq!(message.contains("--max-fee"), helps_fee, "{message}");
+        assert_eq!(refused["price_msat"], 10_000);
+        assert_eq!(refused["fee_max_msat"], 10_000);
+        assert_eq!(refused["used_msat"], 0);
+    }
+    assert!(market.settled_payments().is_empty());
+}
+
 fn json(output: &Output) -> Value {
     serde_json::from_str(&stdout(output)).unwrap()
 }

@@ -33,11 +33,13 @@ pub struct Limits {
 pub enum OverLimit {
     /// The day's total would pass the limit.
     #[error(
-        "{needed} with its fee ceiling would pass the daily limit of {limit}: {used} are spent or reserved today"
+        "{price} and up to {fee_max} of fee would pass the daily limit of {limit}, of which {used} are spent or reserved today"
     )]
     Daily {
-        /// Price and fee ceiling.
-        needed: Msat,
+        /// The price.
+        price: Msat,
+        /// The fee ceiling, which is reserved with it.
+        fee_max: Msat,
         /// Spent or reserved on this UTC day.
         used: Msat,
         /// The limit.
@@ -45,13 +47,15 @@ pub enum OverLimit {
     },
     /// The host's total would pass the limit.
     #[error(
-        "{needed} with its fee ceiling would pass the limit of {limit} for {host}: {used} are spent or reserved"
+        "{price} and up to {fee_max} of fee would pass the limit of {limit} for {host}, of which {used} are spent or reserved"
     )]
     Host {
         /// The host.
         host: String,
-        /// Price and fee ceiling.
-        needed: Msat,
+        /// The price.
+        price: Msat,
+        /// The fee ceiling, which is reserved with it.
+        fee_max: Msat,
         /// Spent or reserved for this host.
         used: Msat,
         /// The limit.
@@ -67,11 +71,13 @@ pub enum OverLimit {
     },
     /// The total would pass the limit.
     #[error(
-        "{needed} with its fee ceiling would pass the total limit of {limit}: {used} are spent or reserved"
+        "{price} and up to {fee_max} of fee would pass the total limit of {limit}, of which {used} are spent or reserved"
     )]
     Total {
-        /// Price and fee ceiling.
-        needed: Msat,
+        /// The price.
+        price: Msat,
+        /// The fee ceiling, which is reserved with it.
+        fee_max: Msat,
         /// Spent or reserved in all.
         used: Msat,
         /// The limit.
@@ -153,11 +159,13 @@ impl<'a> Budget<'a> {
         if price > limit {
             return Err(OverLimit::Price { price, limit });
         }
-        let needed = price.checked_add(self.limits.fee_max).unwrap_or(Msat::MAX);
+        let fee_max = self.limits.fee_max;
+        let needed = price.checked_add(fee_max).unwrap_or(Msat::MAX);
         let used = self.charged.total;
         if let Some(limit) = exceeded(self.limits.total, used, needed) {
             return Err(OverLimit::Total {
-                needed,
+                price,
+                fee_max,
                 used,
                 limit,
             });
@@ -165,7 +173,8 @@ impl<'a> Budget<'a> {
         let used = self.charged.today;
         if let Some(limit) = exceeded(self.limits.per_day, used, needed) {
             return Err(OverLimit::Daily {
-                needed,
+                price,
+                fee_max,
                 used,
                 limit,
             });
@@ -174,7 +183,8 @@ impl<'a> Budget<'a> {
         if let Some(limit) = exceeded(self.limits.per_host, used, needed) {
             return Err(OverLimit::Host {
                 host: host.to_owned(),
-                needed,
+                price,
+                fee_max,
                 used,
                 limit,
             });
@@ -217,7 +227,8 @@ mod tests {
         assert_eq!(
             budget.admit("a", sat(10)),
             Err(OverLimit::Daily {
-                needed: sat(11),
+                price: sat(10),
+                fee_max: sat(1),
                 used: Msat::ZERO,
                 limit: sat(10)
             })

@@ -75,10 +75,10 @@ pub enum Error {
         /// The status of the response to the paid request.
         status: StatusCode,
     },
-    /// Paid, and the paid request did not get through. Sending it again costs nothing: the
-    /// credential is stored.
+    /// Paid, and the paid request did not get through. The credential is stored, and is presented
+    /// when it is sent again; one for a single request may have been used up by this one.
     #[error(
-        "payment {} of {} was made, then the request failed; send it again, it is paid",
+        "payment {} of {} was made, then the request failed; its token is kept and is presented when the request is sent again",
         receipt.payment.payment_hash,
         receipt.paid()
     )]

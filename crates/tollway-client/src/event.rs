@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use http::StatusCode;
 use l402::{Msat, Network, PaymentHash, SchemeName, UnixSeconds};
 
+use crate::fit::TokenTerms;
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
 
@@ -67,6 +68,8 @@ pub enum Event {
         expires_at: UnixSeconds,
         /// The scheme the credential will be presented under.
         scheme: SchemeName,
+        /// What is offered for it.
+        terms: TokenTerms,
     },
     /// The server redirects.
     Redirected {
@@ -115,6 +118,8 @@ pub enum Event {
     Resumed {
         /// The payment's hash.
         payment_hash: PaymentHash,
+        /// The price, in millisatoshis.
+        price: Msat,
         /// Its outcome.
         outcome: Resumption,
     },

@@ -4,7 +4,7 @@
 //! presented where it would be refused, and from a service that it cannot be for. What is not
 //! understood fits, because only the seller knows what it means.
 
-use l402::{Challenge, Macaroon};
+use l402::{Challenge, Macaroon, UnixSeconds};
 
 use crate::book::{SoldToken, TargetResource};
 use crate::refusal_reason::RefusalReason;
@@ -66,6 +66,39 @@ fn offered(challenges: &[Challenge]) -> impl Iterator<Item = Macaroon> {
     tokens.filter_map(|token| token.macaroon().ok())
 }
 
+/// What a token is good for, as far as its own caveats state. Nothing is verified.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TokenTerms {
+    /// The names of its services, with the paths of resources.
+    pub services: Vec<String>,
+    /// How many requests it is good for.
+    pub uses_max: Option<u64>,
+    /// Until when it is good.
+    pub deadline: Option<UnixSeconds>,
+}
+
+impl TokenTerms {
+    /// Reads the caveats of a token.
+    pub(crate) fn of(token: &SoldToken) -> Self {
+        let Some(macaroon) = token.macaroon() else {
+            return Self::default();
+        };
+        let services = last(&macaroon, "services").unwrap_or_default();
+        let names = items(&services).map(|(name, _tier)| visible(name));
+        Self {
+            services: names.filter(|name| !name.is_empty()).collect(),
+            uses_max: last(&macaroon, "max_uses").and_then(|uses| uses.parse().ok()),
+            deadline: token.deadline(),
+        }
+    }
+}
+
+/// Returns a seller's name without control characters, and no more of it than can be shown.
+fn visible(name: &str) -> String {
+    let visible = name.chars().filter(|c| !c.is_control());
+    visible.take(NAME_MAX).collect()
+}
+
 /// How the services of two tokens compare.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Services {
@@ -120,6 +153,9 @@ fn last(token: &Macaroon, condition: &str) -> Option<String> {
     });
     values.last()
 }
+
+/// Characters of a name, more than a gateway accepts.
+const NAME_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {

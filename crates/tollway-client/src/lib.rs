@@ -92,6 +92,7 @@ pub use book::{Book, WalletName};
 pub use client::{Client, ClientBuilder, Resumed};
 pub use error::{Error, NotPaid, Payment, Receipt, StorageError, TransportError};
 pub use event::{Event, Presented, Resumption};
+pub use fit::TokenTerms;
 pub use origin::{Origin, OriginError, Protocol};
 pub use policy::{
     AfterRefusal, Approval, Approve, ClearText, DEFAULT_LIMITS, Hosts, KillSwitch, Pauses, Paying,

@@ -5,6 +5,9 @@
 //! the deadline of its request. The pause is counted while a reader waits, so a slow reader is
 //! no error. After an error the connection is closed.
 //!
+//! That a body did not arrive whole is stored before its reader learns it, for the credential that
+//! it was the response to.
+//!
 //! A body is whole when the protocol has marked its end: the length that the head states, the
 //! last chunk, END_STREAM. `hyper` and `h2` compare the lengths. One end is left to check: a
 //! stream of HTTP/2 that the server resets with NO_ERROR or CANCEL ends without an error in
@@ -19,8 +22,12 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use l402::PaymentHash;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::TaskTracker;
 
+use crate::book::Book;
 use crate::error::{Error, Receipt, TransportError};
 use crate::origin::Origin;
 
@@ -39,6 +46,27 @@ pub struct ResponseBody {
     /// Runs while the next frame is waited for.
     pause: Option<Pin<Box<Sleep>>>,
     deadline: Option<(Deadline, Pin<Box<Sleep>>)>,
+    delivery: Option<Delivery>,
+    /// The error that ends the body, until it is stored that it did.
+    failing: Option<(JoinHandle<()>, Error)>,
+}
+
+/// Where it is stored that a response did not arrive whole.
+pub(crate) struct Delivery {
+    pub(crate) book: Book,
+    pub(crate) tasks: TaskTracker,
+    /// The credential that was presented.
+    pub(crate) payment_hash: PaymentHash,
+}
+
+impl Delivery {
+    fn fail(self) -> JoinHandle<()> {
+        let (book, hash) = (self.book, self.payment_hash);
+        self.tasks.spawn_blocking(move || {
+            // Failing to may cost money only where a seller takes a use for an error.
+            let _ = book.set_undelivered(&hash, true);
+        })
+    }
 }
 
 /// When a request has to be finished.
@@ -73,6 +101,7 @@ impl ResponseBody {
         receipt: Option<Receipt>,
         idle_timeout: Duration,
         deadline: Option<Deadline>,
+        delivery: Option<Delivery>,
     ) -> Self {
         let timer =
             |deadline: Deadline| (deadline, Box::pin(tokio::time::sleep_until(deadline.at)));
@@ -84,12 +113,31 @@ impl ResponseBody {
             idle_timeout,
             pause: None,
             deadline: deadline.map(timer),
+            delivery,
+            failing: None,
         }
     }
 
-    fn fail(&mut self, error: TransportError) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn fail(
+        &mut self,
+        error: TransportError,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.incoming = None;
-        Poll::Ready(Some(Err(Error::of_request(error, self.receipt.as_ref()))))
+        let error = Error::of_request(error, self.receipt.as_ref());
+        let Some(delivery) = self.delivery.take() else {
+            return Poll::Ready(Some(Err(error)));
+        };
+        self.failing = Some((delivery.fail(), error));
+        self.poll_failing(cx)
+    }
+
+    /// Returns the error that ends the body, once it is stored that it did.
+    fn poll_failing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some((stored, _error)) = &mut self.failing {
+            let _stored_or_shutting_down = ready!(Pin::new(stored).poll(cx));
+        }
+        Poll::Ready(self.failing.take().map(|(_stored, error)| Err(error)))
     }
 }
 
@@ -102,6 +150,9 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
+        if this.failing.is_some() {
+            return this.poll_failing(cx);
+        }
         let Some(incoming) = &mut this.incoming else {
             return Poll::Ready(None);
         };
@@ -109,7 +160,7 @@ impl Body for ResponseBody {
             && timer.as_mut().poll(cx).is_ready()
         {
             let error = deadline.error(&this.origin);
-            return this.fail(error);
+            return this.fail(error, cx);
         }
         let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
             let idle = this.idle_timeout;
@@ -118,21 +169,22 @@ impl Body for ResponseBody {
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
             ready!(pause.as_mut().poll(cx));
             let origin = this.origin.clone();
-            return this.fail(TransportError::Stalled {
+            let stalled = TransportError::Stalled {
                 origin,
                 limit: idle,
-            });
+            };
+            return this.fail(stalled, cx);
         };
         this.pause = None;
         match frame {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Err(source)) => {
                 let origin = this.origin.clone();
-                this.fail(TransportError::CutOff { origin, source })
+                this.fail(TransportError::CutOff { origin, source }, cx)
             }
             None if this.version == Version::HTTP_2 && !incoming.is_end_stream() => {
                 let origin = this.origin.clone();
-                this.fail(TransportError::Reset { origin })
+                this.fail(TransportError::Reset { origin }, cx)
             }
             None => {
                 this.incoming = None;
@@ -142,7 +194,7 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.failing.is_none() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

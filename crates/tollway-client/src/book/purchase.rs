@@ -204,6 +204,7 @@ impl Purchase {
                 fee: *fee,
                 bought_at: self.begun_at,
                 holder: None,
+                is_undelivered: false,
             }),
             PurchaseState::Failed
             | PurchaseState::Offered
@@ -232,6 +233,9 @@ pub struct StoredCredential {
     /// The process that paid for it and has not presented it yet. A credential that is good
     /// for one request must not be used by another.
     pub holder: Option<SessionId>,
+    /// Whether the last response to it did not arrive whole, or was an error of the server: the
+    /// use that it took has delivered nothing.
+    pub is_undelivered: bool,
 }
 
 /// A stored credential that does not buy a resource any more.

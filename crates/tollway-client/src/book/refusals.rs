@@ -4,7 +4,7 @@
 use l402::{PaymentHash, UnixSeconds};
 
 use super::purchase::{FINAL, QueryHash, StaleCredential, refusal_secs};
-use super::{Book, BookError, Brake, Refusal, TargetResource};
+use super::{Book, BookError, Brake, Refusal, StoredCredential, TargetResource};
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
 
@@ -59,6 +59,23 @@ impl Book {
         resource: &TargetResource,
     ) -> Result<(), BookError> {
         self.write(|rows, _session| rows.put_acceptance(hash, &resource.path))
+    }
+
+    /// Remembers whether the last response to a credential was delivered.
+    pub(crate) fn set_undelivered(
+        &self,
+        hash: &PaymentHash,
+        is_undelivered: bool,
+    ) -> Result<(), BookError> {
+        self.write(|rows, _session| match rows.credential(hash)? {
+            Some(credential) if credential.is_undelivered != is_undelivered => {
+                rows.put_credential(&StoredCredential {
+                    is_undelivered,
+                    ..credential
+                })
+            }
+            Some(_) | None => Ok(()),
+        })
     }
 
     /// Returns the credentials of a resource's origin that are not presented there: those that

@@ -19,6 +19,7 @@ use super::wallet::Wallet;
 use crate::book::{Admission, BeginError, Purchase, Rules, SoldToken, TargetResource, Ticket};
 use crate::error::{Error, NotPaid, StorageError};
 use crate::event::Event;
+use crate::fit::TokenTerms;
 use crate::origin::Origin;
 
 /// Why there is no credential.
@@ -59,6 +60,7 @@ impl Inner {
             network,
             expires_at: quote.invoice().expires_at(),
             scheme: quote.challenge().name(),
+            terms: TokenTerms::of(&SoldToken::offered(quote.challenge())),
         });
         if call.brings_authorization() {
             self.emit(&Event::SecondAuthorization {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
+use l402::PaymentHash;
 
 use super::start::{AwaitedPayment, PaymentStart};
 use crate::body::{Body, Outgoing};
@@ -12,7 +13,7 @@ use crate::book::{QueryHash, TargetResource};
 use crate::error::{Error, Payment, Receipt, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::redirect::{self, Onward};
-use crate::response::{Deadline, ResponseBody};
+use crate::response::{Deadline, Delivery, ResponseBody};
 
 pub(super) struct Call {
     method: Method,
@@ -25,6 +26,8 @@ pub(super) struct Call {
     addressed: Origin,
     /// The one payment made for this call.
     receipt: Option<Receipt>,
+    /// The credential of ours that was presented last.
+    pub(super) presented: Option<PaymentHash>,
     /// The payment that is waited for.
     pub(super) awaited: Option<AwaitedPayment>,
     deadline: Option<Deadline>,
@@ -47,6 +50,7 @@ impl Call {
             addressed: origin.clone(),
             origin,
             receipt: None,
+            presented: None,
             awaited: None,
             deadline,
             redirects: 0,
@@ -169,9 +173,11 @@ impl Call {
         &self,
         response: Response<Incoming>,
         idle_timeout: Duration,
+        delivery: impl FnOnce(PaymentHash) -> Delivery,
     ) -> Response<ResponseBody> {
         let (origin, receipt) = (self.origin.clone(), self.receipt.clone());
         let version = response.version();
+        let delivery = self.presented.map(delivery);
         response.map(|incoming| {
             ResponseBody::new(
                 incoming,
@@ -180,6 +186,7 @@ impl Call {
                 receipt,
                 idle_timeout,
                 self.deadline,
+                delivery,
             )
         })
     }

@@ -7,8 +7,9 @@ use l402::{Challenge, Quote, QuoteError, UnixSeconds};
 use super::Inner;
 use super::answer::Challenged;
 use super::call::Call;
-use crate::book::TargetResource;
+use crate::book::{SoldToken, TargetResource};
 use crate::error::{Error, NotPaid};
+use crate::fit::TokenTerms;
 use crate::policy::{Approval, Paying, PurchaseRequest};
 
 impl Inner {
@@ -36,6 +37,7 @@ impl Inner {
                     origin,
                     price,
                     invoice,
+                    terms: TokenTerms::of(&SoldToken::offered(quote.challenge())),
                 };
                 return Err(refused.into());
             }

@@ -107,7 +107,10 @@ impl Inner {
         let promises = wallet.facts().await?.promises;
         let reason = match promises.lookup {
             LookupByHash::Supported => match self.look_up(purchase.clone(), Owner::Gone).await? {
-                Found::Ended(Resumption::Kept | Resumption::NotPaid { .. }) => return Ok(None),
+                Found::Ended(outcome @ (Resumption::Kept | Resumption::NotPaid { .. })) => {
+                    self.resumed(&purchase, outcome);
+                    return Ok(None);
+                }
                 Found::Ended(Resumption::Open { reason }) => {
                     return Err(unknown(&purchase, reason, None));
                 }
@@ -262,6 +265,7 @@ impl Inner {
     fn resumed(&self, purchase: &Purchase, outcome: Resumption) -> Resumed {
         self.emit(&Event::Resumed {
             payment_hash: purchase.payment_hash(),
+            price: purchase.payable.price(),
             outcome: outcome.clone(),
         });
         Resumed {

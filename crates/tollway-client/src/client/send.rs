@@ -6,21 +6,22 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use l402::PaymentHash;
+use l402::{Msat, PaymentHash};
 
 use super::Inner;
+use super::answer::Answer;
 use super::bought::Bought;
 use super::buy::Unbought;
 use super::call::Call;
 use super::progress::Progress;
-use crate::book::{Book, Brake, StaleCredential, TargetResource, View};
+use crate::book::{Book, Brake, StaleCredential, StoredCredential, TargetResource, View};
 use crate::decide::{self, Next, Returned, Sent, TokenScope};
-use crate::error::{Error, Receipt};
+use crate::error::{Error, TransportError};
 use crate::event::{Event, Presented};
 use crate::fit;
 use crate::policy::Paying;
 use crate::refusal_reason::RefusalReason;
-use crate::response::ResponseBody;
+use crate::response::{Delivery, ResponseBody};
 
 impl Inner {
     pub(super) async fn send(
@@ -32,7 +33,12 @@ impl Inner {
             let follows = call.follow(&response, self.policy.redirects_max);
             if !follows.map_err(|error| call.failed(error))? {
                 let idle_timeout = self.transport.idle_timeout();
-                return Ok(call.response(response, idle_timeout));
+                let delivery = |hash| Delivery {
+                    book: self.book.clone(),
+                    tasks: self.tasks.clone(),
+                    payment_hash: hash,
+                };
+                return Ok(call.response(response, idle_timeout, delivery));
             }
             self.emit(&Event::Redirected {
                 origin: call.origin().clone(),
@@ -64,6 +70,7 @@ impl Inner {
     }
 
     async fn ask(&self, call: &mut Call, progress: &mut Progress) -> Result<(), Error> {
+        call.presented = None;
         let answer = self.attempt(call, None).await;
         progress.took(Sent::Nothing, answer.map_err(|error| call.failed(error))?);
         Ok(())
@@ -80,11 +87,15 @@ impl Inner {
         };
         progress.shown = Some(hash);
         let shown = Some((&credential, Presented::Stored(hash)));
-        let answer = self.attempt(call, shown).await;
-        let answer = answer.map_err(|error| call.failed(error))?;
+        let answer = self.present(call, hash, shown).await?;
         if answer.returned() != Returned::Response {
             let reason = answer.reason();
             self.refuse(&progress.resource, hash, &reason).await;
+            if credential.is_undelivered && reason == RefusalReason::Exhausted {
+                let paid = credential.price.checked_add(credential.fee);
+                self.set_brake(call, &progress.resource, hash, paid.unwrap_or(Msat::MAX))
+                    .await;
+            }
             progress.refused.push((hash, reason));
         }
         progress.took(Sent::Stored, answer);
@@ -122,10 +133,36 @@ impl Inner {
         let hash = bought.credential.payment_hash();
         progress.shown = Some(hash);
         let shown = Some((&bought.credential, Presented::Bought(hash)));
-        let answer = self.attempt(call, shown).await;
-        progress.took(sent, answer.map_err(|error| call.failed(error))?);
+        let answer = self.present(call, hash, shown).await?;
+        progress.took(sent, answer);
         progress.bought = Some(bought);
         Ok(())
+    }
+
+    /// Sends the request with a credential of ours, and remembers when nothing came back.
+    async fn present(
+        &self,
+        call: &mut Call,
+        hash: PaymentHash,
+        shown: Option<(&StoredCredential, Presented)>,
+    ) -> Result<Answer, Error> {
+        call.presented = Some(hash);
+        match self.attempt(call, shown).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                if !matches!(error, TransportError::Connect { .. }) {
+                    self.set_undelivered(hash, true).await;
+                }
+                Err(call.failed(error))
+            }
+        }
+    }
+
+    /// Remembers whether the response to a credential was delivered. Failing to may cost money
+    /// only where a seller takes a use for an error.
+    async fn set_undelivered(&self, hash: PaymentHash, is_undelivered: bool) {
+        let set = move |book: &Book| book.set_undelivered(&hash, is_undelivered);
+        let _ = self.with_book(set).await;
     }
 
     /// Returns the last response. What was bought for it may be used by others from here on.
@@ -136,12 +173,18 @@ impl Inner {
         match &progress.last {
             Some((Sent::Bought | Sent::BoughtAgain, answer)) if is_refusal(answer.status()) => {
                 if let Some(receipt) = call.receipt() {
-                    self.set_brake(call, &progress.resource, receipt).await;
+                    let (hash, paid) = (receipt.payment.payment_hash, receipt.paid());
+                    self.set_brake(call, &progress.resource, hash, paid).await;
                 }
             }
             Some((Sent::Nothing, _)) | None => {}
             Some((_presented, answer)) if is_acceptance(answer.status()) => {
                 self.accept(call, &progress, answer.status()).await;
+            }
+            Some((_presented, answer)) if answer.status().is_server_error() => {
+                if let Some(hash) = progress.shown {
+                    self.set_undelivered(hash, true).await;
+                }
             }
             Some((_presented, _answer)) => {}
         }
@@ -158,6 +201,9 @@ impl Inner {
         let resource = progress.resource.clone();
         let shown = progress.view.credentials.iter();
         let mut shown = shown.filter(|credential| credential.payment_hash() == hash);
+        if shown.clone().any(|shown| shown.is_undelivered) {
+            self.set_undelivered(hash, false).await;
+        }
         let is_elsewheres = shown.any(|shown| progress.scope(shown) == TokenScope::SameOrigin);
         if is_elsewheres && status.is_success() {
             let resource = resource.clone();
@@ -188,7 +234,8 @@ impl Inner {
         let status = progress.last.as_ref().map(|(_, answer)| answer.status());
         let refused = call.receipt().cloned().zip(status);
         let (receipt, status) = refused.expect("`decide::next` gives up only after a payment");
-        self.set_brake(call, &progress.resource, &receipt).await;
+        let (hash, paid) = (receipt.payment.payment_hash, receipt.paid());
+        self.set_brake(call, &progress.resource, hash, paid).await;
         let reason = progress.last.as_ref().map(|(_, answer)| answer.reason());
         self.emit(&Event::Refused {
             payment_hash: receipt.payment.payment_hash,
@@ -202,12 +249,22 @@ impl Inner {
 
     /// Stops buying from a seller for a while, and from where the request was addressed. Without
     /// the brake the next request may buy again, within the limits.
-    async fn set_brake(&self, call: &Call, resource: &TargetResource, receipt: &Receipt) {
+    async fn set_brake(
+        &self,
+        call: &Call,
+        resource: &TargetResource,
+        payment_hash: PaymentHash,
+        paid: Msat,
+    ) {
+        // A request that may not buy must not keep a later one from it.
+        if self.policy.paying == Paying::Off {
+            return;
+        }
         let brake = Brake {
             origin: resource.origin.clone(),
             path: resource.path.clone(),
-            payment_hash: receipt.payment.payment_hash,
-            paid: receipt.paid(),
+            payment_hash,
+            paid,
             until: self.now().plus_secs(BRAKE_SECS),
         };
         let addressed = Brake {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use l402::{ChallengeError, Invoice, Msat, OverLimit, PaymentHash, QuoteError};
 
 use crate::book::{Brake, WalletName};
+use crate::fit::TokenTerms;
 use crate::origin::Origin;
 
 /// Why a client did not pay. No money moved.
@@ -86,6 +87,8 @@ pub enum NotPaid {
         price: Msat,
         /// The invoice, which another wallet could pay.
         invoice: Box<Invoice>,
+        /// What is offered for it.
+        terms: TokenTerms,
     },
     /// The challenge is not fit to be paid.
     #[error("not paid: {0}")]

@@ -2,13 +2,14 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt as _;
 use l402::{Limits, PaymentHash};
 use tollway_client::{
     AfterRefusal, Body, ClearText, Error, Event, Hosts, NotPaid, Paying, Policy, Presented,
     RefusalReason, TransportError,
 };
 
-use crate::shop::{Honours, Lines, Shop};
+use crate::shop::{Delivers, Honours, Lines, Shop};
 use crate::{NOON, World, limits, policy, policy_with, sat, text};
 
 #[tokio::test]
@@ -517,6 +518,45 @@ async fn a_token_that_is_not_tried_for_a_while_is_explained_by_its_last_refusal(
     };
     assert_eq!(replacing(&world), [revoked.clone(), revoked]);
     assert_eq!(presented(&world).len(), 2, "bought, and refused once");
+}
+
+#[tokio::test]
+async fn what_was_used_up_by_a_response_that_did_not_arrive_is_not_bought_again_silently() {
+    for status in [None, Some(StatusCode::INTERNAL_SERVER_ERROR)] {
+        let world = World::new().await;
+        world.shop.sells(|terms| match status {
+            None => terms.delivers = Delivers::CutOff,
+            Some(status) => terms.honours = Honours::OwnRefusal(status),
+        });
+        let client = world.client();
+        let first = client.send(world.get("/a")).await.unwrap();
+        let body = first.into_body().collect().await;
+        assert_eq!(body.is_ok(), status.is_some());
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Nothing;
+            terms.reason = Some("exhausted");
+        });
+
+        for _again in 0..2 {
+            let refused = client.send(world.get("/a")).await.unwrap_err();
+            assert!(
+                matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
+                "{refused}"
+            );
+        }
+
+        assert_eq!(world.wallet.asked().len(), 1);
+        world.shop.sells(|terms| {
+            terms.honours = Honours::SameService;
+            terms.delivers = Delivers::Whole;
+        });
+        let buying = world.client_with(Policy {
+            after_refusal: AfterRefusal::BuyAgain,
+            ..policy()
+        });
+        text(buying.send(world.get("/a")).await).await;
+        assert_eq!(world.wallet.asked().len(), 2);
+    }
 }
 
 /// The credentials that were presented, in order.

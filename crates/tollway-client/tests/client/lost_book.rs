@@ -169,7 +169,7 @@ async fn a_book_of_an_earlier_version_is_marked_by_its_first_write() {
         "ALTER TABLE purchases DROP COLUMN requests; \
          ALTER TABLE purchases ADD COLUMN absent_at INTEGER; \
          ALTER TABLE refusals DROP COLUMN reason; DROP INDEX refusals_by_origin; \
-         DROP TABLE acceptances; \
+         DROP TABLE acceptances; ALTER TABLE credentials DROP COLUMN is_undelivered; \
          DROP TABLE book; PRAGMA user_version = 1",
     )
     .unwrap();

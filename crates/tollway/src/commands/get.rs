@@ -49,6 +49,7 @@ pub(crate) async fn run(
         failure
             .after(payments.made())
             .with("replaced", payments.replaced())
+            .with("recovered", payments.recovered())
             .with_warnings(payments.warnings())
     })
 }
@@ -106,6 +107,8 @@ fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value 
         "content_type": content_type.and_then(|value| value.to_str().ok()),
         "size": saved.len,
         "output": saved.path,
+        "offered": payments.terms(),
+        "recovered": payments.recovered(),
         "replaced": payments.replaced(),
         "warnings": payments.warnings(),
     });

@@ -55,7 +55,7 @@ pub(super) fn purchase(row: &Row<'_>) -> Read<Purchase> {
 }
 
 pub(super) const CREDENTIAL: &str = "payment_hash, origin, method, path, query, scheme, \
-    scheme_name, token, preimage, price_msat, fee_msat, bought_at, holder";
+    scheme_name, token, preimage, price_msat, fee_msat, bought_at, holder, is_undelivered";
 
 pub(super) fn credential(row: &Row<'_>) -> Read<StoredCredential> {
     Ok(StoredCredential {
@@ -66,6 +66,7 @@ pub(super) fn credential(row: &Row<'_>) -> Read<StoredCredential> {
         fee: msat(row, "fee_msat")?,
         bought_at: time(row, "bought_at")?,
         holder: get::<Option<String>>(row, "holder")?.map(SessionId::new),
+        is_undelivered: get(row, "is_undelivered")?,
     })
 }
 

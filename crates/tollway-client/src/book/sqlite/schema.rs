@@ -302,6 +302,9 @@ CREATE TABLE acceptances (
     PRIMARY KEY (payment_hash, path)
 ) STRICT;
 ",
+    "
+ALTER TABLE credentials ADD COLUMN is_undelivered INTEGER NOT NULL DEFAULT 0;
+",
 ];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;

@@ -216,7 +216,7 @@ impl CredentialRows for Statements<'_> {
         let resource = &credential.resource;
         self.execute(
             "INSERT OR REPLACE INTO credentials VALUES (:hash, :origin, :method, :path, :prefix, \
-             :query, :scheme, :name, :token, :preimage, :price, :fee, :bought_at, :holder)",
+             :query, :scheme, :name, :token, :preimage, :price, :fee, :bought_at, :holder, :is_undelivered)",
             named_params! {
                 ":hash": credential.payment_hash().as_bytes(),
                 ":origin": resource.origin.to_string(),
@@ -232,6 +232,7 @@ impl CredentialRows for Statements<'_> {
                 ":fee": credential.fee.as_msat(),
                 ":bought_at": credential.bought_at.as_secs(),
                 ":holder": credential.holder.as_ref().map(|holder| holder.as_str()),
+                ":is_undelivered": credential.is_undelivered,
             },
         )?;
         Ok(())

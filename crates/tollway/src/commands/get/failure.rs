@@ -11,6 +11,7 @@ use rustls::CertificateError;
 use tollway_client::{Error, NotPaid, TransportError};
 use tollway_lightning::WalletError;
 
+use super::payments;
 use crate::exit::{Failure, FailureKind, with_sources};
 use crate::moment;
 use crate::payment::{Payment, PaymentState};
@@ -18,6 +19,9 @@ use crate::payment::{Payment, PaymentState};
 /// Returns the failure that a client's error is, with the payment it is about.
 pub(crate) fn of(error: Error) -> Failure {
     let mut message = with_sources(&error);
+    if let Error::NotPaid(NotPaid::PayingIsOff { terms, .. }) = &error {
+        message.push_str(&payments::offer(terms));
+    }
     if let Some(advice) = advice(&error) {
         message = format!("{message}; {advice}");
     }
@@ -125,21 +129,10 @@ fn advice(error: &Error) -> Option<&'static str> {
     }
 }
 
-const fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
+fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
     match reason {
         NotPaid::ClearText { .. } => Some("--allow-insecure allows it"),
-        NotPaid::OverLimit(OverLimit::Price { .. }) => {
-            Some("--max-cost (max_cost in [get]) raises it")
-        }
-        NotPaid::OverLimit(OverLimit::Daily { .. }) => Some(
-            "--max-fee (max_fee in [get]) lowers the fee ceiling, --max-per-day (max_per_day) raises the limit",
-        ),
-        NotPaid::OverLimit(OverLimit::Host { .. }) => Some(
-            "--max-fee (max_fee in [get]) lowers the fee ceiling, max_per_host raises the limit",
-        ),
-        NotPaid::OverLimit(OverLimit::Total { .. }) => {
-            Some("--max-fee (max_fee in [get]) lowers the fee ceiling, max_total raises the limit")
-        }
+        NotPaid::OverLimit(over) => over_limit_advice(over),
         NotPaid::PaidBefore(_) => Some("contact the seller, or buy again with --buy-after-refusal"),
         NotPaid::PayingIsOff { .. } => Some("leave out --no-pay to buy"),
         NotPaid::AlreadyPaid { .. }
@@ -157,12 +150,50 @@ const fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
     }
 }
 
+/// Names what raises a limit, and the fee ceiling where the price alone would fit.
+fn over_limit_advice(over: &OverLimit) -> Option<&'static str> {
+    match (over, fits_without_fee(over)) {
+        (OverLimit::Price { .. }, _) => Some("--max-cost (max_cost in [get]) raises it"),
+        (OverLimit::Daily { .. }, true) => Some(
+            "--max-fee (max_fee in [get]) lowers the fee ceiling, --max-per-day (max_per_day) raises the limit",
+        ),
+        (OverLimit::Daily { .. }, false) => {
+            Some("--max-per-day (max_per_day in [get]) raises the limit")
+        }
+        (OverLimit::Host { .. }, true) => Some(
+            "--max-fee (max_fee in [get]) lowers the fee ceiling, max_per_host raises the limit",
+        ),
+        (OverLimit::Host { .. }, false) => Some("max_per_host in [get] raises the limit"),
+        (OverLimit::Total { .. }, true) => {
+            Some("--max-fee (max_fee in [get]) lowers the fee ceiling, max_total raises the limit")
+        }
+        (OverLimit::Total { .. }, false) => Some("max_total in [get] raises the limit"),
+        _ => None,
+    }
+}
+
+fn fits_without_fee(over: &OverLimit) -> bool {
+    match over {
+        OverLimit::Daily {
+            price, used, limit, ..
+        }
+        | OverLimit::Host {
+            price, used, limit, ..
+        }
+        | OverLimit::Total {
+            price, used, limit, ..
+        } => used.checked_add(*price).is_some_and(|sum| sum <= *limit),
+        OverLimit::Price { .. } | _ => false,
+    }
+}
+
 /// Adds what a program compares or could pay itself. Amounts are in millisatoshis.
 fn with_details(failure: Failure, error: &Error) -> Failure {
     if let Error::NotPaid(NotPaid::PayingIsOff {
         origin,
         price,
         invoice,
+        terms,
     }) = error
     {
         return failure
@@ -170,6 +201,7 @@ fn with_details(failure: Failure, error: &Error) -> Failure {
             .with("invoice", invoice.as_str())
             .with("payment_hash", invoice.payment_hash().to_string())
             .with("expires_at", invoice.expires_at().as_secs())
+            .with("offered", payments::terms_json(terms))
             .with("origin", origin.to_string());
     }
     let Error::NotPaid(NotPaid::OverLimit(over)) = error else {
@@ -180,30 +212,34 @@ fn with_details(failure: Failure, error: &Error) -> Failure {
             .with("price_msat", price.as_msat())
             .with("limit_msat", limit.as_msat()),
         OverLimit::Daily {
-            needed,
+            price,
+            fee_max,
             used,
             limit,
         }
         | OverLimit::Host {
-            needed,
+            price,
+            fee_max,
             used,
             limit,
             ..
         }
         | OverLimit::Total {
-            needed,
+            price,
+            fee_max,
             used,
             limit,
-        } => with_sums(failure, *needed, *used, *limit),
+        } => {
+            let needed = price.checked_add(*fee_max).unwrap_or(Msat::MAX);
+            failure
+                .with("price_msat", price.as_msat())
+                .with("fee_max_msat", fee_max.as_msat())
+                .with("needed_msat", needed.as_msat())
+                .with("used_msat", used.as_msat())
+                .with("limit_msat", limit.as_msat())
+        }
         _ => failure,
     }
-}
-
-fn with_sums(failure: Failure, needed: Msat, used: Msat, limit: Msat) -> Failure {
-    failure
-        .with("needed_msat", needed.as_msat())
-        .with("used_msat", used.as_msat())
-        .with("limit_msat", limit.as_msat())
 }
 
 /// Returns what to do about a server's certificate that TLS refused.

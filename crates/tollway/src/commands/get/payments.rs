@@ -4,10 +4,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use l402::{Msat, PaymentHash};
+use l402::{Msat, PaymentHash, UnixSeconds};
 use serde_json::{Value, json};
-use tollway_client::{Event, Paying, RefusalReason, Resumption};
+use tollway_client::{Event, Paying, RefusalReason, Resumption, TokenTerms};
 
+use crate::moment;
 use crate::output::Output;
 use crate::payment::{Payment, PaymentState};
 
@@ -35,6 +36,9 @@ struct Record {
     /// The latest price that was reserved, and the purchase it belongs to.
     reserved: Option<(PaymentHash, Msat)>,
     made: Vec<Payment>,
+    /// What the latest challenge offers.
+    terms: Option<TokenTerms>,
+    recovered: Vec<(PaymentHash, Msat)>,
     replaced: Vec<Replaced>,
     warnings: Vec<String>,
 }
@@ -66,6 +70,17 @@ impl Payments {
         self.record().made.clone()
     }
 
+    /// Returns the payments of earlier runs that were found to be made, as JSON.
+    pub(super) fn recovered(&self) -> Vec<Value> {
+        let to_json = |(hash, price): &(PaymentHash, Msat)| json!({"payment_hash": hash.to_string(), "price_msat": price.as_msat()});
+        self.record().recovered.iter().map(to_json).collect()
+    }
+
+    /// Returns what the latest challenge offers, as JSON.
+    pub(super) fn terms(&self) -> Value {
+        self.record().terms.as_ref().map_or(Value::Null, terms_json)
+    }
+
     /// Returns what went wrong without ending the run.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.record().warnings.clone()
@@ -84,12 +99,24 @@ impl Payments {
             Event::Resumed {
                 payment_hash,
                 outcome: Resumption::Open { reason },
+                ..
             } => self.warn(format!(
                 "the earlier payment {payment_hash} is not settled yet: {reason}"
             )),
-            Event::Quoted { price, network, .. } => {
-                self.note(&format!("asked to pay {price} on {network}"));
-            }
+            Event::Resumed {
+                payment_hash,
+                price,
+                outcome: Resumption::Kept,
+            } => self.note(&format!(
+                "the earlier payment {:.8} of {price} was made: its token is used",
+                payment_hash.to_string()
+            )),
+            Event::Quoted {
+                price,
+                network,
+                terms,
+                ..
+            } => self.note(&format!("asked to pay {price} on {network}{}", bought(terms))),
             Event::Paid { price, fee, .. } => self.note(&format!("paid {price}, fee {fee}")),
             Event::Redirected { origin, path } => {
                 self.note(&format!("redirected to {origin}{path}"));
@@ -160,6 +187,12 @@ impl Record {
                 fee,
                 ..
             } => self.settle(*payment_hash, *price, *fee),
+            Event::Quoted { terms, .. } => self.terms = Some(terms.clone()),
+            Event::Resumed {
+                payment_hash,
+                price,
+                outcome: Resumption::Kept,
+            } => self.recovered.push((*payment_hash, *price)),
             Event::Replacing {
                 payment_hash,
                 reason,
@@ -171,7 +204,6 @@ impl Record {
             | Event::Challenged { .. }
             | Event::Kept { .. }
             | Event::NotKept { .. }
-            | Event::Quoted { .. }
             | Event::Redirected { .. }
             | Event::Refused { .. }
             | Event::Responded { .. }
@@ -208,6 +240,44 @@ impl Record {
             origin: self.origin.clone(),
         });
     }
+}
+
+/// Returns what a token is good for, after a price; empty where nothing is known.
+pub(super) fn bought(terms: &TokenTerms) -> String {
+    let mut parts = Vec::new();
+    if !terms.services.is_empty() {
+        parts.push(format!("service {}", terms.services.join(", ")));
+    }
+    match terms.uses_max {
+        Some(1) => parts.push("1 use".to_owned()),
+        Some(uses) => parts.push(format!("{uses} uses")),
+        None => {}
+    }
+    if let Some(deadline) = terms.deadline {
+        parts.push(format!("until {}", moment::show(deadline)));
+    }
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!(" for {}", parts.join(", "))
+}
+
+/// Returns what a token is good for, as an addition to a sentence; empty where nothing is known.
+pub(super) fn offer(terms: &TokenTerms) -> String {
+    let bought = bought(terms);
+    if bought.is_empty() {
+        return bought;
+    }
+    format!("; it would buy a token{bought}")
+}
+
+/// Returns what a token is good for, as JSON.
+pub(super) fn terms_json(terms: &TokenTerms) -> Value {
+    json!({
+        "services": terms.services,
+        "max_uses": terms.uses_max,
+        "valid_until": terms.deadline.map(UnixSeconds::as_secs),
+    })
 }
 
 #[cfg(test)]
