@@ -57,6 +57,15 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
+    /// Every word there is: the values of `reason` in responses, metrics and reports.
+    pub const WORDS: [&str; Denial::CODES.len() + OWN_WORDS.len()] = {
+        let mut words = [""; Denial::CODES.len() + OWN_WORDS.len()];
+        let (own, denied) = words.split_at_mut(OWN_WORDS.len());
+        own.copy_from_slice(&OWN_WORDS);
+        denied.copy_from_slice(&Denial::CODES);
+        words
+    };
+
     /// The word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -70,5 +79,38 @@ impl ReasonCode {
             Self::TooManyChallenges => "too_many_challenges",
             Self::Unavailable => "unavailable",
         }
+    }
+}
+
+/// The words of all but the denials.
+const OWN_WORDS: [&str; 7] = [
+    "exhausted",
+    "malformed",
+    "no_credential",
+    "token_in_use",
+    "too_many_challenges",
+    "unavailable",
+    "unsellable_path",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_words_is_complete() {
+        let own = [
+            ReasonCode::Exhausted,
+            ReasonCode::Malformed,
+            ReasonCode::NoCredential,
+            ReasonCode::TokenInUse,
+            ReasonCode::TooManyChallenges,
+            ReasonCode::Unavailable,
+            ReasonCode::UnsellablePath,
+        ];
+
+        assert_eq!(own.map(ReasonCode::as_str), OWN_WORDS);
+        assert!(ReasonCode::WORDS.starts_with(&OWN_WORDS));
+        assert!(ReasonCode::WORDS.ends_with(&Denial::CODES));
     }
 }

@@ -86,6 +86,24 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// Every [`code`](Self::code), in alphabetical order.
+    pub const CODES: [&str; 14] = [
+        "expired",
+        "forged",
+        "missing_capability",
+        "revoked",
+        "third_party",
+        "tier_too_low",
+        "unmet_caveat",
+        "unpaid",
+        "unreadable_caveat",
+        "widened_caveat",
+        "wrong_client",
+        "wrong_method",
+        "wrong_path",
+        "wrong_service",
+    ];
+
     /// Returns the denial as one word of the protocol with clients: a label for metrics and
     /// the same in every binding.
     #[must_use]
@@ -106,5 +124,42 @@ impl Denial {
             Self::WrongPath { .. } => "wrong_path",
             Self::WrongService { .. } => "wrong_service",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_codes_is_complete() {
+        let (text, condition) = (String::new, String::new);
+        let all = [
+            Denial::Expired { seconds_ago: 0 },
+            Denial::Forged,
+            Denial::MissingCapability { requested: text() },
+            Denial::Revoked,
+            Denial::ThirdParty,
+            Denial::TierTooLow { held: 0, needed: 1 },
+            Denial::Unmet {
+                condition: condition(),
+            },
+            Denial::Unpaid,
+            Denial::Unreadable {
+                condition: condition(),
+            },
+            Denial::Widened {
+                condition: condition(),
+            },
+            Denial::WrongClient { condition: "ip" },
+            Denial::WrongMethod { requested: text() },
+            Denial::WrongPath { granted: text() },
+            Denial::WrongService {
+                granted: text(),
+                requested: text(),
+            },
+        ];
+
+        assert_eq!(all.map(|denial| denial.code()), Denial::CODES);
     }
 }
