@@ -128,11 +128,27 @@ pub trait NamedWallet: Debug + Send + Sync {
     /// Returns a name for people, without secrets: `lnd:host:port`.
     fn name(&self) -> String;
 
+    /// Returns what the credential of the wallet allows, if that shows without a call.
+    fn allowance(&self) -> Option<Allowance> {
+        None
+    }
+
     /// Opens the half that makes invoices.
     fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, WalletError>>;
 
     /// Opens the half that pays.
     fn payer(&self) -> BoxFuture<'_, Result<Arc<dyn Payer>, WalletError>>;
+}
+
+/// What the credential of a wallet allows at most.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Allowance {
+    /// Whether it can spend.
+    pub can_spend: bool,
+    /// What it allows beyond receiving, and which credential is enough: a clause for people.
+    pub beyond_receiving: Option<String>,
+    /// What it allows beyond paying, and which credential is enough: a clause for people.
+    pub beyond_paying: Option<String>,
 }
 
 /// Returns a payer that opens its wallet with the first call that needs it.

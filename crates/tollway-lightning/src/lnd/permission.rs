@@ -2,6 +2,13 @@
 //!
 //! LND writes its stock macaroons next to its chain data. `invoice.macaroon` is enough to be
 //! paid and cannot spend, `router.macaroon` is enough to pay. Neither allows `GetInfo`.
+//!
+//! LND writes what a macaroon allows into its identifier, where it can be read without a call.
+//! A caveat of the macaroon may take some of it away; none can add to it.
+
+use prost::Message as _;
+
+use crate::registry::Allowance;
 
 /// What a macaroon must allow for a call, as LND names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +38,142 @@ impl Permission {
             Self::InfoRead => "use the node's readonly.macaroon",
             Self::InvoicesRead | Self::InvoicesWrite => "use the node's invoice.macaroon",
             Self::OffchainRead | Self::OffchainWrite => "use the node's router.macaroon",
+        }
+    }
+}
+
+/// Reads what a macaroon allows at most; `None` when its identifier is not of LND's kind.
+pub(super) fn allowance(identifier: &[u8]) -> Option<Allowance> {
+    let encoded = identifier.strip_prefix(&[ID_VERSION])?;
+    let id = MacaroonId::decode(encoded).ok()?;
+    let allowed = || {
+        let ops = id.ops.iter();
+        ops.flat_map(|op| {
+            op.actions
+                .iter()
+                .map(|action| (op.entity.as_str(), action.as_str()))
+        })
+    };
+    let can_spend = allowed().any(spends);
+    let named = |is_excess: fn((&str, &str)) -> bool, enough: &str| {
+        let excess = allowed().filter(|operation| is_excess(*operation));
+        let names: Vec<String> = excess.map(name_of).collect();
+        (!names.is_empty()).then(|| format!("its macaroon allows {}: {enough}", names.join(", ")))
+    };
+    Some(Allowance {
+        can_spend,
+        beyond_receiving: named(spends, "the node's invoice.macaroon is enough to be paid"),
+        beyond_paying: named(
+            |operation| spends(operation) && operation != ("offchain", "write"),
+            "the node's router.macaroon is enough to pay",
+        ),
+    })
+}
+
+/// Returns whether an operation moves money, or makes a macaroon that does.
+fn spends((entity, action): (&str, &str)) -> bool {
+    match entity {
+        "offchain" | "onchain" => action == "write",
+        "macaroon" => action != "read",
+        "signer" => action == "generate",
+        "uri" => SPENDING_CALLS.iter().any(|call| action.starts_with(call)),
+        _ => false,
+    }
+}
+
+fn name_of((entity, action): (&str, &str)) -> String {
+    format!("{entity}:{action}")
+}
+
+/// What LND writes into an identifier.
+#[derive(Clone, PartialEq, prost::Message)]
+struct MacaroonId {
+    #[prost(message, repeated, tag = "3")]
+    ops: Vec<Op>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Op {
+    #[prost(string, tag = "1")]
+    entity: String,
+    #[prost(string, repeated, tag = "2")]
+    actions: Vec<String>,
+}
+
+/// The first byte of every identifier LND writes.
+const ID_VERSION: u8 = 3;
+/// How the calls begin that a macaroon may allow by name, and that move money.
+const SPENDING_CALLS: &[&str] = &[
+    "/lnrpc.Lightning/BakeMacaroon",
+    "/lnrpc.Lightning/OpenChannel",
+    "/lnrpc.Lightning/Send",
+    "/routerrpc.Router/Send",
+    "/signrpc.",
+    "/walletrpc.",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(operations: &[(&str, &[&str])]) -> Allowance {
+        let op = |(entity, actions): &(&str, &[&str])| Op {
+            entity: (*entity).to_owned(),
+            actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+        };
+        let ops = operations.iter().map(op).collect();
+        let mut identifier = vec![ID_VERSION];
+        identifier.extend(MacaroonId { ops }.encode_to_vec());
+        allowance(&identifier).unwrap()
+    }
+
+    /// What LND's `invoice.macaroon` allows.
+    const INVOICE: &[(&str, &[&str])] = &[
+        ("address", &["read", "write"]),
+        ("invoices", &["read", "write"]),
+        ("onchain", &["read"]),
+    ];
+    const ROUTER: &[(&str, &[&str])] = &[("offchain", &["read", "write"])];
+    const ADMIN: &[(&str, &[&str])] = &[
+        ("invoices", &["read", "write"]),
+        ("macaroon", &["generate", "read", "write"]),
+        ("offchain", &["read", "write"]),
+        ("onchain", &["read", "write"]),
+    ];
+
+    #[test]
+    fn the_stock_macaroons_allow_no_more_than_their_purpose() {
+        assert_eq!(of(INVOICE).beyond_receiving, None);
+        assert!(!of(INVOICE).can_spend);
+        assert_eq!(of(ROUTER).beyond_paying, None);
+        assert!(of(ROUTER).can_spend);
+    }
+
+    #[test]
+    fn what_can_spend_is_more_than_receiving_needs() {
+        for operations in [ROUTER, ADMIN, &[("uri", &["/lnrpc.Lightning/SendCoins"])]] {
+            let allowance = of(operations);
+
+            let excess = allowance.beyond_receiving.unwrap();
+            assert!(excess.contains("invoice.macaroon"), "{excess}");
+            assert!(allowance.can_spend);
+        }
+        assert!(!of(&[("uri", &["/lnrpc.Lightning/AddInvoice"])]).can_spend);
+    }
+
+    #[test]
+    fn what_can_empty_the_node_is_more_than_paying_needs() {
+        let excess = of(ADMIN).beyond_paying.unwrap();
+
+        assert!(excess.contains("router.macaroon"), "{excess}");
+        assert!(excess.contains("onchain:write") && excess.contains("macaroon:generate"));
+        assert!(!excess.contains("offchain"), "{excess}");
+    }
+
+    #[test]
+    fn an_identifier_of_another_kind_shows_nothing() {
+        for identifier in [&b""[..], b"a root key of ours", b"\x03\xff"] {
+            assert_eq!(allowance(identifier), None);
         }
     }
 }

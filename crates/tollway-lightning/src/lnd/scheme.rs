@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::permission::allowance;
 use super::{Lnd, LndConnect};
-use crate::registry::{NamedWallet, SchemeError, WalletScheme, WalletTable, WalletUri};
+use crate::registry::{Allowance, NamedWallet, SchemeError, WalletScheme, WalletTable, WalletUri};
 use crate::{Invoicer, Payer, WalletError};
 
 /// The scheme `lndconnect`, and tables `{ lnd = "host:port", tls_cert = …, macaroon = … }`.
@@ -40,6 +41,10 @@ impl WalletScheme for LndScheme {
 impl NamedWallet for LndConnect {
     fn name(&self) -> String {
         format!("lnd:{}", self.address())
+    }
+
+    fn allowance(&self) -> Option<Allowance> {
+        allowance(self.macaroon().identifier())
     }
 
     fn invoicer(&self) -> BoxFuture<'_, Result<Arc<dyn Invoicer>, WalletError>> {
