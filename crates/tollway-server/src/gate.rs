@@ -14,13 +14,14 @@ mod settings;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use l402::{Credential, Grant, UnixSeconds};
 use tokio::sync::Semaphore;
 use tollway_lightning::Invoicer;
 
-pub use self::redeem::Peeked;
-use self::redeem::{Redeemed, price_in};
+use self::redeem::price_in;
+pub use self::redeem::{Peeked, Redeemed};
 pub use self::settings::GateSettings;
 use crate::keys::KeySource;
 use crate::ledger::{GrantedEvent, LedgerError, LedgerEvent, RefusedEvent, Reports, Stores};
@@ -42,6 +43,8 @@ pub struct Gate {
     limiter: ChallengeLimiter,
     /// One permit for each invoice that may be waited for.
     invoices: Semaphore,
+    /// When a refusal by the limit was last logged, in Unix seconds.
+    limit_logged_at: AtomicU64,
     settings: GateSettings,
 }
 
@@ -66,6 +69,7 @@ impl Gate {
             stores,
             limiter: ChallengeLimiter::new(settings.challenge_limit),
             invoices: Semaphore::new(settings.invoices_in_flight_max),
+            limit_logged_at: AtomicU64::new(0),
             settings,
         })
     }
@@ -112,11 +116,41 @@ impl Gate {
         info: &RequestInfo<'_>,
     ) -> Result<Admitted, Rejection> {
         let admitted = self.decide(requirement, pricer, info).await;
-        if let Err(rejection) = &admitted {
+        match &admitted {
+            Ok(admitted) => {
+                let service = requirement.service().as_str();
+                let token = &admitted.grant.identifier().token_id;
+                tracing::debug!(service, %token, "admitted");
+            }
+            Err(rejection) => {
+                self.record_rejection(requirement, rejection.code());
+                log(requirement, rejection);
+                if matches!(rejection, Rejection::TooManyChallenges(_)) {
+                    self.log_limit(info);
+                }
+            }
+        }
+        admitted
+    }
+
+    /// Admits a request that is paid for. One that is not is offered nothing: for as long as
+    /// what it could buy cannot be delivered.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`] when every use left of the token is held by another request, or the gate
+    /// cannot decide.
+    pub async fn admit_paid(
+        &self,
+        requirement: &Requirement,
+        info: &RequestInfo<'_>,
+    ) -> Result<Redeemed, Rejection> {
+        let redeemed = self.redeem(requirement, info).await;
+        if let Err(rejection) = &redeemed {
             self.record_rejection(requirement, rejection.code());
             log(requirement, rejection);
         }
-        admitted
+        redeemed
     }
 
     async fn decide(
@@ -131,6 +165,24 @@ impl Gate {
                 Err(self.challenge(requirement, pricer, info, reason).await)
             }
         }
+    }
+
+    /// Logs that the challenge limit refuses clients, no more than once a minute: they may be
+    /// many clients of one proxy.
+    fn log_limit(&self, info: &RequestInfo<'_>) {
+        let now = (self.settings.clock)().as_secs();
+        let last = self.limit_logged_at.load(Ordering::Relaxed);
+        if now.saturating_sub(last) < LIMIT_LOGGED_EVERY_SECS && last != 0 {
+            return;
+        }
+        self.limit_logged_at.store(now, Ordering::Relaxed);
+        let limit = &self.settings.challenge_limit;
+        let network = info.peer.network();
+        tracing::warn!(
+            per_minute = limit.per_minute,
+            ?network,
+            "a client network is refused more challenges; behind a proxy all clients are one network"
+        );
     }
 
     fn record_grant(
@@ -173,6 +225,8 @@ impl fmt::Debug for Gate {
             .finish_non_exhaustive()
     }
 }
+
+const LIMIT_LOGGED_EVERY_SECS: u64 = 60;
 
 /// Logs what the client must not see: why payments cannot be taken.
 fn log(requirement: &Requirement, rejection: &Rejection) {

@@ -85,7 +85,7 @@ mod terms;
 #[cfg(feature = "sqlite")]
 pub use data_dir::{DataDir, DataDirError};
 pub use forward::strip_credentials;
-pub use gate::{Gate, GateSettings, Peeked};
+pub use gate::{Gate, GateSettings, Peeked, Redeemed};
 pub use limit::{ChallengeLimit, Loopback, TooManyChallenges};
 pub use name::{Capability, NameError, ServiceName};
 pub use peer::{Peer, PeerNetwork};

@@ -178,8 +178,11 @@ fn context<'a>(
 }
 
 /// What the credentials of a request came to.
-pub(super) enum Redeemed {
+#[derive(Debug)]
+pub enum Redeemed {
+    /// One of them buys the request.
     Admitted(Admitted),
+    /// None does.
     Refused(Reason),
 }
 

@@ -140,10 +140,12 @@ pub(super) fn revoke(
     Ok(())
 }
 
+/// Returns the tokens that were used for the first time.
 pub(super) fn write_events(
     transaction: &Transaction<'_>,
     pending: &Pending,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<TokenId>> {
+    let mut new = Vec::new();
     if let Some(latest) = pending.latest {
         transaction
             .prepare_cached("UPDATE identity SET latest = max(coalesce(latest, 0), ?1)")?
@@ -153,6 +155,7 @@ pub(super) fn write_events(
         if !count_requests(transaction, token, note)? {
             insert_token(transaction, token, note)?;
             count_payment(transaction, note)?;
+            new.push(*token);
         }
     }
     let mut requests = transaction.prepare_cached(
@@ -169,7 +172,7 @@ pub(super) fn write_events(
     for ((service, reason, day), count) in &pending.refusals {
         refusals.execute((service.as_str(), reason.as_str(), day, count))?;
     }
-    Ok(())
+    Ok(new)
 }
 
 /// Adds to a token that is known already; false when it is not.

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{iter, mem};
 
+use l402::{Msat, TokenId};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::command::{Command, Durability, Outcome, Query, Write};
@@ -184,10 +185,16 @@ impl Writer {
         let written = self.transact(Durability::Disk, |transaction, _owner| {
             statements::write_events(transaction, &pending)
         });
-        if written.is_err() {
-            self.pending = pending;
+        match written {
+            Ok(new) => {
+                log_first_uses(&pending, &new);
+                Ok(())
+            }
+            Err(error) => {
+                self.pending = pending;
+                Err(error)
+            }
         }
-        written
     }
 
     fn fetch_events(&mut self) {
@@ -242,6 +249,19 @@ impl Writer {
             }
             (Disk::Working, Ok(())) | (Disk::Failing, Err(_)) => {}
         }
+    }
+}
+
+/// Logs the moments from which sales are counted: a token that is never used is not known.
+fn log_first_uses(pending: &Pending, new: &[TokenId]) {
+    for token in new {
+        let Some(note) = pending.tokens.get(token) else {
+            continue;
+        };
+        let price = note.paid_msat.and_then(|msat| u64::try_from(msat).ok());
+        let price = price.map(|msat| tracing::field::display(Msat::from_msat(msat)));
+        let service = note.service.as_str();
+        tracing::info!(service, price, %token, "first use of a token");
     }
 }
 
