@@ -6,13 +6,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::task::spawn_local;
 
 use crate::admin::telemetry::{CoreStats, Telemetry};
 use crate::request::admit::CutOff;
 use crate::request::route::{Route, Routes};
+use crate::upstream::connect::probe;
 use crate::upstream::pool::Pool;
 
 /// What the requests of one worker share.
@@ -73,6 +76,21 @@ impl Core {
         self.tunnels_closing.send_replace(true);
     }
 
+    /// Looks whether upstreams that are down accept connections again, so that metrics and log
+    /// show it without any request. To be called once a second.
+    pub(crate) fn probe_upstreams(&self) {
+        for service in self.local_routes().snapshot.services() {
+            service.health.log_change();
+            if service.health.is_down() {
+                let service = Arc::clone(service);
+                // Ends within the time of a probe, and with the worker.
+                spawn_local(async move {
+                    probe(&service.target, &service.health, PROBE_GAP).await;
+                });
+            }
+        }
+    }
+
     /// Closes upstream connections that were idle for too long.
     pub(crate) fn prune_pools(&self) {
         for pool in &self.local_routes().pools {
@@ -125,3 +143,6 @@ impl LocalRoutes {
         }
     }
 }
+
+/// Longer than for a request, which should not find that another probe has just failed.
+const PROBE_GAP: Duration = Duration::from_secs(5);

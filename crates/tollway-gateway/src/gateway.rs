@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use rustls::ServerConfig;
 use tokio::sync::{oneshot, watch};
 
@@ -20,6 +21,8 @@ use crate::config::{GatewayConfig, RoutingConfig};
 use crate::conn::listener;
 use crate::conn::tls::{self, TlsError};
 use crate::request::route::{Routes, RoutingError};
+use crate::upstream::connect::reach;
+use crate::upstream::target::Upstream;
 use crate::worker::{self, FailedWorker, Plan, Signal};
 
 /// The reverse proxy. [`Gateway::start`] returns it [`Running`].
@@ -41,6 +44,12 @@ pub enum StartError {
     /// No port is configured.
     #[error("no address to listen on: name one for `http` or `https`")]
     NothingToListenOn,
+    /// An upstream is the gateway itself: requests would go in circles.
+    #[error("the upstream {upstream} is this gateway's own address")]
+    OwnUpstream {
+        /// The upstream.
+        upstream: Upstream,
+    },
     /// Services or routes cannot be used.
     #[error(transparent)]
     Routing(#[from] RoutingError),
@@ -61,6 +70,29 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// Metrics and health.
     pub admin: Option<SocketAddr>,
+}
+
+/// An upstream that does not accept connections.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamDown {
+    /// The service it belongs to.
+    pub service: String,
+    /// The upstream.
+    pub upstream: Upstream,
+    /// Why.
+    pub error: String,
+}
+
+/// The number of requests that a gateway serves, also while it stops.
+#[derive(Clone, Debug)]
+pub struct InFlightCount(Arc<Telemetry>);
+
+impl InFlightCount {
+    /// Returns the number of requests being served at this moment, tunnels included.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        self.0.in_flight()
+    }
 }
 
 /// The result of a stop.
@@ -106,6 +138,7 @@ impl Gateway {
         let routes = Arc::new(ArcSwap::from_pointee(routes));
         let sockets = Sockets::bind(&config)?;
         let addresses = sockets.addresses;
+        check_upstreams_are_others(&routes.load(), addresses)?;
         let state = admin::AdminState {
             telemetry: Arc::clone(&telemetry),
             routes: Arc::clone(&routes),
@@ -148,6 +181,35 @@ impl Running {
         let routes = Routes::new(routing, &self.telemetry)?;
         self.routes.store(Arc::new(routes));
         Ok(())
+    }
+
+    /// Opens a connection to each upstream, for at most a second, and returns those that accept
+    /// none. Report them: that they are down is not logged. Until one of them does, requests for its service are not offered anything to buy.
+    pub async fn check_upstreams(&self) -> Vec<UpstreamDown> {
+        let routes = self.routes.load_full();
+        let checks = routes.services().into_iter().map(|service| async {
+            let error = match reach(&service.target).await {
+                Ok(()) => {
+                    service.health.mark_up();
+                    return None;
+                }
+                Err(error) => error,
+            };
+            service.health.mark_reported_down(&error);
+            Some(UpstreamDown {
+                service: service.name.clone(),
+                upstream: service.target.upstream.clone(),
+                error: error.to_string(),
+            })
+        });
+        let down = join_all(checks).await;
+        down.into_iter().flatten().collect()
+    }
+
+    /// Returns a counter of the requests being served.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlightCount {
+        InFlightCount(Arc::clone(&self.telemetry))
     }
 
     /// Waits until a worker does not accept connections any more though it was not stopped:
@@ -215,6 +277,20 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Refuses an upstream that is one of the gateway's own addresses, as far as it is written as
+/// an address or as `localhost`.
+fn check_upstreams_are_others(routes: &Routes, addresses: Addresses) -> Result<(), StartError> {
+    let own = [addresses.http, addresses.https, addresses.admin];
+    for service in routes.services() {
+        let upstream = &service.target.upstream;
+        if own.iter().flatten().any(|own| upstream.is_at(*own)) {
+            let upstream = upstream.clone();
+            return Err(StartError::OwnUpstream { upstream });
+        }
+    }
+    Ok(())
 }
 
 fn start_worker(plan: Plan, signal: watch::Receiver<Signal>) -> io::Result<Thread> {

@@ -17,9 +17,9 @@
 //! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |
 //! | – `problem` `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
 //! | `upstream/` | connections to one upstream |
-//! | – `target` `tls` `connect` `upload` | where it is, how it is reached, bodies on their way |
+//! | – `target` `tls` `health` `connect` `upload` | where it is, how it is reached and whether it is, bodies on their way |
 //! | – `h2` `idle` `lease` `response` `pool` `attempt` | connections in use and not in use, the sending of one request |
-//! | `admin/` | `server` (metrics, health), `telemetry`, `access_log` |
+//! | `admin/` | `server` (metrics, health), `metrics` (their table), `telemetry`, `access_log` |
 //!
 //! A file uses only what comes before it: core ← exchange ← connection ← worker, and
 //! upload ← connect, h2, idle ← lease ← response ← pool ← attempt. A test holds this.
@@ -34,12 +34,13 @@ mod request;
 mod upstream;
 mod worker;
 
+pub use admin::metrics;
 pub use config::{
     GatewayConfig, GatewayLimits, Price, RouteConfig, RoutingConfig, ServiceConfig, TlsListener,
     UpstreamLimits,
 };
-pub use conn::tls::TlsError;
-pub use gateway::{Addresses, Gateway, Running, StartError, Stopped};
+pub use conn::tls::{PemProblem, TlsError};
+pub use gateway::{Addresses, Gateway, InFlightCount, Running, StartError, Stopped, UpstreamDown};
 pub use request::route::RoutingError;
 pub use upstream::target::{Upstream, UpstreamError};
 

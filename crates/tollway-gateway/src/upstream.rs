@@ -3,6 +3,7 @@
 pub(crate) mod attempt;
 pub(crate) mod connect;
 pub(crate) mod h2;
+pub(crate) mod health;
 pub(crate) mod idle;
 pub(crate) mod lease;
 pub(crate) mod pool;

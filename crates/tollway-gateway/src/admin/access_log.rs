@@ -4,10 +4,27 @@
 //! the head of the response is known. It holds no query, credential or body. While the log
 //! is off, a request costs one comparison.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
+use l402::TokenId;
+
+/// What was decided about a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) name: &'static str,
+    /// The token that bought it. Not a secret: `tollway token revoke` takes it.
+    pub(crate) token: Option<TokenId>,
+}
+
+impl Verdict {
+    /// The verdict on a request that no token bought.
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self { name, token: None }
+    }
+}
 
 /// One request for the access log; empty while the log is off.
 #[derive(Debug)]
@@ -19,11 +36,12 @@ struct Entry {
     method: Method,
     path: String,
     service: String,
+    client: Option<IpAddr>,
 }
 
 impl AccessLine {
-    /// Records a request, if the log is on. `service` is empty when no service matches.
-    pub(crate) fn begin(head: &Parts, service: &str) -> Self {
+    /// Records a request, if the log is on. `service` is `(none)` when no service matches.
+    pub(crate) fn begin(head: &Parts, service: &str, client: Option<IpAddr>) -> Self {
         let is_read = tracing::enabled!(target: "tollway::access", tracing::Level::DEBUG);
         Self(is_read.then(|| {
             Box::new(Entry {
@@ -31,12 +49,13 @@ impl AccessLine {
                 method: head.method.clone(),
                 path: head.uri.path().to_owned(),
                 service: service.to_owned(),
+                client,
             })
         }))
     }
 
     /// Writes the line when the head of the response is known.
-    pub(crate) fn end(self, status: StatusCode, verdict: &'static str) {
+    pub(crate) fn end(self, status: StatusCode, verdict: Verdict) {
         let Some(entry) = self.0 else {
             return;
         };
@@ -47,7 +66,9 @@ impl AccessLine {
             status = status.as_u16(),
             latency_us = entry.began.elapsed().as_micros(),
             service = entry.service,
-            verdict,
+            verdict = verdict.name,
+            token = verdict.token.map(tracing::field::display),
+            client = entry.client.map(tracing::field::display),
         );
     }
 }

@@ -1,4 +1,6 @@
-//! Admin port: `/metrics` for Prometheus and `/healthz` for load balancers.
+//! Admin port: `/metrics` for Prometheus, `/healthz` and `/readyz` for load balancers.
+//!
+//! `/healthz` is 503 while the gateway stops, `/readyz` also while an upstream is down.
 //!
 //! Served on a port and a thread of its own: a scrape costs the workers nothing. Revenue
 //! figures come from the ledger.
@@ -21,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tollway_server::ledger::{Period, Sales, Stores};
 
+use crate::admin::metrics;
 use crate::admin::telemetry::{MetricsText, Telemetry};
 use crate::config::Price;
 use crate::request::route::Routes;
@@ -80,8 +83,27 @@ impl AdminState {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
             "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.readiness(),
             "/metrics" => text(StatusCode::OK, self.metrics().await),
-            _ => text(StatusCode::NOT_FOUND, "try /metrics or /healthz\n"),
+            _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n"),
+        }
+    }
+
+    /// Whether requests can be served: 503 while stopping, or while an upstream is down.
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        if self.telemetry.is_draining() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        }
+        let routes = self.routes.load();
+        let services = routes.services().into_iter();
+        let down = services.filter(|service| service.health.is_down());
+        let lines: String = down
+            .map(|service| format!("upstream of {} is down\n", service.name))
+            .collect();
+        if lines.is_empty() {
+            text(StatusCode::OK, "ok\n")
+        } else {
+            text(StatusCode::SERVICE_UNAVAILABLE, lines)
         }
     }
 
@@ -92,6 +114,7 @@ impl AdminState {
         let mut sales = Vec::new();
         let mut events_lost = 0_u64;
         let routes = self.routes.load_full();
+        render_health(&mut page, &routes);
         for stores in stores(&routes) {
             events_lost = events_lost.wrapping_add(stores.events.dropped());
             let Some(reports) = &stores.reports else {
@@ -106,12 +129,8 @@ impl AdminState {
             }
         }
         render_sales(&mut page, &sales);
-        page.head(
-            "tollway_ledger_events_lost_total",
-            "counter",
-            "Events the ledger dropped. Alert if this increases.",
-        );
-        page.line("tollway_ledger_events_lost_total", &[], events_lost);
+        page.head(&metrics::LEDGER_EVENTS_LOST);
+        page.line(metrics::LEDGER_EVENTS_LOST.name, &[], events_lost);
         page.text
     }
 }
@@ -136,31 +155,28 @@ fn stores(routes: &Routes) -> Vec<&Stores> {
     stores
 }
 
+fn render_health(page: &mut MetricsText, routes: &Routes) {
+    page.head(&metrics::UPSTREAM_UP);
+    for service in routes.services() {
+        let is_up = u8::from(!service.health.is_down());
+        let labels = [("service", service.name.as_str())];
+        page.line(metrics::UPSTREAM_UP.name, &labels, is_up);
+    }
+}
+
 fn render_sales(page: &mut MetricsText, sales: &[Sales]) {
-    page.head(
-        "tollway_payments_total",
-        "counter",
-        "Tokens that bought their first request.",
-    );
+    page.head(&metrics::TOKENS_FIRST_USED);
     for sale in sales {
         page.line(
-            "tollway_payments_total",
+            metrics::TOKENS_FIRST_USED.name,
             &[("service", sale.service.as_str())],
             sale.payments,
         );
     }
-    page.head(
-        "tollway_revenue_msat_total",
-        "counter",
-        "Sum of their prices, in millisatoshis.",
-    );
+    page.head(&metrics::REVENUE);
     for sale in sales {
         let labels = [("service", sale.service.as_str())];
-        page.line(
-            "tollway_revenue_msat_total",
-            &labels,
-            sale.revenue.as_msat(),
-        );
+        page.line(metrics::REVENUE.name, &labels, sale.revenue.as_msat());
     }
 }
 

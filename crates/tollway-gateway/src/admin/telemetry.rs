@@ -12,6 +12,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tollway_server::ReasonCode;
 
+use crate::admin::metrics::{self, Metric, STATUS_CLASSES};
+
 /// All counters of a gateway.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
@@ -42,7 +44,7 @@ impl Telemetry {
 
     /// Returns the counters of requests no service matches.
     pub(crate) fn unrouted(&self) -> Arc<ServiceStats> {
-        self.service("")
+        self.service(metrics::NO_SERVICE)
     }
 
     pub(crate) fn set_connections(&self, worker: usize, open: usize) {
@@ -61,6 +63,13 @@ impl Telemetry {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of requests being served.
+    pub(crate) fn in_flight(&self) -> usize {
+        let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = services.values().map(|stats| stats.in_flight());
+        usize::try_from(all.sum::<i64>()).unwrap_or(0)
+    }
+
     /// Writes all metrics in the Prometheus text format.
     pub(crate) fn render(&self) -> String {
         let services = self
@@ -72,26 +81,14 @@ impl Telemetry {
         render_requests(&mut page, &services);
         render_refusals(&mut page, &services);
         render_latency(&mut page, &services);
-        page.head(
-            "tollway_requests_in_flight",
-            "gauge",
-            "Requests being served, tunnels included.",
-        );
+        page.head(&metrics::REQUESTS_IN_FLIGHT);
         for (name, stats) in &services {
-            let value = stats
-                .cores
-                .iter()
-                .map(|core| core.in_flight.value())
-                .sum::<i64>();
-            page.line("tollway_requests_in_flight", &[("service", name)], value);
+            let labels = [("service", name.as_str())];
+            page.line(metrics::REQUESTS_IN_FLIGHT.name, &labels, stats.in_flight());
         }
-        page.head(
-            "tollway_connections_open",
-            "gauge",
-            "Client connections open.",
-        );
+        page.head(&metrics::CONNECTIONS_OPEN);
         let open = self.connections.iter().map(Gauge::value).sum::<i64>();
-        page.line("tollway_connections_open", &[], open);
+        page.line(metrics::CONNECTIONS_OPEN.name, &[], open);
         page.text
     }
 }
@@ -118,6 +115,11 @@ impl ServiceStats {
             .unwrap_or_default()
     }
 
+    fn in_flight(&self) -> i64 {
+        let cores = self.cores.iter();
+        cores.map(|core| core.in_flight.value()).sum()
+    }
+
     fn total(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
         self.cores
             .iter()
@@ -129,7 +131,7 @@ impl ServiceStats {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreStats {
-    classes: [Counter; CLASSES.len()],
+    classes: [Counter; STATUS_CLASSES.len()],
     latency: Histogram,
     pub(crate) challenges: Counter,
     pub(crate) in_flight: Gauge,
@@ -220,7 +222,8 @@ pub(crate) struct MetricsText {
 }
 
 impl MetricsText {
-    pub(crate) fn head(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn head(&mut self, metric: &Metric) {
+        let (name, kind, help) = (metric.name, metric.kind.as_str(), metric.help);
         self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
@@ -251,34 +254,26 @@ fn escaped(label: &str) -> String {
 type Services = BTreeMap<String, Arc<ServiceStats>>;
 
 fn render_requests(page: &mut MetricsText, services: &Services) {
-    page.head(
-        "tollway_requests_total",
-        "counter",
-        "Responses, by class of status.",
-    );
+    page.head(&metrics::REQUESTS);
     for (name, stats) in services {
-        for (class, label) in CLASSES.iter().enumerate() {
+        for (class, label) in STATUS_CLASSES.iter().enumerate() {
             let responses = stats.total(|core| core.classes.get(class).unwrap_or(&core.challenges));
             page.line(
-                "tollway_requests_total",
+                metrics::REQUESTS.name,
                 &[("service", name), ("status", label)],
                 responses,
             );
         }
     }
-    page.head("tollway_challenges_total", "counter", "Challenges sent.");
+    page.head(&metrics::CHALLENGES);
     for (name, stats) in services {
         let challenges = stats.total(|core| &core.challenges);
-        page.line("tollway_challenges_total", &[("service", name)], challenges);
+        page.line(metrics::CHALLENGES.name, &[("service", name)], challenges);
     }
 }
 
 fn render_refusals(page: &mut MetricsText, services: &Services) {
-    page.head(
-        "tollway_refusals_total",
-        "counter",
-        "Requests refused, by reason.",
-    );
+    page.head(&metrics::REFUSALS);
     for (name, stats) in services {
         let mut sums = BTreeMap::<ReasonCode, u64>::new();
         for core in &stats.cores {
@@ -290,18 +285,14 @@ fn render_refusals(page: &mut MetricsText, services: &Services) {
         }
         for (reason, count) in sums {
             let labels = [("service", name.as_str()), ("reason", reason.as_str())];
-            page.line("tollway_refusals_total", &labels, count);
+            page.line(metrics::REFUSALS.name, &labels, count);
         }
     }
 }
 
 fn render_latency(page: &mut MetricsText, services: &Services) {
-    const NAME: &str = "tollway_upstream_seconds";
-    page.head(
-        NAME,
-        "histogram",
-        "Time until an upstream's response began.",
-    );
+    const NAME: &str = metrics::UPSTREAM_SECONDS.name;
+    page.head(&metrics::UPSTREAM_SECONDS);
     for (name, stats) in services {
         let mut seen = 0_u64;
         for bucket in 0..=BOUNDS_MICROS.len() {
@@ -330,7 +321,6 @@ fn seconds(micros: u64) -> String {
     Duration::from_micros(micros).as_secs_f64().to_string()
 }
 
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const BOUNDS_MICROS: [u64; 11] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000,
 ];

@@ -16,8 +16,11 @@ use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use tollway_server::respond::{self, StatusStyle};
-use tollway_server::{Admitted, Outage, Peer, Rejection, RequestInfo, Settlement, is_undelivered};
+use tollway_server::{
+    Admitted, Outage, Peer, Redeemed, Rejection, RequestInfo, Settlement, is_undelivered,
+};
 
+use crate::admin::access_log::Verdict;
 use crate::config::Price;
 
 /// Proof that a request may be forwarded, with the use it takes.
@@ -27,7 +30,7 @@ pub(crate) struct Admission {
     paid: Option<Paid>,
     /// Whether an upstream may have received the request.
     forwarded: Cell<bool>,
-    verdict: &'static str,
+    verdict: Verdict,
 }
 
 #[derive(Debug)]
@@ -59,11 +62,12 @@ impl Admission {
         Self {
             paid: None,
             forwarded: Cell::new(false),
-            verdict: "free",
+            verdict: Verdict::of("free"),
         }
     }
 
     fn paid(admitted: Admitted, style: StatusStyle, cut_off: CutOff) -> Self {
+        let token = admitted.grant.identifier().token_id;
         Self {
             paid: Some(Paid {
                 settlement: admitted.settlement,
@@ -72,12 +76,15 @@ impl Admission {
                 cut_off,
             }),
             forwarded: Cell::new(false),
-            verdict: "paid",
+            verdict: Verdict {
+                name: "paid",
+                token: Some(token),
+            },
         }
     }
 
-    /// Returns its name in the access log.
-    pub(crate) fn verdict(&self) -> &'static str {
+    /// Returns what the access log has of it.
+    pub(crate) fn verdict(&self) -> Verdict {
         self.verdict
     }
 
@@ -160,6 +167,8 @@ pub(crate) enum Declined {
         rejection: Rejection,
         style: StatusStyle,
     },
+    /// It is not paid for, and nothing is sold while the upstream is down.
+    UpstreamDown,
 }
 
 /// Admits a request, or returns what it lacks.
@@ -188,6 +197,39 @@ pub(crate) async fn admit(
     let style = gate.settings().status;
     match gate.admit(requirement, pricer.as_ref(), &info).await {
         Ok(admitted) => Ok(Admission::paid(admitted, style, cut_off.clone())),
+        Err(rejection) => Err(Declined::Refused { rejection, style }),
+    }
+}
+
+/// Does the same while the upstream is known to be down: any other request is offered nothing.
+///
+/// # Errors
+///
+/// [`Declined`], which the gate has logged already.
+pub(crate) async fn admit_paid(
+    price: &Price,
+    head: &Parts,
+    peer: Peer,
+    cut_off: &CutOff,
+) -> Result<Admission, Declined> {
+    let (gate, requirement) = match price {
+        Price::Free => return Ok(Admission::free()),
+        Price::Paid {
+            gate,
+            requirement,
+            pricer: _,
+        } => (gate, requirement),
+    };
+    if let Some(response) = respond::preflight(&head.method) {
+        return Err(Declined::Preflight(response));
+    }
+    let style = gate.settings().status;
+    match gate
+        .admit_paid(requirement, &RequestInfo::of(head, peer))
+        .await
+    {
+        Ok(Redeemed::Admitted(admitted)) => Ok(Admission::paid(admitted, style, cut_off.clone())),
+        Ok(Redeemed::Refused(_reason)) => Err(Declined::UpstreamDown),
         Err(rejection) => Err(Declined::Refused { rejection, style }),
     }
 }

@@ -6,7 +6,7 @@
 
 use std::future::ready;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,10 +20,11 @@ use l402::path;
 use tollway_server::respond::{self, Form};
 use tollway_server::{Rejection, Settlement};
 
-use crate::admin::access_log::AccessLine;
+use crate::admin::access_log::{AccessLine, Verdict};
+use crate::admin::metrics;
 use crate::conn::client::ClientConnection;
 use crate::core::{Core, LocalRoute};
-use crate::request::admit::{Admission, Declined, admit};
+use crate::request::admit::{Admission, Declined, admit, admit_paid};
 use crate::request::drain;
 use crate::request::headers;
 use crate::request::kind::RequestKind;
@@ -31,6 +32,8 @@ use crate::request::problem::Problem;
 use crate::request::reply::{InFlight, ReplyBody};
 use crate::request::route::{self, Unroutable};
 use crate::request::upgrade::Tunnel;
+use crate::upstream::attempt::SendError;
+use crate::upstream::connect::probe;
 use crate::upstream::response::ResponseBody;
 use crate::upstream::upload::Upload;
 
@@ -48,9 +51,9 @@ pub(crate) fn handle_request(
     let found = find(&core, &head);
     let (service, stats) = match &found {
         Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
-        Err(_) => ("", &core.unrouted),
+        Err(_) => (metrics::NO_SERVICE, &core.unrouted),
     };
-    let line = AccessLine::begin(&head, service);
+    let line = AccessLine::begin(&head, service, client.peer.address);
     let in_flight = InFlight::begin(&client.connection, stats);
     let handled = match found {
         Ok((local, host)) => {
@@ -155,10 +158,9 @@ fn serve(
     client: Rc<ClientConnection>,
     local: Rc<LocalRoute>,
     routed: RoutedRequest,
-) -> impl Future<Output = (ResponseSource, &'static str)> {
+) -> impl Future<Output = (ResponseSource, Verdict)> {
     async move {
-        let cut_off = &client.core.cut_off;
-        let admission = match admit(&local.route.price, &routed.head, client.peer, cut_off).await {
+        let admission = match admit_or_probe(&client, &local, &routed.head).await {
             Ok(admission) => admission,
             Err(declined) => {
                 drain::drain(&routed.head, routed.body);
@@ -182,6 +184,37 @@ fn serve(
     }
 }
 
+/// Admits a request. The rare case is boxed.
+fn admit_or_probe<'a>(
+    client: &'a ClientConnection,
+    local: &'a LocalRoute,
+    head: &'a Parts,
+) -> impl Future<Output = Result<Admission, Declined>> + use<'a> {
+    if local.route.service.health.is_down() {
+        Either::Left(Box::pin(admit_while_down(client, local, head)))
+    } else {
+        let cut_off = &client.core.cut_off;
+        Either::Right(admit(&local.route.price, head, client.peer, cut_off))
+    }
+}
+
+/// Admits a request whose upstream is known to be down, if it is paid for. Before any other is
+/// refused, this looks whether the upstream accepts connections again.
+async fn admit_while_down(
+    client: &ClientConnection,
+    local: &LocalRoute,
+    head: &Parts,
+) -> Result<Admission, Declined> {
+    let (cut_off, price) = (&client.core.cut_off, &local.route.price);
+    let service = &local.route.service;
+    let admitted = admit_paid(price, head, client.peer, cut_off).await;
+    let is_refused = matches!(admitted, Err(Declined::UpstreamDown));
+    if is_refused && probe(&service.target, &service.health, PROBE_GAP).await {
+        return admit(price, head, client.peer, cut_off).await;
+    }
+    admitted
+}
+
 /// Settles the use a request takes, and passes the response on.
 async fn deliver(admission: Admission, forwarded: Forwarded) -> Result<ResponseSource, Declined> {
     let Forwarded {
@@ -199,17 +232,20 @@ async fn deliver(admission: Admission, forwarded: Forwarded) -> Result<ResponseS
     })
 }
 
-fn local_response(problem: Problem, form: Form) -> (ResponseSource, &'static str) {
+fn local_response(problem: Problem, form: Form) -> (ResponseSource, Verdict) {
     (
         ResponseSource::Local(problem.into_response(form)),
-        problem.verdict(),
+        Verdict::of(problem.verdict()),
     )
 }
 
 /// Creates the response to a request that is not admitted.
-fn decline(local: &LocalRoute, form: Form, declined: Declined) -> (ResponseSource, &'static str) {
+fn decline(local: &LocalRoute, form: Form, declined: Declined) -> (ResponseSource, Verdict) {
     let (rejection, style) = match declined {
-        Declined::Preflight(response) => return (ResponseSource::Local(response), "preflight"),
+        Declined::Preflight(response) => {
+            return (ResponseSource::Local(response), Verdict::of("preflight"));
+        }
+        Declined::UpstreamDown => return local_response(Problem::UPSTREAM_DOWN, form),
         Declined::Refused { rejection, style } => (rejection, style),
     };
     local.stats.refused(rejection.code());
@@ -217,7 +253,8 @@ fn decline(local: &LocalRoute, form: Form, declined: Declined) -> (ResponseSourc
         local.stats.challenges.up();
     }
     let response = respond::refuse(&rejection, form, style);
-    (ResponseSource::Local(response), rejection.code().as_str())
+    let verdict = Verdict::of(rejection.code().as_str());
+    (ResponseSource::Local(response), verdict)
 }
 
 /// A response whose head has arrived.
@@ -255,10 +292,16 @@ fn forward<'a>(
     let exchange = local.pool.send(admission, request, kind);
     exchange.map(move |exchanged| {
         let mut response = exchanged.map_err(|error| {
-            let service = local.route.service.name.as_str();
-            tracing::debug!(service, %error, "no response from upstream");
+            let service = &local.route.service;
+            tracing::debug!(service = service.name, %error, "no response from upstream");
+            if let SendError::Unreachable(error) = &error
+                && error.is_down()
+            {
+                service.health.mark_down(error);
+            }
             Problem::from(&error)
         })?;
+        local.route.service.health.mark_up();
         local.stats.upstream_responded(sent.elapsed());
         let upgrade = match response.status() {
             // A client that did not ask for an upgrade could not understand what follows.
@@ -289,6 +332,9 @@ fn switch(
         settlement,
     }
 }
+
+/// The least time between two looks at an upstream that is down.
+const PROBE_GAP: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,8 @@ pub(crate) struct Problem {
     grpc_status: &'static str,
     reason: &'static str,
     detail: &'static str,
+    /// When the same request may succeed, if that is likely.
+    retry_after_secs: Option<u16>,
 }
 
 impl Problem {
@@ -28,6 +30,7 @@ impl Problem {
         grpc_status: "12",
         reason: "no_service",
         detail: "no service at this host and path",
+        retry_after_secs: None,
     };
     /// The upstream closed the connection, or its response cannot be forwarded.
     pub(crate) const UPSTREAM_RESET: Self = Self {
@@ -35,12 +38,15 @@ impl Problem {
         grpc_status: "14",
         reason: "upstream_reset",
         detail: "the upstream closed the connection",
+        retry_after_secs: None,
     };
-    const UPSTREAM_DOWN: Self = Self {
+    /// The upstream accepts no connection.
+    pub(crate) const UPSTREAM_DOWN: Self = Self {
         status: StatusCode::BAD_GATEWAY,
         grpc_status: "14",
         reason: "upstream_down",
         detail: "the upstream cannot be reached",
+        retry_after_secs: Some(RETRY_DOWN_SECS),
     };
     /// Over gRPC: the call may have had its effect, so the status is not `UNAVAILABLE`,
     /// which clients retry.
@@ -49,12 +55,14 @@ impl Problem {
         grpc_status: "4",
         reason: "upstream_timeout",
         detail: "the upstream took too long",
+        retry_after_secs: None,
     };
     const REQUEST_ABORTED: Self = Self {
         status: StatusCode::BAD_REQUEST,
         grpc_status: "13",
         reason: "request_aborted",
         detail: "the request ended early",
+        retry_after_secs: None,
     };
 
     const REQUEST_STALLED: Self = Self {
@@ -62,6 +70,7 @@ impl Problem {
         grpc_status: "4",
         reason: "request_stalled",
         detail: "the rest of the request did not arrive in time",
+        retry_after_secs: None,
     };
 
     /// Returns its name in the access log.
@@ -83,9 +92,11 @@ impl Problem {
             Form::Http => self.over_http(self.body()),
         };
         let no_store = HeaderValue::from_static("no-store");
-        response
-            .headers_mut()
-            .insert(header::CACHE_CONTROL, no_store);
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, no_store);
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
         response
     }
 
@@ -151,6 +162,7 @@ impl From<Unroutable> for Problem {
             grpc_status: "13",
             reason,
             detail,
+            retry_after_secs: None,
         }
     }
 }
@@ -176,5 +188,7 @@ impl Problem {
     };
 }
 
+/// A restart of most services takes no longer.
+const RETRY_DOWN_SECS: u16 = 5;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -16,6 +16,7 @@ use tollway_server::{PriceConflict, PricedRoute, check_prices};
 use crate::admin::telemetry::{ServiceStats, Telemetry};
 use crate::config::{Price, RouteConfig, RoutingConfig, ServiceConfig, UpstreamLimits};
 use crate::conn::tls::TlsError;
+use crate::upstream::health::Health;
 use crate::upstream::target::Target;
 
 /// One service, checked.
@@ -24,6 +25,7 @@ pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) target: Arc<Target>,
     pub(crate) limits: UpstreamLimits,
+    pub(crate) health: Health,
     pub(crate) stats: Arc<ServiceStats>,
 }
 
@@ -90,6 +92,18 @@ pub enum RoutingError {
 }
 
 impl Routes {
+    /// Returns the services that have routes, each once.
+    pub(crate) fn services(&self) -> Vec<&Arc<Service>> {
+        let mut services: Vec<&Arc<Service>> = Vec::new();
+        for route in &self.routes {
+            let is_listed = |listed: &&Arc<Service>| Arc::ptr_eq(listed, &route.service);
+            if !services.iter().any(is_listed) {
+                services.push(&route.service);
+            }
+        }
+        services
+    }
+
     /// Checks services and routes.
     ///
     /// # Errors
@@ -117,6 +131,7 @@ impl Routes {
 fn checked_service(config: ServiceConfig, telemetry: &Telemetry) -> Result<Service, TlsError> {
     let target = Target::new(config.upstream, config.upstream_authorities.as_deref())?;
     Ok(Service {
+        health: Health::new(&config.name, &target.upstream),
         stats: telemetry.service(&config.name),
         name: config.name,
         target: Arc::new(target),

@@ -4,6 +4,7 @@
 //! `https://` as whichever of the two the upstream chooses.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -26,6 +27,23 @@ impl Upstream {
             Security::Plain => 80,
             Security::Tls => 443,
         })
+    }
+
+    /// Returns whether connections to it reach a listener of this machine. A name other than
+    /// `localhost` is not looked up.
+    pub(crate) fn is_at(&self, listener: SocketAddr) -> bool {
+        if self.port() != listener.port() {
+            return false;
+        }
+        let is_here = |host: IpAddr| host.is_loopback() || host.is_unspecified();
+        match self.host().parse::<IpAddr>() {
+            Ok(host) if host == listener.ip() => true,
+            Ok(host) => {
+                let is_same_family = host.is_ipv4() == listener.is_ipv4();
+                is_here(host) && is_same_family && listener.ip().is_unspecified()
+            }
+            Err(_name) => self.host().eq_ignore_ascii_case("localhost") && is_here(listener.ip()),
+        }
     }
 
     /// Returns the host to dial, without the brackets of an IPv6 address.
@@ -181,6 +199,27 @@ mod tests {
     #[test]
     fn an_ipv6_host_is_dialled_without_brackets() {
         assert_eq!("http://[::1]:80".parse::<Upstream>().unwrap().host(), "::1");
+    }
+
+    #[test]
+    fn the_address_of_a_listener_is_recognised() {
+        for (upstream, listener, is_own) in [
+            ("http://127.0.0.1:1", "127.0.0.1:1", true),
+            ("http://127.0.0.1:1", "0.0.0.0:1", true),
+            ("http://localhost:1", "127.0.0.1:1", true),
+            ("https://[::1]:1", "[::]:1", true),
+            ("http://127.0.0.1:1", "127.0.0.1:2", false),
+            ("http://127.0.0.2:1", "127.0.0.1:1", false),
+            ("http://10.0.0.1:1", "0.0.0.0:1", false),
+            ("http://api.example:1", "127.0.0.1:1", false),
+        ] {
+            let origin: Upstream = upstream.parse().unwrap();
+            assert_eq!(
+                origin.is_at(listener.parse().unwrap()),
+                is_own,
+                "{upstream}"
+            );
+        }
     }
 
     #[test]

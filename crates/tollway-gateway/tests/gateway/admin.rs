@@ -1,7 +1,7 @@
 //! The admin port, and what does not start.
 
 use http::StatusCode;
-use tollway_gateway::{Gateway, GatewayLimits, RoutingError, StartError};
+use tollway_gateway::{Gateway, GatewayLimits, RoutingError, StartError, metrics};
 
 use crate::support::client::{Client, empty, get};
 use crate::support::shop::Shop;
@@ -45,14 +45,72 @@ async fn metrics_count_what_was_sold_and_what_was_refused() {
         "tollway_challenges_total{service=\"weather\"} 2\n",
         "tollway_refusals_total{service=\"weather\",reason=\"no_credential\"} 1\n",
         "tollway_refusals_total{service=\"weather\",reason=\"malformed\"} 1\n",
-        "tollway_payments_total{service=\"weather\"} 1\n",
+        "tollway_tokens_first_used_total{service=\"weather\"} 1\n",
         "tollway_revenue_msat_total{service=\"weather\"} 10000\n",
         "tollway_upstream_seconds_count{service=\"weather\"} 3\n",
         "tollway_requests_in_flight{service=\"weather\"} 0\n",
+        "tollway_requests_in_flight{service=\"(none)\"} 0\n",
+        "tollway_upstream_up{service=\"weather\"} 1\n",
     ] {
         assert!(page.body.contains(line), "{line} in\n{}", page.body);
     }
     assert!(!page.body.contains(&line), "a credential is in the metrics");
+}
+
+#[tokio::test]
+async fn every_line_of_the_metrics_is_in_their_table() {
+    let shop = Shop::open().await;
+    let upstream = Upstream::sunny().await;
+    let running = support::start(shop.price(), upstream.address);
+    let line = shop.authorization().await;
+    let mut client = Client::http1(support::http(&running)).await;
+    for line in [&line, "L402 broken"] {
+        let request = get("/").header("authorization", line);
+        client.ask(request.body(empty()).unwrap()).await;
+    }
+
+    let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
+    let page = admin.ask(get("/metrics").body(empty()).unwrap()).await;
+
+    let heads = page.body.lines().filter(|line| line.starts_with('#'));
+    let expected = metrics::TABLE.iter().flat_map(|metric| {
+        let (name, kind) = (metric.name, metric.kind.as_str());
+        [
+            format!("# HELP {name} {}", metric.help),
+            format!("# TYPE {name} {kind}"),
+        ]
+    });
+    assert_eq!(heads.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let samples = page.body.lines().filter(|line| !line.starts_with('#'));
+    for sample in samples {
+        let (name, labels) = sample
+            .rsplit_once(' ')
+            .unwrap()
+            .0
+            .split_once('{')
+            .unwrap_or((sample, ""));
+        let metric = metrics::TABLE
+            .iter()
+            .find(|metric| name.starts_with(metric.name))
+            .unwrap();
+        let labels = labels
+            .trim_end_matches('}')
+            .split(',')
+            .filter(|label| !label.is_empty());
+        for label in labels {
+            let (label, value) = label.split_once('=').unwrap();
+            let known = metric
+                .labels
+                .iter()
+                .find(|known| known.name == label)
+                .unwrap();
+            let value = value.trim_matches('"');
+            assert!(
+                known.values.is_empty() || known.values.contains(&value),
+                "{sample}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@
 mod support;
 
 mod admin;
+mod certificates;
 mod delivery;
+mod down;
 mod drain;
 mod failures;
 mod framing;

@@ -146,6 +146,11 @@ impl FakeWallet {
         self.down.store(true, Ordering::Relaxed);
     }
 
+    /// Returns the number of invoices made so far.
+    pub(crate) fn invoices(&self) -> usize {
+        self.preimages.lock().unwrap().len()
+    }
+
     fn sign(&self, terms: &InvoiceTerms) -> Invoice {
         let mut preimages = self.preimages.lock().unwrap();
         let number = u64::try_from(preimages.len()).unwrap();

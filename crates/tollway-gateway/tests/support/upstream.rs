@@ -81,7 +81,21 @@ where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<Body>> + Send + 'static,
 {
-    accept(move |stream| {
+    let listener = std::net::TcpListener::bind(any_port()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    serve_on(listener, handler);
+    address
+}
+
+/// The same on a socket of the test's own, which does not block.
+pub(crate) fn serve_on<F, R>(listener: std::net::TcpListener, handler: F)
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    let listener = TcpListener::from_std(listener).unwrap();
+    accept_on(listener, move |stream| {
         let handler = handler.clone();
         async move {
             let service = service_fn(move |request| {
@@ -93,8 +107,7 @@ where
                 .with_upgrades()
                 .await;
         }
-    })
-    .await
+    });
 }
 
 /// The same over HTTP/2 with prior knowledge.
@@ -126,10 +139,18 @@ where
 {
     let listener = TcpListener::bind(any_port()).await.unwrap();
     let address = listener.local_addr().unwrap();
+    accept_on(listener, handler);
+    address
+}
+
+fn accept_on<F, R>(listener: TcpListener, handler: F)
+where
+    F: Fn(TcpStream) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(handler(stream));
         }
     });
-    address
 }

@@ -1,0 +1,95 @@
+//! Files of the certificate and the key that cannot be used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tollway_gateway::{Gateway, GatewayLimits, PemProblem, StartError, TlsError, TlsListener};
+
+use crate::support::{self, Identity};
+
+#[tokio::test]
+async fn what_is_wrong_with_a_file_is_named() {
+    let identity = Identity::new();
+    let (certificate, key) = (identity.certificate(), identity.key());
+    let file = |name: &str, content: &[u8]| {
+        let path = identity.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let der = file(
+        "cert.der",
+        &CertificateDer::from_pem_file(&certificate).unwrap(),
+    );
+    let empty = file("empty.pem", b"\n");
+    let encrypted =
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let encrypted = file("encrypted.pem", encrypted);
+    let junk = file("junk.pem", b"no certificate");
+    let missing = identity.folder.path().join("missing.pem");
+    let cases: [(&PathBuf, &PathBuf, fn(&PemProblem) -> bool); 8] = [
+        (&missing, &key, |p| matches!(p, PemProblem::Unreadable(_))),
+        (&certificate, &missing, |p| {
+            matches!(p, PemProblem::Unreadable(_))
+        }),
+        (&key, &certificate, |p| matches!(p, PemProblem::HoldsKey)),
+        (&certificate, &certificate, |p| {
+            matches!(p, PemProblem::HoldsCertificate)
+        }),
+        (&der, &key, |p| matches!(p, PemProblem::Der)),
+        (&empty, &key, |p| matches!(p, PemProblem::Empty)),
+        (&certificate, &encrypted, |p| {
+            matches!(p, PemProblem::Encrypted)
+        }),
+        (&junk, &key, |p| matches!(p, PemProblem::NotPem)),
+    ];
+    for (certificate, key, is_expected) in cases {
+        match start(certificate, key) {
+            StartError::Tls(TlsError::File { path, problem }) => {
+                assert!(is_expected(&problem), "{}: {problem:?}", path.display());
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_is_named_with_it() {
+    let (one, other) = (Identity::new(), Identity::new());
+
+    let error = start(&one.certificate(), &other.key());
+
+    assert!(
+        matches!(
+            &error,
+            StartError::Tls(TlsError::KeyMismatch { certificate, key })
+                if *certificate == one.certificate() && *key == other.key()
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_in_front_of_itself_does_not_start() {
+    let taken = support::dead_port();
+    let mut config = support::config(
+        support::single(tollway_gateway::Price::Free, taken),
+        GatewayLimits::default(),
+    );
+    config.http = Some(taken);
+
+    let error = Gateway::start(config).unwrap_err();
+
+    assert!(matches!(error, StartError::OwnUpstream { .. }), "{error:?}");
+}
+
+fn start(certificate: &Path, key: &Path) -> StartError {
+    let mut config = support::config(support::nothing(), GatewayLimits::default());
+    config.https = Some(TlsListener {
+        address: support::any_port(),
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    });
+    Gateway::start(config).unwrap_err()
+}
