@@ -123,21 +123,34 @@ impl<'a> Case<'a> {
             gateways: Vec::new(),
             tokens: Vec::new(),
         };
+        case.tokens = case.buy(rounds).await;
         for _ in 0..gateways {
             case.gateways.push(case.gateway().await);
         }
-        let seller = case.gateways[0].address();
-        case.tokens = stream::iter(0..rounds)
-            .map(|_| market.buy(seller))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
         case
     }
 
+    /// Buys tokens from a gateway whose upstream is up: another sells none.
+    async fn buy(&self, count: usize) -> Vec<String> {
+        let mut upstream = Upstream::bind();
+        upstream.listen();
+        let seller = self.gateway_of(&upstream).await;
+        let tokens = stream::iter(0..count)
+            .map(|_| self.market.buy(seller.address()))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        assert_eq!(seller.stop().await, Some(0));
+        tokens
+    }
+
     async fn gateway(&self) -> Gateway {
+        self.gateway_of(&self.upstream).await
+    }
+
+    async fn gateway_of(&self, upstream: &Upstream) -> Gateway {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        self.market.serve(self.upstream.address(), &arguments).await
+        self.market.serve(upstream.address(), &arguments).await
     }
 
     async fn run(mut self) -> Row {

@@ -23,6 +23,7 @@ mod operate;
 mod output;
 mod owned;
 mod purchases;
+mod serving;
 mod support;
 mod token;
 mod tokens;

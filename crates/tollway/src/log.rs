@@ -21,11 +21,18 @@ use crate::output::{Output, stderr_is_terminal};
 #[must_use = "lines are written while this exists"]
 pub(crate) struct Log(Option<Queue>);
 
-/// Starts logging. `usual` is what is logged without any `-v`.
-pub(crate) fn start(verbose: u8, usual: &str, output: Output) -> Log {
+/// What a command logs with no `-v` and with one. Two add every decision, three everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Levels {
+    pub(crate) usual: &'static str,
+    pub(crate) verbose: &'static str,
+}
+
+/// Starts logging.
+pub(crate) fn start(verbose: u8, levels: Levels, output: Output) -> Log {
     let asked = match verbose {
-        0 => usual,
-        1 => "info",
+        0 => levels.usual,
+        1 => levels.verbose,
         2 => {
             "info,tollway=debug,tollway_client=debug,tollway_gateway=debug,tollway_lightning=debug,tollway_sandbox=debug,tollway_server=debug"
         }

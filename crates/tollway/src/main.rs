@@ -13,6 +13,7 @@ mod moment;
 mod output;
 mod paths;
 mod payment;
+mod port_owner;
 mod shutdown;
 mod startup;
 mod table;
@@ -30,6 +31,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::exit::{Failure, FailureKind};
+use crate::log::Levels;
 use crate::output::Output;
 use crate::paths::Dirs;
 
@@ -81,8 +83,7 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     }
     let dirs = Dirs::from_env()?;
     let config = Config::read(cli.config.as_deref(), &dirs.config_file())?;
-    let usual = usual_log(&cli.command);
-    let _log = log::start(cli.verbose, usual, output);
+    let _log = log::start(cli.verbose, log_levels(&cli.command), output);
     match &cli.command {
         Command::Demo(args) => wait(several_threads()?, commands::demo::run(args, &dirs, output)),
         Command::ExitCodes => commands::exit_codes::run(output),
@@ -106,11 +107,17 @@ fn run(cli: &Cli, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// What a command logs without any `-v`.
-const fn usual_log(command: &Command) -> &'static str {
+/// What a command logs. For a gateway, `-v` adds a line for each request.
+const fn log_levels(command: &Command) -> Levels {
     match command {
-        Command::Serve(args) if args.access_log => "info,tollway::access=debug",
-        Command::Serve(_) => "info",
+        Command::Serve(args) => Levels {
+            usual: if args.access_log {
+                EACH_REQUEST
+            } else {
+                "info"
+            },
+            verbose: EACH_REQUEST,
+        },
         Command::Demo(_)
         | Command::ExitCodes
         | Command::Get(_)
@@ -119,7 +126,10 @@ const fn usual_log(command: &Command) -> &'static str {
         | Command::Sales(_)
         | Command::Sandbox(_)
         | Command::Spending(_)
-        | Command::Token(_) => "warn",
+        | Command::Token(_) => Levels {
+            usual: "warn",
+            verbose: "info",
+        },
     }
 }
 
@@ -164,6 +174,8 @@ fn several_threads() -> Result<Runtime, Failure> {
         .map_err(Failure::general)
 }
 
+/// What a gateway logs when each request is wanted.
+const EACH_REQUEST: &str = "info,tollway::access=debug";
 /// Fewer than a request to a server and to a wallet needs.
 const DESCRIPTORS_MIN: usize = 16;
 const STRAGGLERS_TIMEOUT: Duration = Duration::from_secs(1);

@@ -25,8 +25,8 @@ impl Shutdown {
         Self { signals, hangup }
     }
 
-    /// Waits for one of them.
-    pub(crate) async fn requested(mut self) {
+    /// Waits for one of them, or for the next one.
+    pub(crate) async fn requested(&mut self) {
         match &mut self.signals {
             Some((terminate, interrupt)) => tokio::select! {
                 _ = terminate.recv() => {}

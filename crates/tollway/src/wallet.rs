@@ -13,8 +13,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tollway_lightning::registry::{
-    NamedWallet, Registry, RegistryError, SchemeError, WalletScheme, WalletUri, lazy_payer,
-    plain_name,
+    Allowance, NamedWallet, Registry, RegistryError, SchemeError, WalletScheme, WalletUri,
+    lazy_payer, plain_name,
 };
 use tollway_lightning::{Invoicer, Payer, WalletError};
 use tollway_sandbox::lnd::files::manifest::{FindError, Manifest};
@@ -30,22 +30,29 @@ pub(crate) struct Wallets<'a> {
 }
 
 impl Wallets<'_> {
-    /// Opens the wallet that is paid, and returns it with a name that contains no secret.
-    pub(crate) async fn invoicer(
-        &self,
-        wallet: &str,
-    ) -> Result<(Arc<dyn Invoicer>, String), Failure> {
+    /// Opens the wallet that is paid.
+    pub(crate) async fn invoicer(&self, wallet: &str) -> Result<OpenInvoicer, Failure> {
         let found = self.find(wallet)?;
         let name = found.name();
         let opened = found.invoicer().await;
         let invoicer = opened.map_err(|error| failure(&name, &error))?;
-        Ok((invoicer, name))
+        Ok(OpenInvoicer {
+            invoicer,
+            name,
+            allowance: found.allowance(),
+        })
     }
 
     /// Returns the wallet that pays, not opened yet, and a name that contains no secret.
     pub(crate) fn payer(&self, wallet: &str) -> Result<(Arc<dyn Payer>, String), Failure> {
         let found = self.find(wallet)?;
         let name = found.name();
+        if let Some(excess) = found
+            .allowance()
+            .and_then(|allowance| allowance.beyond_paying)
+        {
+            tracing::info!(wallet = name, "{excess}");
+        }
         Ok((lazy_payer(found), name))
     }
 
@@ -80,6 +87,16 @@ impl Wallets<'_> {
             "no wallet{wallet}: write sandbox:buyer, sandbox:seller, lndconnect://… or a name from [wallets] (there: {known})",
         ))
     }
+}
+
+/// A wallet that is paid.
+#[derive(Debug)]
+pub(crate) struct OpenInvoicer {
+    pub(crate) invoicer: Arc<dyn Invoicer>,
+    /// For people, without a secret.
+    pub(crate) name: String,
+    /// What its credential allows, if that shows.
+    pub(crate) allowance: Option<Allowance>,
 }
 
 /// Returns the failure of a command whose wallet cannot make invoices.

@@ -14,7 +14,9 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use l402::{KeyRing, MasterKey};
 use tollway_client::{Body, Client, Policy, WalletName};
-use tollway_gateway::{Gateway, GatewayConfig, Price, RoutingConfig, Running, ServiceConfig};
+use tollway_gateway::{
+    Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig, StartError,
+};
 use tollway_lightning::Invoicer;
 use tollway_sandbox::lnd::files::manifest::Manifest;
 use tollway_sandbox::lnd::{LndSandbox, Ports};
@@ -26,6 +28,8 @@ use self::steps::Steps;
 use crate::cli::DemoArgs;
 use crate::commands::get;
 use crate::commands::sandbox;
+use crate::commands::serve::failure::listen;
+use crate::commands::serve::stop::stop;
 use crate::config::Config;
 use crate::exit::{Failure, with_sources};
 use crate::output::Output;
@@ -47,7 +51,7 @@ pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<
 
     let api = SampleApi::start().await?;
     steps.done("sample API", &format!("http://{}", api.address()));
-    let (invoicer, _name) = wallets.invoicer("sandbox:seller").await?;
+    let invoicer = wallets.invoicer("sandbox:seller").await?.invoicer;
     let gateway = open_gateway(args, &api, invoicer).await?;
     let address = gateway.addresses().http.unwrap_or(args.listen);
     steps.done(
@@ -57,16 +61,17 @@ pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<
 
     let url = format!("http://{address}/joke");
     buy(&url, folder.path(), &wallets, &steps).await?;
+    let mut shutdown = Shutdown::catch();
     if !args.once {
-        let shutdown = Shutdown::catch();
         steps.invite(&url);
         shutdown.requested().await;
     }
-    gateway.stop().await;
+    let drain = GatewayLimits::default().drain_timeout;
+    let stopped = stop(gateway, drain, &mut shutdown, output).await;
     api.stop().await;
     match network {
-        Some(network) => network.stop().await.map_err(Failure::general),
-        None => Ok(()),
+        Some(network) => sandbox::stop(network, &mut shutdown).await.and(stopped),
+        None => stopped,
     }
 }
 
@@ -136,14 +141,19 @@ async fn open_gateway(
         https: None,
         admin: None,
         workers: NonZeroUsize::MIN,
-        limits: tollway_gateway::GatewayLimits::default(),
+        limits: GatewayLimits::default(),
         routing: RoutingConfig::single(ServiceConfig::new("demo", upstream), price),
     };
     Gateway::start(config).map_err(|error| {
-        Failure::general(format!(
-            "{} (choose another address with --listen)",
-            with_sources(&error)
-        ))
+        Failure::general(match &error {
+            StartError::Listen { address, source } => listen(*address, source, "--listen"),
+            error @ (StartError::NothingToListenOn
+            | StartError::OwnUpstream { .. }
+            | StartError::Routing(_)
+            | StartError::Thread(_)
+            | StartError::Tls(_)
+            | _) => with_sources(error),
+        })
     })
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn run(
     dirs: &Dirs,
     output: Output,
 ) -> Result<(), Failure> {
-    let shutdown = Shutdown::catch();
+    let mut shutdown = Shutdown::catch();
     let payments = Payments::new(output, args.quiet, paying(args));
     let client = client(args, config, dirs, &payments)?;
     let outcome = tokio::select! {

@@ -15,7 +15,7 @@ use crate::shutdown::Shutdown;
 
 /// Starts the network, prints where it is, and stops it when asked.
 pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Result<(), Failure> {
-    let shutdown = Shutdown::catch();
+    let mut shutdown = Shutdown::catch();
     let started = Instant::now();
     let dir = args.data_dir.clone().unwrap_or_else(|| dirs.sandbox());
     let ports = Ports {
@@ -25,7 +25,15 @@ pub(crate) async fn run(args: &SandboxArgs, dirs: &Dirs, output: Output) -> Resu
     let network = start(&dir, ports).await?;
     announce(&network, &dir, started, output)?;
     shutdown.requested().await;
-    network.stop().await.map_err(Failure::general)
+    stop(network, &mut shutdown).await
+}
+
+/// Stops a sandbox, unless a second signal ends it at once.
+pub(crate) async fn stop(network: LndSandbox, shutdown: &mut Shutdown) -> Result<(), Failure> {
+    tokio::select! {
+        stopped = network.stop() => stopped.map_err(Failure::general),
+        () = shutdown.requested() => Err(Failure::general("stopped at once: the sandbox was not shut down")),
+    }
 }
 
 /// Starts a sandbox whose data is in `dir`.

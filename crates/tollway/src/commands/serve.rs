@@ -1,8 +1,12 @@
 //! `tollway serve`: puts a price on the service behind a URL.
 
+mod announce;
+pub(crate) mod failure;
+pub(crate) mod stop;
+
 use std::future::pending;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -10,23 +14,25 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
-    Addresses, Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
+    Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
     TlsListener,
 };
 use tollway_lightning::Invoicer;
+use tollway_lightning::registry::Allowance;
 use tollway_server::ledger::{Offer, Sale as RecordedSale};
 use tollway_server::respond::StatusStyle;
 use tollway_server::{
     ChallengeLimit, DataDir, DataDirError, Gate, GateSettings, Loopback, Requirement, Terms,
 };
 
+use self::announce::{SaleFacts, Started, announce};
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::exit::{Failure, with_sources};
 use crate::output::Output;
 use crate::paths::Dirs;
 use crate::shutdown::Shutdown;
-use crate::wallet::{self, Wallets};
+use crate::wallet::{self, OpenInvoicer, Wallets};
 
 /// Serves until the process is asked to stop, then lets what is in flight finish.
 pub(crate) async fn run(
@@ -35,31 +41,34 @@ pub(crate) async fn run(
     dirs: &Dirs,
     output: Output,
 ) -> Result<(), Failure> {
+    let data_dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
     let sale = match args.price {
         Some(price) => Some(Sale::open(args, price, config, dirs).await?),
         None => None,
     };
-    let network = sale.as_ref().map(|sale| sale.network);
-    let (running, failed) = start(args, sale, dirs).await?;
-    let shutdown = Shutdown::catch();
-    announce(args, network, running.addresses(), output)?;
+    let facts = sale.as_ref().map(|sale| sale.facts(args, &data_dir));
+    let (running, failed) = start(args, sale, &data_dir).await?;
+    let mut shutdown = Shutdown::catch();
+    let started = Started {
+        args,
+        addresses: running.addresses(),
+        upstream: service(args).limits,
+        limits: limits(args),
+        down: running.check_upstreams().await,
+        sale: facts,
+    };
+    announce(&started, output)?;
     let failed = tokio::select! {
         () = shutdown.requested() => None,
         part = failed => Some(part),
         () = running.failed() => Some("a listener"),
     };
-    output.note("stopping: requests under way may finish");
-    let stopped = running.stop().await;
-    if let Some(part) = failed {
-        return Err(Failure::general(format!(
+    let stopped = stop::stop(running, started.limits.drain_timeout, &mut shutdown, output).await;
+    match failed {
+        Some(part) => Err(Failure::general(format!(
             "{part} has stopped, the log has the reason: start the gateway again"
-        )));
-    }
-    match stopped.connections_cut_off {
-        0 => Ok(()),
-        cut_off => Err(Failure::general(format!(
-            "{cut_off} connections did not finish in time and were cut off"
         ))),
+        None => stopped,
     }
 }
 
@@ -69,6 +78,8 @@ struct Sale {
     terms: Terms,
     invoicer: Arc<dyn Invoicer>,
     network: Network,
+    wallet: String,
+    allowance: Option<Allowance>,
 }
 
 impl Sale {
@@ -88,7 +99,11 @@ impl Sale {
             .as_deref()
             .or(config.serve.wallet.as_deref())
             .unwrap_or(SELLER);
-        let (invoicer, name) = wallets.invoicer(wallet).await?;
+        let OpenInvoicer {
+            invoicer,
+            name,
+            allowance,
+        } = wallets.invoicer(wallet).await?;
         let network = invoicer
             .network()
             .await
@@ -98,7 +113,21 @@ impl Sale {
             terms: terms(args, price)?,
             invoicer,
             network,
+            wallet: name,
+            allowance,
         })
+    }
+
+    /// Returns what is printed of it.
+    fn facts<'a>(&self, args: &ServeArgs, data_dir: &'a Path) -> SaleFacts<'a> {
+        SaleFacts {
+            price: self.terms.price(),
+            network: self.network,
+            wallet: self.wallet.clone(),
+            allowance: self.allowance.clone(),
+            challenges: challenge_limit(args),
+            data_dir,
+        }
     }
 
     /// Returns what the ledger records of it.
@@ -117,10 +146,9 @@ impl Sale {
     }
 
     /// Opens the books and the gate. Returns what waits until one of them has failed, too.
-    async fn price(self, args: &ServeArgs, dirs: &Dirs) -> Result<(Price, Failed), Failure> {
-        let data_dir = args.data_dir.clone().unwrap_or_else(|| dirs.gateway());
+    async fn price(self, args: &ServeArgs, data_dir: &Path) -> Result<(Price, Failed), Failure> {
         let DataDir { keys, ledger } =
-            DataDir::open_to_sell(&data_dir, Some(&self.recorded(args))).map_err(unusable)?;
+            DataDir::open_to_sell(data_dir, Some(&self.recorded(args))).map_err(unusable)?;
         let failed = first_failed(keys.stopped(), ledger.stopped()).boxed();
         let gate = Gate::open(keys, self.invoicer, Arc::new(ledger), settings(args))
             .await
@@ -160,10 +188,10 @@ async fn first_failed(
 async fn start(
     args: &ServeArgs,
     sale: Option<Sale>,
-    dirs: &Dirs,
+    data_dir: &Path,
 ) -> Result<(Running, Failed), Failure> {
     let (price, failed) = match sale {
-        Some(sale) => sale.price(args, dirs).await?,
+        Some(sale) => sale.price(args, data_dir).await?,
         None => (Price::Free, pending().boxed()),
     };
     let config = GatewayConfig {
@@ -171,39 +199,20 @@ async fn start(
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
-        limits: GatewayLimits::default(),
+        limits: limits(args),
         routing: RoutingConfig::single(service(args), price),
     };
-    let running = Gateway::start(config).map_err(|error| {
-        Failure::general(format!(
-            "{} (--listen, --tls-listen and --admin choose the addresses)",
-            with_sources(&error)
-        ))
-    })?;
+    let running = Gateway::start(config).map_err(|error| failure::of(&error, args))?;
     Ok((running, failed))
 }
 
-fn announce(
-    args: &ServeArgs,
-    network: Option<Network>,
-    addresses: Addresses,
-    output: Output,
-) -> Result<(), Failure> {
-    let shown = addresses.http.unwrap_or(args.listen);
-    let terms = match (args.price, network) {
-        (Some(price), Some(network)) => format!("for {price} a token, paid on {network}"),
-        _ => "for free".to_owned(),
-    };
-    output.line(
-        &format!("serving {} on http://{shown} {terms}", args.upstream),
-        &serde_json::json!({
-            "http": addresses.http,
-            "https": addresses.https,
-            "admin": addresses.admin,
-            "network": network.map(Network::name),
-            "price_msat": args.price.map_or(0, Msat::as_msat),
-        }),
-    )
+fn limits(args: &ServeArgs) -> GatewayLimits {
+    let mut limits = GatewayLimits::default();
+    if let Some(drain) = args.drain_timeout {
+        limits.drain_timeout = drain;
+        limits.tunnel_drain_timeout = limits.tunnel_drain_timeout.min(drain);
+    }
+    limits
 }
 
 fn terms(args: &ServeArgs, price: Msat) -> Result<Terms, Failure> {
