@@ -7,12 +7,18 @@ mod address;
 mod amount;
 pub(crate) mod condition;
 mod duration;
+mod method;
+mod number;
+mod secret;
 mod since;
 mod url;
 
 pub(crate) use address::listen;
 pub(crate) use amount::amount;
 pub(crate) use duration::duration;
+pub(crate) use method::method;
+pub(crate) use number::{count, port};
+pub(crate) use secret::{Secret, hide, shown};
 pub(crate) use since::{Since, since};
 pub(crate) use url::{upstream, url};
 

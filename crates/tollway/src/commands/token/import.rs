@@ -96,6 +96,7 @@ fn credential(
         fee: Msat::ZERO,
         bought_at: moment::now()?,
         holder: None,
+        is_undelivered: false,
     })
 }
 

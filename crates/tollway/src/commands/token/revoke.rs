@@ -97,7 +97,13 @@ async fn list(ledger: &LedgerReader, output: Output) -> Result<(), Failure> {
         let hash = record.map(|record| record.payment_hash.to_string());
         items.push(json!({ "token_id": token.to_string(), "payment_hash": hash }));
     }
-    output.list(&items, "nothing is revoked", to_line, "revocations")
+    let lines: Vec<String> = items.iter().map(to_line).collect();
+    let text = if lines.is_empty() {
+        "nothing is revoked".to_owned()
+    } else {
+        lines.join("\n")
+    };
+    output.line(&text, &json!({ "revocations": items }))
 }
 
 fn to_line(item: &Value) -> String {
