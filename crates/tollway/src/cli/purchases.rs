@@ -26,7 +26,7 @@ pub(crate) struct ListPurchasesArgs {
 #[command(group = clap::ArgGroup::new("outcome").required(true), after_help = RESOLVE_EXAMPLES)]
 pub(crate) struct ResolveArgs {
     /// The payment hash in `tollway purchases list`, or its beginning.
-    #[arg(value_name = "HASH")]
+    #[arg(value_name = "HASH", value_parser = hash_start)]
     pub(crate) payment_hash: String,
     /// The wallet did not pay it, and will not.
     #[arg(long, group = "outcome")]
@@ -44,6 +44,21 @@ pub(crate) struct ResolveArgs {
     )]
     pub(crate) fee: Msat,
 }
+
+/// Reads a payment hash, or the beginning of one.
+fn hash_start(text: &str) -> Result<String, String> {
+    let digits = text.trim().to_ascii_lowercase();
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_hex && (1..=HASH_DIGITS).contains(&digits.len()) {
+        return Ok(digits);
+    }
+    let shown = input::shown(text);
+    Err(format!(
+        "{shown} is not the beginning of a payment hash: write up to {HASH_DIGITS} hexadecimal digits"
+    ))
+}
+
+const HASH_DIGITS: usize = 64;
 
 const LIST_EXAMPLES: &str = "\
 Examples:

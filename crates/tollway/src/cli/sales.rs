@@ -18,7 +18,7 @@ pub(crate) struct SalesArgs {
     #[arg(long, help_heading = heading::OUTPUT)]
     pub(crate) tokens: bool,
     /// How many tokens to list.
-    #[arg(long, value_name = "N", default_value = "50", requires = "tokens", help_heading = heading::OUTPUT)]
+    #[arg(long, value_name = "N", value_parser = input::count::<NonZeroUsize>, default_value = "50", requires = "tokens", help_heading = heading::OUTPUT)]
     pub(crate) last: NonZeroUsize,
     /// The gateway's [default: gateway in the tollway folder]
     #[arg(long, value_name = "DIR", help_heading = heading::STORAGE)]

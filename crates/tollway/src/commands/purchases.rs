@@ -158,11 +158,10 @@ fn resolve(args: &ResolveArgs, book: &Book, output: Output) -> Result<(), Failur
 
 /// Returns the payment hash of the one purchase that `name` is the beginning of.
 fn find(name: &str, book: &Book) -> Result<PaymentHash, Failure> {
-    let name = name.trim().to_ascii_lowercase();
     let purchases = book.purchases().map_err(Failure::caused)?;
     let hashes = purchases.iter().map(Purchase::payment_hash);
     let found: Vec<PaymentHash> = hashes
-        .filter(|hash| !name.is_empty() && hash.to_string().starts_with(&name))
+        .filter(|hash| hash.to_string().starts_with(name))
         .collect();
     // A preimage looks like a hash and is a secret.
     let shown: String = name.chars().take(SHOWN_LEN).collect();

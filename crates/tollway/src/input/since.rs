@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use l402::UnixSeconds;
 
-use super::duration;
+use super::{duration, shown};
 use crate::exit::Failure;
 use crate::moment;
 
@@ -34,9 +34,7 @@ impl Since {
 
 /// Reads a duration before now, a date, or a date with time.
 pub(crate) fn since(text: &str) -> Result<Since, SinceError> {
-    let error = || SinceError {
-        text: text.to_owned(),
-    };
+    let error = || SinceError { shown: shown(text) };
     // A bare number could be seconds, days or a moment.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(error());
@@ -49,9 +47,9 @@ pub(crate) fn since(text: &str) -> Result<Since, SinceError> {
 
 /// A text that is neither a duration nor a date.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{text}` is neither a duration nor a date: write 7d, 2w or 2026-11-01")]
+#[error("{shown} is neither a duration nor a date: write 7d, 2w or 2026-11-01")]
 pub(crate) struct SinceError {
-    text: String,
+    shown: String,
 }
 
 #[cfg(test)]
