@@ -25,6 +25,7 @@ mod owned;
 mod purchases;
 mod serving;
 mod support;
+mod tls;
 mod token;
 mod tokens;
 mod transcripts;

@@ -9,9 +9,11 @@ use tollway_lightning::WalletError;
 use crate::book::BookError;
 use crate::origin::Origin;
 
+mod connect;
 mod not_paid;
 mod transport;
 
+pub use connect::ConnectError;
 pub use not_paid::NotPaid;
 pub use transport::TransportError;
 

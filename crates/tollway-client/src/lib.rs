@@ -85,12 +85,13 @@ mod policy;
 mod redirect;
 mod refusal_reason;
 mod response;
+mod tls;
 mod transport;
 
 pub use body::Body;
 pub use book::{Book, WalletName};
 pub use client::{Client, ClientBuilder, Resumed};
-pub use error::{Error, NotPaid, Payment, Receipt, StorageError, TransportError};
+pub use error::{ConnectError, Error, NotPaid, Payment, Receipt, StorageError, TransportError};
 pub use event::{Event, Presented, Resumption};
 pub use fit::TokenTerms;
 pub use origin::{Origin, OriginError, Protocol};

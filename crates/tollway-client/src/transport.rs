@@ -12,7 +12,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::{Extensions, Method, Request, Response, Version};
@@ -22,13 +22,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector, HttpInfo};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::body::Outgoing;
-use crate::error::TransportError;
+use crate::error::{ConnectError, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::response::Deadline;
+use crate::tls;
 
 /// How connections are made, and how long they may take.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,13 +44,14 @@ pub struct Connections {
     /// payment included. A payment that was started is not stopped: it is recorded, and the
     /// request ends with [`Error::PaymentUnknown`](crate::Error::PaymentUnknown).
     pub request_timeout: Option<Duration>,
-    /// A file of certificates, in PEM, to trust besides the public ones.
+    /// A file of certificates, in PEM, to trust besides the system's. One that a server presents
+    /// itself is accepted even where it is an authority's, as `openssl req -x509` makes them.
     pub extra_certificates: Option<PathBuf>,
 }
 
 impl Default for Connections {
     /// 10 s to connect, 300 s to the head of the response, 300 s between two frames of its body,
-    /// no limit on the whole, public certificates. The limits are long because some paid responses
+    /// no limit on the whole, the system's certificates. The limits are long because some paid responses
     /// are slow, those of a language model or a long poll, and one that is given up may be lost.
     fn default() -> Self {
         Self {
@@ -67,6 +67,8 @@ impl Default for Connections {
 #[derive(Debug)]
 pub(crate) struct Transport {
     connections: Connections,
+    /// The extra certificates.
+    extra: OnceLock<Vec<CertificateDer<'static>>>,
     clear: OnceLock<Client<HttpConnector, Outgoing>>,
     clear_h2: OnceLock<Client<HttpConnector, Outgoing>>,
     tls: OnceLock<Client<HttpsConnector<HttpConnector>, Outgoing>>,
@@ -78,6 +80,7 @@ impl Transport {
     pub(crate) const fn new(connections: Connections) -> Self {
         Self {
             connections,
+            extra: OnceLock::new(),
             clear: OnceLock::new(),
             clear_h2: OnceLock::new(),
             tls: OnceLock::new(),
@@ -104,6 +107,8 @@ impl Transport {
             let host = origin.host().to_owned();
             return Err(TransportError::Onion { host });
         }
+        // A wrong file of certificates is an error even where none is needed.
+        self.extra()?;
         let response = match (origin.protocol(), request.version()) {
             (Protocol::Https, _) => self.tls()?.request(request),
             (Protocol::Http, Version::HTTP_2) => self.clear_h2().request(request),
@@ -117,7 +122,7 @@ impl Transport {
             }
             Ok(Err(source)) if source.is_connect() => Err(TransportError::Connect {
                 origin: origin.clone(),
-                source,
+                source: ConnectError::of(source),
             }),
             Ok(Err(source)) => Err(TransportError::Exchange {
                 origin: origin.clone(),
@@ -185,7 +190,7 @@ impl Transport {
         let mut connector = self.connector();
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls_config()?)
+            .with_tls_config(tls::config(self.extra()?)?)
             .https_only()
             .enable_all_versions()
             .wrap_connector(connector);
@@ -199,21 +204,15 @@ impl Transport {
         connector
     }
 
-    fn tls_config(&self) -> Result<ClientConfig, TransportError> {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        if let Some(path) = &self.connections.extra_certificates {
-            add_certificates(&mut roots, path).map_err(|reason| TransportError::Certificates {
-                path: path.clone(),
-                reason,
-            })?;
+    fn extra(&self) -> Result<&[CertificateDer<'static>], TransportError> {
+        if let Some(extra) = self.extra.get() {
+            return Ok(extra);
         }
-        // Named, so that no other crate's choice of provider is ours.
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TransportError::Tls)?;
-        Ok(config.with_root_certificates(roots).with_no_client_auth())
+        let extra = match &self.connections.extra_certificates {
+            Some(path) => tls::read(path)?,
+            None => Vec::new(),
+        };
+        Ok(self.extra.get_or_init(|| extra))
     }
 }
 
@@ -270,19 +269,6 @@ fn is_closed(cause: &(dyn StdError + 'static)) -> bool {
                     | io::ErrorKind::UnexpectedEof
             )
         )
-}
-
-fn add_certificates(roots: &mut RootCertStore, path: &PathBuf) -> Result<(), String> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-    let before = roots.len();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.len() == before {
-        return Err("it holds no certificate".to_owned());
-    }
-    Ok(())
 }
 
 /// A head longer than this is an error. Room for several challenges of the longest invoices.

@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use l402::{Limits, Msat};
 use serde::{Deserialize, Deserializer};
@@ -46,6 +46,8 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GetConfig {
     pub(crate) wallet: Option<Secret>,
+    /// Certificates to trust besides the system's, PEM.
+    pub(crate) ca_cert: Option<PathBuf>,
     #[serde(deserialize_with = "amount")]
     pub(crate) max_cost: Option<Msat>,
     #[serde(deserialize_with = "amount")]
@@ -200,6 +202,7 @@ fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WalletTable, D::E
 
 const SECTIONS: &[&str] = &["get", "serve", "wallets"];
 const GET_KEYS: &[&str] = &[
+    "ca_cert",
     "max_cost",
     "max_fee",
     "max_per_day",

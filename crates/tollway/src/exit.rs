@@ -25,6 +25,8 @@ pub(crate) enum FailureKind {
     BadChallenge,
     Busy,
     ClearText,
+    /// The name of the host cannot be looked up.
+    Dns,
     General,
     InDoubt,
     Interrupted,
@@ -45,6 +47,7 @@ pub(crate) enum FailureKind {
     ServerError,
     Stopped,
     Timeout,
+    Tls,
     Usage,
     WalletDenied,
     WalletUnreachable,
@@ -52,7 +55,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of their exit codes.
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 26] = [
         Self::General,
         Self::OutputClosed,
         Self::Usage,
@@ -60,6 +63,8 @@ impl FailureKind {
         Self::WalletDenied,
         Self::WalletUnreachable,
         Self::Network,
+        Self::Dns,
+        Self::Tls,
         Self::Timeout,
         Self::PaidRefused,
         Self::RateLimited,
@@ -110,6 +115,16 @@ impl FailureKind {
                 "the wallet cannot be reached; nothing was paid",
             ),
             Self::Network => (4, "network_error", "the network failed; nothing was paid"),
+            Self::Dns => (
+                4,
+                "dns_error",
+                "the name of the host cannot be looked up; nothing was paid",
+            ),
+            Self::Tls => (
+                4,
+                "tls_error",
+                "the server's certificate is refused, or it does not speak TLS; nothing was paid",
+            ),
             Self::Timeout => (4, "timeout", "no response in time; nothing was paid"),
             Self::PaidRefused => (
                 5,
@@ -208,6 +223,7 @@ impl FailureKind {
             Self::BadChallenge
             | Self::Busy
             | Self::ClearText
+            | Self::Dns
             | Self::General
             | Self::Interrupted
             | Self::Network
@@ -221,6 +237,7 @@ impl FailureKind {
             | Self::PaymentRequired
             | Self::Stopped
             | Self::Timeout
+            | Self::Tls
             | Self::Usage
             | Self::WalletDenied
             | Self::WalletUnreachable => Self::PaidUndelivered,
@@ -373,8 +390,9 @@ pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        // Transparent errors repeat their source.
-        if !message.contains(&text) {
+        // Transparent errors repeat their source, and this one adds nothing to its own.
+        let is_wrapper = cause.is::<hyper_util::client::legacy::Error>();
+        if !is_wrapper && !message.contains(&text) {
             message = format!("{message}: {text}");
         }
         source = cause.source();

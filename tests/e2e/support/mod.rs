@@ -130,7 +130,9 @@ impl Market {
         command
             .args(arguments)
             .env("TOLLWAY_HOME", self.home.path())
-            .env_remove("TOLLWAY_LOG");
+            .env_remove("TOLLWAY_LOG")
+            .env_remove("SSL_CERT_DIR")
+            .env_remove("SSL_CERT_FILE");
         command
     }
 
@@ -178,6 +180,7 @@ impl Market {
 pub struct Gateway {
     process: Child,
     address: SocketAddr,
+    tls: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -189,7 +192,17 @@ impl Gateway {
             .unwrap();
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = said["http"].as_str().unwrap().parse().unwrap();
-        Self { process, address }
+        let tls = said["https"].as_str().map(|tls| tls.parse().unwrap());
+        Self {
+            process,
+            address,
+            tls,
+        }
+    }
+
+    /// Its address with TLS, by a name.
+    pub fn tls_url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}:{}{path}", self.tls.unwrap().port())
     }
 
     pub const fn address(&self) -> SocketAddr {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ConnectError;
 use crate::origin::{Origin, OriginError};
 
 /// Why a request did not get through.
@@ -29,7 +30,7 @@ pub enum TransportError {
         /// The server.
         origin: Origin,
         /// What went wrong.
-        source: hyper_util::client::legacy::Error,
+        source: ConnectError,
     },
     /// The connection broke before the body was whole.
     #[error("the response body of {origin} was cut off")]

@@ -47,7 +47,7 @@ pub(crate) struct GetArgs {
     /// For all of it [default: 300s without a byte]
     #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
     pub(crate) max_time: Option<Duration>,
-    /// A certificate to trust as well, PEM [default: none]
+    /// PEM to trust as well [default: the system's]
     #[arg(long, value_name = "FILE", help_heading = heading::CONNECTION)]
     pub(crate) ca_cert: Option<PathBuf>,
     /// Pay and show credentials over http:// to other machines.

@@ -140,7 +140,7 @@ fn client(
     let client = Client::builder(dirs.client(), policy(args, config))
         .wallet(payer, WalletName::new(&name))
         .connections(Connections {
-            extra_certificates: args.ca_cert.clone(),
+            extra_certificates: args.ca_cert.clone().or_else(|| config.get.ca_cert.clone()),
             request_timeout: args.max_time,
             ..Connections::default()
         })

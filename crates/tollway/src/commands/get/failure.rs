@@ -3,14 +3,15 @@
 //! The one place that decides which code a client's error has, which fields a program reads
 //! with it, and which flag or key of the configuration would have changed the outcome.
 
-use std::error::Error as _;
+mod certificate;
+
 use std::io;
 
 use l402::{Msat, OverLimit};
-use rustls::CertificateError;
-use tollway_client::{Error, NotPaid, TransportError};
+use tollway_client::{ConnectError, Error, NotPaid, Protocol, TransportError};
 use tollway_lightning::WalletError;
 
+use self::certificate::refusal;
 use super::payments;
 use crate::exit::{Failure, FailureKind, with_sources};
 use crate::moment;
@@ -18,7 +19,7 @@ use crate::payment::{Payment, PaymentState};
 
 /// Returns the failure that a client's error is, with the payment it is about.
 pub(crate) fn of(error: Error) -> Failure {
-    let mut message = with_sources(&error);
+    let mut message = words(&error);
     if let Error::NotPaid(NotPaid::PayingIsOff { terms, .. }) = &error {
         message.push_str(&payments::offer(terms));
     }
@@ -89,7 +90,7 @@ const fn not_paid(reason: &NotPaid) -> FailureKind {
     }
 }
 
-const fn transport(reason: &TransportError) -> FailureKind {
+fn transport(reason: &TransportError) -> FailureKind {
     match reason {
         TransportError::Address(_)
         | TransportError::Body(_)
@@ -98,12 +99,42 @@ const fn transport(reason: &TransportError) -> FailureKind {
         TransportError::OutOfTime { .. }
         | TransportError::Stalled { .. }
         | TransportError::Timeout { .. } => FailureKind::Timeout,
-        TransportError::Connect { .. }
-        | TransportError::CutOff { .. }
+        TransportError::Connect { source, .. } => connect(source),
+        TransportError::Redirect { .. } => FailureKind::ServerError,
+        TransportError::Tls(_) => FailureKind::Tls,
+        TransportError::CutOff { .. }
         | TransportError::Exchange { .. }
-        | TransportError::Redirect { .. }
-        | TransportError::Tls(_)
+        | TransportError::Reset { .. }
         | _ => FailureKind::Network,
+    }
+}
+
+fn connect(reason: &ConnectError) -> FailureKind {
+    match reason {
+        ConnectError::Certificate(_) | ConnectError::NotTls | ConnectError::Tls(_) => {
+            FailureKind::Tls
+        }
+        ConnectError::Lookup(_) => FailureKind::Dns,
+        ConnectError::Refused(error) if error.kind() == io::ErrorKind::TimedOut => {
+            FailureKind::Timeout
+        }
+        ConnectError::Other(_) | ConnectError::Refused(_) | _ => FailureKind::Network,
+    }
+}
+
+/// Returns what happened, in words where a library's are for its own users.
+fn words(error: &Error) -> String {
+    match error {
+        Error::Transport(TransportError::Connect {
+            origin,
+            source: ConnectError::Certificate(reason),
+        }) => refusal(origin, reason),
+        Error::PaidButUndelivered { source, .. } => {
+            // The receipt is reported with the failure.
+            let cause = words(source);
+            format!("{cause}; the request was paid for: send it again, it is paid")
+        }
+        _ => with_sources(error),
     }
 }
 
@@ -115,8 +146,7 @@ fn advice(error: &Error) -> Option<&'static str> {
             "a route may need a higher --max-fee (max_fee in [get]) or a longer --payment-timeout",
         ),
         Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
-        Error::Transport(TransportError::OutOfTime { .. }) => Some("--max-time gives it longer"),
-        Error::Transport(TransportError::Connect { .. }) => certificate_advice(error),
+        Error::Transport(reason) => transport_advice(reason),
         Error::Wallet(WalletError::Unreachable { .. }) => {
             Some("--wallet (wallet in [get]) chooses another one")
         }
@@ -124,9 +154,30 @@ fn advice(error: &Error) -> Option<&'static str> {
         | Error::PaidButRefused { .. }
         | Error::PaidButUndelivered { .. }
         | Error::Storage(_)
-        | Error::Transport(_)
         | Error::Wallet(_) => None,
     }
+}
+
+fn transport_advice(reason: &TransportError) -> Option<&'static str> {
+    match reason {
+        TransportError::Connect {
+            source: ConnectError::NotTls,
+            ..
+        } => Some("if it serves plain HTTP, write http://… instead of https://…"),
+        TransportError::Exchange { origin, source }
+            if origin.protocol() == Protocol::Http && is_no_http(source) =>
+        {
+            Some("if the port speaks TLS, write https://… instead of http://…")
+        }
+        TransportError::OutOfTime { .. } => Some("--max-time gives it longer"),
+        _ => None,
+    }
+}
+
+/// Returns true when something came back that is not HTTP, a TLS alert for one.
+fn is_no_http(error: &dyn std::error::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(hyper::Error::is_parse)
 }
 
 fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
@@ -242,35 +293,6 @@ fn with_details(failure: Failure, error: &Error) -> Failure {
     }
 }
 
-/// Returns what to do about a server's certificate that TLS refused.
-fn certificate_advice(error: &Error) -> Option<&'static str> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        match refused_certificate(cause) {
-            // Only the text of webpki's own reasons is public.
-            Some(reason) if format!("{reason:?}").contains("CaUsedAsEndEntity") => {
-                return Some(
-                    "the certificate is an authority's, which no server may use: issue it with basicConstraints=CA:FALSE",
-                );
-            }
-            Some(_) => return Some("--ca-cert FILE trusts another certificate authority"),
-            None => source = cause.source(),
-        }
-    }
-    None
-}
-
-/// Returns why TLS refused a certificate, from inside I/O errors, which hide what they hold.
-fn refused_certificate<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a CertificateError> {
-    if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
-        return Some(reason);
-    }
-    let hidden = error.downcast_ref::<io::Error>()?.get_ref()?;
-    refused_certificate(hidden)
-}
-
 fn payment(error: &Error) -> Option<Payment> {
     let payment = |state, payment: &tollway_client::Payment, fee| Payment {
         state,
@@ -295,21 +317,5 @@ fn payment(error: &Error) -> Option<Payment> {
         | Error::Storage(_)
         | Error::Transport(_)
         | Error::Wallet(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_certificate_is_found_inside_io_errors() {
-        let refused = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let error = io::Error::other(io::Error::other(refused));
-
-        let found = refused_certificate(&error);
-
-        assert_eq!(found, Some(&CertificateError::UnknownIssuer));
-        assert_eq!(refused_certificate(&io::Error::other("reset")), None);
     }
 }
