@@ -1,13 +1,11 @@
 //! Codes of failures: what a program branches on.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 
 use l402::{Macaroon, RootKey};
 use serde_json::Value;
 
-use crate::support::{Market, echo_api, failure, raw_api, signal, stderr, stdout};
+use crate::support::{Market, echo_api, failure, raw_api, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_limit_has_its_code_and_names_what_would_raise_it() {
@@ -170,50 +168,6 @@ async fn a_gateway_that_does_not_start_names_the_reason_and_the_flag() {
 
 /// The sandbox's certificates are their own authorities, as LND's are.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_is_refused_comes_with_what_to_do() {
-    let market = Market::open().await;
-    let seller = market.home().join("sandbox/seller");
-    let (cert, key) = (find(&seller, "tls.cert"), find(&seller, "tls.key"));
-    let mut command = market.command(&[
-        "serve",
-        "--json",
-        "--free",
-        "--upstream",
-        "1",
-        "--listen",
-        "0",
-        "--tls-listen",
-        "0",
-        "--tls-cert",
-        &cert,
-        "--tls-key",
-        &key,
-    ]);
-    let mut gateway = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(gateway.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let started: Value = serde_json::from_str(&line).unwrap();
-    let url = format!("https://{}/", started["https"].as_str().unwrap());
-
-    let refused = failure(&market.run(&["get", &url, "--json"]).await);
-    signal(gateway.id(), "TERM");
-    assert!(gateway.wait().unwrap().success());
-
-    assert_eq!(
-        (&refused["code"], &refused["exit_code"]),
-        (&"network_error".into(), &4.into()),
-        "{refused}"
-    );
-    let message = refused["message"].as_str().unwrap();
-    assert!(
-        message.contains("CA:FALSE") || message.contains("--ca-cert"),
-        "{message}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_that_must_not_be_paid_has_its_own_code() {
     let market = Market::open().await;
     let challenge = b"HTTP/1.1 402 Payment Required\r\nwww-authenticate: L402 macaroon=\"AgEE\", invoice=\"lnbc1\"\r\ncontent-length: 0\r\n\r\n";
@@ -317,4 +271,91 @@ async fn the_file_that_stops_paying_is_in_the_tollway_folder_or_in_that_of_the_c
     assert!(market.settled_payments().is_empty());
     let help = stdout(&market.run(&["get", "--help"]).await);
     assert!(help.contains("~/.local/share/tollway/stop"), "{help}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_macaroon_that_may_not_pay_is_a_denial_without_advice_about_fees() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let buyer = market.home().join("sandbox/buyer");
+    let uri = market.buyer_uri();
+    let authority = uri.split_once("://").unwrap().1.split('?').next().unwrap();
+    let (cert, macaroon) = (find(&buyer, "tls.cert"), find(&buyer, "readonly.macaroon"));
+    let config = format!(
+        "[wallets]\nreads = {{ lnd = \"{authority}\", tls_cert = \"{cert}\", macaroon = \"{macaroon}\" }}\n"
+    );
+    fs::write(market.home().join("config.toml"), config).unwrap();
+
+    let get = ["get", &gateway.url("/a"), "--wallet", "reads", "--json"];
+    let refused = failure(&market.run(&get).await);
+
+    let code = (refused["code"].as_str(), refused["exit_code"].as_u64());
+    assert_eq!(code, (Some("wallet_denied"), Some(3)), "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("offchain:write"), "{message}");
+    assert!(!message.contains("--max-fee"), "{message}");
+    assert_eq!(refused["origin"], gateway.url(""), "{refused}");
+    assert!(market.settled_payments().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_is_an_error_has_its_status_in_the_failure() {
+    let market = Market::open().await;
+    for (head, code, exit_code, fields) in [
+        (
+            "429 Too Many Requests\r\nretry-after: 7",
+            "rate_limited",
+            6,
+            &[("status", 429), ("retry_after", 7)][..],
+        ),
+        ("500 Oops", "server_error", 8, &[("status", 500)]),
+        ("402 Pay", "server_error", 8, &[("status", 402)]),
+    ] {
+        let response = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n");
+        let site = format!("http://{}/", raw_api(response.into_bytes()).await);
+        let failed = failure(&market.run(&["get", &site, "--json"]).await);
+
+        assert_eq!(
+            (&failed["code"], &failed["exit_code"]),
+            (&code.into(), &exit_code.into()),
+            "{failed}"
+        );
+        for (name, value) in fields {
+            assert_eq!(failed[name], *value, "{failed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_loop_is_the_servers_error() {
+    let market = Market::open().await;
+    let response = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";
+    let site = format!("http://{}/", raw_api(response.to_vec()).await);
+
+    let failed = failure(&market.run(&["get", &site, "--json"]).await);
+
+    assert_eq!(failed["exit_code"], 8, "{failed}");
+    assert_eq!(failed["code"], "server_error", "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_requests_own_that_is_refused_is_named() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let bought = market.run(&["get", &gateway.url("/a"), "--json"]).await;
+    let bought: Value = serde_json::from_str(&stdout(&bought)).unwrap();
+    let token = bought["token"].as_str().unwrap();
+    assert_eq!(token, bought["paid"]["payment_hash"], "{bought}");
+    let narrowed = market
+        .run(&["token", "attenuate", token, "path=/other"])
+        .await;
+    let header = stdout(&narrowed).trim().to_owned();
+
+    let get = ["get", &gateway.url("/a"), "--json", "-H", &header];
+    let refused = failure(&market.run(&get).await);
+
+    let code = (refused["code"].as_str(), refused["exit_code"].as_u64());
+    assert_eq!(code, (Some("credential_refused"), Some(8)), "{refused}");
+    assert_eq!(refused["reason"], "wrong_path", "{refused}");
+    assert_eq!(market.settled_payments().len(), 1);
 }

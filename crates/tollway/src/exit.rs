@@ -25,6 +25,8 @@ pub(crate) enum FailureKind {
     BadChallenge,
     Busy,
     ClearText,
+    /// The request's own `Authorization` was refused.
+    CredentialRefused,
     /// The name of the host cannot be looked up.
     Dns,
     General,
@@ -44,6 +46,10 @@ pub(crate) enum FailureKind {
     PaymentFailed,
     PaymentRequired,
     RateLimited,
+    /// A redirect leads to a seller that the request was not addressed to.
+    Redirected,
+    /// What was bought there was refused a short while ago.
+    RefusedBefore,
     ServerError,
     Stopped,
     Timeout,
@@ -55,7 +61,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of their exit codes.
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 29] = [
         Self::General,
         Self::OutputClosed,
         Self::Usage,
@@ -71,6 +77,7 @@ impl FailureKind {
         Self::Busy,
         Self::InDoubt,
         Self::ServerError,
+        Self::CredentialRefused,
         Self::PaidUndelivered,
         Self::PaymentRequired,
         Self::OverLimit,
@@ -79,6 +86,8 @@ impl FailureKind {
         Self::OverTotalLimit,
         Self::ClearText,
         Self::Stopped,
+        Self::RefusedBefore,
+        Self::Redirected,
         Self::NotAllowed,
         Self::BadChallenge,
         Self::Interrupted,
@@ -147,6 +156,11 @@ impl FailureKind {
                 "server_error",
                 "the server responded with an error status, or a redirect that cannot be followed",
             ),
+            Self::CredentialRefused => (
+                8,
+                "credential_refused",
+                "the request's own Authorization was refused; a request with a token is not paid for",
+            ),
             Self::PaidUndelivered => (
                 9,
                 "paid_undelivered",
@@ -187,6 +201,16 @@ impl FailureKind {
                 "stopped",
                 "the file `stop` forbids paying; nothing was paid",
             ),
+            Self::RefusedBefore => (
+                10,
+                "refused_before",
+                "what was paid for here was refused a while ago; nothing was paid",
+            ),
+            Self::Redirected => (
+                10,
+                "redirected",
+                "a redirect leads to another seller, who asks to be paid; nothing was paid",
+            ),
             Self::NotAllowed => (
                 10,
                 "not_allowed",
@@ -215,7 +239,8 @@ impl FailureKind {
     /// nothing was paid.
     const fn after_payment(self) -> Self {
         match self {
-            Self::InDoubt
+            Self::CredentialRefused
+            | Self::InDoubt
             | Self::PaidRefused
             | Self::PaidUndelivered
             | Self::RateLimited
@@ -235,6 +260,8 @@ impl FailureKind {
             | Self::OverTotalLimit
             | Self::PaymentFailed
             | Self::PaymentRequired
+            | Self::Redirected
+            | Self::RefusedBefore
             | Self::Stopped
             | Self::Timeout
             | Self::Tls
@@ -324,7 +351,10 @@ impl Failure {
                 .retain(|known| known.payment_hash != payment.payment_hash);
             self.payments.push(payment);
         }
-        if self.kind == FailureKind::PaymentFailed {
+        if matches!(
+            self.kind,
+            FailureKind::PaymentFailed | FailureKind::WalletDenied
+        ) {
             // It is known by now that the payment that was begun was not made.
             self.payments
                 .retain(|payment| payment.state == PaymentState::Settled);

@@ -10,7 +10,7 @@ mod request;
 
 use std::path::Path;
 
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::response::Parts;
 use http::{Method, Response, StatusCode, Uri};
 use l402::Limits;
@@ -46,6 +46,12 @@ pub(crate) async fn run(
         () = shutdown.requested() => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
     };
     outcome.map_err(|failure| {
+        let failure = match payments.origin() {
+            Some(origin) if !failure.details().iter().any(|(name, _)| *name == "origin") => {
+                failure.with("origin", origin)
+            }
+            Some(_) | None => failure,
+        };
         failure
             .after(payments.made())
             .with("replaced", payments.replaced())
@@ -63,6 +69,7 @@ async fn fetch(
     let url = input::url(&args.url).map_err(Failure::usage)?;
     let request = request::read(args, &url).await?;
     let method = request.method().clone();
+    let brings_authorization = request.headers().contains_key(AUTHORIZATION);
     if output == Output::Json {
         destination::check_stdout()?;
     }
@@ -75,7 +82,7 @@ async fn fetch(
         output::print_whole(&result(&url, &parts, saved, payments).to_string())?;
     }
     if is_error(status) {
-        Err(server_failure(status))
+        Err(server_failure(&parts, brings_authorization))
     } else {
         Ok(())
     }
@@ -99,6 +106,24 @@ async fn save(
     Ok((parts, saved))
 }
 
+/// Returns the result as JSON, one document on standard output. It is there for an error status
+/// too, besides the failure on standard error.
+///
+/// | field | value |
+/// |---|---|
+/// | `url` | the URL as it was requested, in full |
+/// | `status` | the status of the response |
+/// | `content_type` | its `Content-Type`, or null |
+/// | `headers` | with `--include`: an array of `[name, value]` |
+/// | `body` | the body, when it is text and goes to no file |
+/// | `body_hex` | the body in hexadecimal, when it is no text and goes to no file |
+/// | `size` | the length of the body in bytes |
+/// | `output` | the file that the body is in, or null |
+/// | `token` | the ID of the token that was presented last, or null |
+/// | `replaced` | stored tokens that no longer bought this: `token` and `reason` |
+/// | `paid` | the payment that was made, or null: `state`, `price_msat`, `fee_msat`, `payment_hash`, `origin` |
+/// | `paid_before` | payments before it, if there are any |
+/// | `warnings` | what else went wrong |
 fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let mut result = json!({
@@ -109,6 +134,7 @@ fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value 
         "output": saved.path,
         "offered": payments.terms(),
         "recovered": payments.recovered(),
+        "token": payments.token(),
         "replaced": payments.replaced(),
         "warnings": payments.warnings(),
     });
@@ -214,13 +240,49 @@ fn is_error(status: StatusCode) -> bool {
     !status.is_success() && status != StatusCode::NOT_MODIFIED
 }
 
-fn server_failure(status: StatusCode) -> Failure {
-    let kind = if status == StatusCode::TOO_MANY_REQUESTS {
-        FailureKind::RateLimited
-    } else {
-        FailureKind::ServerError
+fn server_failure(parts: &Parts, brings_authorization: bool) -> Failure {
+    let status = parts.status;
+    let asks = [StatusCode::PAYMENT_REQUIRED, StatusCode::UNAUTHORIZED].contains(&status);
+    let stated = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
     };
-    Failure::new(kind, format!("the server responded {status}"))
+    let reason = stated("l402-reason").filter(|reason| is_code(reason));
+    let (kind, message) = if status == StatusCode::TOO_MANY_REQUESTS {
+        let message = format!("the server responded {status}");
+        (FailureKind::RateLimited, message)
+    } else if asks && brings_authorization {
+        let message = format!(
+            "the server responded {status} to the request's own Authorization{}: leave it out to have the request paid for",
+            reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+        );
+        (FailureKind::CredentialRefused, message)
+    } else if status == StatusCode::PAYMENT_REQUIRED {
+        let message = format!("the server responded {status} without an L402 challenge to pay");
+        (FailureKind::ServerError, message)
+    } else {
+        let message = format!("the server responded {status}");
+        (FailureKind::ServerError, message)
+    };
+    let mut failure = Failure::new(kind, message).with("status", status.as_u16());
+    let seconds = stated("retry-after").and_then(|value| value.trim().parse::<u64>().ok());
+    if let Some(seconds) = seconds {
+        failure = failure.with("retry_after", seconds);
+    }
+    if let Some(reason) = reason {
+        failure = failure.with("reason", reason);
+    }
+    failure
+}
+
+/// Returns true for a code, which may be shown, and not for any other text of a server.
+fn is_code(text: &str) -> bool {
+    text.len() <= 40
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// The wallet that pays when none is named.

@@ -44,6 +44,7 @@ pub(crate) fn of(error: Error) -> Failure {
 fn kind(error: &Error) -> FailureKind {
     match error {
         Error::PaymentUnknown { .. } => FailureKind::InDoubt,
+        Error::PaymentFailed { reason, .. } if is_denial(reason) => FailureKind::WalletDenied,
         Error::PaymentFailed { .. } => FailureKind::PaymentFailed,
         Error::Wallet(reason) => wallet(reason),
         Error::PaidButRefused { .. } => FailureKind::PaidRefused,
@@ -57,12 +58,11 @@ fn kind(error: &Error) -> FailureKind {
 
 const fn wallet(error: &WalletError) -> FailureKind {
     match error {
-        WalletError::Denied { .. } => FailureKind::WalletDenied,
+        // What a node refuses before a payment is its macaroon: another node's, or an old one.
+        WalletError::Denied { .. } | WalletError::Refused { .. } => FailureKind::WalletDenied,
         WalletError::Misconfigured { .. } => FailureKind::Usage,
         WalletError::Unreachable { .. } => FailureKind::WalletUnreachable,
-        WalletError::Refused { .. } | WalletError::Unsupported { .. } | _ => {
-            FailureKind::PaymentFailed
-        }
+        WalletError::Unsupported { .. } | _ => FailureKind::PaymentFailed,
     }
 }
 
@@ -77,15 +77,15 @@ const fn not_paid(reason: &NotPaid) -> FailureKind {
         NotPaid::OverLimit(OverLimit::Host { .. }) => FailureKind::OverHostLimit,
         NotPaid::OverLimit(OverLimit::Total { .. }) => FailureKind::OverTotalLimit,
         NotPaid::OverLimit(OverLimit::Price { .. }) => FailureKind::OverLimit,
+        NotPaid::PaidBefore(_) => FailureKind::RefusedBefore,
         NotPaid::PayingIsOff { .. } => FailureKind::PaymentRequired,
+        NotPaid::Redirected { .. } => FailureKind::Redirected,
         NotPaid::Stopped { .. } => FailureKind::Stopped,
         NotPaid::BodyNotReplayable { .. }
         | NotPaid::Declined { .. }
         | NotPaid::FeeNotCapped { .. }
         | NotPaid::HostNotAllowed { .. }
         | NotPaid::NoWallet { .. }
-        | NotPaid::PaidBefore(_)
-        | NotPaid::Redirected { .. }
         | _ => FailureKind::NotAllowed,
     }
 }
@@ -122,6 +122,12 @@ fn connect(reason: &ConnectError) -> FailureKind {
     }
 }
 
+/// Returns true for what a wallet reports that refused to pay for want of a permission, as
+/// [`WalletError::Denied`] words it.
+fn is_denial(reason: &str) -> bool {
+    reason.starts_with("the macaroon lacks ")
+}
+
 /// Returns what happened, in words where a library's are for its own users.
 fn words(error: &Error) -> String {
     match error {
@@ -129,12 +135,22 @@ fn words(error: &Error) -> String {
             origin,
             source: ConnectError::Certificate(reason),
         }) => refusal(origin, reason),
+        Error::NotPaid(NotPaid::ClearText { origin }) => format!(
+            "{origin} is plain http, and its credential could be stolen on the way: use https, or --allow-insecure"
+        ),
         Error::PaidButUndelivered { source, .. } => {
             // The receipt is reported with the failure.
             let cause = words(source);
             format!("{cause}; the request was paid for: send it again, it is paid")
         }
-        _ => with_sources(error),
+        Error::Busy { .. }
+        | Error::NotPaid(_)
+        | Error::PaidButRefused { .. }
+        | Error::PaymentFailed { .. }
+        | Error::PaymentUnknown { .. }
+        | Error::Storage(_)
+        | Error::Transport(_)
+        | Error::Wallet(_) => with_sources(error),
     }
 }
 
@@ -142,6 +158,7 @@ fn words(error: &Error) -> String {
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
         Error::NotPaid(reason) => not_paid_advice(reason),
+        Error::PaymentFailed { reason, .. } if is_denial(reason) => None,
         Error::PaymentFailed { .. } => Some(
             "a route may need a higher --max-fee (max_fee in [get]) or a longer --payment-timeout",
         ),
@@ -170,7 +187,19 @@ fn transport_advice(reason: &TransportError) -> Option<&'static str> {
             Some("if the port speaks TLS, write https://… instead of http://…")
         }
         TransportError::OutOfTime { .. } => Some("--max-time gives it longer"),
-        _ => None,
+        TransportError::Address(_)
+        | TransportError::Body(_)
+        | TransportError::Certificates { .. }
+        | TransportError::Connect { .. }
+        | TransportError::CutOff { .. }
+        | TransportError::Exchange { .. }
+        | TransportError::Onion { .. }
+        | TransportError::Redirect { .. }
+        | TransportError::Reset { .. }
+        | TransportError::Stalled { .. }
+        | TransportError::Timeout { .. }
+        | TransportError::Tls(_)
+        | _ => None,
     }
 }
 
@@ -182,13 +211,13 @@ fn is_no_http(error: &dyn std::error::Error) -> bool {
 
 fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
     match reason {
-        NotPaid::ClearText { .. } => Some("--allow-insecure allows it"),
         NotPaid::OverLimit(over) => over_limit_advice(over),
         NotPaid::PaidBefore(_) => Some("contact the seller, or buy again with --buy-after-refusal"),
         NotPaid::PayingIsOff { .. } => Some("leave out --no-pay to buy"),
         NotPaid::AlreadyPaid { .. }
         | NotPaid::BodyNotReplayable { .. }
         | NotPaid::Challenge(_)
+        | NotPaid::ClearText { .. }
         | NotPaid::Declined { .. }
         | NotPaid::FeeNotCapped { .. }
         | NotPaid::HostNotAllowed { .. }
@@ -240,6 +269,9 @@ fn fits_without_fee(over: &OverLimit) -> bool {
 
 /// Adds what a program compares or could pay itself. Amounts are in millisatoshis.
 fn with_details(failure: Failure, error: &Error) -> Failure {
+    if let Error::PaidButRefused { status, .. } = error {
+        return failure.with("status", status.as_u16());
+    }
     if let Error::NotPaid(NotPaid::PayingIsOff {
         origin,
         price,

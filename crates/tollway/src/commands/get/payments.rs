@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use l402::{Msat, PaymentHash, UnixSeconds};
 use serde_json::{Value, json};
-use tollway_client::{Event, Paying, RefusalReason, Resumption, TokenTerms};
+use tollway_client::{Event, Paying, Presented, RefusalReason, Resumption, TokenTerms};
 
 use crate::moment;
 use crate::output::Output;
@@ -33,6 +33,8 @@ struct Replaced {
 struct Record {
     /// The origin of the latest request: the seller of what is bought next.
     origin: Option<String>,
+    /// What it presented.
+    token: Option<PaymentHash>,
     /// The latest price that was reserved, and the purchase it belongs to.
     reserved: Option<(PaymentHash, Msat)>,
     made: Vec<Payment>,
@@ -79,6 +81,17 @@ impl Payments {
     /// Returns what the latest challenge offers, as JSON.
     pub(super) fn terms(&self) -> Value {
         self.record().terms.as_ref().map_or(Value::Null, terms_json)
+    }
+
+    /// Returns where the latest request went, if one was sent.
+    pub(super) fn origin(&self) -> Option<String> {
+        self.record().origin.clone()
+    }
+
+    /// Returns the ID of the token that the latest request presented: the hash of the payment
+    /// that bought it.
+    pub(super) fn token(&self) -> Option<String> {
+        self.record().token.map(|hash| hash.to_string())
     }
 
     /// Returns what went wrong without ending the run.
@@ -170,7 +183,15 @@ impl Payments {
 impl Record {
     fn take(&mut self, event: &Event) {
         match event {
-            Event::Sending { origin, .. } => self.origin = Some(origin.to_string()),
+            Event::Sending {
+                origin, presented, ..
+            } => {
+                self.origin = Some(origin.to_string());
+                self.token = match presented {
+                    Presented::Bought(hash) | Presented::Stored(hash) => Some(*hash),
+                    Presented::Nothing => None,
+                };
+            }
             Event::Reserved {
                 payment_hash,
                 price,
