@@ -1,4 +1,4 @@
-//! A gateway whose log cannot be written, or is not read.
+//! Logs: of a request, of a gateway whose log cannot be written, or is not read.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::support::upstream::{Upstream, request};
-use crate::support::{Gateway, Market};
+use crate::support::{Gateway, Market, echo_api, stderr};
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +38,54 @@ async fn a_log_that_is_not_read_holds_up_neither_requests_nor_the_end() {
     }
 
     assert_eq!(gateway.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_v_shows_more_of_a_request_and_never_a_secret() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let url = gateway.url("/a?q=SECRET");
+    let cookie = ["-H", "Cookie: a=SECRET"];
+    let get = |flags: &[&'static str]| [&["get", &url], &cookie[..], flags].concat().to_vec();
+
+    let buying = market.run(&get(&["-v"])).await;
+    let steps = stderr(&buying);
+    for step in [
+        "sending to ",
+        "without a token",
+        "asked to pay: 402",
+        "the price is 10 sat",
+        "reserved 10 sat",
+        "paying ",
+        "paid 10 sat",
+        "stored the token ",
+        "just bought",
+        "responded 200",
+    ] {
+        assert!(steps.contains(step), "{step}: {steps}");
+    }
+    assert!(!steps.contains("> GET"), "{steps}");
+    let again = stderr(&market.run(&get(&["-v"])).await);
+    assert!(again.contains("with the stored token "), "{again}");
+    assert!(again.contains("services=default:0"), "{again}");
+
+    let heads = stderr(&market.run(&get(&["-vv"])).await);
+    for line in [
+        "> GET /a?[redacted] HTTP/1.1",
+        "> cookie: [redacted]",
+        "> authorization: L402 [redacted]",
+        "< HTTP/1.1 200 OK",
+        "< content-length: ",
+    ] {
+        assert!(heads.contains(line), "{line}: {heads}");
+    }
+
+    let everything = stderr(&market.run(&get(&["-vvv", "--buy-after-refusal"])).await);
+    assert!(!everything.contains("tower::buffer"), "{everything}");
+    for log in [steps, again, heads, everything] {
+        assert!(!log.contains("SECRET"), "{log}");
+    }
+    assert_eq!(stderr(&market.run(&get(&["-q"])).await), "");
 }
 
 async fn serve(market: &Market, log: Stdio, arguments: &[&str]) -> Gateway {

@@ -87,6 +87,7 @@ mod refusal_reason;
 mod response;
 mod tls;
 mod transport;
+mod wire_log;
 
 pub use body::Body;
 pub use book::{Book, WalletName};

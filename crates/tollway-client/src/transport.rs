@@ -27,7 +27,7 @@ use crate::body::Outgoing;
 use crate::error::{ConnectError, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::response::Deadline;
-use crate::tls;
+use crate::{tls, wire_log};
 
 /// How connections are made, and how long they may take.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -109,6 +109,7 @@ impl Transport {
         }
         // A wrong file of certificates is an error even where none is needed.
         self.extra()?;
+        wire_log::request(origin, &request);
         let response = match (origin.protocol(), request.version()) {
             (Protocol::Https, _) => self.tls()?.request(request),
             (Protocol::Http, Version::HTTP_2) => self.clear_h2().request(request),
@@ -117,6 +118,7 @@ impl Transport {
         let limit = self.connections.head_timeout;
         match tokio::time::timeout(limit, response).await {
             Ok(Ok(response)) => {
+                wire_log::response(&response);
                 self.note_used(response.extensions());
                 Ok(response)
             }

@@ -36,7 +36,8 @@ pub(crate) fn start(verbose: u8, levels: Levels, output: Output) -> Log {
         2 => {
             "info,tollway=debug,tollway_client=debug,tollway_gateway=debug,tollway_lightning=debug,tollway_sandbox=debug,tollway_server=debug"
         }
-        3.. => "trace,h2=info,hyper=info,rustls=info",
+        // The worker of a tower buffer logs each time that it looks for work.
+        3.. => "trace,h2=info,hyper=info,rustls=info,tower=info",
     };
     let filter =
         EnvFilter::try_from_env("TOLLWAY_LOG").unwrap_or_else(|_unset| EnvFilter::new(asked));

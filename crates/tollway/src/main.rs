@@ -118,9 +118,13 @@ const fn log_levels(command: &Command) -> Levels {
             },
             verbose: EACH_REQUEST,
         },
+        // What hyper warns of is reported as the failure of the request.
+        Command::Get(_) => Levels {
+            usual: "warn,hyper=error",
+            verbose: "info",
+        },
         Command::Demo(_)
         | Command::ExitCodes
-        | Command::Get(_)
         | Command::Keys(_)
         | Command::Purchases(_)
         | Command::Sales(_)

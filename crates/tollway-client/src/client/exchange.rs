@@ -52,6 +52,10 @@ impl Inner {
         call: &mut Call,
         shown: Option<(&StoredCredential, Presented)>,
     ) -> Result<Response<Incoming>, TransportError> {
+        if let Some((credential, _)) = shown {
+            let hash = credential.payment_hash().to_string();
+            tracing::info!("the token {hash:.8} is for {}", terms(credential));
+        }
         let credential = shown.map(|(credential, _)| credential.authorization());
         let request = call.outgoing(credential).await?;
         self.emit(&Event::Sending {
@@ -65,4 +69,18 @@ impl Inner {
     fn may_send_again(&self, call: &Call, error: &TransportError) -> bool {
         call.is_replayable() && self.transport.may_send_again(error, call.method())
     }
+}
+
+/// Returns what a token is for, as its caveats state it.
+fn terms(credential: &StoredCredential) -> String {
+    let Some(token) = credential.token.macaroon() else {
+        return "what only its seller can read".to_owned();
+    };
+    let caveats = token.unverified_caveats();
+    let texts = caveats.filter_map(|caveat| std::str::from_utf8(caveat.id()).ok());
+    let terms: Vec<String> = texts.map(|text| text.escape_debug().to_string()).collect();
+    if terms.is_empty() {
+        return "anything of its seller's".to_owned();
+    }
+    terms.join(", ")
 }

@@ -7,6 +7,7 @@ mod destination;
 pub(super) mod failure;
 mod payments;
 mod request;
+mod steps;
 
 use std::path::Path;
 

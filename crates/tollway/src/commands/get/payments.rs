@@ -8,6 +8,7 @@ use l402::{Msat, PaymentHash, UnixSeconds};
 use serde_json::{Value, json};
 use tollway_client::{Event, Paying, Presented, RefusalReason, Resumption, TokenTerms};
 
+use super::steps;
 use crate::moment;
 use crate::output::Output;
 use crate::payment::{Payment, PaymentState};
@@ -102,6 +103,7 @@ impl Payments {
     /// Takes in one step of the client.
     pub(super) fn observe(&self, event: &Event) {
         self.record().take(event);
+        steps::log(event);
         match event {
             Event::NotKept { reason, .. } => self.warn(format!(
                 "the paid credential could not be saved ({reason}); it can be recovered"
