@@ -114,12 +114,18 @@ const FIELDS: &[(&str, &str)] = &[
     ("origin", "string"),
     ("payment_hash", "string"),
     ("price_msat", "integer"),
+    ("reason", "string"),
     ("replaced", "array"),
+    ("retry_after", "integer"),
+    ("status", "integer"),
     ("used_msat", "integer"),
 ];
 
 /// The fields that a code always has.
 const REQUIRED: &[(&str, &[&str])] = &[
+    ("credential_refused", &["status"]),
+    ("paid_refused", &["status"]),
+    ("rate_limited", &["status"]),
     (
         "payment_required",
         &[
