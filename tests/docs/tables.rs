@@ -6,6 +6,7 @@ use std::path::Path;
 
 use l402::{Caveat, Identifier, Macaroon, PaymentHash, RootKey, TokenId};
 use tollway_client::DEFAULT_LIMITS;
+use tollway_gateway::metrics;
 
 use crate::tollway::{self, error_of};
 use crate::{page, rows};
@@ -74,6 +75,49 @@ fn the_limits_have_the_documented_defaults() {
     }
 }
 
+#[test]
+fn every_metric_is_in_its_table_with_its_labels() {
+    let page = page("metrics");
+    let table = rows(&page, "| name | type | labels | meaning |");
+    let expected: Vec<Vec<String>> = metrics::TABLE
+        .iter()
+        .map(|metric| {
+            let labels: Vec<&str> = metric.labels.iter().map(|label| label.name).collect();
+            let labels = match labels.is_empty() {
+                true => "–".to_owned(),
+                false => labels.join(", "),
+            };
+            let kind = metric.kind.as_str().to_owned();
+            vec![metric.name.to_owned(), kind, labels, metric.help.to_owned()]
+        })
+        .collect();
+    assert_eq!(table, expected);
+}
+
+#[test]
+fn every_label_is_in_its_table_with_its_values() {
+    let page = page("metrics");
+    let labels = rows(&page, "| label | values |");
+    let reasons: BTreeSet<String> = rows(&page, "| reason | meaning |")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    for label in metrics::TABLE.iter().flat_map(|metric| metric.labels) {
+        let row = labels.iter().find(|row| row[0] == label.name);
+        let row = row.unwrap_or_else(|| panic!("no row for `{}`", label.name));
+        if label.name == "reason" {
+            let words = label.values.iter().map(|word| (*word).to_owned());
+            assert_eq!(reasons, words.collect());
+        } else {
+            let values = label.values.iter();
+            let missing: Vec<_> = values.filter(|value| !row[1].contains(**value)).collect();
+            assert!(missing.is_empty(), "{}: {missing:?}", label.name);
+        }
+    }
+    let service = labels.iter().find(|row| row[0] == "service").unwrap();
+    assert!(service[1].contains(metrics::NO_SERVICE));
+}
+
 /// Returns the keys that the program knows where `config` has an unknown one.
 fn known_to(config: &str) -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
@@ -107,6 +151,10 @@ fn token() -> String {
     };
     let root_key = RootKey::new([7; 32]);
     let macaroon = Macaroon::mint(&root_key, "lsat", &identifier.to_bytes()).unwrap();
-    let service = Caveat::parse("services=weather:0").unwrap();
-    macaroon.with_caveat(service).unwrap().to_base64()
+    let caveats = ["services=weather:0", "weather_capabilities=read,write"];
+    let sold = caveats.iter().fold(macaroon, |macaroon, caveat| {
+        let caveat = Caveat::parse(caveat).unwrap();
+        macaroon.with_caveat(caveat).unwrap()
+    });
+    sold.to_base64()
 }
