@@ -126,11 +126,12 @@ impl Config {
 fn check_keys(written: &DeTable<'_>) -> Result<(), (usize, String)> {
     let unknown = |key: &Spanned<DeString<'_>>, known: &[&str], place: &str| {
         let name = key.get_ref();
-        let nearest = input::nearest(name, known).unwrap_or_default();
+        let nearest = input::nearest(name, known)
+            .map(|nearest| format!(": did you mean `{nearest}`?"))
+            .unwrap_or_default();
         let name = plain_name(name).unwrap_or("(not shown)");
         let known = known.join(", ");
-        let message =
-            format!("unknown key `{name}`{place}: did you mean `{nearest}`? (known: {known})");
+        let message = format!("unknown key `{name}`{place}{nearest} (known: {known})");
         (key.span().start, message)
     };
     for (section, value) in written {

@@ -28,7 +28,9 @@ pub(crate) fn message(error: &clap::Error) -> String {
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         ErrorKind::InvalidValue => format!("{name} needs a value"),
         ErrorKind::MissingRequiredArgument => {
-            format!("{} is missing; {}", argument.join(" and "), place.help())
+            let verb = if argument.len() > 1 { "are" } else { "is" };
+            let missing = argument.join(" and ");
+            format!("{missing} {verb} missing; {}", place.help())
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             "write a command: --help lists them".to_owned()
