@@ -7,6 +7,12 @@
 //! | any with `file=PATH` | a file that is written before the next command |
 //! | any other | not run |
 //!
+//! In a `console` block a line `$ COMMAND` is given to bash, with the lines after it that begin
+//! with `> `. The lines up to the next command are what it must print: `...` matches any lines,
+//! `[..]` any part of a line. It must exit with 0, or with N when the last line is `? N`. A command
+//! that ends in `&` runs on until the page ends, and the next one waits for the lines below it;
+//! SIGTERM must end it with 0.
+//!
 //! A block inside an HTML comment is run as well, and no reader sees it.
 
 use std::ops::Range;
