@@ -53,6 +53,7 @@ pages! {
     transcript_keys: "tests/e2e/transcripts/keys.md",
     transcript_limits: "tests/e2e/transcripts/limits.md",
     transcript_lnd: "tests/e2e/transcripts/lnd.md",
+    transcript_metrics: "tests/e2e/transcripts/metrics.md",
     transcript_narrow: "tests/e2e/transcripts/narrow.md",
     transcript_scripts: "tests/e2e/transcripts/scripts.md",
     transcript_sales: "tests/e2e/transcripts/sales.md",
