@@ -15,7 +15,10 @@ pub(crate) fn listener_on(address: SocketAddr) -> Option<String> {
         .flat_map(|table| listening(&table, address.port()))
         .collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut processes = processes.map(|entry| entry.path());
+    // `self` is a link to a process that is there under its number as well.
+    let mut processes = processes
+        .map(|entry| entry.path())
+        .filter(|path| is_numbered(path));
     let found = processes.find(|process| holds_one_of(process, &inodes))?;
     let pid = found.file_name()?.to_string_lossy().into_owned();
     let name = fs::read_to_string(found.join("comm")).unwrap_or_default();
@@ -33,6 +36,11 @@ fn listening(table: &str, port: u16) -> Vec<String> {
         (local.ends_with(&ending) && state == LISTEN).then(|| inode.to_owned())
     });
     rows.collect()
+}
+
+fn is_numbered(process: &Path) -> bool {
+    let name = process.file_name().unwrap_or_default().to_string_lossy();
+    name.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 fn holds_one_of(process: &Path, inodes: &[String]) -> bool {
