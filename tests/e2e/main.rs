@@ -23,6 +23,7 @@ mod operate;
 mod output;
 mod owned;
 mod purchases;
+mod secrets;
 mod serving;
 mod support;
 mod tls;

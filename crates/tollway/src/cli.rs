@@ -20,7 +20,7 @@ mod token;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::demo::DemoArgs;
 pub(crate) use self::get::GetArgs;
@@ -78,6 +78,14 @@ mod heading {
     pub(super) const REQUEST: &str = "Request";
     pub(super) const STORAGE: &str = "Storage";
     pub(super) const TOKENS: &str = "Tokens";
+}
+
+/// Returns true for an option of a command, without its hyphens.
+pub(crate) fn has_option(command: &str, option: &str) -> bool {
+    let cli = Cli::command();
+    let command = cli.find_subcommand(command);
+    let mut arguments = command.into_iter().flat_map(clap::Command::get_arguments);
+    arguments.any(|argument| argument.get_long() == Some(option))
 }
 
 fn after_help() -> String {

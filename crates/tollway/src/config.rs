@@ -29,6 +29,7 @@ use tollway_lightning::registry::{WalletTable, plain_name};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::cli;
 use crate::exit::Failure;
 use crate::input::{self, Secret};
 
@@ -113,7 +114,10 @@ impl Config {
             Failure::usage(format!("{} line {line}: {message}", path.display()))
         };
         let written: DeTable<'_> = DeTable::parse(&text)
-            .map_err(|error| refused(error.span().map_or(0, |span| span.start), error.message()))?
+            .map_err(|error| {
+                let message = format!("{}; a text is in quotes", error.message());
+                refused(error.span().map_or(0, |span| span.start), &message)
+            })?
             .into_inner();
         check_keys(&written).map_err(|(at, message)| refused(at, &message))?;
         toml::from_str(&text)
@@ -121,43 +125,93 @@ impl Config {
     }
 }
 
-/// Refuses keys that are not read, and values of `[wallets]` that are no wallet; returns where
+/// Refuses keys that are not read, and values that are not what their key takes; returns where
 /// and why. A limit under a misspelt key would be no limit.
 fn check_keys(written: &DeTable<'_>) -> Result<(), (usize, String)> {
-    let unknown = |key: &Spanned<DeString<'_>>, known: &[&str], place: &str| {
-        let name = key.get_ref();
-        let nearest = input::nearest(name, known)
-            .map(|nearest| format!(": did you mean `{nearest}`?"))
-            .unwrap_or_default();
-        let name = plain_name(name).unwrap_or("(not shown)");
-        let known = known.join(", ");
-        let message = format!("unknown key `{name}`{place}{nearest} (known: {known})");
-        (key.span().start, message)
-    };
     for (section, value) in written {
         let name = section.get_ref().as_ref();
         let known = match name {
             "get" => GET_KEYS,
             "serve" => SERVE_KEYS,
-            "wallets" => {
-                check_wallets(value.get_ref())?;
-                continue;
-            }
-            _ => return Err(unknown(section, SECTIONS, "")),
+            "wallets" => &[],
+            _ => return Err((section.span().start, unknown_section(name))),
         };
-        let keys = value.get_ref().as_table().into_iter().flatten();
-        for (key, _value) in keys {
-            if !known.contains(&key.get_ref().as_ref()) {
-                return Err(unknown(key, known, &format!(" in [{name}]")));
-            }
+        let Some(keys) = value.get_ref().as_table() else {
+            let message = format!("`{name}` is a section: write [{name}], and its keys below it");
+            return Err((section.span().start, message));
+        };
+        if name == "wallets" {
+            check_wallets(keys)?;
+            continue;
+        }
+        for (key, value) in keys {
+            check_key(name, known, key, value)?;
         }
     }
     Ok(())
 }
 
-fn check_wallets(wallets: &DeValue<'_>) -> Result<(), (usize, String)> {
-    for (wallet, value) in wallets.as_table().into_iter().flatten() {
-        let name = wallet.get_ref();
+fn check_key(
+    section: &str,
+    known: &[&str],
+    key: &Spanned<DeString<'_>>,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<(), (usize, String)> {
+    let name = key.get_ref().as_ref();
+    if !known.contains(&name) {
+        let message = unknown_key(section, known, name);
+        return Err((key.span().start, message));
+    }
+    let refused = |reason: String| {
+        let message = format!("`{name}` in [{section}]: {reason}");
+        Err((value.span().start, message))
+    };
+    let is_amount = name.starts_with("max_");
+    match value.get_ref().as_str() {
+        None if is_amount => refused("write an amount in quotes, like \"500sat\"".to_owned()),
+        None => refused("write a text in quotes".to_owned()),
+        Some(text) if is_amount => match input::amount(text) {
+            Ok(_amount) => Ok(()),
+            Err(error) => refused(error.to_string()),
+        },
+        Some(_text) => Ok(()),
+    }
+}
+
+fn unknown_section(name: &str) -> String {
+    let shown = plain_name(name).unwrap_or("(not shown)");
+    let owners = [("get", GET_KEYS), ("serve", SERVE_KEYS)];
+    let owner = owners.iter().find(|(_section, keys)| keys.contains(&name));
+    let meant = match owner {
+        Some((section, _keys)) => format!(": write it below [{section}]"),
+        None => did_you_mean(name, SECTIONS),
+    };
+    let known = SECTIONS.join(", ");
+    format!("unknown section or key `{shown}`{meant} (known: {known})")
+}
+
+fn unknown_key(section: &str, known: &[&str], name: &str) -> String {
+    let shown = plain_name(name).unwrap_or("(not shown)");
+    let flag = name.replace('_', "-");
+    let meant = if cli::has_option(section, &flag) {
+        format!(": it is a flag, --{flag} of tollway {section}")
+    } else {
+        did_you_mean(name, known)
+    };
+    let known = known.join(", ");
+    format!("unknown key `{shown}` in [{section}]{meant} (known: {known})")
+}
+
+fn did_you_mean(name: &str, known: &[&str]) -> String {
+    let nearest = input::nearest(name, known);
+    nearest.map_or_else(String::new, |nearest| {
+        format!(": did you mean `{nearest}`?")
+    })
+}
+
+fn check_wallets(wallets: &DeTable<'_>) -> Result<(), (usize, String)> {
+    for (wallet, value) in wallets {
+        let name = plain_name(wallet.get_ref()).unwrap_or("(not shown)");
         let refused = |at: usize, key: &str| {
             let message = format!(
                 "{key} is not a text: a wallet is a URI, or a table like {{ lnd = \"host:port\", macaroon = \"FILE\" }}"
@@ -173,7 +227,8 @@ fn check_wallets(wallets: &DeValue<'_>) -> Result<(), (usize, String)> {
         };
         for (field, value) in fields {
             if value.get_ref().as_str().is_none() {
-                let key = format!("`{}` of wallet `{name}`", field.get_ref());
+                let field = plain_name(field.get_ref()).unwrap_or("(not shown)");
+                let key = format!("`{field}` of wallet `{name}`");
                 return Err(refused(value.span().start, &key));
             }
         }
@@ -252,8 +307,52 @@ mod tests {
     #[test]
     fn an_amount_without_a_unit_is_an_error() {
         let message = read("[get]\nmax_cost = \"500\"\n").unwrap_err().to_string();
-        assert!(message.contains("`500`"), "{message}");
-        assert!(read("[get]\nmax_cost = 500\n").is_err());
+        assert!(
+            message.contains("`max_cost` in [get]: `500` has no unit: write 500sat"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_error_states_what_to_write() {
+        for (text, expected) in [
+            (
+                "[get]\nmax_cost = 500\n",
+                "line 2: `max_cost` in [get]: write an amount in quotes, like \"500sat\"",
+            ),
+            (
+                "[get]\nwallet = 5\n",
+                "line 2: `wallet` in [get]: write a text in quotes",
+            ),
+            ("[get]\nwallet = node\n", "a text is in quotes"),
+            (
+                "max_cost = \"5sat\"\n",
+                "line 1: unknown section or key `max_cost`: write it below [get]",
+            ),
+            (
+                "get = 5\n",
+                "line 1: `get` is a section: write [get], and its keys below it",
+            ),
+            (
+                "[server]\n",
+                "line 1: unknown section or key `server`: did you mean `serve`?",
+            ),
+            (
+                "[serve]\nprice = \"5sat\"\n",
+                "line 2: unknown key `price` in [serve]: it is a flag, --price of tollway serve (known: ",
+            ),
+            (
+                "[get]\nno_pay = true\n",
+                "it is a flag, --no-pay of tollway get",
+            ),
+            (
+                "[get]\ncolour = 1\n",
+                "unknown key `colour` in [get] (known: ",
+            ),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tollway_sandbox::lnd::files::manifest::{FindError, Manifest};
 
 use crate::config::{Config, WalletEntry};
 use crate::exit::{Failure, FailureKind};
+use crate::input;
 
 /// Resolves wallet names from the command line and the configuration.
 #[derive(Debug)]
@@ -59,12 +60,20 @@ impl Wallets<'_> {
     fn find(&self, wallet: &str) -> Result<Arc<dyn NamedWallet>, Failure> {
         let registry = self.registry();
         let (found, entry) = match self.config.wallets.get(wallet) {
-            Some(WalletEntry::Uri(uri)) => (registry.find(uri), Some(wallet)),
-            Some(WalletEntry::Table(table)) => (registry.find_table(table), Some(wallet)),
+            Some(WalletEntry::Uri(uri)) => (registry.find(uri), Some(vec![uri.to_string()])),
+            Some(WalletEntry::Table(table)) => {
+                let values = FIELDS.iter().filter_map(|field| table.get(field));
+                let values = values.map(str::to_owned).collect();
+                (registry.find_table(table), Some(values))
+            }
             None => (registry.find(wallet), None),
         };
+        let shown = plain_name(wallet).unwrap_or("(not shown)");
         found.map_err(|error| match (entry, error) {
-            (Some(entry), error) => Failure::usage(format!("[wallets] {entry}: {error}")),
+            (Some(values), error) => {
+                let message = input::hide(&error.to_string(), &values);
+                Failure::usage(format!("[wallets] {shown}: {message}"))
+            }
             (None, RegistryError::Unknown { .. }) => self.unknown(wallet),
             (None, error) => Failure::usage(format!("wallet: {error}")),
         })
@@ -77,7 +86,8 @@ impl Wallets<'_> {
 
     fn unknown(&self, wallet: &str) -> Failure {
         let wallet = plain_name(wallet).map_or_else(String::new, |name| format!(" `{name}`"));
-        let known: Vec<&str> = self.config.wallets.keys().map(String::as_str).collect();
+        let names = self.config.wallets.keys();
+        let known: Vec<&str> = names.filter_map(|name| plain_name(name)).collect();
         let known = if known.is_empty() {
             "none".to_owned()
         } else {
@@ -179,6 +189,8 @@ fn not_running(error: FindError) -> WalletError {
     }
 }
 
+/// What a table may name by mistake with a secret.
+const FIELDS: &[&str] = &["lnd", "macaroon", "tls_cert"];
 const NOT_A_SANDBOX_WALLET: &str = "write sandbox:buyer or sandbox:seller";
 
 #[cfg(test)]

@@ -370,7 +370,6 @@ mod tests {
                 "tollway serve --upstream 1 --price 1sat --workers SECRET",
                 "tollway sandbox --seller-port SECRET",
                 "tollway keys remove SECRET",
-                "tollway purchases resolve SECRET --not-paid",
                 "tollway token revoke --minted-before SECRET",
                 "tollway token verify t --key k --ip SECRET",
             ] {

@@ -30,13 +30,13 @@ pub(crate) struct ServeArgs {
     /// Private key, PEM [default: none]
     #[arg(long, value_name = "FILE", requires = "tls_listen", help_heading = heading::CONNECTION)]
     pub(crate) tls_key: Option<PathBuf>,
-    /// /metrics, /healthz and /readyz [default: nowhere]
+    /// /metrics, /healthz, /readyz [default: nowhere]
     #[arg(long, value_name = "ADDRESS", value_parser = input::listen, help_heading = heading::CONNECTION)]
     pub(crate) admin: Option<SocketAddr>,
     /// Most time for response headers [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
     pub(crate) upstream_timeout: Option<Duration>,
-    /// Most time to finish requests at a stop [default: 30s]
+    /// Most time to stop [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
     pub(crate) drain_timeout: Option<Duration>,
     /// Worker threads [default: one per core]

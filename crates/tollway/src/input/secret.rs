@@ -45,7 +45,9 @@ pub(crate) fn shown(value: &str) -> String {
 
 /// Returns true when a part of a text is long enough for a token, a key or a macaroon.
 pub(crate) fn may_be_secret(text: &str) -> bool {
-    parts(text).any(|part| part.len() > PART_MAX) || text.contains("macaroon=")
+    let has_password = text.contains("://") && text.contains('@');
+    let is_long = parts(text).any(|part| part.len() > PART_MAX);
+    is_long || has_password || text.contains("macaroon=")
 }
 
 /// Returns a message without the arguments in it that may be secrets, in whatever place of the
@@ -58,6 +60,13 @@ pub(crate) fn hide(message: &str, arguments: &[String]) -> String {
             if may_be_secret(whole) {
                 message = message.replace(whole, HIDDEN);
             }
+        }
+        if let Some((user, _host)) = argument
+            .rsplit_once('@')
+            .filter(|(user, _)| !user.is_empty())
+        {
+            let user = user.split_once("://").map_or(user, |(_scheme, user)| user);
+            message = message.replace(user, HIDDEN);
         }
         for part in parts(argument).filter(|part| part.len() > PART_MAX) {
             message = message.replace(part, HIDDEN);
