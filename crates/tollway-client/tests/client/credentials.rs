@@ -1,12 +1,14 @@
 //! Which credential is shown to whom, and what a refusal does to it.
 
 use http::header::AUTHORIZATION;
+use std::time::Duration;
+
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use l402::{Limits, PaymentHash};
 use tollway_client::{
-    AfterRefusal, Body, ClearText, Error, Event, Hosts, NotPaid, Paying, Policy, Presented,
-    RefusalReason, TransportError,
+    AfterRefusal, Body, ClearText, Connections, Error, Event, Hosts, NotPaid, Paying, Policy,
+    Presented, RefusalReason, TransportError,
 };
 
 use crate::shop::{Delivers, Honours, Lines, Shop};
@@ -525,10 +527,14 @@ async fn what_was_used_up_by_a_response_that_did_not_arrive_is_not_bought_again_
     for status in [None, Some(StatusCode::INTERNAL_SERVER_ERROR)] {
         let world = World::new().await;
         world.shop.sells(|terms| match status {
-            None => terms.delivers = Delivers::CutOff,
+            None => terms.delivers = Delivers::FirstByte,
             Some(status) => terms.honours = Honours::OwnRefusal(status),
         });
-        let client = world.client();
+        let hasty = Connections {
+            idle_timeout: Duration::from_millis(50),
+            ..Connections::default()
+        };
+        let client = world.builder(policy()).connections(hasty).build();
         let first = client.send(world.get("/a")).await.unwrap();
         let body = first.into_body().collect().await;
         assert_eq!(body.is_ok(), status.is_some());

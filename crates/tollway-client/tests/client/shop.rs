@@ -74,8 +74,6 @@ pub(crate) enum Lines {
 pub(crate) enum Delivers {
     /// The head, then one byte at each [`Shop::drip`].
     Drips,
-    /// The head and one byte, then a closed connection.
-    CutOff,
     /// The head and one byte.
     FirstByte,
     /// Not even a head.
@@ -386,11 +384,6 @@ async fn deliver(delivers: Delivers, path: &str, drops: Arc<Semaphore>) -> ShopB
                 Some((byte(), drops))
             };
             StreamBody::new(stream::unfold(drops, next)).boxed_unsync()
-        }
-        Delivers::CutOff => {
-            let first = stream::once(async move { byte() });
-            let cut = stream::once(async { Err(std::io::Error::other("cut off")) });
-            StreamBody::new(first.chain(cut)).boxed_unsync()
         }
         Delivers::FirstByte => {
             let first = stream::once(async move { byte() });
