@@ -108,13 +108,16 @@ fn payment() -> Value {
 /// its cause.
 const FIELDS: &[(&str, &str)] = &[
     ("expires_at", "integer"),
+    ("fee_max_msat", "integer"),
     ("invoice", "string"),
     ("limit_msat", "integer"),
     ("needed_msat", "integer"),
+    ("offered", "object"),
     ("origin", "string"),
     ("payment_hash", "string"),
     ("price_msat", "integer"),
     ("reason", "string"),
+    ("recovered", "array"),
     ("replaced", "array"),
     ("retry_after", "integer"),
     ("status", "integer"),
