@@ -431,7 +431,7 @@ async fn serve_does_not_show_the_macaroon_of_a_wallet_it_cannot_reach() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_help_lists_the_exit_codes() {
     let market = Market::open().await;
-    let help = stdout(&market.run(&["get", "--help"]).await);
+    let help = stdout(&market.run(&["exit-codes"]).await);
     for code in ["paid_undelivered", "in_doubt", "over_limit"] {
         assert!(help.contains(code), "{help}");
     }
