@@ -60,6 +60,7 @@ pages! {
     transcript_sell: "tests/e2e/transcripts/sell.md",
     transcript_services: "tests/e2e/transcripts/services.md",
     transcript_stop: "tests/e2e/transcripts/stop.md",
+    transcript_tls: "tests/e2e/transcripts/tls.md",
 }
 
 /// Where pages are.
