@@ -342,7 +342,7 @@ fn mint(key: &str, secs: i64) -> String {
     Credential::new(token.unwrap(), preimage).authorization(SchemeName::L402)
 }
 
-pub fn token_id(authorization: &str) -> String {
+fn token_id(authorization: &str) -> String {
     let credential = Credential::parse(authorization).unwrap();
     let identifier = Identifier::parse(credential.macaroon().identifier()).unwrap();
     identifier.token_id.to_string()

@@ -119,8 +119,8 @@ impl Gate {
         match &admitted {
             Ok(admitted) => {
                 let service = requirement.service().as_str();
-                let token = &admitted.grant.identifier().token_id;
-                tracing::debug!(service, %token, "admitted");
+                let payment_hash = &admitted.grant.identifier().payment_hash;
+                tracing::debug!(service, %payment_hash, "admitted");
             }
             Err(rejection) => {
                 self.record_rejection(requirement, rejection.code());

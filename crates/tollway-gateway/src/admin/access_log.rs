@@ -9,20 +9,24 @@ use std::time::Instant;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use l402::TokenId;
+use l402::PaymentHash;
 
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
     pub(crate) name: &'static str,
-    /// The token that bought it. Not a secret: `tollway token revoke` takes it.
-    pub(crate) token: Option<TokenId>,
+    /// The payment of the token that bought it. Not a secret, and what both sides know a token
+    /// by: `tollway token revoke` takes its beginning.
+    pub(crate) payment_hash: Option<PaymentHash>,
 }
 
 impl Verdict {
     /// The verdict on a request that no token bought.
     pub(crate) const fn of(name: &'static str) -> Self {
-        Self { name, token: None }
+        Self {
+            name,
+            payment_hash: None,
+        }
     }
 }
 
@@ -67,8 +71,17 @@ impl AccessLine {
             latency_us = entry.began.elapsed().as_micros(),
             service = entry.service,
             verdict = verdict.name,
-            token = verdict.token.map(tracing::field::display),
+            token = verdict.payment_hash.as_ref().map(beginning),
             client = entry.client.map(tracing::field::display),
         );
     }
 }
+
+/// Returns as much of a payment hash as names a token.
+fn beginning(hash: &PaymentHash) -> String {
+    let mut text = hash.to_string();
+    text.truncate(BEGINNING_DIGITS);
+    text
+}
+
+const BEGINNING_DIGITS: usize = 16;

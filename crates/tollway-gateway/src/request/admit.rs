@@ -67,7 +67,7 @@ impl Admission {
     }
 
     fn paid(admitted: Admitted, style: StatusStyle, cut_off: CutOff) -> Self {
-        let token = admitted.grant.identifier().token_id;
+        let payment_hash = admitted.grant.identifier().payment_hash;
         Self {
             paid: Some(Paid {
                 settlement: admitted.settlement,
@@ -78,7 +78,7 @@ impl Admission {
             forwarded: Cell::new(false),
             verdict: Verdict {
                 name: "paid",
-                token: Some(token),
+                payment_hash: Some(payment_hash),
             },
         }
     }

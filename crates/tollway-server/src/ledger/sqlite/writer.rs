@@ -261,7 +261,8 @@ fn log_first_uses(pending: &Pending, new: &[TokenId]) {
         let price = note.paid_msat.and_then(|msat| u64::try_from(msat).ok());
         let price = price.map(|msat| tracing::field::display(Msat::from_msat(msat)));
         let service = note.service.as_str();
-        tracing::info!(service, price, %token, "first use of a token");
+        let payment_hash = &note.payment_hash;
+        tracing::info!(service, price, %payment_hash, "first use of a token");
     }
 }
 
