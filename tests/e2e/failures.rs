@@ -102,7 +102,7 @@ async fn a_paid_body_that_drips_ends_at_the_time_limit_with_the_payment() {
             &gateway.url("/a"),
             "--json",
             "--max-time",
-            "5",
+            "5s",
             "-o",
             file.to_str().unwrap(),
         ])

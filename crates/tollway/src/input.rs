@@ -18,7 +18,7 @@ pub(crate) use amount::amount;
 pub(crate) use duration::duration;
 pub(crate) use method::method;
 pub(crate) use number::{count, port};
-pub(crate) use secret::{Secret, hide, shown};
+pub(crate) use secret::{Secret, hide, may_be_secret, shown};
 pub(crate) use since::{Since, since};
 pub(crate) use url::{upstream, url};
 

@@ -231,7 +231,8 @@ impl CredentialRows for Tables {
     }
 
     fn put_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
-        self.remove_acceptance(hash, path)?;
+        self.acceptances
+            .retain(|(accepted, at)| accepted != hash || at != path);
         let of_hash = |(accepted, _): &&(PaymentHash, String)| accepted == hash;
         if self.acceptances.iter().filter(of_hash).count() >= ACCEPTANCES_MAX {
             let oldest = self.acceptances.iter().find(of_hash).cloned();
@@ -242,9 +243,21 @@ impl CredentialRows for Tables {
         Ok(())
     }
 
-    fn remove_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
+    fn acceptances(&self, hash: &PaymentHash) -> Result<Vec<String>, BookError> {
+        let of_hash = self.acceptances.iter().filter(|(of, _)| of == hash);
+        Ok(of_hash.map(|(_, path)| path.clone()).collect())
+    }
+
+    fn is_refused_below(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError> {
+        let mut refusals = self.refusals.iter();
+        Ok(refusals.any(|refusal| {
+            refusal.payment_hash == *hash && is_at_or_below(&refusal.resource.path, path)
+        }))
+    }
+
+    fn remove_acceptances(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
         self.acceptances
-            .retain(|(accepted, at)| accepted != hash || at != path);
+            .retain(|(accepted, at)| accepted != hash || !is_at_or_below(path, at));
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use l402::{PaymentHash, UnixSeconds};
 
 use super::purchase::{FINAL, QueryHash, StaleCredential, refusal_secs};
+use super::rows::SIBLINGS_MIN;
 use super::{Book, BookError, Brake, Refusal, StoredCredential, TargetResource};
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
@@ -19,7 +20,7 @@ impl Book {
         now: UnixSeconds,
     ) -> Result<(), BookError> {
         self.write(|rows, _session| {
-            rows.remove_acceptance(hash, &resource.path)?;
+            rows.remove_acceptances(hash, &resource.path)?;
             let times = rows
                 .refusal(hash, resource)?
                 .map_or(1, |before| before.times.saturating_add(1).min(FINAL - 1));
@@ -52,13 +53,25 @@ impl Book {
         self.write(|rows, _session| rows.remove_refusal(hash, resource))
     }
 
-    /// Remembers that a credential is accepted at and below a path that it was not bought for.
+    /// Remembers that a credential is accepted at and below a path that it was not bought for:
+    /// in all of the path's folder once it is good for several paths there and was refused at
+    /// none, so that not every page of a service costs a challenge.
     pub(crate) fn remember(
         &self,
         hash: &PaymentHash,
         resource: &TargetResource,
     ) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.put_acceptance(hash, &resource.path))
+        self.write(|rows, _session| {
+            rows.put_acceptance(hash, &resource.path)?;
+            let folder = folder(&resource.path);
+            let mut paths = rows.acceptances(hash)?;
+            paths.extend(rows.credential(hash)?.map(|bought| bought.resource.path));
+            paths.retain(|path| path != folder && self::folder(path) == folder);
+            if paths.len() < SIBLINGS_MIN || rows.is_refused_below(hash, folder)? {
+                return Ok(());
+            }
+            rows.put_acceptance(hash, folder)
+        })
     }
 
     /// Remembers whether the last response to a credential was delivered.
@@ -113,6 +126,12 @@ impl Book {
     pub(crate) fn release_brake(&self, origin: &Origin) -> Result<(), BookError> {
         self.write(|rows, _session| rows.remove_brake(origin))
     }
+}
+
+/// Returns a path up to its last `/`.
+fn folder(path: &str) -> &str {
+    let end = path.rfind('/').map_or(0, |slash| slash.saturating_add(1));
+    path.get(..end).unwrap_or(path)
 }
 
 /// Returns what stands for every resource of an origin.

@@ -167,12 +167,26 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be written.
     fn put_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError>;
 
-    /// Removes that a credential was accepted at a path.
+    /// Returns the paths at which a credential was accepted though it was bought for another.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn acceptances(&self, hash: &PaymentHash) -> Result<Vec<String>, BookError>;
+
+    /// Returns true when a credential was refused at the path or below it.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn is_refused_below(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError>;
+
+    /// Removes that a credential was accepted at a path or above it.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be written.
-    fn remove_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError>;
+    fn remove_acceptances(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError>;
 
     /// Reads the brake of an origin.
     ///
@@ -240,6 +254,9 @@ pub const REFUSALS_MAX: usize = 8;
 
 /// How many paths are remembered at which a credential bought for another one was accepted.
 pub const ACCEPTANCES_MAX: usize = 256;
+
+/// How many paths in one folder a credential must be good for to be presented in all of it.
+pub const SIBLINGS_MIN: usize = 3;
 
 /// How many candidates are read at once.
 pub(super) const CANDIDATES_MAX: usize = 128;

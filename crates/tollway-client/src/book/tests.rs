@@ -539,6 +539,34 @@ fn where_a_credential_was_accepted_is_remembered_until_it_is_refused_there() {
 }
 
 #[test]
+fn a_credential_that_is_good_for_three_paths_of_a_folder_is_tried_in_all_of_it() {
+    on_each(|mut buyer| {
+        let sale = Sale::new(1);
+        buyer.buy(&sale, "/a/1", &[]);
+        let hash = sale.hash();
+        let accepted = |buyer: &Buyer, path| {
+            let view = buyer.book.view(&resource(path), NOON).unwrap();
+            view.accepted.contains(&hash)
+        };
+        let remember = |buyer: &Buyer, path| buyer.book.remember(&hash, &resource(path)).unwrap();
+
+        remember(&buyer, "/a/2");
+        assert!(!accepted(&buyer, "/a/4"), "two are not enough");
+        remember(&buyer, "/a/3");
+
+        assert!(accepted(&buyer, "/a/4") && accepted(&buyer, "/a/b/c"));
+        assert!(!accepted(&buyer, "/b/1") && !accepted(&buyer, "/"));
+        let wrong = RefusalReason::WrongService;
+        let elsewhere = resource("/a/other/1");
+        buyer.book.refuse(&hash, &elsewhere, &wrong, NOON).unwrap();
+        assert!(!accepted(&buyer, "/a/4"), "a refusal disproves it");
+        remember(&buyer, "/a/5");
+        assert!(!accepted(&buyer, "/a/4"), "and it is not assumed again");
+        assert!(accepted(&buyer, "/a/3") && accepted(&buyer, "/a/5"));
+    });
+}
+
+#[test]
 fn the_closest_and_newest_credential_comes_first() {
     on_each(|mut buyer| {
         let sales: Vec<Sale> = (1..=5).map(Sale::new).collect();

@@ -356,8 +356,22 @@ impl CredentialRows for Statements<'_> {
         Ok(())
     }
 
-    fn remove_acceptance(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
-        let sql = "DELETE FROM acceptances WHERE payment_hash = ?1 AND path = ?2";
+    fn acceptances(&self, hash: &PaymentHash) -> Result<Vec<String>, BookError> {
+        let sql = "SELECT path FROM acceptances WHERE payment_hash = ?1";
+        self.query(sql, [hash.as_bytes()], |row| row.get(0))
+    }
+
+    fn is_refused_below(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError> {
+        let sql = "SELECT 1 FROM refusals WHERE payment_hash = ?1 AND (path = ?2 OR \
+                   substr(path, 1, length(?2) + 1) = ?2 || '/') LIMIT 1";
+        let above = path_prefix(path);
+        let found = self.query(sql, params![hash.as_bytes(), above], |_row| Ok(()))?;
+        Ok(!found.is_empty())
+    }
+
+    fn remove_acceptances(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError> {
+        let sql = "DELETE FROM acceptances WHERE payment_hash = ?1 AND (path_prefix = ?2 OR \
+                   substr(?2, 1, length(path_prefix) + 1) = path_prefix || '/')";
         self.execute(sql, params![hash.as_bytes(), path])?;
         Ok(())
     }

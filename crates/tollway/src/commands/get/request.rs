@@ -11,6 +11,7 @@ use tollway_client::Body;
 
 use crate::cli::GetArgs;
 use crate::exit::Failure;
+use crate::input;
 
 /// Reads the request that the arguments describe.
 pub(super) async fn read(args: &GetArgs, url: &Uri) -> Result<Request<Body>, Failure> {
@@ -45,8 +46,10 @@ fn read_header(number: usize, text: &str) -> Result<(HeaderName, HeaderValue), F
     let name: HeaderName = name.trim().parse().map_err(|_not_a_name| {
         Failure::usage(format!("header {number} has no valid name: {HEADER_FORM}"))
     })?;
-    let value = HeaderValue::from_str(value.trim())
+    let mut value = HeaderValue::from_str(value.trim())
         .map_err(|_not_a_value| Failure::usage(format!("header `{name}`: {HEADER_FORM}")))?;
+    // Keeps it out of the heads that are logged.
+    value.set_sensitive(text.contains('@') || input::may_be_secret(text));
     Ok((name, value))
 }
 
