@@ -159,7 +159,7 @@ async fn a_removed_key_names_how_many_used_tokens_it_takes_along() {
         unknown["message"].as_str().unwrap().contains(old),
         "{unknown}"
     );
-    let removed = json(&market, &["keys", "remove", old]).await;
+    let removed = json(&market, &["keys", "remove", old, "--now"]).await;
 
     assert_eq!(removed["removed"]["tokens_used"], 1, "{removed}");
     let listed = json(&market, &["sales", "--tokens"]).await;

@@ -313,7 +313,7 @@ async fn a_retired_key_mints_nothing_more_and_a_removed_one_is_forgotten() {
     }
 
     let listed = shop
-        .run(&["keys", "remove", old["id"].as_str().unwrap()])
+        .run(&["keys", "remove", old["id"].as_str().unwrap(), "--now"])
         .await;
 
     assert_eq!(listed["keys"].as_array().unwrap().len(), 1);

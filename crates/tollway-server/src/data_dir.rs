@@ -223,6 +223,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::keys::file::Removal;
     use crate::ledger::{EventLog as _, LedgerEvent, Offer, RefusedEvent, SaleConflict};
     use crate::reason::ReasonCode;
 
@@ -239,7 +240,7 @@ mod tests {
 
         DataDir::rotate_keys(folder.path(), NOW).unwrap();
         DataDir::open(folder.path()).unwrap();
-        file::remove(&key_file, old).unwrap();
+        file::remove(&key_file, old, Removal::AtOnce).unwrap();
 
         DataDir::open(folder.path()).unwrap();
     }

@@ -194,7 +194,7 @@ const RESERVED: [&str; 6] = [
     PRICE_MSAT,
 ];
 /// BOLT 11's own default is an hour; a quote should not outlive its price.
-const INVOICE_EXPIRY_SECS: NonZeroU32 = NonZeroU32::new(600).expect("600 is not zero");
+pub(crate) const INVOICE_EXPIRY_SECS: NonZeroU32 = NonZeroU32::new(600).expect("600 is not zero");
 /// BOLT 11: a field holds at most 1023 groups of five bits.
 const MEMO_BYTES_MAX: usize = 639;
 

@@ -24,7 +24,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::demo::DemoArgs;
 pub(crate) use self::get::GetArgs;
-pub(crate) use self::keys::{KeysArgs, KeysCommand};
+pub(crate) use self::keys::{KeysArgs, KeysCommand, RemoveKeyArgs};
 pub(crate) use self::misread::message;
 pub(crate) use self::purchases::{ListPurchasesArgs, PurchasesCommand, ResolveArgs};
 pub(crate) use self::sales::SalesArgs;

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! The first key mints. Tokens of a retired key stay valid when they were minted until the time
-//! given. The line `ledger` has the id of the ledger that the keys belong to. Empty lines and lines that begin with `#` are skipped. The file must be readable by
-//! its owner only; it is replaced as a whole, so a reader sees the old keys or the new ones, and
-//! keeps its owner and its mode. A symbolic link to it stays a link.
+//! given. The line `ledger` has the id of the ledger that the keys belong to. Empty lines and
+//! lines that begin with `#` are skipped. The file must be readable by its owner only; it is
+//! replaced as a whole, so a reader sees the old keys or the new ones, and keeps its owner and its
+//! mode. A symbolic link to it stays a link.
 //!
 //! A key that may have leaked must be [removed](remove), not retired: its thief can write an
 //! earlier time of minting into a token. Removing a key invalidates every token it minted.
@@ -28,6 +29,7 @@ pub use self::error::KeyFileError;
 pub use self::id::{KeyId, KeyIdError};
 use crate::ledger::LedgerId;
 use crate::rejection::EntropyError;
+use crate::terms::INVOICE_EXPIRY_SECS;
 
 /// The keys in a key file.
 #[derive(Clone, Debug)]
@@ -163,24 +165,48 @@ pub fn rotate(path: &Path, now: UnixSeconds) -> Result<KeyId, KeyFileError> {
     Ok(KeyId::of(&file.newest))
 }
 
+/// When a retired key is removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Removal {
+    /// Only if no invoice of its tokens can be paid any more at `now`.
+    AfterInvoices {
+        /// The present.
+        now: UnixSeconds,
+    },
+    /// At once: an invoice that is paid afterwards buys nothing.
+    AtOnce,
+}
+
 /// Removes a retired key. Every token it minted becomes invalid.
 ///
 /// # Errors
 ///
 /// [`KeyFileError`], for the key that mints as well: [rotate] first. The file is then as it was.
-pub fn remove(path: &Path, id: KeyId) -> Result<(), KeyFileError> {
+pub fn remove(path: &Path, id: KeyId, removal: Removal) -> Result<(), KeyFileError> {
     let unusable = |source| KeyFileError::file(path, source);
     let locked = LockedFile::open(path).map_err(unusable)?;
     let mut file = KeyFile::read(path)?;
     if KeyId::of(&file.newest) == id {
         return Err(KeyFileError::Minting { id });
     }
-    let before = file.retired.len();
-    file.retired.retain(|retired| KeyId::of(&retired.key) != id);
-    if file.retired.len() == before {
+    let is_it = |retired: &RetiredKey| KeyId::of(&retired.key) == id;
+    let Some(found) = file.retired.iter().find(|retired| is_it(retired)) else {
         let known = file.summaries().iter().map(|key| key.id).collect();
         return Err(KeyFileError::Unknown { id, known });
+    };
+    let payable_until = found
+        .minted_until
+        .plus_secs(INVOICE_EXPIRY_SECS.get().into());
+    match removal {
+        Removal::AfterInvoices { now } if now < payable_until => {
+            return Err(KeyFileError::Payable {
+                id,
+                secs: payable_until.as_secs().saturating_sub(now.as_secs()),
+            });
+        }
+        Removal::AfterInvoices { .. } | Removal::AtOnce => {}
     }
+    file.retired.retain(|retired| !is_it(retired));
     locked.replace(&file.to_text()).map_err(unusable)
 }
 

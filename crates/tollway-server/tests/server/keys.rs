@@ -9,7 +9,7 @@ use futures_util::future::{self, BoxFuture};
 use l402::{
     ApertureKey, Credential, Denial, Identifier, Macaroon, PaymentHash, Preimage, RootKey, TokenId,
 };
-use tollway_server::keys::file::{self, KeyFile};
+use tollway_server::keys::file::{self, KeyFile, KeyFileError, Removal};
 use tollway_server::keys::{KeySource, KeyStore, KeyStoreError, LiveKeyRing, StoredKeys};
 use tollway_server::ledger::{Revocation, Revocations, SqliteLedger};
 use tollway_server::{Outage, Reason, Rejection};
@@ -52,11 +52,34 @@ async fn a_removed_key_opens_nothing() {
     let id = KeyFile::read(&path).unwrap().summaries()[0].id;
     file::rotate(&path, NOON).unwrap();
 
-    file::remove(&path, id).unwrap();
+    file::remove(&path, id, Removal::AtOnce).unwrap();
     keys.refresh();
 
     let reason = shop.reason(&paid_get(&credential)).await;
     assert_eq!(reason, Reason::Denied(Denial::Forged));
+}
+
+#[test]
+fn a_key_is_not_removed_while_invoices_of_its_tokens_can_be_paid() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    LiveKeyRing::open(&path).unwrap();
+    let id = KeyFile::read(&path).unwrap().summaries()[0].id;
+    file::rotate(&path, NOON).unwrap();
+    let after = |secs| Removal::AfterInvoices {
+        now: NOON.plus_secs(secs),
+    };
+
+    for (secs, left) in [(0, 610), (609, 1)] {
+        let refused = file::remove(&path, id, after(secs)).unwrap_err();
+        assert!(
+            matches!(refused, KeyFileError::Payable { secs, .. } if secs == left),
+            "{refused}"
+        );
+    }
+    assert_eq!(KeyFile::read(&path).unwrap().summaries().len(), 2);
+    file::remove(&path, id, after(610)).unwrap();
+    assert_eq!(KeyFile::read(&path).unwrap().summaries().len(), 1);
 }
 
 #[tokio::test]

@@ -35,6 +35,9 @@ pub(crate) struct KeysArgs {
 pub(crate) struct RemoveKeyArgs {
     /// The id of the key, as `tollway keys list` shows it.
     pub(crate) id: KeyId,
+    /// Even while invoices of its tokens can be paid.
+    #[arg(long)]
+    pub(crate) now: bool,
     #[command(flatten)]
     pub(crate) keys: KeysArgs,
 }

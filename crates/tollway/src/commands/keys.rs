@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use l402::UnixSeconds;
 use serde_json::{Value, json};
 use tollway_server::DataDir;
-use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeyId, KeySummary};
+use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeyId, KeySummary, Removal};
 use tollway_server::ledger::LedgerReader;
 
-use crate::cli::{KeysArgs, KeysCommand};
+use crate::cli::{KeysArgs, KeysCommand, RemoveKeyArgs};
 use crate::exit::{Failure, with_sources};
 use crate::moment;
 use crate::output::Output;
@@ -42,7 +42,7 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
             rotated.map_err(|error| Failure::usage(with_sources(&error)))?;
         }
         KeysCommand::Remove(args) => {
-            file::remove(&path, args.id).map_err(failure)?;
+            file::remove(&path, args.id, removal(args)?).map_err(failure)?;
             removed = Some(args.id);
         }
     }
@@ -66,6 +66,14 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
         object.insert("removed".to_owned(), removed);
     }
     output.line(&text, &json)
+}
+
+fn removal(args: &RemoveKeyArgs) -> Result<Removal, Failure> {
+    if args.now {
+        return Ok(Removal::AtOnce);
+    }
+    let now = moment::now()?;
+    Ok(Removal::AfterInvoices { now })
 }
 
 fn invalidated(id: KeyId, used: Option<u64>) -> String {
@@ -113,5 +121,8 @@ fn state(key: &KeySummary) -> String {
 }
 
 fn failure(error: KeyFileError) -> Failure {
+    if let KeyFileError::Payable { .. } = error {
+        return Failure::usage(format!("{error}, or at once with --now"));
+    }
     Failure::usage(with_sources(&error))
 }

@@ -55,6 +55,17 @@ pub enum KeyFileError {
         /// The key.
         id: KeyId,
     },
+    /// Invoices of the key's tokens can still be paid.
+    #[error(
+        "invoices of tokens of key {id} can be paid for {secs} s more, and would buy nothing \
+         without it: remove it then"
+    )]
+    Payable {
+        /// The key.
+        id: KeyId,
+        /// Seconds until the last of them expires.
+        secs: u64,
+    },
     /// The file has no such key.
     #[error("there is no key {id} in the file: its keys are {}", listed(known))]
     Unknown {
