@@ -23,6 +23,7 @@ mod operate;
 mod output;
 mod owned;
 mod purchases;
+mod request;
 mod secrets;
 mod serving;
 mod support;

@@ -14,6 +14,15 @@ pub(crate) fn home() -> Option<PathBuf> {
     dir("TOLLWAY_HOME")
 }
 
+/// Returns the variable that names a proxy for a scheme, if one is set: those that curl reads.
+pub(crate) fn proxy_variable(scheme: &str) -> Option<&'static str> {
+    let names: &[&str] = match scheme {
+        "https" => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        _ => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    };
+    names.iter().copied().find(|name| dir(name).is_some())
+}
+
 fn dir(name: &str) -> Option<PathBuf> {
     let value = env::var_os(name).filter(|value| !value.is_empty());
     value.map(PathBuf::from)

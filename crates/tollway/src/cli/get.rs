@@ -10,7 +10,8 @@ use super::heading;
 use crate::input::{self, Secret};
 
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+// The last of a repeated option wins, so that an alias can set one.
+#[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct GetArgs {
     /// What to fetch; without a scheme http on this machine, https elsewhere.
     pub(crate) url: String,
@@ -22,7 +23,7 @@ pub(crate) struct GetArgs {
     pub(crate) headers: Vec<Secret>,
     /// The body, or @FILE, or @- [default: none]
     #[arg(short, long, value_name = "DATA", help_heading = heading::REQUEST)]
-    pub(crate) data: Option<Secret>,
+    pub(crate) data: Vec<Secret>,
     /// URI or configured name [default: sandbox:buyer]
     #[arg(long, value_name = "URI", help_heading = heading::PAYMENT)]
     pub(crate) wallet: Option<Secret>,
@@ -56,6 +57,9 @@ pub(crate) struct GetArgs {
     /// Write the body to a file, once it is whole [default: -]
     #[arg(short, long, value_name = "FILE", help_heading = heading::OUTPUT)]
     pub(crate) output: Option<PathBuf>,
+    /// Print the head of the response before the body.
+    #[arg(short, long, help_heading = heading::OUTPUT)]
+    pub(crate) include: bool,
     /// Print nothing but the body, warnings and errors.
     #[arg(short, long, help_heading = heading::OUTPUT)]
     pub(crate) quiet: bool,

@@ -17,7 +17,8 @@ use http::{Method, Response, StatusCode, Uri};
 use l402::Limits;
 use serde_json::{Value, json};
 use tollway_client::{
-    AfterRefusal, ClearText, Client, Connections, Event, Paying, Policy, ResponseBody, WalletName,
+    AfterRefusal, ClearText, Client, Connections, Event, Origin, Paying, Policy, Protocol,
+    ResponseBody, WalletName,
 };
 
 use self::destination::{Destination, Saved, Target};
@@ -27,7 +28,7 @@ use crate::config::Config;
 use crate::exit::{Failure, FailureKind};
 use crate::input;
 use crate::output::{self, Output};
-use crate::paths::Dirs;
+use crate::paths::{self, Dirs};
 use crate::payment;
 use crate::shutdown::Shutdown;
 use crate::wallet::Wallets;
@@ -74,13 +75,18 @@ async fn fetch(
     if output == Output::Json {
         destination::check_stdout()?;
     }
+    if let Some(variable) = proxy_for(&url) {
+        payments.warn(format!(
+            "{variable} is set, and this request does not use it: tollway connects directly"
+        ));
+    }
     let destination = Destination::open(target(args, output)).await?;
     let response = client.send(request).await.map_err(failure::of)?;
     let status = response.status();
     let content = Content::of(&method, status);
-    let (parts, saved) = save(response, content, destination, output).await?;
+    let (parts, saved) = save(args, response, content, destination, output).await?;
     if output == Output::Json {
-        output::print_whole(&result(&url, &parts, saved, payments).to_string())?;
+        output::print_whole(&result(args, &url, &parts, saved, payments).to_string())?;
     }
     if is_error(status) {
         Err(server_failure(&parts, brings_authorization))
@@ -89,9 +95,20 @@ async fn fetch(
     }
 }
 
+/// Returns the variable of the environment that names a proxy for a URL of another machine.
+fn proxy_for(url: &Uri) -> Option<&'static str> {
+    let is_local = Origin::of(url)
+        .is_ok_and(|origin| origin.protocol() == Protocol::Http && origin.is_confidential());
+    if is_local {
+        return None;
+    }
+    paths::proxy_variable(url.scheme_str().unwrap_or_default())
+}
+
 /// Moves the body where it belongs. Only what was asked for is written to a file: anything else
 /// would replace a good one.
 async fn save(
+    args: &GetArgs,
     response: Response<ResponseBody>,
     content: Content,
     destination: Destination,
@@ -103,8 +120,31 @@ async fn save(
         (Content::Other, true, Output::Human) => return Ok((parts, Saved::default())),
         (Content::Other, true, Output::Json) => Destination::memory(),
     };
-    let saved = destination.save(incoming).await?;
+    let head = if args.include {
+        head(&parts)
+    } else {
+        String::new()
+    };
+    let saved = destination.save(head.as_bytes(), incoming).await?;
     Ok((parts, saved))
+}
+
+/// Returns the head of a response as HTTP/1.1 writes it.
+fn head(parts: &Parts) -> String {
+    let mut head = format!("{:?} {}\r\n", parts.version, parts.status);
+    for (name, value) in &parts.headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    head
+}
+
+fn headers(parts: &Parts) -> impl Iterator<Item = Value> {
+    parts
+        .headers
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
 }
 
 /// Returns the result as JSON, one document on standard output. It is there for an error status
@@ -125,7 +165,7 @@ async fn save(
 /// | `paid` | the payment that was made, or null: `state`, `price_msat`, `fee_msat`, `payment_hash`, `origin` |
 /// | `paid_before` | payments before it, if there are any |
 /// | `warnings` | what else went wrong |
-fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value {
+fn result(args: &GetArgs, url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let mut result = json!({
         "url": url.to_string(),
@@ -140,6 +180,9 @@ fn result(url: &Uri, parts: &Parts, saved: Saved, payments: &Payments) -> Value 
         "warnings": payments.warnings(),
     });
     payment::insert_into(&mut result, &payments.made());
+    if let (Some(object), true) = (result.as_object_mut(), args.include) {
+        object.insert("headers".to_owned(), headers(parts).collect());
+    }
     if let (Some(object), Some((name, value))) = (result.as_object_mut(), saved.content) {
         object.insert(name.to_owned(), value);
     }

@@ -13,10 +13,76 @@ pub(crate) fn url(text: &str) -> Result<Uri, UrlError> {
     let whole = complete(text);
     let found = whole.parse::<Uri>().ok().filter(is_web_address);
     let found = found.filter(|uri| !is_secret(text, uri));
-    found.ok_or_else(|| UrlError {
-        typed: without_secrets(text.trim()),
-        example: example(&whole, "/path"),
-    })
+    match (found, fault(text.trim())) {
+        (Some(found), None) => Ok(without_dots(found)),
+        (_, fault) => Err(UrlError {
+            typed: without_secrets(text.trim()),
+            fault: fault.map_or_else(String::new, |fault| format!("{fault}; ")),
+            example: match half_a_scheme(text.trim()) {
+                Some(rest) => example(&complete(rest), "/path"),
+                None => example(&whole, "/path"),
+            },
+        }),
+    }
+}
+
+/// Returns what follows a scheme whose colon or slash is missing.
+fn half_a_scheme(typed: &str) -> Option<&str> {
+    let halves = ["http:/", "https:/", "http//", "https//"];
+    let found = halves.iter().find_map(|half| typed.strip_prefix(half));
+    found.filter(|rest| !rest.starts_with('/'))
+}
+
+/// Returns what is wrong with a text, where that can be told.
+fn fault(typed: &str) -> Option<&'static str> {
+    let (scheme, rest) = match typed.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, typed),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if scheme.is_none() && half_a_scheme(typed).is_some() {
+        Some("a scheme ends with `://`")
+    } else if authority.contains('@') {
+        Some("a name and password belong in a header: -H 'Authorization: Basic …'")
+    } else if typed.contains(char::is_whitespace) {
+        Some("a space is written as %20")
+    } else if !authority.is_ascii() {
+        Some("a host with other letters than ASCII is written in punycode, xn--…")
+    } else if authority.starts_with('-') {
+        Some("no host begins with `-`")
+    } else {
+        None
+    }
+}
+
+/// Resolves `.` and `..` in the path, as curl does and RFC 3986, 5.2.4, describes.
+fn without_dots(uri: Uri) -> Uri {
+    let is_dot = |segment: &str| matches!(segment, "." | "..");
+    if !uri.path().split('/').any(is_dot) {
+        return uri;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in uri.path().split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            other => kept.push(other),
+        }
+    }
+    let end = if uri.path().rsplit('/').next().is_some_and(is_dot) && !kept.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    let query = uri
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
+    let path = format!("/{}{end}{query}", kept.join("/"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    Uri::from_parts(parts).unwrap_or(uri)
 }
 
 /// Returns true for a token that can be read as a host and a path.
@@ -88,6 +154,7 @@ fn host_of(authority: &str) -> &str {
 }
 
 fn is_loopback(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
     match host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback() || address.is_unspecified(),
         Err(_name) => {
@@ -141,9 +208,11 @@ fn without_secrets(typed: &str) -> String {
 
 /// A text that is no URL.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{typed} is not a URL to fetch: write it like {example}")]
+#[error("{typed} is not a URL to fetch: {fault}write it like {example}")]
 pub(crate) struct UrlError {
     typed: String,
+    /// What is wrong, with a semicolon, or nothing.
+    fault: String,
     example: String,
 }
 
@@ -167,6 +236,13 @@ mod tests {
             ),
             ("192.168.1.2/x", "https://192.168.1.2/x"),
             ("http://api.example/x", "http://api.example/x"),
+            ("localhost.:8402/x", "http://localhost.:8402/x"),
+            (
+                "http://api.example/../a/./b/../c?d=/../e",
+                "http://api.example/a/c?d=/../e",
+            ),
+            ("http://api.example/a/..", "http://api.example/"),
+            ("http://api.example/a/b/.", "http://api.example/a/b/"),
         ] {
             let read = url(text).unwrap();
             let whole: Uri = whole.parse().unwrap();
@@ -197,6 +273,23 @@ mod tests {
         ] {
             let error = url(text).unwrap_err().to_string();
             assert!(error.contains(typed) && error.ends_with(example), "{error}");
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_what_is_wrong() {
+        for (text, wrong) in [
+            ("http:/localhost:24501/x", "`://`"),
+            ("https//localhost/x", "`://`"),
+            ("https://me:SECRET@api.example/", "-H 'Authorization"),
+            ("http://127.0.0.1:1/a b", "%20"),
+            ("http://münchen.example/", "punycode"),
+            ("-", "begins with `-`"),
+            ("--json", "begins with `-`"),
+        ] {
+            let error = url(text).unwrap_err().to_string();
+            assert!(error.contains(wrong), "{error}");
             assert!(!error.contains("SECRET"), "{error}");
         }
     }

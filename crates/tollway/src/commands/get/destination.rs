@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 use tollway_client::ResponseBody;
 
-use super::failure;
+use super::{failure, request};
 use crate::exit::Failure;
 use crate::output::{self, Blocking};
 use crate::startup;
@@ -97,7 +97,11 @@ impl Destination {
                 path: Some(named),
                 sink,
             }),
-            Err(error) => Err(Failure::usage(format!("{}: {error}", named.display()))),
+            Err(error) => Err(Failure::usage(format!(
+                "cannot write to {}: {}",
+                named.display(),
+                request::words(&error)
+            ))),
         }
     }
 
@@ -114,13 +118,13 @@ impl Destination {
         self.path.is_some()
     }
 
-    /// Writes a body as it arrives.
+    /// Writes a body as it arrives, after `head`, which memory leaves out.
     ///
     /// # Errors
     ///
     /// Fails when the body breaks off or cannot be written. An existing regular file is
     /// then unchanged.
-    pub(super) async fn save(self, mut body: ResponseBody) -> Result<Saved, Failure> {
+    pub(super) async fn save(self, head: &[u8], mut body: ResponseBody) -> Result<Saved, Failure> {
         let shown = self.path.as_deref().unwrap_or(Path::new("standard output"));
         let failed = |error: io::Error| {
             let kind = output::kind_of_unwritten(&error);
@@ -131,7 +135,7 @@ impl Destination {
         };
         let (len, content) = match self.sink {
             Sink::Draft(mut draft) => {
-                let len = draft.write(&mut body, failed).await?;
+                let len = draft.write(head, &mut body, failed).await?;
                 draft.persist().map_err(failed)?;
                 (len, None)
             }
@@ -141,9 +145,12 @@ impl Destination {
             }
             Sink::Overwrite(file) => {
                 file.set_len(0).map_err(failed)?;
-                (to_stream(&mut body, Blocking(file), failed).await?, None)
+                (
+                    to_stream(head, &mut body, Blocking(file), failed).await?,
+                    None,
+                )
             }
-            Sink::Stream(file) => (to_stream(&mut body, file, failed).await?, None),
+            Sink::Stream(file) => (to_stream(head, &mut body, file, failed).await?, None),
         };
         Ok(Saved {
             len,
@@ -290,10 +297,12 @@ fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 impl Draft {
     async fn write(
         &mut self,
+        head: &[u8],
         body: &mut ResponseBody,
         failed: impl Fn(io::Error) -> Failure,
     ) -> Result<u64, Failure> {
         let mut len = 0_u64;
+        self.file.write_all(head).map_err(&failed)?;
         while let Some(data) = next(body).await? {
             len = len.saturating_add(data.len() as u64);
             self.file.write_all(&data).map_err(&failed)?;
@@ -331,11 +340,13 @@ fn overwrite(mut existing: &File, target: &Path, mut draft: &File) -> io::Result
 
 /// Writes each piece as it arrives.
 async fn to_stream(
+    head: &[u8],
     body: &mut ResponseBody,
     mut file: Blocking,
     failed: impl Fn(io::Error) -> Failure,
 ) -> Result<u64, Failure> {
     let mut len = 0_u64;
+    file.write_all(head).map_err(&failed)?;
     while let Some(data) = next(body).await? {
         len = len.saturating_add(data.len() as u64);
         let writing = tokio::task::spawn_blocking(move || {

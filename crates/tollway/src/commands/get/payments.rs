@@ -172,7 +172,7 @@ impl Payments {
     }
 
     /// A warning, which nothing hides.
-    fn warn(&self, text: String) {
+    pub(super) fn warn(&self, text: String) {
         self.output.note(&format!("tollway: warning: {text}"));
         self.record().warnings.push(text);
     }

@@ -6,19 +6,25 @@ use std::fs::File;
 use std::io;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tollway_client::Body;
 
 use crate::cli::GetArgs;
 use crate::exit::Failure;
-use crate::input;
+use crate::input::{self, Secret};
 
 /// Reads the request that the arguments describe.
 pub(super) async fn read(args: &GetArgs, url: &Uri) -> Result<Request<Body>, Failure> {
     let data = args.data.clone();
-    let body = tokio::task::spawn_blocking(move || body(data.as_deref()))
+    let body = tokio::task::spawn_blocking(move || body(&data))
         .await
         .map_err(Failure::general)?;
+    if args.method == Some(Method::CONNECT) {
+        return Err(Failure::usage(
+            "CONNECT opens a tunnel and has no response to print",
+        ));
+    }
     let mut request = Request::new(body?);
     *request.method_mut() = method(args);
     *request.uri_mut() = url.clone();
@@ -27,15 +33,32 @@ pub(super) async fn read(args: &GetArgs, url: &Uri) -> Result<Request<Body>, Fai
         let (name, value) = read_header(at.saturating_add(1), header)?;
         request.headers_mut().append(name, value);
     }
+    for (name, value) in usual_headers(args) {
+        let entry = request.headers_mut().entry(name);
+        entry.or_insert(HeaderValue::from_static(value));
+    }
     Ok(request)
 }
 
 fn method(args: &GetArgs) -> Method {
-    match (&args.method, &args.data) {
+    match (&args.method, args.data.is_empty()) {
         (Some(method), _) => method.clone(),
-        (None, Some(_)) => Method::POST,
-        (None, None) => Method::GET,
+        (None, false) => Method::POST,
+        (None, true) => Method::GET,
     }
+}
+
+/// Returns the headers that a request has where its arguments set none of the name. Some servers
+/// refuse a request without them; with a body they are those of curl.
+fn usual_headers(args: &GetArgs) -> Vec<(HeaderName, &'static str)> {
+    let mut usual = vec![
+        (USER_AGENT, concat!("tollway/", env!("CARGO_PKG_VERSION"))),
+        (ACCEPT, "*/*"),
+    ];
+    if !args.data.is_empty() {
+        usual.push((CONTENT_TYPE, "application/x-www-form-urlencoded"));
+    }
+    usual
 }
 
 /// Reads `Name: value`. Whatever is not certainly a name may be a secret and is not shown.
@@ -53,19 +76,30 @@ fn read_header(number: usize, text: &str) -> Result<(HeaderName, HeaderValue), F
     Ok((name, value))
 }
 
-/// Reads the body that `-d` names: text, `@FILE`, or `@-` for standard input.
-fn body(data: Option<&str>) -> Result<Body, Failure> {
-    match data {
-        None => Ok(Body::empty()),
-        Some("@-") => whole(io::stdin())
-            .map_err(|error| Failure::usage(format!("cannot read standard input: {error}"))),
-        Some(data) => match data.strip_prefix('@') {
-            Some(path) => {
-                file(path).map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))
+/// Reads the body that `-d` names: text, `@FILE`, or `@-` for standard input. Several are joined
+/// by `&`.
+fn body(data: &[Secret]) -> Result<Body, Failure> {
+    let unreadable = |source: &str, error: &io::Error| {
+        Failure::usage(format!("cannot read {source}: {}", words(error)))
+    };
+    let mut parts = Vec::new();
+    for part in data {
+        let bytes = match part.strip_prefix('@') {
+            None => part.as_bytes().to_vec(),
+            Some("") => return Err(Failure::usage("-d @ names no file: write -d @FILE")),
+            Some("-") => {
+                whole(io::stdin()).map_err(|error| unreadable("standard input", &error))?
             }
-            None => Ok(Body::from(Bytes::copy_from_slice(data.as_bytes()))),
-        },
+            Some(path) if data.len() == 1 => {
+                return file(path).map_err(|error| unreadable(path, &error));
+            }
+            Some(path) => File::open(path)
+                .and_then(whole)
+                .map_err(|error| unreadable(path, &error))?,
+        };
+        parts.push(bytes);
     }
+    Ok(Body::from(Bytes::from(parts.join(&b'&'))))
 }
 
 /// A regular file is read when it is sent, as often as it is sent. Pipes and devices can be
@@ -79,14 +113,21 @@ fn file(path: &str) -> io::Result<Body> {
         Ok(Body::file(path))
     } else {
         // Files in /proc are regular and have no length.
-        whole(file)
+        whole(file).map(|all| Body::from(Bytes::from(all)))
     }
 }
 
-fn whole(mut source: impl io::Read) -> io::Result<Body> {
+fn whole(mut source: impl io::Read) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     source.read_to_end(&mut all)?;
-    Ok(Body::from(Bytes::from(all)))
+    Ok(all)
+}
+
+/// Returns what went wrong, without the system's number for it.
+pub(super) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error ").next().unwrap_or_default();
+    words.to_lowercase()
 }
 
 const HEADER_FORM: &str = "write it as `Name: value` in visible ASCII";
