@@ -111,7 +111,7 @@ impl<'a> Case<'a> {
             "--challenges-per-minute",
             "1000000",
             "--upstream-timeout",
-            "1",
+            "1s",
             "--data-dir",
             dir.to_str().unwrap(),
         ];

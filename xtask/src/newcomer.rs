@@ -260,7 +260,7 @@ fn run_pages(parts: &[Part], profile: &str) -> Result<Outcome> {
         .collect();
     let mut command = runner(profile);
     command
-        .args(["transcripts::newcomer::", "--", "--ignored"])
+        .args(["transcripts::newcomer::"])
         .env("TOLLWAY_NEWCOMER_PARTS", serde_json::to_string(&listed)?)
         .env("TOLLWAY_NEWCOMER_REPORT", &report);
     let finished = process::finish(&mut command, PAGES)?;

@@ -1,7 +1,6 @@
 //! The tasks of a first hour, for `cargo xtask newcomer`, which has their list.
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,16 +27,17 @@ struct Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "cargo xtask newcomer runs it, with the list of tasks"]
 async fn parts_of_pages_run_by_themselves() {
-    let parts = std::env::var("TOLLWAY_NEWCOMER_PARTS").unwrap();
-    let parts: Vec<Part> = serde_json::from_str(&parts).unwrap();
+    let parts = std::env::var("TOLLWAY_NEWCOMER_PARTS");
+    let parts: Vec<Part> = serde_json::from_str(parts.as_deref().unwrap_or(SAMPLE)).unwrap();
     let mut outcomes = Vec::new();
     for part in &parts {
         outcomes.push(part.run().await);
     }
-    let report = PathBuf::from(std::env::var_os("TOLLWAY_NEWCOMER_REPORT").unwrap());
-    fs::write(report, serde_json::to_vec(&outcomes).unwrap()).unwrap();
+    match std::env::var_os("TOLLWAY_NEWCOMER_REPORT") {
+        Some(report) => fs::write(report, serde_json::to_vec(&outcomes).unwrap()).unwrap(),
+        None => assert!(outcomes.iter().all(Outcome::is_ok), "{outcomes:?}"),
+    }
 }
 
 impl Part {
@@ -61,6 +61,10 @@ impl Part {
 }
 
 impl Outcome {
+    fn is_ok(&self) -> bool {
+        self.failure.is_none() && self.commands > 0
+    }
+
     fn of(run: Run, nothing: Option<String>) -> Self {
         Self {
             commands: run.commands,
@@ -77,3 +81,6 @@ impl Outcome {
         }
     }
 }
+
+/// What is run without a list.
+const SAMPLE: &str = r#"[{"page": "docs/guide/src/tokens.md", "sections": []}]"#;

@@ -256,7 +256,7 @@ pub const REFUSALS_MAX: usize = 8;
 pub const ACCEPTANCES_MAX: usize = 256;
 
 /// How many paths in one folder a credential must be good for to be presented in all of it.
-pub const SIBLINGS_MIN: usize = 3;
+pub(super) const SIBLINGS_MIN: usize = 3;
 
 /// How many candidates are read at once.
 pub(super) const CANDIDATES_MAX: usize = 128;

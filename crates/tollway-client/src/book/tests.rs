@@ -540,7 +540,7 @@ fn where_a_credential_was_accepted_is_remembered_until_it_is_refused_there() {
 
 #[test]
 fn a_credential_that_is_good_for_three_paths_of_a_folder_is_tried_in_all_of_it() {
-    on_each(|mut buyer| {
+    on_each(|buyer| {
         let sale = Sale::new(1);
         buyer.buy(&sale, "/a/1", &[]);
         let hash = sale.hash();

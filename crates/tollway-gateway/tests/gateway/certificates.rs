@@ -1,11 +1,11 @@
 //! Files of the certificate and the key that cannot be used.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tollway_gateway::{Gateway, GatewayLimits, PemProblem, StartError, TlsError, TlsListener};
+use tollway_gateway::{Gateway, GatewayLimits, StartError, TlsError, TlsListener};
 
 use crate::support::{self, Identity};
 
@@ -28,29 +28,24 @@ async fn what_is_wrong_with_a_file_is_named() {
     let encrypted = file("encrypted.pem", encrypted);
     let junk = file("junk.pem", b"no certificate");
     let missing = identity.folder.path().join("missing.pem");
-    let cases: [(&PathBuf, &PathBuf, fn(&PemProblem) -> bool); 8] = [
-        (&missing, &key, |p| matches!(p, PemProblem::Unreadable(_))),
-        (&certificate, &missing, |p| {
-            matches!(p, PemProblem::Unreadable(_))
-        }),
-        (&key, &certificate, |p| matches!(p, PemProblem::HoldsKey)),
-        (&certificate, &certificate, |p| {
-            matches!(p, PemProblem::HoldsCertificate)
-        }),
-        (&der, &key, |p| matches!(p, PemProblem::Der)),
-        (&empty, &key, |p| matches!(p, PemProblem::Empty)),
-        (&certificate, &encrypted, |p| {
-            matches!(p, PemProblem::Encrypted)
-        }),
-        (&junk, &key, |p| matches!(p, PemProblem::NotPem)),
-    ];
-    for (certificate, key, is_expected) in cases {
-        match start(certificate, key) {
-            StartError::Tls(TlsError::File { path, problem }) => {
-                assert!(is_expected(&problem), "{}: {problem:?}", path.display());
-            }
-            error => panic!("{error:?}"),
-        }
+    for (certificate, key, expected) in [
+        (&missing, &key, "Unreadable"),
+        (&certificate, &missing, "Unreadable"),
+        (&key, &certificate, "HoldsKey"),
+        (&certificate, &certificate, "HoldsCertificate"),
+        (&der, &key, "Der"),
+        (&empty, &key, "Empty"),
+        (&certificate, &encrypted, "Encrypted"),
+        (&junk, &key, "NotPem"),
+    ] {
+        let error = start(certificate, key);
+        let StartError::Tls(TlsError::File { problem, .. }) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(
+            format!("{problem:?}").starts_with(expected),
+            "{expected}: {problem:?}"
+        );
     }
 }
 

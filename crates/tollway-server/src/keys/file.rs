@@ -333,15 +333,15 @@ mod tests {
         let (_folder, path) = written(&"01".repeat(32));
         let old = KeyFile::read(&path).unwrap().summaries()[0].id;
         assert!(matches!(
-            remove(&path, old),
+            remove(&path, old, Removal::AtOnce),
             Err(KeyFileError::Minting { .. })
         ));
         rotate(&path, NOW).unwrap();
 
-        remove(&path, old).unwrap();
+        remove(&path, old, Removal::AtOnce).unwrap();
 
         assert_eq!(KeyFile::read(&path).unwrap().summaries().len(), 1);
-        let unknown = remove(&path, old).unwrap_err();
+        let unknown = remove(&path, old, Removal::AtOnce).unwrap_err();
         let minting = KeyFile::read(&path).unwrap().summaries()[0].id;
         for id in [old, minting] {
             assert!(unknown.to_string().contains(&id.to_string()), "{unknown}");
@@ -405,7 +405,7 @@ mod tests {
 
             let old = KeyFile::read_or_create(&path).unwrap().summaries()[0].id;
             rotate(&path, NOW).unwrap();
-            remove(&path, old).unwrap();
+            remove(&path, old, Removal::AtOnce).unwrap();
 
             assert!(path.is_symlink() && middle.is_symlink());
             let read = |path| KeyFile::read(path).unwrap().summaries();

@@ -33,7 +33,7 @@ fn half_a_scheme(typed: &str) -> Option<&str> {
     found.filter(|rest| !rest.starts_with('/'))
 }
 
-/// Returns what is wrong with a text, where that can be told.
+/// Returns what is wrong with a text, where that is certain.
 fn fault(typed: &str) -> Option<&'static str> {
     let (scheme, rest) = match typed.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),

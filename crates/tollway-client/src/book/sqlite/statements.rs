@@ -358,7 +358,7 @@ impl CredentialRows for Statements<'_> {
 
     fn acceptances(&self, hash: &PaymentHash) -> Result<Vec<String>, BookError> {
         let sql = "SELECT path FROM acceptances WHERE payment_hash = ?1";
-        self.query(sql, [hash.as_bytes()], |row| row.get(0))
+        self.query(sql, [hash.as_bytes()], |row| Ok(row.get(0)?))
     }
 
     fn is_refused_below(&self, hash: &PaymentHash, path: &str) -> Result<bool, BookError> {
