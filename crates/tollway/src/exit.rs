@@ -444,7 +444,7 @@ impl From<FailureKind> for ExitCode {
 
 const SUMMARY_COLUMNS: usize = 78;
 /// What a library's error adds as well when its request was paid for.
-const SEND_AGAIN: &str = "send it again, it is paid";
+const SEND_AGAIN: &str = "send it again: a token with uses left is not paid again";
 
 #[cfg(test)]
 mod tests {

@@ -181,7 +181,7 @@ impl Inner {
             Some((_presented, answer)) if is_acceptance(answer.status()) => {
                 self.accept(call, &progress, answer.status()).await;
             }
-            Some((_presented, answer)) if answer.status().is_server_error() => {
+            Some((_presented, answer)) if is_undelivered(answer.status()) => {
                 if let Some(hash) = progress.shown {
                     self.set_undelivered(hash, true).await;
                 }
@@ -361,6 +361,16 @@ fn newest(
 /// does anyway, and never gets here.
 fn is_refusal(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// Whether a response may have taken a use and delivered nothing for it. An intermediary's own
+/// 502, 503 or 504 takes none: another request holds the last one, say, or the upstream is down.
+fn is_undelivered(status: StatusCode) -> bool {
+    let takes_none = matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    );
+    status.is_server_error() && !takes_none
 }
 
 fn is_acceptance(status: StatusCode) -> bool {

@@ -565,6 +565,31 @@ async fn what_was_used_up_by_a_response_that_did_not_arrive_is_not_bought_again_
     }
 }
 
+#[tokio::test]
+async fn a_token_that_is_exhausted_after_a_response_that_took_no_use_is_replaced() {
+    for status in [
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ] {
+        let world = World::new().await;
+        let client = world.client();
+        text(client.send(world.get("/a")).await).await;
+        world
+            .shop
+            .sells(|terms| terms.honours = Honours::OwnRefusal(status));
+        assert_eq!(client.send(world.get("/a")).await.unwrap().status(), status);
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Once;
+            terms.reason = Some("exhausted");
+        });
+
+        text(client.send(world.get("/a")).await).await;
+
+        assert_eq!(world.wallet.asked().len(), 2);
+    }
+}
+
 /// The credentials that were presented, in order.
 fn presented(world: &World) -> Vec<PaymentHash> {
     let events = world.events();

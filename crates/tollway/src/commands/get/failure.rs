@@ -141,7 +141,9 @@ fn words(error: &Error) -> String {
         Error::PaidButUndelivered { source, .. } => {
             // The receipt is reported with the failure.
             let cause = words(source);
-            format!("{cause}; the request was paid for: send it again, it is paid")
+            format!(
+                "{cause}; the request was paid for: send it again: a token with uses left is not paid again"
+            )
         }
         Error::Busy { .. }
         | Error::NotPaid(_)
