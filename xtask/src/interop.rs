@@ -1,14 +1,17 @@
 //! Interoperability suite: other projects' programs against ours.
 //!
-//! Each part installs a peer by its package name (LND and btcd from the Go module proxy,
-//! clients from PyPI and npm) and puts it to work against our programs. Parts share nothing
+//! Each part installs a peer by its package name (LND, btcd and h2spec from the Go module
+//! proxy, clients from PyPI and npm) and puts it to work against our programs. Parts share nothing
 //! but the folder their installations are kept in, and run alone: `cargo xtask interop lncli`.
 //!
 //! A peer that cannot be installed here is reported and skipped. One that can must pass.
 
 mod btcd;
 mod cache;
+pub(crate) mod certificate;
 pub(crate) mod gateway;
+mod grpc_go;
+mod h2spec;
 mod install;
 mod l402_requests;
 mod lncli;
@@ -61,14 +64,20 @@ enum PartName {
     L402Requests,
     /// The wallet traits' contract, and a whole purchase, on LND.
     Lnd,
+    /// The conformance suite of HTTP/2 against the gateway.
+    H2spec,
+    /// grpc-go's interoperability client and server, through the gateway.
+    GrpcGo,
 }
 
 impl PartName {
     /// In the order they run: the quick ones first.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Pymacaroons,
         Self::NpmMacaroon,
         Self::L402Requests,
+        Self::H2spec,
+        Self::GrpcGo,
         Self::Lncli,
         Self::Lndclient,
         Self::Lnd,
@@ -84,6 +93,8 @@ impl PartName {
             Self::Lndclient => "lndclient",
             Self::L402Requests => "l402-requests",
             Self::Lnd => "lnd",
+            Self::H2spec => "h2spec",
+            Self::GrpcGo => "grpc-go",
         }
     }
 
@@ -96,6 +107,8 @@ impl PartName {
             Self::Lndclient => lndclient::run(setup, checks),
             Self::L402Requests => l402_requests::run(setup, checks),
             Self::Lnd => lnd::run(setup, checks),
+            Self::H2spec => h2spec::run(setup, checks),
+            Self::GrpcGo => grpc_go::run(setup, checks),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A running `tollway serve`, and buyers with `tollway get`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::process::{self, Service};
@@ -16,47 +17,64 @@ pub(super) const PRICE_SAT: i64 = 10;
 const START: Duration = Duration::from_secs(30);
 const PURCHASE: Duration = Duration::from_secs(60);
 
-/// A running gateway in front of [`upstream::GOODS`]. Dropping it ends it.
+/// A running gateway. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    url: String,
+    pub(crate) addresses: Addresses,
     _service: Service,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
+}
+
+/// Where a gateway serves, as it prints it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Addresses {
+    pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
 }
 
 impl Gateway {
-    /// Starts one that is paid into `wallet`, an `lndconnect://` URI.
+    /// Starts one in front of [`upstream::GOODS`] that is paid into `wallet`, an
+    /// `lndconnect://` URI.
     ///
     /// # Errors
     ///
     /// When it does not start in time.
     pub(crate) fn start(tollway: &Path, wallet: &str) -> Result<Self> {
         let dir = TempDir::new()?;
-        let upstream = format!("http://{}", upstream::serve()?);
-        let price = format!("{PRICE_SAT}sat");
-        let mut command = at_home(tollway, dir.path());
-        command
-            .args([
-                "--json",
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--upstream",
-                &upstream,
-            ])
-            .args(["--price", &price, "--wallet", wallet]);
-        let mut service = Service::start("gateway", &mut command, dir.path())?;
-        let url = service.ready(START, announced)?;
+        let upstream = format!("--upstream=http://{}", upstream::serve()?);
+        let price = format!("--price={PRICE_SAT}sat");
+        let gateway = Self::serve(
+            tollway,
+            dir.path(),
+            &[&upstream, &price, "--wallet", wallet],
+        )?;
         Ok(Self {
-            url,
+            _dir: Some(dir),
+            ..gateway
+        })
+    }
+
+    /// Starts one with these flags and its files in `home`, on a port of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start in time.
+    pub(crate) fn serve(tollway: &Path, home: &Path, flags: &[&str]) -> Result<Self> {
+        let mut command = at_home(tollway, home);
+        command
+            .args(["--json", "serve", "--listen=127.0.0.1:0"])
+            .args(flags);
+        let mut service = Service::start("gateway", &mut command, home)?;
+        Ok(Self {
+            addresses: service.ready(START, addresses)?,
             _service: service,
-            _dir: dir,
+            _dir: None,
         })
     }
 
     /// A page that costs [`PRICE_SAT`].
     pub(crate) fn page(&self) -> String {
-        format!("{}/page", self.url)
+        format!("http://{}/page", self.addresses.http)
     }
 }
 
@@ -82,6 +100,11 @@ impl<'a> Buyer<'a> {
         })
     }
 
+    /// The folder of its files.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Fetches a page, paying when asked; the page.
     ///
     /// # Errors
@@ -101,11 +124,14 @@ pub(crate) fn at_home(tollway: &Path, home: &Path) -> Command {
     command
 }
 
-/// Returns the address that the gateway prints once it serves.
+/// Returns the URL that the gateway prints once it serves.
 pub(crate) fn announced(log: &str) -> Result<String> {
-    let address = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|line| line.get("http")?.as_str().map(str::to_owned));
-    Ok(format!("http://{}", address.context("no address yet")?))
+    Ok(format!("http://{}", addresses(log)?.http))
+}
+
+/// Returns the addresses that the gateway prints once it serves.
+pub(crate) fn addresses(log: &str) -> Result<Addresses> {
+    log.lines()
+        .find_map(|line| serde_json::from_str(line).ok())
+        .context("no address yet")
 }

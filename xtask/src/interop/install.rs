@@ -31,6 +31,11 @@ const LND_PROGRAMS: [&str; 4] = [
     "github.com/lightningnetwork/lnd/cmd/lncli",
     "github.com/lightningnetwork/lnd/cmd/lnd",
 ];
+const HTTP2_PROGRAMS: [&str; 3] = [
+    "github.com/summerwind/h2spec/cmd/h2spec",
+    "google.golang.org/grpc/interop/client",
+    "google.golang.org/grpc/interop/server",
+];
 
 /// The folder with `btcd`, `btcctl`, `lnd` and `lncli`.
 ///
@@ -93,6 +98,26 @@ pub(super) fn lndclient(setup: &Setup) -> Result<PathBuf, Halt> {
         )
     })?;
     Ok(folder.join("client"))
+}
+
+/// The folder with `h2spec`, and grpc-go's `client` and `server`.
+///
+/// # Errors
+///
+/// [`Halt::CouldNotRun`] without Go or its module proxy.
+pub(super) fn http2(setup: &Setup) -> Result<PathBuf, Halt> {
+    let module = setup.workspace.interop("http2");
+    let recipe = [read(&module.join("go.mod"))?, read(&module.join("go.sum"))?];
+    let recipe: Vec<_> = recipe.iter().map(Vec::as_slice).collect();
+    setup.cache.folder("http2", &recipe, |folder| {
+        fetch(go(&module).args(["mod", "download"]))?;
+        build(
+            go(&module)
+                .args(["build", "-o"])
+                .arg(folder)
+                .args(HTTP2_PROGRAMS),
+        )
+    })
 }
 
 /// A Python with the packages of a `requirements.txt`.
