@@ -1,14 +1,14 @@
 //! Benchmarks that print ratios: ours and other programs, measured in one run on one machine.
 
 mod figures;
-mod gateway;
+pub(crate) mod gateway;
 mod load;
-mod meter;
+pub(crate) mod meter;
 mod peers;
-mod programs;
+pub(crate) mod programs;
 mod proxy;
 mod sandbox;
-mod tools;
+pub(crate) mod tools;
 mod verify;
 
 use crate::interop::process;

@@ -18,6 +18,8 @@ mod fuzz;
 mod interop;
 mod msrv;
 mod newcomer;
+mod siege;
+mod soak;
 mod workspace;
 
 use std::error::Error;
@@ -50,6 +52,10 @@ enum Task {
     Msrv(msrv::Args),
     /// Does the tasks of a first hour with README, the guide and the released binary.
     Newcomer(newcomer::Args),
+    /// Attacks the gateway and checks that every paying customer is served.
+    Siege(siege::Args),
+    /// Sends mixed traffic for an hour, and checks that nothing grows and every request is counted.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
         Task::Interop(args) => interop::run(&args).map_err(Box::<dyn Error>::from),
         Task::Msrv(args) => msrv::run(&args).map_err(Box::<dyn Error>::from),
         Task::Newcomer(args) => newcomer::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Siege(args) => siege::run(&args).map_err(Box::<dyn Error>::from),
+        Task::Soak(args) => soak::run(&args).map_err(Box::<dyn Error>::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -80,7 +80,7 @@ impl Gateway {
 /// # Errors
 ///
 /// When the purchase fails.
-pub(super) fn buy(bench: &Path, url: &str, wallet: &str) -> Result<String> {
+pub(crate) fn buy(bench: &Path, url: &str, wallet: &str) -> Result<String> {
     let mut command = Cores::All.command(bench);
     command.args(["credential", url]).env("WALLET", wallet);
     Ok(process::output(&mut command, START)?.trim().to_owned())

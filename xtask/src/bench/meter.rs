@@ -44,7 +44,7 @@ pub(super) fn core_time(core: usize) -> Result<Duration> {
 /// # Errors
 ///
 /// When there is no such process.
-pub(super) fn peak_memory_kib(pid: u32) -> Result<u64> {
+pub(crate) fn peak_memory_kib(pid: u32) -> Result<u64> {
     memory(pid, "VmHWM:")
 }
 
@@ -53,7 +53,7 @@ pub(super) fn peak_memory_kib(pid: u32) -> Result<u64> {
 /// # Errors
 ///
 /// When there is no such process.
-pub(super) fn memory_kib(pid: u32) -> Result<u64> {
+pub(crate) fn memory_kib(pid: u32) -> Result<u64> {
     memory(pid, "VmRSS:")
 }
 

@@ -8,7 +8,7 @@ use crate::interop::workspace::Workspace;
 
 /// Arguments that choose our programs.
 #[derive(Debug, clap::Args)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Measure `tollway` and `tollway-bench` in this folder, instead of building them.
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
@@ -16,11 +16,11 @@ pub(super) struct Source {
 
 /// Our own programs.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     /// The measured program.
-    pub(super) tollway: PathBuf,
+    pub(crate) tollway: PathBuf,
     /// The load and the buyers.
-    pub(super) bench: PathBuf,
+    pub(crate) bench: PathBuf,
 }
 
 impl Source {
@@ -29,7 +29,7 @@ impl Source {
     /// # Errors
     ///
     /// When a program does not build.
-    pub(super) fn programs(&self, workspace: &Workspace) -> Result<Programs> {
+    pub(crate) fn programs(&self, workspace: &Workspace) -> Result<Programs> {
         match &self.programs {
             Some(folder) => Ok(Programs {
                 tollway: folder.join("tollway"),
@@ -44,4 +44,4 @@ impl Source {
 }
 
 /// The profile that is shipped.
-pub(super) const PROFILE: &str = "dist";
+pub(crate) const PROFILE: &str = "dist";

@@ -14,7 +14,7 @@ use crate::interop::process;
 /// # Errors
 ///
 /// When a program is missing and cannot be installed; names the packages.
-pub(super) fn install(wanted: &[Tool]) -> Result<()> {
+pub(crate) fn install(wanted: &[Tool]) -> Result<()> {
     let missing: Vec<&str> = wanted
         .iter()
         .filter(|tool| !is_here(tool.program))
@@ -39,9 +39,9 @@ pub(super) fn install(wanted: &[Tool]) -> Result<()> {
 
 /// A program and its package.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tool {
-    pub(super) program: &'static str,
-    pub(super) package: &'static str,
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
 }
 
 fn is_here(program: &str) -> bool {

@@ -21,7 +21,7 @@ const PURCHASE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) addresses: Addresses,
-    _service: Service,
+    service: Service,
     _dir: Option<TempDir>,
 }
 
@@ -30,6 +30,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) https: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -60,16 +61,28 @@ impl Gateway {
     ///
     /// When it does not start in time.
     pub(crate) fn serve(tollway: &Path, home: &Path, flags: &[&str]) -> Result<Self> {
-        let mut command = at_home(tollway, home);
+        Self::start_with(at_home(tollway, home), home, flags)
+    }
+
+    /// The same with a command of the caller's own for `tollway`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start in time.
+    pub(crate) fn start_with(mut command: Command, log_dir: &Path, flags: &[&str]) -> Result<Self> {
         command
             .args(["--json", "serve", "--listen=127.0.0.1:0"])
             .args(flags);
-        let mut service = Service::start("gateway", &mut command, home)?;
+        let mut service = Service::start("gateway", &mut command, log_dir)?;
         Ok(Self {
             addresses: service.ready(START, addresses)?,
-            _service: service,
+            service,
             _dir: None,
         })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.service.id()
     }
 
     /// A page that costs [`PRICE_SAT`].

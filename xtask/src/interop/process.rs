@@ -185,6 +185,15 @@ impl Service {
         }
     }
 
+    /// Returns whether it has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.guard.0.try_wait()?.is_some())
+    }
+
     /// The process, while it runs.
     pub(crate) fn id(&self) -> u32 {
         self.guard.0.id()

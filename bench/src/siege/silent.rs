@@ -1,0 +1,33 @@
+//! Connections on which nothing is sent.
+
+use anyhow::Result;
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use super::Target;
+use super::socket::{Side, still_open};
+
+pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result<String> {
+    let opened = open(target, count, until).await;
+    sleep_until(until).await;
+    Ok(format!(
+        "{} of {count} connected, {} open at the end",
+        opened.len(),
+        still_open(&opened)
+    ))
+}
+
+/// Opens as many as there can be. The kernel refuses none: what the proxy does not accept waits
+/// in its backlog, and what finds that full waits here.
+async fn open(target: &Target, count: usize, until: Instant) -> Vec<TcpStream> {
+    let mut opened = Vec::with_capacity(count);
+    while opened.len() < count && Instant::now() < until {
+        match timeout(PATIENCE, Side::Attacker.connect(target.http1)).await {
+            Ok(Ok(stream)) => opened.push(stream),
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    opened
+}
+
+const PATIENCE: Duration = Duration::from_millis(500);

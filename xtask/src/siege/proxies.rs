@@ -1,0 +1,131 @@
+//! The besieged proxies: the gateway, and nginx with the same pages to sell.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::upstream::Upstream;
+use crate::bench::programs::Programs;
+use crate::interop::certificate::Certificate;
+use crate::interop::gateway::Gateway;
+use crate::interop::ports::Ports;
+use crate::interop::process::Service;
+use crate::interop::workspace::Workspace;
+
+/// What every scenario may use.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) programs: &'a Programs,
+    /// Files of the proxies. A token bought from one gateway is good at the next.
+    pub(crate) dir: &'a Path,
+    pub(crate) certificate: &'a Certificate,
+    /// The wallet that is paid.
+    pub(crate) wallet: &'a str,
+}
+
+/// A running proxy, stopped when dropped.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    pub(super) name: &'static str,
+    pub(super) http1: SocketAddr,
+    pub(super) http2: SocketAddr,
+    running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    Gateway(Gateway),
+    Nginx(Service),
+}
+
+impl Proxy {
+    pub(super) fn pid(&self) -> u32 {
+        match &self.running {
+            Running::Gateway(gateway) => gateway.pid(),
+            Running::Nginx(service) => service.id(),
+        }
+    }
+}
+
+impl Setup<'_> {
+    /// Starts the gateway as it comes, with one worker.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(super) fn gateway(&self, upstream: &Upstream, descriptors: Option<u32>) -> Result<Proxy> {
+        let mut command = limited(&self.programs.tollway, descriptors);
+        command
+            .env("TOLLWAY_HOME", self.dir)
+            .env("SSL_CERT_FILE", &self.certificate.chain);
+        let gateway = Gateway::start_with(
+            command,
+            self.dir,
+            &[
+                "--workers=1",
+                "--price=10sat",
+                "--wallet",
+                self.wallet,
+                "--upstream",
+                &upstream.url(),
+            ],
+        )?;
+        Ok(Proxy {
+            name: "tollway",
+            http1: gateway.addresses.http,
+            http2: gateway.addresses.http,
+            running: Running::Gateway(gateway),
+        })
+    }
+
+    /// Starts nginx with one worker.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(super) fn nginx(&self, upstream: &Upstream, descriptors: Option<u32>) -> Result<Proxy> {
+        let [ports] = Ports::free::<1>()?;
+        let [http1, http2] =
+            [ports.rpc, ports.p2p].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let template = self.workspace.bench_file("config/siege.conf");
+        let text = fs::read_to_string(&template)
+            .with_context(|| format!("no {}", template.display()))?
+            .replace("@HTTP1@", &http1.to_string())
+            .replace("@HTTP2@", &http2.to_string())
+            .replace("@UPSTREAM@", &upstream.address().to_string())
+            .replace("@TLS@", if upstream.over_tls { "s" } else { "" })
+            .replace("@DIR@", &self.dir.to_string_lossy());
+        let file = self.dir.join("siege.conf");
+        fs::write(&file, text)?;
+        let mut command = limited(Path::new("nginx"), descriptors);
+        command.arg("-c").arg(file);
+        let mut service = Service::start("nginx", &mut command, self.dir)?;
+        service.ready(START, |_| Ok(TcpStream::connect(http2)?))?;
+        Ok(Proxy {
+            name: "nginx",
+            http1,
+            http2,
+            running: Running::Nginx(service),
+        })
+    }
+}
+
+/// A command that starts a program with a limit on its descriptors.
+fn limited(program: &Path, descriptors: Option<u32>) -> Command {
+    let Some(max) = descriptors else {
+        return Command::new(program);
+    };
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
+        .arg(max.to_string())
+        .arg(program);
+    shell
+}
+
+const START: Duration = Duration::from_secs(10);
