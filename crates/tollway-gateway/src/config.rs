@@ -136,6 +136,15 @@ pub struct GatewayLimits {
     /// How long a client may take to complete a request head, first or later, in whole
     /// seconds. Default 60 s.
     pub idle_timeout: Duration,
+    /// How long a client may take none of a response, before the connection (HTTP/1.1) or the
+    /// stream (HTTP/2) is closed, in whole seconds. Default 60 s.
+    pub write_timeout: Duration,
+    /// The same for a response that the gateway makes itself, which is short. Default 10 s.
+    pub local_response_timeout: Duration,
+    /// How long nothing may move in an upgraded connection, in whole seconds. Default: no limit.
+    pub tunnel_idle_timeout: Option<Duration>,
+    /// The same once one of its ends has closed. Default 10 s.
+    pub tunnel_close_timeout: Duration,
     /// How long requests in flight may take to finish once the gateway stops. Default 30 s.
     pub drain_timeout: Duration,
     /// The same for upgraded connections, which have no natural end. Default 5 s.
@@ -154,6 +163,10 @@ pub struct UpstreamLimits {
     /// How long the upstream may take to begin its response once the request stopped
     /// moving. Default 60 s. gRPC calls carry their own deadline and are exempt.
     pub response_timeout: Duration,
+    /// How long the upstream may be silent in the middle of a response, in whole seconds;
+    /// `None` for no limit. Default 60 s. Streams are exempt: gRPC, `text/event-stream` and
+    /// upgraded connections.
+    pub body_timeout: Option<Duration>,
     /// Idle HTTP/1.1 connections kept by one worker. Default 256.
     pub idle_max: usize,
     /// How long an idle connection is kept. Default 30 s.
@@ -171,6 +184,10 @@ impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            local_response_timeout: Duration::from_secs(10),
+            tunnel_idle_timeout: None,
+            tunnel_close_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             tunnel_drain_timeout: Duration::from_secs(5),
             head_max_bytes: 32 * 1024,
@@ -184,6 +201,7 @@ impl Default for UpstreamLimits {
         Self {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
+            body_timeout: Some(Duration::from_secs(60)),
             idle_max: 256,
             idle_timeout: Duration::from_secs(30),
             fresh_for: Duration::from_secs(1),

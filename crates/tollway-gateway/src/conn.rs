@@ -1,5 +1,6 @@
 //! Client side: from bytes on a socket to HTTP requests.
 
+pub(crate) mod activity;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod detect;

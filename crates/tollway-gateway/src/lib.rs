@@ -11,7 +11,7 @@
 //! | `core` | what the requests of one worker share: routes, upstream pools |
 //! | `conn/` | one client connection: bytes to HTTP |
 //! | – `listener` `tcp` `tls` `detect` `rewind` | sockets, TLS, which HTTP is spoken |
-//! | – `registry` `client` `connection` `executor` | when it must end, who the client is, its requests |
+//! | – `activity` `registry` `client` `connection` `executor` | what makes progress, when it must end, who the client is, its requests |
 //! | `request/` | one request |
 //! | – `exchange` | matched, admitted, forwarded, responded to |
 //! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::telemetry::Telemetry;
 use crate::config::GatewayLimits;
+use crate::conn::activity::{StallLimit, StallLimits};
 use crate::conn::client::{ClientConnection, Transport};
 use crate::conn::connection::HttpBuilders;
 use crate::conn::registry::Connections;
@@ -166,7 +167,7 @@ impl Worker {
     fn start(plan: Plan) -> io::Result<(Rc<Self>, Vec<JoinHandle<()>>, FailedWorker)> {
         let worker = Rc::new(Self {
             index: plan.index,
-            connections: Connections::new(plan.limits.idle_timeout),
+            connections: Connections::new(stall_limits(&plan.limits)),
             connections_max: plan.connections_max,
             builders: HttpBuilders::new(&plan.limits),
             core: Core::new(plan.index, plan.routes, &plan.telemetry),
@@ -231,6 +232,16 @@ impl Worker {
             self.core.prune_pools();
             self.core.probe_upstreams();
         }
+    }
+}
+
+fn stall_limits(limits: &GatewayLimits) -> StallLimits {
+    StallLimits {
+        head: StallLimit::of(limits.idle_timeout),
+        local_response: StallLimit::of(limits.local_response_timeout),
+        write: StallLimit::of(limits.write_timeout),
+        tunnel: limits.tunnel_idle_timeout.into(),
+        closing_tunnel: StallLimit::of(limits.tunnel_close_timeout),
     }
 }
 

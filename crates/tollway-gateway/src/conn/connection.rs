@@ -8,6 +8,9 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -18,10 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::GatewayLimits;
 use crate::conn::client::{ClientConnection, Transport};
 use crate::conn::detect::{Protocol, detect};
-use crate::conn::executor::LocalExecutor;
+use crate::conn::executor::StreamExecutor;
+use crate::conn::registry::{Connection, Sharing};
 use crate::conn::tcp::{ClientTcp, Tcp};
 use crate::conn::tls::ALPN_HTTP2;
 use crate::request::exchange;
+use crate::request::reply::ReplyBody;
 
 impl ClientConnection {
     /// Serves HTTP requests until the connection ends.
@@ -39,7 +44,9 @@ impl ClientConnection {
 
     async fn serve_plaintext(self: Rc<Self>, stream: TcpStream, builders: &HttpBuilders) {
         // A client that leaves without a byte is not worth a log line.
-        if let Ok((protocol, stream)) = detect(Tcp(ClientTcp::new(stream))).await {
+        if let Ok((protocol, stream)) =
+            detect(Tcp(ClientTcp::new(stream, self.connection.link().clone()))).await
+        {
             self.serve_http(protocol, stream, builders).await;
         }
     }
@@ -50,7 +57,10 @@ impl ClientConnection {
         acceptor: TlsAcceptor,
         builders: &HttpBuilders,
     ) {
-        match acceptor.accept(ClientTcp::new(stream)).await {
+        match acceptor
+            .accept(ClientTcp::new(stream, self.connection.link().clone()))
+            .await
+        {
             Ok(stream) => {
                 let chosen = stream.get_ref().1.alpn_protocol();
                 let is_http2 = chosen == Some(ALPN_HTTP2);
@@ -69,23 +79,39 @@ impl ClientConnection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let client = Rc::clone(&self);
-        let service = service_fn(move |request| {
-            exchange::handle_request(Rc::clone(&client), request).map(Ok::<_, Infallible>)
-        });
         let stream = TokioIo::new(stream);
         let served = match protocol {
             Protocol::Http1 => {
+                let client = Rc::clone(&self);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let connection = Rc::clone(&client.connection);
+                    connection
+                        .link()
+                        .set_upload(!request.body().is_end_stream());
+                    let active = connection.begin_request();
+                    exchange::handle_request(Rc::clone(&client), request, active)
+                        .map(move |response| Ok::<_, Infallible>(last_if(&connection, response)))
+                });
                 let http = builders.http1.serve_connection(stream, service);
                 let finish = http1::UpgradeableConnection::graceful_shutdown;
                 let http = pin!(http.with_upgrades());
-                self.connection.serve(http, finish).await
+                self.connection
+                    .serve(Sharing::Exclusive, http, finish)
+                    .await
             }
             Protocol::Http2 => {
-                let http = builders.http2.serve_connection(stream, service);
+                let client = Rc::clone(&self);
+                let executor = StreamExecutor::default();
+                let http = builders.http2.builder(executor.clone());
+                let service = service_fn(move |request| {
+                    let active = client.connection.begin_request();
+                    executor.next_is(active.activity());
+                    exchange::handle_request(Rc::clone(&client), request, active)
+                        .map(Ok::<_, Infallible>)
+                });
+                let http = pin!(http.serve_connection(stream, service));
                 let finish = http2::Connection::graceful_shutdown;
-                let http = pin!(http);
-                self.connection.serve(http, finish).await
+                self.connection.serve(Sharing::Streams, http, finish).await
             }
         };
         if let Err(error) = served {
@@ -94,18 +120,30 @@ impl ClientConnection {
     }
 }
 
+/// Announces the end of a connection that closes after this response. What arrives in a tunnel
+/// belongs to it.
+fn last_if(connection: &Connection, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.link().set_upload(false);
+    } else if connection.is_last() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
 /// HTTP settings for all client connections of a worker.
 #[derive(Debug)]
 pub(crate) struct HttpBuilders {
     http1: http1::Builder,
-    http2: http2::Builder<LocalExecutor>,
+    http2: Http2Settings,
 }
 
 impl HttpBuilders {
     pub(crate) fn new(limits: &GatewayLimits) -> Self {
         Self {
             http1: http1(limits),
-            http2: http2(limits),
+            http2: Http2Settings::new(limits),
         }
     }
 }
@@ -121,14 +159,28 @@ fn http1(limits: &GatewayLimits) -> http1::Builder {
     builder
 }
 
-fn http2(limits: &GatewayLimits) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(limits.head_max_bytes).unwrap_or(u32::MAX));
-    builder
+/// What all HTTP/2 connections have in common. Each has an executor of its own.
+#[derive(Debug)]
+struct Http2Settings {
+    head_max_bytes: u32,
+}
+
+impl Http2Settings {
+    fn new(limits: &GatewayLimits) -> Self {
+        Self {
+            head_max_bytes: u32::try_from(limits.head_max_bytes).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn builder(&self, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+        let mut builder = http2::Builder::new(executor);
+        builder
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(self.head_max_bytes);
+        builder
+    }
 }
 
 /// Receive windows in bytes: of one stream, and of all streams of a connection.

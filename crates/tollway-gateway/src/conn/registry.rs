@@ -1,9 +1,10 @@
 //! Registry of the open client connections of one worker.
 //!
-//! A connection is closed when it takes too long over a request head (an idle connection,
-//! a slow handshake, a client that drips its headers), or when the worker drains. Both are
-//! decided by one clock that ticks once a second for all connections: a request costs two
-//! counter updates and no timer.
+//! Progress keeps a connection open, not that it has a request. One clock, which ticks once a
+//! second for all connections, ends what makes none: a request head that is not complete in
+//! time (an idle connection, a slow handshake, a client that drips its headers), and a request
+//! of which nothing moved within its limit. Of an HTTP/2 connection only the
+//! stream ends. Bytes on the socket that belong to no request (PING, SETTINGS) are no progress.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,28 +12,30 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use crate::conn::activity::{Activities, Activity, Clock, StallLimits};
+use crate::conn::tcp::Link;
 
 /// The open connections of one worker.
 #[derive(Debug)]
 pub(crate) struct Connections {
     open: RefCell<HashMap<u64, Weak<Connection>>>,
     next_id: Cell<u64>,
-    ticks: Cell<u64>,
-    idle_ticks_max: u64,
+    clock: Rc<Clock>,
+    limits: StallLimits,
     draining: Cell<bool>,
     changed: Notify,
 }
 
 impl Connections {
-    pub(crate) fn new(idle_timeout: Duration) -> Rc<Self> {
+    pub(crate) fn new(limits: StallLimits) -> Rc<Self> {
         Rc::new(Self {
             open: RefCell::default(),
             next_id: Cell::new(0),
-            ticks: Cell::new(0),
-            idle_ticks_max: idle_timeout.as_secs().max(1),
+            clock: Rc::default(),
+            limits,
             draining: Cell::new(false),
             changed: Notify::new(),
         })
@@ -45,14 +48,19 @@ impl Connections {
         let connection = Rc::new(Connection {
             id,
             registry: Rc::clone(self),
-            requests: Cell::new(0),
-            idle_since: Cell::new(self.ticks.get()),
-            serving: Cell::new(false),
+            requests: Activities::default(),
+            idle_since: Cell::new(self.clock.now()),
+            link: Link::default(),
+            is_last: Cell::new(false),
+            sent_before: Cell::new(0),
+            stalled: Cell::new(false),
+            serving: Cell::new(None),
             phase: Cell::new(if self.draining.get() {
                 Phase::Draining
             } else {
                 Phase::Open
             }),
+            draining_since: Cell::new(self.clock.now()),
             waker: RefCell::default(),
         });
         self.open
@@ -63,12 +71,9 @@ impl Connections {
 
     /// Advances the clock by one second.
     pub(crate) fn tick(&self) {
-        let now = self.ticks.get().wrapping_add(1);
-        self.ticks.set(now);
+        let now = self.clock.tick();
         for connection in self.snapshot() {
-            if connection.idle_ticks(now) > self.idle_ticks_max {
-                connection.advance();
-            }
+            connection.check(now, self.limits);
         }
     }
 
@@ -111,12 +116,62 @@ impl Connections {
 pub(crate) struct Connection {
     id: u64,
     registry: Rc<Connections>,
-    requests: Cell<u32>,
+    requests: Activities,
     idle_since: Cell<u64>,
+    link: Link,
+    /// What had been sent at the last tick.
+    sent_before: Cell<u64>,
+    /// A request that only the end of the connection can end has stalled.
+    stalled: Cell<bool>,
+    /// An HTTP/1 connection must close after the response to its current request.
+    is_last: Cell<bool>,
     /// HTTP is being served: the connection can be shut down gracefully.
-    serving: Cell<bool>,
+    serving: Cell<Option<Sharing>>,
     phase: Cell<Phase>,
+    draining_since: Cell<u64>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// Whether the requests on a connection are concurrent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sharing {
+    /// HTTP/1: one after the other.
+    Exclusive,
+    /// HTTP/2: each on a stream of its own.
+    Streams,
+}
+
+/// A request on a connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ActiveRequest {
+    connection: Rc<Connection>,
+    activity: Rc<Activity>,
+}
+
+impl ActiveRequest {
+    pub(crate) fn activity(&self) -> &Rc<Activity> {
+        &self.activity
+    }
+
+    pub(crate) fn limits(&self) -> StallLimits {
+        self.connection.registry.limits
+    }
+
+    /// Returns whether it has a stream of its own.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.connection.serving.get() == Some(Sharing::Streams)
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.requests.end(&self.activity);
+        // A client that lets its requests stall does not keep its connection by that.
+        if !self.activity.is_stalled() {
+            connection.idle_since.set(connection.registry.clock.now());
+        }
+    }
 }
 
 impl Connection {
@@ -126,8 +181,15 @@ impl Connection {
             self.store_waker(cx.waker());
             match self.phase.get() {
                 Phase::Closing => Poll::Ready(()),
-                Phase::Draining if !self.serving.get() => Poll::Ready(()),
-                Phase::Draining | Phase::Open => life.as_mut().poll(cx),
+                Phase::Draining if self.serving.get().is_none() => Poll::Ready(()),
+                Phase::Draining | Phase::Open => {
+                    // What has stalled may end in its own way first.
+                    let polled = life.as_mut().poll(cx);
+                    match self.stalled.get() {
+                        true => Poll::Ready(()),
+                        false => polled,
+                    }
+                }
             }
         })
         .await;
@@ -136,11 +198,12 @@ impl Connection {
     /// Serves HTTP; starts a graceful shutdown in [`Phase::Draining`].
     pub(crate) async fn serve<C: Future>(
         &self,
+        sharing: Sharing,
         mut http: Pin<&mut C>,
         finish: impl Fn(Pin<&mut C>),
     ) -> C::Output {
         let mut is_finishing = false;
-        self.serving.set(true);
+        self.serving.set(Some(sharing));
         poll_fn(|cx| {
             if !is_finishing && self.phase.get() == Phase::Draining {
                 is_finishing = true;
@@ -151,20 +214,52 @@ impl Connection {
         .await
     }
 
-    /// A request has begun; the connection is not idle until [`request_ended`](Self::request_ended).
-    pub(crate) fn request_began(&self) {
-        self.requests.set(self.requests.get().saturating_add(1));
+    /// Begins a request; the connection is not idle until it ends.
+    pub(crate) fn begin_request(self: &Rc<Self>) -> ActiveRequest {
+        ActiveRequest {
+            activity: self.requests.begin(&self.registry.clock),
+            connection: Rc::clone(self),
+        }
     }
 
-    pub(crate) fn request_ended(&self) {
-        self.requests.set(self.requests.get().saturating_sub(1));
-        self.idle_since.set(self.registry.ticks.get());
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
-    fn idle_ticks(&self, now: u64) -> u64 {
-        match self.requests.get() {
-            0 => now.wrapping_sub(self.idle_since.get()),
-            _ => 0,
+    /// The request being served is the last on its connection.
+    pub(crate) fn set_last(&self) {
+        self.is_last.set(true);
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last.get()
+    }
+
+    /// Ends what makes no progress.
+    fn check(&self, now: u64, limits: StallLimits) {
+        let sent = self.link.sent();
+        let flows = sent.wrapping_sub(self.sent_before.replace(sent)) >= FLOW_BYTES;
+        if self.requests.is_empty() {
+            // The last response may still be on its way.
+            if flows && self.phase.get() == Phase::Open {
+                self.idle_since.set(now);
+            }
+            let is_finishing = self.phase.get() == Phase::Draining && !flows;
+            let finishing_for = now.wrapping_sub(self.draining_since.get());
+            if limits.head.is_over(now.wrapping_sub(self.idle_since.get()))
+                || is_finishing && finishing_for > FINISHING_SECS_MAX
+            {
+                self.advance();
+            }
+            return;
+        }
+        if flows && self.serving.get() == Some(Sharing::Exclusive) {
+            self.requests.touch_all();
+        }
+        if self.requests.mark_stalled(now) {
+            tracing::debug!("a request makes no progress: closing its connection");
+            self.stalled.set(true);
+            self.wake();
         }
     }
 
@@ -177,7 +272,13 @@ impl Connection {
     }
 
     fn set_phase(&self, phase: Phase) {
-        self.phase.set(phase);
+        if self.phase.replace(phase) == Phase::Open {
+            self.draining_since.set(self.registry.clock.now());
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -205,14 +306,30 @@ enum Phase {
     Closing,
 }
 
+/// Less in a second is no flow: what HTTP/2 sends in reply to a few PING frames.
+const FLOW_BYTES: u64 = 512;
+/// How long an idle connection may take to finish: a client may never acknowledge that it must
+/// go, or go on sending.
+const FINISHING_SECS_MAX: u64 = 3;
+
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::task::Context;
+    use std::time::Duration;
 
     use super::*;
+    use crate::conn::activity::StallLimit;
 
     fn registry() -> Rc<Connections> {
-        Connections::new(Duration::from_secs(2))
+        let limit = StallLimit::of(Duration::from_secs(2));
+        Connections::new(StallLimits {
+            head: limit,
+            local_response: limit,
+            write: limit,
+            tunnel: limit,
+            closing_tunnel: limit,
+        })
     }
 
     fn tick(connections: &Connections, seconds: usize) {
@@ -235,15 +352,15 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_a_request_is_never_idle() {
+    fn a_connection_with_a_request_that_may_wait_is_never_idle() {
         let connections = registry();
         let connection = connections.open();
-        connection.request_began();
+        let request = connection.begin_request();
 
         tick(&connections, 100);
         assert_eq!(connection.phase.get(), Phase::Open);
 
-        connection.request_ended();
+        drop(request);
         tick(&connections, 2);
         assert_eq!(connection.phase.get(), Phase::Open, "the clock restarts");
     }
@@ -252,13 +369,103 @@ mod tests {
     fn one_of_two_requests_ending_does_not_make_a_connection_idle() {
         let connections = registry();
         let connection = connections.open();
-        connection.request_began();
-        connection.request_began();
-        connection.request_ended();
+        let first = connection.begin_request();
+        let _second = connection.begin_request();
+        drop(first);
 
         tick(&connections, 100);
 
         assert_eq!(connection.phase.get(), Phase::Open);
+    }
+
+    #[test]
+    fn a_request_stalls_only_when_nothing_moves() {
+        let connections = registry();
+        let connection = connections.open();
+        let requests = [(); 3].map(|()| connection.begin_request());
+        let [moves, stands, waits] = &requests;
+        for limited in [moves, stands] {
+            let limit = StallLimit::of(Duration::from_secs(2));
+            limited.activity().allow(limit);
+        }
+
+        for _ in 0..3 {
+            moves.activity().touch();
+            connections.tick();
+        }
+
+        assert!(!moves.activity().is_stalled());
+        assert!(stands.activity().is_stalled());
+        assert!(!waits.activity().is_stalled());
+        assert!(connection.stalled.get(), "no task of its own can end it");
+    }
+
+    #[test]
+    fn a_stream_that_stalls_ends_alone() {
+        let connections = registry();
+        let connection = connections.open();
+        let request = connection.begin_request();
+        let task = Context::from_waker(Waker::noop());
+        assert!(request.activity().poll_stalled(&task).is_pending());
+        request
+            .activity()
+            .allow(StallLimit::of(Duration::from_secs(1)));
+
+        tick(&connections, 2);
+
+        assert!(request.activity().poll_stalled(&task).is_ready());
+        assert!(!connection.stalled.get());
+    }
+
+    #[test]
+    fn requests_that_stall_do_not_keep_their_connection() {
+        let connections = registry();
+        let connection = connections.open();
+        let request = connection.begin_request();
+        request
+            .activity()
+            .allow(StallLimit::of(Duration::from_secs(3)));
+        tick(&connections, 4);
+        assert!(request.activity().is_stalled());
+
+        drop(request);
+        tick(&connections, 1);
+
+        assert_eq!(connection.phase.get(), Phase::Draining);
+    }
+
+    #[test]
+    fn a_connection_that_sends_is_not_idle_and_few_bytes_do_not_count() {
+        let connections = registry();
+        let connection = connections.open();
+        for _ in 0..10 {
+            connection.link().add_sent(17);
+            tick(&connections, 1);
+        }
+        assert_ne!(connection.phase.get(), Phase::Open, "answers to PING");
+
+        let connection = connections.open();
+        for _ in 0..10 {
+            connection.link().add_sent(16 * 1024);
+            tick(&connections, 1);
+        }
+        assert_eq!(connection.phase.get(), Phase::Open);
+    }
+
+    #[test]
+    fn a_record_is_used_again_once_nothing_refers_to_it() {
+        let connections = registry();
+        let connection = connections.open();
+        let request = connection.begin_request();
+        let first = Rc::as_ptr(request.activity());
+        drop(request);
+        let request = connection.begin_request();
+        assert_eq!(Rc::as_ptr(request.activity()), first);
+
+        let upload = Rc::clone(request.activity());
+        drop(request);
+
+        assert!(!Rc::ptr_eq(connection.begin_request().activity(), &upload));
     }
 
     #[tokio::test]

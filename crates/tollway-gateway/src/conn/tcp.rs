@@ -1,18 +1,22 @@
-//! TCP streams: one that joins short writes, and one that reports a reset.
+//! TCP streams: one that joins short writes, and that of a client, which reports a reset, counts
+//! what it sends and closes in a way that loses no response.
 //!
 //! A head and a short body are written in two pieces. The kernel takes longer over a list
 //! of pieces than over the few hundred bytes in them, so short ones are copied into one
 //! buffer and sent as one. Long ones are not copied.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 /// A TCP connection to a client or an upstream.
 #[derive(Debug)]
@@ -75,16 +79,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tcp<S> {
 #[derive(Debug)]
 pub(crate) struct ClientTcp {
     stream: TcpStream,
+    link: Link,
+    /// Since the sending side was shut down.
+    lingering: Option<Box<Lingering>>,
     /// Runs once the stream stays readable: then nothing else wakes the task after a reset.
     clock: Option<Interval>,
 }
 
 impl ClientTcp {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream, link: Link) -> Self {
         Self {
             stream,
+            link,
+            lingering: None,
             clock: None,
         }
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.link.add_sent(*bytes);
+        }
+        written
     }
 
     fn check_reset(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -121,7 +137,8 @@ impl AsyncWrite for ClientTcp {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.count(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -130,7 +147,15 @@ impl AsyncWrite for ClientTcp {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.link.is_upload() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let lingering = this.lingering.get_or_insert_default();
+        lingering.poll_discard(&mut this.stream, cx).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -138,11 +163,98 @@ impl AsyncWrite for ClientTcp {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// The time between the last byte of a response and the end of a connection on which the client
+/// still sends.
+///
+/// Closed at once, the kernel would reset the connection, and the client could lose the response
+/// with the price in it. So what it sends is read and discarded, for a while.
+#[derive(Debug)]
+struct Lingering {
+    end: Instant,
+    left: usize,
+    /// Until nothing has arrived for too long, or the end.
+    clock: Pin<Box<Sleep>>,
+}
+
+impl Default for Lingering {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            end: now.checked_add(LINGERING_MAX).unwrap_or(now),
+            left: LINGERING_BYTES_MAX,
+            clock: Box::pin(tokio::time::sleep(LINGERING_SILENCE_MAX)),
+        }
+    }
+}
+
+impl Lingering {
+    /// Reads until the client has closed, or has had its time.
+    fn poll_discard(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [MaybeUninit::uninit(); DISCARDED_AT_ONCE];
+        let mut has_read = false;
+        loop {
+            let mut buf = ReadBuf::uninit(&mut room);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                Poll::Pending => break,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            let read = buf.filled().len();
+            match self.left.checked_sub(read) {
+                Some(left) if read > 0 => self.left = left,
+                _ => return Poll::Ready(()),
+            }
+            has_read = true;
+        }
+        if has_read {
+            let silent = Instant::now().checked_add(LINGERING_SILENCE_MAX);
+            let until = silent.unwrap_or(self.end).min(self.end);
+            self.clock.as_mut().reset(until);
+        }
+        self.clock.as_mut().poll(cx)
+    }
+}
+
+/// What a client's socket and the requests on it know of each other.
+///
+/// Used by one thread only; atomic because hyper wants a stream that could move to another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Link(Arc<LinkState>);
+
+#[derive(Debug, Default)]
+struct LinkState {
+    sent: AtomicU64,
+    is_upload: AtomicBool,
+}
+
+impl Link {
+    /// Returns the number of bytes that the kernel has taken, to be compared with a later one.
+    pub(crate) fn sent(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last request has a body, some of which may arrive after the response is sent.
+    pub(crate) fn set_upload(&self, is_upload: bool) {
+        self.0.is_upload.store(is_upload, Ordering::Relaxed);
+    }
+
+    fn is_upload(&self) -> bool {
+        self.0.is_upload.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let sum = self.sent().wrapping_add(bytes);
+        self.0.sent.store(sum, Ordering::Relaxed);
     }
 }
 
@@ -174,6 +286,13 @@ const JOINED_MAX: usize = 1024;
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How long a client may go on sending once its response is complete.
+const LINGERING_MAX: Duration = Duration::from_secs(30);
+/// How long it may pause.
+const LINGERING_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How much it may send.
+const LINGERING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+const DISCARDED_AT_ONCE: usize = 16 * 1024;
 const RESET_CHECKED_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! A request may be refused before its body has arrived. Closing the connection over
 //! unread data makes the kernel reset it, and the client could lose the response that
-//! states the price. So a bounded part is read and discarded: enough for an ordinary
-//! request, which can then be repeated on the same connection.
+//! states the price. A body of ordinary length is read and discarded, so that the request
+//! can be repeated on the same connection. After a longer one the connection closes, as
+//! [`ClientTcp`](crate::conn::tcp::ClientTcp) does it.
 
 use std::time::Duration;
 
@@ -13,12 +14,18 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::conn::registry::Connection;
+
 /// Reads and discards the body of a refused request, within limits, in a task of its own.
-pub(crate) fn drain(head: &Parts, mut body: Incoming) {
+pub(crate) fn drain(connection: &Connection, head: &Parts, mut body: Incoming) {
     // A client that expects `100 Continue` has sent nothing. HTTP/2 can end one stream
     // and keep the connection.
     let expects_continue = head.headers.contains_key(header::EXPECT);
     if body.is_end_stream() || expects_continue || head.version == Version::HTTP_2 {
+        return;
+    }
+    if body.size_hint().lower() > BYTES_MAX {
+        connection.set_last();
         return;
     }
     tokio::task::spawn_local(async move {
@@ -26,7 +33,7 @@ pub(crate) fn drain(head: &Parts, mut body: Incoming) {
             let mut left = BYTES_MAX;
             while let Some(Ok(frame)) = body.frame().await {
                 let len = frame.data_ref().map_or(0, bytes::Bytes::len);
-                left = match left.checked_sub(len) {
+                left = match left.checked_sub(u64::try_from(len).unwrap_or(u64::MAX)) {
                     Some(left) => left,
                     None => return,
                 };
@@ -36,5 +43,5 @@ pub(crate) fn drain(head: &Parts, mut body: Incoming) {
     });
 }
 
-const BYTES_MAX: usize = 256 * 1024;
+const BYTES_MAX: u64 = 256 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(5);

