@@ -1,12 +1,13 @@
-//! Whatever is written as a caveat is read back; and a token with more caveats never buys more.
+//! Whatever is written as a caveat is read back; a token with more caveats never buys more; and
+//! a proof grants what a verification grants.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use l402::{
     ApertureKey, Caveat, Credential, Denial, Dialect, Identifier, KeyRing, Macaroon, MasterKey,
-    Msat, Preimage, RequestContext, RevocationSet, RootKey, RootKeys, Scope, Services, TokenId,
-    UnixSeconds, Verified, mint, verify,
+    Msat, Preimage, Proof, RequestContext, RevocationSet, RootKey, RootKeys, Scope, Services,
+    TokenId, UnixSeconds, Verified, mint, verify,
 };
 
 /// Takes each line for a caveat, and all of them for those of one token.
@@ -112,6 +113,7 @@ impl Sold {
                 continue;
             };
             let after = self.verdicts(&narrowed, requests);
+            check_proofs(&narrowed, requests);
             for ((before, after), (service, request)) in before.iter().zip(&after).zip(requests) {
                 observe(after);
                 self.check_capabilities(&narrowed, request, after);
@@ -175,6 +177,30 @@ impl Sold {
             || condition.strip_prefix(service) == Some("_capabilities")
             || (condition == "method" && self.dialect == Dialect::Tollway);
         if is_list { list.split(',').count() } else { 0 }
+    }
+}
+
+/// A proof grants what a verification grants: always the request that it was established with,
+/// and never one that is denied.
+fn check_proofs(token: &Macaroon, requests: &[Asked<'_>]) {
+    let credential = Credential::new(token.clone(), Preimage::new(PREIMAGE));
+    let revoked = RevocationSet::default();
+    let verify = |request| verify(&*RING, &revoked, &credential, request);
+    for (_, request) in requests {
+        let (verified, proof) = match Proof::establish(&RING, &revoked, &credential, request) {
+            Ok(established) => established,
+            Err(denial) => {
+                assert_eq!(verify(request), Err(denial));
+                continue;
+            }
+        };
+        assert_eq!(verify(request), Ok(verified));
+        assert!(proof.verify(&RING, &revoked, request).is_some());
+        for (_, other) in requests {
+            if let Some(proven) = proof.verify(&RING, &revoked, other) {
+                assert_eq!(verify(other), Ok(proven));
+            }
+        }
     }
 }
 

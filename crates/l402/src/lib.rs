@@ -56,5 +56,6 @@ pub use services::Services;
 pub use time::UnixSeconds;
 pub use token::{Token, TokenTextError};
 pub use verify::{
-    CountedUse, Denial, Grant, RequestContext, Scope, Uncounted, Verified, verify, verify_with,
+    CountedUse, Denial, Grant, Proof, RequestContext, Scope, Uncounted, Verified, verify,
+    verify_with,
 };

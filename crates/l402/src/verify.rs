@@ -2,7 +2,7 @@
 //!
 //! Pure: the caller has already fetched the root key, read the clock and described the
 //! request. Nothing here performs I/O, logs, or knows what HTTP is, so every verdict can be
-//! replayed from its inputs. [`verify`] and [`verify_with`] are the only makers of
+//! replayed from its inputs. [`verify`], [`verify_with`] and [`Proof`] are the only makers of
 //! [`Verified`], and a [`Grant`] of a counted token exists only after its use was counted.
 //!
 //! The order of checks is fixed: signature, payment, caveats, revocation. A forger must not
@@ -14,12 +14,14 @@
 mod context;
 mod denial;
 mod grant;
+mod proof;
 mod terms;
 mod value;
 
 pub use self::context::RequestContext;
 pub use self::denial::Denial;
 pub use self::grant::{CountedUse, Grant, Scope, Uncounted, Verified};
+pub use self::proof::Proof;
 use self::terms::{Judged, Terms};
 use crate::credential::Credential;
 use crate::identifier::Identifier;
@@ -120,6 +122,16 @@ pub fn verify_with<K: RootKeys + ?Sized>(
     request: &RequestContext<'_>,
     judge: &mut impl FnMut(&RawCaveat<'_>) -> Result<(), Denial>,
 ) -> Result<Verified, Denial> {
+    decide(keys, revoked, credential, request, judge).map(|(verified, _terms)| verified)
+}
+
+fn decide<'a, K: RootKeys + ?Sized>(
+    keys: &K,
+    revoked: &RevocationSet,
+    credential: &'a Credential,
+    request: &'a RequestContext<'_>,
+    judge: &mut impl FnMut(&RawCaveat<'_>) -> Result<(), Denial>,
+) -> Result<(Verified, Terms<'a>), Denial> {
     let token = credential.macaroon();
     let root = keys.root_key(token.identifier()).ok_or(Denial::Forged)?;
     token.verify(&root).map_err(|_forged| Denial::Forged)?;
@@ -145,5 +157,5 @@ pub fn verify_with<K: RootKeys + ?Sized>(
     if revoked.is_revoked(&identifier.token_id, keys.minted_at(&identifier.token_id)) {
         return Err(Denial::Revoked);
     }
-    Ok(Verified::new(token.clone(), identifier, &bought))
+    Ok((Verified::new(token.clone(), identifier, &bought), terms))
 }

@@ -98,8 +98,8 @@ impl KeyRing {
         minted_until: UnixSeconds,
     ) -> Result<Self, KeyIdTaken> {
         let derivation = Derivation::new(&older);
-        let mut ids = self.retired.iter().map(|retired| retired.derivation.id);
-        if derivation.id == self.newest.id || ids.any(|id| id == derivation.id) {
+        let mut ids = self.retired.iter().map(|retired| retired.derivation.id());
+        if derivation.id() == self.newest.id() || ids.any(|id| id == derivation.id()) {
             return Err(KeyIdTaken);
         }
         self.retired.push(Retired {
@@ -117,7 +117,7 @@ impl KeyRing {
     pub fn token_id(&self, now: UnixSeconds, entropy: [u8; 20]) -> TokenId {
         let mut bytes = [0; 32];
         let minted_at = now.as_secs().to_be_bytes();
-        let parts = self.newest.id.iter().chain(&minted_at).chain(&entropy);
+        let parts = self.newest.id().iter().chain(&minted_at).chain(&entropy);
         for (to, from) in bytes.iter_mut().zip(parts) {
             *to = *from;
         }
@@ -128,21 +128,34 @@ impl KeyRing {
     pub(crate) fn minting_key(&self, identifier: &[u8; Identifier::LEN]) -> RootKey {
         self.newest.root_key(identifier)
     }
+
+    /// Returns what distinguishes the key that tokens of this id are verified under from every
+    /// other key; `None` when the ring has none for it.
+    pub(crate) fn fingerprint(&self, token_id: &TokenId) -> Option<&[u8; 32]> {
+        self.derivation(token_id.as_bytes())
+            .map(|derivation| &derivation.fingerprint)
+    }
+
+    fn derivation(&self, token_id: &[u8; 32]) -> Option<&Derivation> {
+        let (key_id, rest) = token_id.split_first_chunk::<4>()?;
+        if self.newest.id() == key_id {
+            return Some(&self.newest);
+        }
+        let minted_at = u64::from_be_bytes(*rest.first_chunk::<8>()?);
+        self.retired
+            .iter()
+            .find(|retired| retired.derivation.id() == key_id)
+            .filter(|retired| minted_at <= retired.minted_until.as_secs())
+            .map(|retired| &retired.derivation)
+    }
 }
 
 impl RootKeys for KeyRing {
     fn root_key(&self, identifier: &[u8]) -> Option<RootKey> {
         let identifier: &[u8; Identifier::LEN] = identifier.try_into().ok()?;
-        let (key_id, rest) = identifier.get(KEY_ID_AT..)?.split_first_chunk::<4>()?;
-        if self.newest.id == *key_id {
-            return Some(self.newest.root_key(identifier));
-        }
-        let minted_at = u64::from_be_bytes(*rest.first_chunk::<8>()?);
-        self.retired
-            .iter()
-            .find(|retired| retired.derivation.id == *key_id)
-            .filter(|retired| minted_at <= retired.minted_until.as_secs())
-            .map(|retired| retired.derivation.root_key(identifier))
+        let token_id = identifier.last_chunk::<32>()?;
+        self.derivation(token_id)
+            .map(|derivation| derivation.root_key(identifier))
     }
 
     fn minted_at(&self, token_id: &TokenId) -> Option<UnixSeconds> {
@@ -177,20 +190,25 @@ struct Retired {
 
 #[derive(Clone)]
 struct Derivation {
-    id: [u8; 4],
+    /// Public in part: token ids begin with its first four bytes.
+    fingerprint: [u8; 32],
     key: HmacKey,
 }
 
 impl Derivation {
     fn new(master: &MasterKey) -> Self {
         let key = HmacKey::new(&master.0);
-        // A message of another length than any identifier, so that the id reveals nothing
-        // about root keys.
-        let [a, b, c, d, ..] = key.sign(b"tollway key id");
         Self {
-            id: [a, b, c, d],
+            // A message of another length than any identifier, so that it reveals nothing
+            // about root keys.
+            fingerprint: key.sign(b"tollway key id"),
             key,
         }
+    }
+
+    const fn id(&self) -> &[u8; 4] {
+        let (id, _rest) = self.fingerprint.split_first_chunk().expect("32 bytes");
+        id
     }
 
     fn root_key(&self, identifier: &[u8; Identifier::LEN]) -> RootKey {
@@ -203,9 +221,6 @@ impl Drop for Derivation {
         self.key.zeroize();
     }
 }
-
-/// After version and payment hash, where the token id starts.
-const KEY_ID_AT: usize = 34;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::value::items;
+use crate::path;
 use crate::time::UnixSeconds;
 
 /// What a request's route demands of a token, and what caveats can bind a request by.
@@ -95,5 +97,29 @@ impl<'a> RequestContext<'a> {
     pub fn with_tls_certificate(mut self, sha256: impl Into<Option<&'a [u8; 32]>>) -> Self {
         self.tls_certificate = sha256.into();
         self
+    }
+
+    /// True when the client has the address that a caveat binds to.
+    pub(super) fn is_from(&self, bound: IpAddr) -> bool {
+        let client = self.client_ip.map(|client| client.to_canonical());
+        client == Some(bound.to_canonical())
+    }
+
+    pub(super) fn has_certificate(&self, bound: &[u8; 32]) -> bool {
+        self.tls_certificate == Some(bound)
+    }
+
+    pub(super) fn has_method_of(&self, list: &str) -> bool {
+        items(list).any(|item| item == self.method.as_bytes())
+    }
+
+    pub(super) fn has_path_below(&self, prefix: &str) -> bool {
+        path::is_unambiguous(self.path) && path::is_below(self.path, prefix)
+    }
+
+    /// True when the capability that is demanded, if any, is one of these.
+    pub(super) fn is_content_with(&self, capabilities: &str) -> bool {
+        self.capability
+            .is_none_or(|demanded| items(capabilities).any(|held| held == demanded.as_bytes()))
     }
 }

@@ -27,15 +27,19 @@ pub enum Verified {
 
 impl Verified {
     pub(super) fn new(token: Macaroon, identifier: Identifier, bought: &Bought) -> Self {
-        let scope = Scope {
+        Self::of(Scope {
             token,
             identifier,
             item: bought.item,
             tier: bought.tier,
             expires_at: bought.expires_at,
             uses_max: bought.uses_max,
-        };
-        match bought.uses_max {
+        })
+    }
+
+    /// Creates the verdict on a credential whose token covers `scope`.
+    pub(super) const fn of(scope: Scope) -> Self {
+        match scope.uses_max {
             None => Self::Unlimited(Grant {
                 scope,
                 uses_remaining: None,

@@ -6,11 +6,13 @@
 //! and the number of comparisons is bounded by the limits on list items.
 
 mod bindings;
+mod bounds;
 mod services;
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 
+pub(super) use self::bounds::Bounds;
 use self::services::{Capabilities, Held};
 use super::value::{decimal, split};
 use super::{Denial, RequestContext};

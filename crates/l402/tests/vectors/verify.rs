@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 
 use l402::{
-    ApertureKey, Credential, Denial, Identifier, Macaroon, Preimage, RequestContext, RevocationSet,
-    RootKey, UnixSeconds, Verified, verify,
+    ApertureKey, Credential, Denial, Identifier, KeyRing, Macaroon, MasterKey, Preimage, Proof,
+    RequestContext, RevocationSet, RootKey, RootKeys as _, UnixSeconds, Verified, verify,
 };
 use serde::Deserialize;
 
@@ -103,19 +103,8 @@ impl Vectors {
         if case.revoked {
             revoked.revoke(identifier.token_id);
         }
-        let (asked, default) = (&case.request, &self.request);
-        let fingerprint = asked.tls_fingerprint.as_deref().map(array);
-        let service = asked.service.as_ref().or(default.service.as_ref());
-        let method = asked.method.as_ref().or(default.method.as_ref());
-        let path = asked.path.as_ref().or(default.path.as_ref());
-        let now = UnixSeconds::new(asked.now.or(default.now).unwrap());
-        let request = RequestContext::new(service.unwrap(), method.unwrap(), path.unwrap(), now)
-            .with_resource(asked.resource.as_deref())
-            .with_tier(asked.tier.unwrap_or(0))
-            .with_capability(asked.capability.as_deref())
-            .with_client_ip(asked.client_ip)
-            .with_origin(asked.origin.as_deref())
-            .with_tls_certificate(fingerprint.as_ref());
+        let fingerprint = case.request.tls_fingerprint.as_deref().map(array);
+        let request = self.context(&case.request, fingerprint.as_ref());
         let credential = Credential::new(token, Preimage::from_hex(preimage).unwrap());
         let root = RootKey::new(array(&self.root_key_hex));
         match case.dialect {
@@ -124,6 +113,44 @@ impl Vectors {
             }
             DialectView::Tollway => verify(&root, &revoked, &credential, &request),
         }
+    }
+}
+
+impl Vectors {
+    fn context<'a>(
+        &'a self,
+        asked: &'a RequestView,
+        fingerprint: Option<&'a [u8; 32]>,
+    ) -> RequestContext<'a> {
+        let default = &self.request;
+        let service = asked.service.as_ref().or(default.service.as_ref());
+        let method = asked.method.as_ref().or(default.method.as_ref());
+        let path = asked.path.as_ref().or(default.path.as_ref());
+        let now = UnixSeconds::new(asked.now.or(default.now).unwrap());
+        RequestContext::new(service.unwrap(), method.unwrap(), path.unwrap(), now)
+            .with_resource(asked.resource.as_deref())
+            .with_tier(asked.tier.unwrap_or(0))
+            .with_capability(asked.capability.as_deref())
+            .with_client_ip(asked.client_ip)
+            .with_origin(asked.origin.as_deref())
+            .with_tls_certificate(fingerprint)
+    }
+
+    /// The token of a case, minted under a key of `ring`.
+    fn minted(&self, ring: &KeyRing, case: &Case) -> Credential {
+        let preimage = case.preimage_hex.as_ref().unwrap_or(&self.preimage_hex);
+        let identifier = Identifier {
+            payment_hash: self.payment_hash_hex.parse().unwrap(),
+            token_id: ring.token_id(UnixSeconds::new(0), [7; 20]),
+        };
+        let identifier = identifier.to_bytes();
+        let root = ring.root_key(&identifier).unwrap();
+        let bare = Macaroon::mint(&root, "lsat", &identifier).unwrap();
+        let original = Macaroon::parse_v2(bytes(&case.token_hex)).unwrap();
+        let token = original.unverified_caveats().fold(bare, |token, caveat| {
+            token.with_caveat(caveat.id()).unwrap()
+        });
+        Credential::new(token, Preimage::from_hex(preimage).unwrap())
     }
 }
 
@@ -181,6 +208,46 @@ fn every_token_buys_what_its_caveats_leave_and_nothing_else() {
     for case in &vectors.cases {
         case.check(&vectors.verify(case));
     }
+}
+
+/// The token of every case, proven with its own request, and then with that of every case.
+#[test]
+fn a_proof_grants_what_a_verification_grants() {
+    let vectors: Vectors = read("verify.json");
+    let ring = KeyRing::new(MasterKey::new([1; 32]));
+    let revoked = RevocationSet::default();
+    let views = || vectors.cases.iter().map(|case| &case.request);
+    let fingerprints: Vec<_> = views()
+        .map(|asked| asked.tls_fingerprint.as_deref().map(array))
+        .collect();
+    let requests: Vec<_> = views()
+        .zip(&fingerprints)
+        .map(|(asked, fingerprint)| vectors.context(asked, fingerprint.as_ref()))
+        .collect();
+    let mut granted = [0, 0];
+    for (case, own) in vectors.cases.iter().zip(&requests) {
+        let credential = vectors.minted(&ring, case);
+        let verdict = |request| verify(&ring, &revoked, &credential, request);
+        let (verified, proof) = match Proof::establish(&ring, &revoked, &credential, own) {
+            Ok(established) => established,
+            Err(denial) => {
+                assert_eq!(verdict(own), Err(denial), "{}", case.name);
+                continue;
+            }
+        };
+        assert_eq!(verdict(own), Ok(verified), "{}", case.name);
+        assert!(proof.verify(&ring, &revoked, own).is_some());
+        for request in &requests {
+            if let Some(proven) = proof.verify(&ring, &revoked, request) {
+                assert_eq!(verdict(request), Ok(proven), "{}", case.name);
+                granted[0] += 1;
+            } else {
+                granted[1] += u32::from(verdict(request).is_ok());
+            }
+        }
+    }
+    let [by_proof, by_verification_alone] = granted;
+    assert!(by_proof > 10 * by_verification_alone, "{granted:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::caveat;
 use crate::encoding;
 use crate::path;
 use crate::verify::Denial;
-use crate::verify::value::{is_subset, items};
+use crate::verify::value::is_subset;
 
 impl<'a> Terms<'a> {
     pub(super) fn ip(&mut self, value: &str) -> Result<(), Denial> {
@@ -18,12 +18,12 @@ impl<'a> Terms<'a> {
             return Err(widened(caveat::IP));
         }
         self.ip = Some(bound);
-        match self.request.client_ip.map(|client| client.to_canonical()) {
-            Some(client) if client == bound.to_canonical() => Ok(()),
-            Some(_) | None => Err(Denial::WrongClient {
-                condition: caveat::IP,
-            }),
+        if self.request.is_from(bound) {
+            return Ok(());
         }
+        Err(Denial::WrongClient {
+            condition: caveat::IP,
+        })
     }
 
     pub(super) fn origin(&mut self, value: &'a str) -> Result<(), Denial> {
@@ -31,12 +31,12 @@ impl<'a> Terms<'a> {
             return Err(widened(caveat::ORIGIN));
         }
         self.origin = Some(value);
-        match self.request.origin {
-            Some(origin) if origin == value => Ok(()),
-            Some(_) | None => Err(Denial::WrongClient {
-                condition: caveat::ORIGIN,
-            }),
+        if self.request.origin == Some(value) {
+            return Ok(());
         }
+        Err(Denial::WrongClient {
+            condition: caveat::ORIGIN,
+        })
     }
 
     pub(super) fn tls_fingerprint(&mut self, value: &str) -> Result<(), Denial> {
@@ -46,12 +46,12 @@ impl<'a> Terms<'a> {
             return Err(widened(caveat::TLS_FINGERPRINT));
         }
         self.tls_fingerprint = Some(bound);
-        match self.request.tls_certificate {
-            Some(fingerprint) if *fingerprint == bound => Ok(()),
-            Some(_) | None => Err(Denial::WrongClient {
-                condition: caveat::TLS_FINGERPRINT,
-            }),
+        if self.request.has_certificate(&bound) {
+            return Ok(());
         }
+        Err(Denial::WrongClient {
+            condition: caveat::TLS_FINGERPRINT,
+        })
     }
 
     pub(super) fn methods(&mut self, value: &'a str) -> Result<(), Denial> {
@@ -60,7 +60,7 @@ impl<'a> Terms<'a> {
             return Err(widened(caveat::METHOD));
         }
         self.methods = Some(value);
-        if items(value).any(|item| item == self.request.method.as_bytes()) {
+        if self.request.has_method_of(value) {
             return Ok(());
         }
         Err(Denial::WrongMethod {
@@ -79,7 +79,7 @@ impl<'a> Terms<'a> {
             return Err(widened(caveat::PATH_PREFIX));
         }
         self.path_prefix = Some(value);
-        if path::is_unambiguous(self.request.path) && path::is_below(self.request.path, value) {
+        if self.request.has_path_below(value) {
             return Ok(());
         }
         Err(Denial::WrongPath {

@@ -5,7 +5,7 @@ use crate::caveat;
 use crate::keys::Dialect;
 use crate::path;
 use crate::verify::Denial;
-use crate::verify::value::{count_items, is_subset, items, service_and_tier, split_list, tier_of};
+use crate::verify::value::{count_items, is_subset, service_and_tier, split_list, tier_of};
 
 impl<'a> Terms<'a> {
     /// An issuer names the services first. A holder can append caveats only, so a list that
@@ -89,7 +89,7 @@ impl<'a> Terms<'a> {
         else {
             return Ok(());
         };
-        if items(held).any(|item| item == requested.as_bytes()) {
+        if self.request.is_content_with(held) {
             return Ok(());
         }
         Err(Denial::MissingCapability {
