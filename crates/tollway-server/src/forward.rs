@@ -10,19 +10,33 @@ use l402::METADATA_HEADERS;
 /// Removes every L402 credential, readable or not.
 pub fn strip_credentials(headers: &mut HeaderMap) {
     // Few requests have more than one of these; looking each up would cost as many hashes.
-    let present = headers.keys().filter(|name| may_carry_credential(name));
-    let present: Vec<HeaderName> = present.cloned().collect();
-    for name in present {
-        if name == AUTHORIZATION {
-            retain(headers, name, |line| !carries_credential(line));
-        } else {
+    let is_present = present(headers);
+    if is_present.authorization {
+        retain(headers, &AUTHORIZATION, |line| !carries_credential(line));
+    }
+    for (name, is_present) in METADATA.iter().zip(is_present.metadata) {
+        if is_present {
             retain(headers, name, |value| !l402::is_credential_metadata(value));
         }
     }
 }
 
-fn may_carry_credential(name: &HeaderName) -> bool {
-    name == AUTHORIZATION || METADATA_HEADERS.contains(&name.as_str())
+/// Which of the headers that may carry a credential there are.
+#[derive(Default)]
+struct Present {
+    authorization: bool,
+    metadata: [bool; METADATA_HEADERS.len()],
+}
+
+fn present(headers: &HeaderMap) -> Present {
+    let mut present = Present::default();
+    for name in headers.keys() {
+        present.authorization |= name == AUTHORIZATION;
+        for (wanted, is_present) in METADATA.iter().zip(&mut present.metadata) {
+            *is_present |= name == wanted;
+        }
+    }
+    present
 }
 
 /// A proxy may have folded our line onto one of another scheme, so the start is not enough.
@@ -31,8 +45,8 @@ fn carries_credential(line: &[u8]) -> bool {
         || l402::read_credentials([line], []).map_or(true, |found| !found.is_empty())
 }
 
-fn retain(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&[u8]) -> bool) {
-    let Entry::Occupied(entry) = headers.entry(&name) else {
+fn retain(headers: &mut HeaderMap, name: &HeaderName, keep: impl Fn(&[u8]) -> bool) {
+    let Entry::Occupied(entry) = headers.entry(name) else {
         return;
     };
     if entry.iter().all(|value| keep(value.as_bytes())) {
@@ -44,6 +58,16 @@ fn retain(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&[u8]) -> boo
         headers.append(name.clone(), value);
     }
 }
+
+/// The headers with one of the [`METADATA_HEADERS`].
+static METADATA: [HeaderName; METADATA_HEADERS.len()] = {
+    let [gateway, macaroon, token] = METADATA_HEADERS;
+    [
+        HeaderName::from_static(gateway),
+        HeaderName::from_static(macaroon),
+        HeaderName::from_static(token),
+    ]
+};
 
 #[cfg(test)]
 mod tests {
