@@ -1,7 +1,8 @@
 //! Gate: admits requests that are paid for, and challenges the others.
 //!
-//! Redeeming a credential reads headers and walks a chain of hashes; for a token that is not
-//! counted it neither waits, locks nor looks anything up, however many tokens were ever sold.
+//! Redeeming a credential reads headers and walks a chain of hashes, or compares the bytes with
+//! those of a credential that is remembered. For a token that is not counted a
+//! repeated check neither waits, locks nor looks anything up, however many tokens were ever sold.
 //! Everything that can wait is in a [challenge](Gate::challenge), where a request costs an
 //! invoice. Nothing is kept of a challenge.
 //!
@@ -9,6 +10,7 @@
 
 mod challenge;
 mod redeem;
+mod remembered;
 mod settings;
 
 use std::error::Error;
@@ -16,13 +18,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use l402::{Credential, Grant, UnixSeconds};
+use l402::{Grant, Msat, UnixSeconds};
 use tokio::sync::Semaphore;
 use tollway_lightning::Invoicer;
 
-use self::redeem::price_in;
 pub use self::redeem::{Peeked, Redeemed};
+use self::remembered::Remembered;
 pub use self::settings::GateSettings;
+use crate::in_flight::InFlight;
 use crate::keys::KeySource;
 use crate::ledger::{GrantedEvent, LedgerError, LedgerEvent, RefusedEvent, Reports, Stores};
 use crate::limit::ChallengeLimiter;
@@ -41,6 +44,8 @@ pub struct Gate {
     stores: Stores,
     revocations: ActiveRevocations,
     limiter: ChallengeLimiter,
+    remembered: Remembered,
+    in_flight: InFlight,
     /// One permit for each invoice that may be waited for.
     invoices: Semaphore,
     /// When a refusal by the limit was last logged, in Unix seconds.
@@ -68,6 +73,8 @@ impl Gate {
             revocations: ActiveRevocations::open(Arc::clone(&stores.revocations)).await?,
             stores,
             limiter: ChallengeLimiter::new(settings.challenge_limit),
+            remembered: Remembered::new(settings.credentials_remembered_max),
+            in_flight: InFlight::default(),
             invoices: Semaphore::new(settings.invoices_in_flight_max),
             limit_logged_at: AtomicU64::new(0),
             settings,
@@ -138,8 +145,8 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`Rejection`] when every use left of the token is held by another request, or the gate
-    /// cannot decide.
+    /// [`Rejection`] when every use left of the token is held by another request, the token has
+    /// too many requests at a time, or the gate cannot decide.
     pub async fn admit_paid(
         &self,
         requirement: &Requirement,
@@ -189,7 +196,7 @@ impl Gate {
         &self,
         requirement: &Requirement,
         grant: &Grant,
-        credential: &Credential,
+        paid: Option<Msat>,
         at: UnixSeconds,
     ) {
         let identifier = grant.identifier();
@@ -199,7 +206,7 @@ impl Gate {
                 token: identifier.token_id,
                 payment_hash: identifier.payment_hash,
                 service: requirement.service().clone(),
-                paid: price_in(credential),
+                paid,
                 uses_max: grant.scope().uses_max(),
                 at,
             }));
@@ -239,7 +246,8 @@ fn log(requirement: &Requirement, rejection: &Rejection) {
         Rejection::UnsellablePath(_)
         | Rejection::PaymentRequired(_)
         | Rejection::TokenInUse(_)
-        | Rejection::TooManyChallenges(_) => {
+        | Rejection::TooManyChallenges(_)
+        | Rejection::TooManyRequests(_) => {
             tracing::debug!(service, reason = rejection.code().as_str(), "refused");
         }
     }

@@ -65,6 +65,7 @@ mod data_dir;
 mod file_owner;
 mod forward;
 mod gate;
+mod in_flight;
 pub mod keys;
 pub mod ledger;
 mod limit;
@@ -92,7 +93,9 @@ pub use peer::{Peer, PeerNetwork};
 pub use price_check::{PriceConflict, PricedRoute, check_prices};
 pub use pricer::{PriceTable, Pricer, PricerError};
 pub use reason::{Reason, ReasonCode};
-pub use rejection::{EntropyError, Outage, PaymentRequired, Rejection, TokenInUse};
+pub use rejection::{
+    EntropyError, Outage, PaymentRequired, Rejection, TokenInUse, TooManyRequests,
+};
 pub use request::RequestInfo;
 pub use requirement::{Requirement, TokenBinding, UnsellablePath};
 pub use revocations::ActiveRevocations;

@@ -52,6 +52,8 @@ pub enum ReasonCode {
     TokenInUse,
     /// `too_many_challenges`
     TooManyChallenges,
+    /// `too_many_requests`
+    TooManyRequests,
     /// `unavailable`
     Unavailable,
 }
@@ -77,18 +79,20 @@ impl ReasonCode {
             Self::UnsellablePath => "unsellable_path",
             Self::TokenInUse => "token_in_use",
             Self::TooManyChallenges => "too_many_challenges",
+            Self::TooManyRequests => "too_many_requests",
             Self::Unavailable => "unavailable",
         }
     }
 }
 
 /// The words of all but the denials.
-const OWN_WORDS: [&str; 7] = [
+const OWN_WORDS: [&str; 8] = [
     "exhausted",
     "malformed",
     "no_credential",
     "token_in_use",
     "too_many_challenges",
+    "too_many_requests",
     "unavailable",
     "unsellable_path",
 ];
@@ -105,6 +109,7 @@ mod tests {
             ReasonCode::NoCredential,
             ReasonCode::TokenInUse,
             ReasonCode::TooManyChallenges,
+            ReasonCode::TooManyRequests,
             ReasonCode::Unavailable,
             ReasonCode::UnsellablePath,
         ];

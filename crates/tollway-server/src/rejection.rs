@@ -4,6 +4,8 @@
 //! client has to change or wait, or we are at fault. A client reads a [`ReasonCode`] and a
 //! sentence; the log reads the [`Outage`] with its sources.
 
+use std::num::NonZeroU32;
+
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use l402::{CaveatError, MacaroonError, Msat, UnixSeconds};
@@ -32,6 +34,9 @@ pub enum Rejection {
     /// The client: wait.
     #[error(transparent)]
     TooManyChallenges(#[from] TooManyChallenges),
+    /// The client: wait for one of its other requests with this token to end.
+    #[error(transparent)]
+    TooManyRequests(#[from] TooManyRequests),
     /// We: a backend of the gate does not work.
     #[error(transparent)]
     Unavailable(#[from] Outage),
@@ -52,6 +57,7 @@ impl Rejection {
             Self::PaymentRequired(demand) => demand.reason.code(),
             Self::TokenInUse(_) => ReasonCode::TokenInUse,
             Self::TooManyChallenges(_) => ReasonCode::TooManyChallenges,
+            Self::TooManyRequests(_) => ReasonCode::TooManyRequests,
             Self::Unavailable(_) => ReasonCode::Unavailable,
         }
     }
@@ -148,6 +154,14 @@ pub enum Outage {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("every use left of the token is held by a request still being served")]
 pub struct TokenInUse;
+
+/// As many requests as one token may have at a time are being served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("too many requests with one token at a time: {max} are being served")]
+pub struct TooManyRequests {
+    /// How many one token may have.
+    pub max: NonZeroU32,
+}
 
 /// The source of randomness failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

@@ -9,6 +9,7 @@
 //! | `unsellable_path` | 400 | 3 | `no token can be bound to this path: it must start with … ` |
 //! | `token_in_use` | 503 | 14 | `every use left of the token is held by a request still being served` |
 //! | `too_many_challenges` | 429 | 8 | `too many challenges for one network: the next is due in … s` |
+//! | `too_many_requests` | 429 | 8 | `too many requests with one token at a time: … are being served` |
 //! | `unavailable` | 503 | 14 | `payments cannot be taken at the moment` |
 //!
 //! Over HTTP the body is RFC 9457 `application/problem+json`, in this order of members, the
@@ -20,7 +21,7 @@
 //!
 //! Over gRPC every response is HTTP 200 without a body and with `grpc-status` and
 //! `grpc-message` among its headers ("trailers-only"): `payment required`, `too many
-//! challenges` or `unavailable`. The older code 13 rather than 16 is what deployed clients
+//! challenges`, `too many requests` or `unavailable`. The older code 13 rather than 16 is what deployed clients
 //! look for.
 //!
 //! Every response has `Cache-Control: no-store`, `L402-Reason`, and the CORS headers a page of
@@ -133,7 +134,7 @@ pub fn refuse(rejection: &Rejection, form: Form, style: StatusStyle) -> Response
         Rejection::TooManyChallenges(over) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(over.retry_after_secs));
         }
-        Rejection::TokenInUse(_) => {
+        Rejection::TokenInUse(_) | Rejection::TooManyRequests(_) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_IN_USE_SECS));
         }
         Rejection::Unavailable(_) => {
@@ -177,6 +178,11 @@ fn statuses_of(code: ReasonCode, style: StatusStyle) -> Statuses {
             grpc_status: "8",
             grpc_message: "too many challenges",
         },
+        ReasonCode::TooManyRequests => Statuses {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            grpc_status: "8",
+            grpc_message: "too many requests",
+        },
         ReasonCode::Unavailable => Statuses {
             status: StatusCode::SERVICE_UNAVAILABLE,
             grpc_status: "14",
@@ -205,6 +211,7 @@ fn problem(statuses: &Statuses, rejection: &Rejection) -> Response<Full<Bytes>> 
         Rejection::UnsellablePath(unsellable) => (unsellable.to_string(), None),
         Rejection::TokenInUse(in_use) => (in_use.to_string(), None),
         Rejection::TooManyChallenges(over) => (over.to_string(), None),
+        Rejection::TooManyRequests(over) => (over.to_string(), None),
         Rejection::Unavailable(_for_the_log) => (UNAVAILABLE.to_owned(), None),
     };
     let problem = Problem {

@@ -14,7 +14,8 @@
 //! after it the use is committed, because the client left and the service has done the work. A
 //! panic is a failure of our side: the use is released.
 //!
-//! For a token that is not counted all of this costs nothing: no allocation, no lock.
+//! For a token that is not counted all of this costs nothing: no allocation, no lock. Either way
+//! the request counts among those of its token until its settlement is gone.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use std::thread;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use l402::Grant;
 
+use crate::in_flight::RequestInFlight;
 use crate::ledger::{LedgerError, Reservation, Uses};
 
 /// A request that may go on.
@@ -40,7 +42,11 @@ pub struct Admitted {
 /// The use a granted request takes, reserved and not yet settled.
 #[derive(Debug)]
 #[must_use = "dropping a settlement settles it"]
-pub struct Settlement(Option<Box<Counted>>);
+pub struct Settlement {
+    counted: Option<Box<Counted>>,
+    /// Counts the request until its response has ended.
+    _request: RequestInFlight,
+}
 
 /// How the response to a request ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,28 +78,39 @@ impl Usage {
 
 impl Settlement {
     /// Creates the settlement of a request that takes no use.
-    pub(crate) const fn uncounted() -> Self {
-        Self(None)
+    pub(crate) const fn uncounted(request: RequestInFlight) -> Self {
+        Self {
+            counted: None,
+            _request: request,
+        }
     }
 
     /// Creates the settlement of a request that holds `reservation`.
-    pub(crate) fn counted(uses: Arc<dyn Uses>, reservation: Reservation) -> Self {
-        Self(Some(Box::new(Counted {
+    pub(crate) fn counted(
+        request: RequestInFlight,
+        uses: Arc<dyn Uses>,
+        reservation: Reservation,
+    ) -> Self {
+        let counted = Counted {
             uses,
             reservation,
             phase: Phase::Reserved,
-        })))
+        };
+        Self {
+            counted: Some(Box::new(counted)),
+            _request: request,
+        }
     }
 
     /// Returns whether the request takes a use of a counted token.
     #[must_use]
     pub const fn is_counted(&self) -> bool {
-        self.0.is_some()
+        self.counted.is_some()
     }
 
     /// Marks the request as forwarded: from here on, a client that leaves has used it.
     pub fn forwarded(&mut self) {
-        if let Some(counted) = &mut self.0 {
+        if let Some(counted) = &mut self.counted {
             counted.phase.forward();
         }
     }
@@ -107,7 +124,7 @@ impl Settlement {
     ///
     /// [`LedgerError`]: the response must not go out. Respond with 503 and [release](Self::release).
     pub async fn commit(&mut self) -> Result<(), LedgerError> {
-        match &mut self.0 {
+        match &mut self.counted {
             Some(counted) => counted.commit().await,
             None => Ok(()),
         }
@@ -116,7 +133,7 @@ impl Settlement {
     /// Gives the use back, unless it is committed: our side failed before the first byte of
     /// the response.
     pub fn release(mut self) {
-        if let Some(counted) = &mut self.0 {
+        if let Some(counted) = &mut self.counted {
             counted.release();
         }
     }

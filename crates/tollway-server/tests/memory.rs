@@ -66,6 +66,7 @@ impl Shop {
                 Rejection::PaymentRequired(_) => asked_to_pay = asked_to_pay.saturating_add(1),
                 Rejection::TokenInUse(_)
                 | Rejection::TooManyChallenges(_)
+                | Rejection::TooManyRequests(_)
                 | Rejection::UnsellablePath(_) => {}
                 Rejection::Unavailable(outage) => panic!("{outage}"),
             }

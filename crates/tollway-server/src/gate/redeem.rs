@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use l402::{
-    CountedUse, Credential, Denial, Grant, Identifier, METADATA_HEADERS, Msat, RootKeys,
-    UnixSeconds, Verified,
+    CountedUse, Credential, Denial, Grant, Identifier, METADATA_HEADERS, Msat, Proof,
+    RequestContext, RootKeys, Uncounted, UnixSeconds, Verified,
 };
 
 use super::Gate;
+use crate::in_flight::{RequestInFlight, TokenRequests};
 use crate::keys::KeyStoreError;
 use crate::ledger::Reserved;
 use crate::reason::Reason;
-use crate::rejection::{Outage, Rejection, TokenInUse};
+use crate::rejection::{Outage, Rejection, TokenInUse, TooManyRequests};
 use crate::request::RequestInfo;
 use crate::requirement::Requirement;
 use crate::settlement::{Admitted, Settlement};
@@ -41,39 +42,31 @@ impl Gate {
         info: &RequestInfo<'_>,
     ) -> Result<Redeemed, Rejection> {
         let now = (self.settings.clock)();
-        let credentials = match read_credentials(info.headers) {
-            Ok(credentials) => credentials,
+        let context = context(requirement, info, now);
+        let mut refusals = Refusals::default();
+        let remembered = self.recall(info.headers, &context);
+        let tried = usize::from(remembered.is_some());
+        if let Some(found) = remembered {
+            match self.take_use(requirement, found, now).await? {
+                Ok(admitted) => return Ok(Redeemed::Admitted(admitted)),
+                Err(refusal) => refusals.add(refusal),
+            }
+        }
+        let presented = match Presented::read(info.headers) {
+            Ok(presented) => presented,
             Err(malformed) => return Ok(Redeemed::Refused(Reason::Malformed(malformed))),
         };
-        let context = context(requirement, info, now);
-        let mut first_reason = None;
-        let mut is_in_use = false;
-        for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
-            let reason = match self.verify(credential, &context).await? {
-                Ok(verified) => match self.reserve(verified).await? {
-                    Use::Taken(grant, settlement) => {
-                        self.record_grant(requirement, &grant, credential, now);
-                        return Ok(Redeemed::Admitted(Admitted {
-                            grant,
-                            response_headers: HeaderMap::new(),
-                            settlement,
-                        }));
-                    }
-                    Use::Exhausted => Reason::Exhausted,
-                    Use::Contended => {
-                        is_in_use = true;
-                        continue;
-                    }
+        for credential in presented.tried().skip(tried) {
+            let refusal = match self.verify(credential, &presented, &context).await? {
+                Ok(found) => match self.take_use(requirement, found, now).await? {
+                    Ok(admitted) => return Ok(Redeemed::Admitted(admitted)),
+                    Err(refusal) => refusal,
                 },
-                Err(denial) => Reason::Denied(denial),
+                Err(denial) => Refusal::Unpaid(Reason::Denied(denial)),
             };
-            first_reason = first_reason.or(Some(reason));
+            refusals.add(refusal);
         }
-        if is_in_use {
-            return Err(Rejection::TokenInUse(TokenInUse));
-        }
-        let reason = first_reason.unwrap_or(Reason::NoCredential);
-        Ok(Redeemed::Refused(reason))
+        refusals.into_outcome().map(Redeemed::Refused)
     }
 
     /// Decides whether a credential in the headers buys this request.
@@ -89,35 +82,49 @@ impl Gate {
         requirement: &Requirement,
         info: &RequestInfo<'_>,
     ) -> Result<Peeked, KeyStoreError> {
-        let credentials = match read_credentials(info.headers) {
-            Ok(credentials) => credentials,
+        let context = context(requirement, info, (self.settings.clock)());
+        if let Some(found) = self.recall(info.headers, &context) {
+            return Ok(found.into());
+        }
+        let presented = match Presented::read(info.headers) {
+            Ok(presented) => presented,
             Err(malformed) => return Ok(Peeked::Refused(Reason::Malformed(malformed))),
         };
-        let context = context(requirement, info, (self.settings.clock)());
         let mut reason = None;
-        for credential in credentials.iter().take(CREDENTIALS_TRIED_MAX) {
-            match self.verify(credential, &context).await? {
-                Ok(verified) => {
-                    let paid = price_in(credential);
-                    return Ok(Peeked::Granted { verified, paid });
-                }
+        for credential in presented.tried() {
+            match self.verify(credential, &presented, &context).await? {
+                Ok(found) => return Ok(found.into()),
                 Err(denial) => reason = reason.or(Some(Reason::Denied(denial))),
             }
         }
         Ok(Peeked::Refused(reason.unwrap_or(Reason::NoCredential)))
     }
 
+    /// Returns the first credential of a request when it is remembered and buys it. What it is
+    /// refused for is found by verifying it.
+    fn recall(&self, headers: &HeaderMap, context: &RequestContext<'_>) -> Option<Redeemable> {
+        let line = headers.get(header::AUTHORIZATION)?;
+        self.remembered.find(line.as_bytes(), |entry| {
+            let revoked = self.revocations.load();
+            let verified = entry.proof.verify(&self.keys.ring(), &revoked, context)?;
+            Some(Redeemable {
+                verified,
+                paid: entry.paid,
+                requests: Arc::clone(&entry.requests),
+            })
+        })
+    }
+
     /// Verifies with the ring, and with a stored key what the ring did not mint.
     async fn verify(
         &self,
         credential: &Credential,
-        context: &l402::RequestContext<'_>,
-    ) -> Result<Result<Verified, Denial>, KeyStoreError> {
-        let by_ring = {
-            let revoked = self.revocations.load();
-            l402::verify(&*self.keys.ring(), &revoked, credential, context)
-        };
-        if by_ring != Err(Denial::Forged) || !self.may_be_stored(credential) {
+        presented: &Presented<'_>,
+        context: &RequestContext<'_>,
+    ) -> Result<Result<Redeemable, Denial>, KeyStoreError> {
+        let by_ring = self.verify_by_ring(credential, presented, context);
+        let is_forged = matches!(by_ring, Err(Denial::Forged));
+        if !is_forged || !self.may_be_stored(credential) {
             return Ok(by_ring);
         }
         let identifier = credential.macaroon().identifier();
@@ -125,7 +132,37 @@ impl Gate {
             return Ok(by_ring);
         };
         let revoked = self.revocations.load();
-        Ok(l402::verify(&key, &revoked, credential, context))
+        let verified = l402::verify(&key, &revoked, credential, context);
+        Ok(verified.map(|verified| self.redeemable(verified, credential)))
+    }
+
+    /// Verifies with the ring, and remembers a credential that is found.
+    fn verify_by_ring(
+        &self,
+        credential: &Credential,
+        presented: &Presented<'_>,
+        context: &RequestContext<'_>,
+    ) -> Result<Redeemable, Denial> {
+        let (ring, revoked) = (self.keys.ring(), self.revocations.load());
+        let Some(line) = presented.only_line else {
+            let verified = l402::verify(&*ring, &revoked, credential, context)?;
+            return Ok(self.redeemable(verified, credential));
+        };
+        let (verified, proof) = Proof::establish(&ring, &revoked, credential, context)?;
+        let found = self.redeemable(verified, credential);
+        let requests = Arc::clone(&found.requests);
+        self.remembered
+            .keep(line, credential.preimage(), proof, found.paid, requests);
+        Ok(found)
+    }
+
+    fn redeemable(&self, verified: Verified, credential: &Credential) -> Redeemable {
+        let caveats = credential.macaroon().unverified_caveats();
+        Redeemable {
+            requests: self.in_flight.of(verified.scope().identifier().token_id),
+            paid: price_of(caveats.map(|caveat| caveat.id())),
+            verified,
+        }
     }
 
     /// Returns whether a look-up is worth its cost: the ring has no key for the token, and the
@@ -140,21 +177,51 @@ impl Gate {
         is_paid && self.keys.ring().root_key(identifier).is_none()
     }
 
-    /// Reserves a use of a counted token.
-    async fn reserve(&self, verified: Verified) -> Result<Use, Outage> {
-        let uncounted = match verified {
-            Verified::Unlimited(grant) => return Ok(Use::Taken(grant, Settlement::uncounted())),
-            Verified::Counted(uncounted) => uncounted,
+    /// Counts a request, reserves its use when the token is counted, and records the grant.
+    async fn take_use(
+        &self,
+        requirement: &Requirement,
+        found: Redeemable,
+        now: UnixSeconds,
+    ) -> Result<Result<Admitted, Refusal>, Outage> {
+        let request = match found.requests.begin(self.settings.requests_per_token_max) {
+            Ok(request) => request,
+            Err(too_many) => return Ok(Err(Refusal::TooManyRequests(too_many))),
         };
+        let (grant, settlement) = match found.verified {
+            Verified::Unlimited(grant) => (grant, Settlement::uncounted(request)),
+            Verified::Counted(uncounted) => match self.reserve(uncounted, request).await? {
+                Ok(reserved) => reserved,
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+        };
+        self.record_grant(requirement, &grant, found.paid, now);
+        Ok(Ok(Admitted {
+            grant,
+            response_headers: HeaderMap::new(),
+            settlement,
+        }))
+    }
+
+    /// Reserves a use of a counted token.
+    async fn reserve(
+        &self,
+        uncounted: Uncounted,
+        request: RequestInFlight,
+    ) -> Result<Result<(Grant, Settlement), Refusal>, Outage> {
         let uses = &self.stores.uses;
         let token = uncounted.scope().identifier().token_id;
-        Ok(match uses.reserve(token, uncounted.uses_max()).await? {
-            Reserved::Held { reservation, left } => Use::Taken(
+        let reserved = {
+            let _turn = request.requests().turn_to_reserve().await;
+            uses.reserve(token, uncounted.uses_max()).await?
+        };
+        Ok(match reserved {
+            Reserved::Held { reservation, left } => Ok((
                 uncounted.counted(CountedUse::new(left)),
-                Settlement::counted(Arc::clone(uses), reservation),
-            ),
-            Reserved::Exhausted => Use::Exhausted,
-            Reserved::InUse => Use::Contended,
+                Settlement::counted(request, Arc::clone(uses), reservation),
+            )),
+            Reserved::Exhausted => Err(Refusal::Unpaid(Reason::Exhausted)),
+            Reserved::InUse => Err(Refusal::InUse),
         })
     }
 }
@@ -163,12 +230,12 @@ fn context<'a>(
     requirement: &'a Requirement,
     info: &'a RequestInfo<'a>,
     now: UnixSeconds,
-) -> l402::RequestContext<'a> {
+) -> RequestContext<'a> {
     let origin = info.headers.get(header::ORIGIN);
     let origin = origin.and_then(|origin| origin.to_str().ok());
     let capability = requirement.capability();
     let service = requirement.service().as_str();
-    l402::RequestContext::new(service, info.method.as_str(), info.path, now)
+    RequestContext::new(service, info.method.as_str(), info.path, now)
         .with_resource(requirement.bound_path(info.path))
         .with_tier(requirement.tier())
         .with_capability(capability.map(|capability| capability.as_str()))
@@ -186,32 +253,97 @@ pub enum Redeemed {
     Refused(Reason),
 }
 
-/// What asking for a use came to.
-enum Use {
-    Contended,
-    Exhausted,
-    Taken(Grant, Settlement),
+/// A credential that buys the request, once its use is taken.
+struct Redeemable {
+    verified: Verified,
+    /// What the token cost.
+    paid: Option<Msat>,
+    /// All requests of the token.
+    requests: Arc<TokenRequests>,
 }
 
-fn read_credentials(headers: &HeaderMap) -> Result<Vec<Credential>, l402::CredentialError> {
-    let authorization = headers.get_all(header::AUTHORIZATION);
-    // Few requests have one of these, and looking a name up costs more than comparing it.
-    let mut names = headers.keys().map(HeaderName::as_str);
-    let has_metadata = names.any(|name| METADATA_HEADERS.contains(&name));
-    let metadata = METADATA_HEADERS
-        .iter()
-        .filter(|_| has_metadata)
-        .flat_map(|name| headers.get_all(*name));
-    l402::read_credentials(
-        authorization.iter().map(|value| value.as_bytes()),
-        metadata.map(|value| value.as_bytes()),
-    )
+impl From<Redeemable> for Peeked {
+    fn from(found: Redeemable) -> Self {
+        Self::Granted {
+            verified: found.verified,
+            paid: found.paid,
+        }
+    }
 }
 
-/// Returns the price in a granted credential, whose caveats are verified.
-pub(super) fn price_in(credential: &Credential) -> Option<Msat> {
-    let caveats = credential.macaroon().unverified_caveats();
-    price_of(caveats.map(|caveat| caveat.id()))
+/// Why one credential does not buy the request.
+enum Refusal {
+    InUse,
+    TooManyRequests(TooManyRequests),
+    Unpaid(Reason),
+}
+
+/// Why none of the credentials tried buys the request.
+#[derive(Default)]
+struct Refusals {
+    is_in_use: bool,
+    too_many: Option<TooManyRequests>,
+    first_reason: Option<Reason>,
+}
+
+impl Refusals {
+    fn add(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::InUse => self.is_in_use = true,
+            Refusal::TooManyRequests(too_many) => self.too_many = Some(too_many),
+            Refusal::Unpaid(reason) => {
+                self.first_reason.get_or_insert(reason);
+            }
+        }
+    }
+
+    /// A token that is good for the request in a moment is not called unpaid.
+    fn into_outcome(self) -> Result<Reason, Rejection> {
+        if self.is_in_use {
+            return Err(TokenInUse.into());
+        }
+        match self.too_many {
+            Some(too_many) => Err(too_many.into()),
+            None => Ok(self.first_reason.unwrap_or(Reason::NoCredential)),
+        }
+    }
+}
+
+/// The credentials of a request.
+struct Presented<'a> {
+    credentials: Vec<Credential>,
+    /// The `Authorization` line, when it is the only one and presents the only credential.
+    only_line: Option<&'a [u8]>,
+}
+
+impl<'a> Presented<'a> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, l402::CredentialError> {
+        let authorization = headers.get_all(header::AUTHORIZATION);
+        // Few requests have one of these, and looking a name up costs more than comparing it.
+        let mut names = headers.keys().map(HeaderName::as_str);
+        let has_metadata = names.any(|name| METADATA_HEADERS.contains(&name));
+        let metadata = METADATA_HEADERS
+            .iter()
+            .filter(|_| has_metadata)
+            .flat_map(|name| headers.get_all(*name));
+        let credentials = l402::read_credentials(
+            authorization.iter().map(HeaderValue::as_bytes),
+            metadata.map(HeaderValue::as_bytes),
+        )?;
+        let mut lines = authorization.iter().map(HeaderValue::as_bytes);
+        let only_line = match (lines.next(), lines.next()) {
+            (Some(line), None) if credentials.len() == 1 && !has_metadata => Some(line),
+            (Some(_) | None, _) => None,
+        };
+        Ok(Self {
+            credentials,
+            only_line,
+        })
+    }
+
+    fn tried(&self) -> impl Iterator<Item = &Credential> {
+        self.credentials.iter().take(CREDENTIALS_TRIED_MAX)
+    }
 }
 
 /// A client may hold an old token next to a new one; more is a search at our expense.

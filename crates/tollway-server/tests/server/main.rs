@@ -13,9 +13,11 @@
 mod admission;
 mod books;
 mod grpc;
+mod in_flight;
 mod keys;
 mod layer;
 mod outages;
+mod remembered;
 mod secrecy;
 mod support;
 mod wire;

@@ -1,5 +1,6 @@
 //! Every rejection as it goes over the wire: status, headers, body.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -9,7 +10,7 @@ use tollway_server::ledger::{LedgerError, MemoryLedger};
 use tollway_server::respond::{Form, StatusStyle, preflight, refuse};
 use tollway_server::{
     GateSettings, Outage, PaymentRequired, Reason, ReasonCode, Rejection, TokenInUse,
-    TooManyChallenges, UnsellablePath,
+    TooManyChallenges, TooManyRequests, UnsellablePath,
 };
 
 use crate::support::{
@@ -211,6 +212,21 @@ async fn a_token_in_use_is_503_and_good_again_in_a_moment() {
 }
 
 #[tokio::test]
+async fn a_token_with_too_many_requests_is_429_and_waits_a_second() {
+    let rejection = Rejection::TooManyRequests(too_many_requests());
+
+    let seen = seen(refuse(&rejection, Form::Http, StatusStyle::Strict401)).await;
+
+    assert_eq!(seen.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(seen.challenges.is_empty());
+    assert!(seen.headers.contains(&"retry-after: 1".to_owned()));
+    assert_eq!(
+        seen.body,
+        r#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"too many requests with one token at a time: 5 are being served","reason":"too_many_requests"}"#
+    );
+}
+
+#[tokio::test]
 async fn a_response_to_head_has_the_headers_and_no_body() {
     for rejection in one_of_each() {
         let full = seen(refuse(&rejection, Form::Http, StatusStyle::Lenient402)).await;
@@ -231,6 +247,7 @@ async fn a_grpc_client_gets_a_grpc_response() {
         ("13", "payment required", "exhausted", None),
         ("14", "token in use", "token_in_use", Some(1)),
         ("8", "too many challenges", "too_many_challenges", Some(7)),
+        ("8", "too many requests", "too_many_requests", Some(1)),
         ("14", "unavailable", "unavailable", Some(5)),
         ("3", "path cannot be sold", "unsellable_path", None),
     ];
@@ -306,16 +323,23 @@ fn a_challenge_does_not_show_in_debug() {
     assert!(!text.contains("macaroon"), "{text}");
 }
 
-fn one_of_each() -> [Rejection; 5] {
+fn one_of_each() -> [Rejection; 6] {
     [
         demand(Reason::Exhausted),
         Rejection::TokenInUse(TokenInUse),
         Rejection::TooManyChallenges(TooManyChallenges {
             retry_after_secs: 7,
         }),
+        Rejection::TooManyRequests(too_many_requests()),
         Rejection::Unavailable(Outage::Ledger(LedgerError::Stopped)),
         Rejection::UnsellablePath(UnsellablePath),
     ]
+}
+
+fn too_many_requests() -> TooManyRequests {
+    TooManyRequests {
+        max: NonZeroU32::new(5).unwrap(),
+    }
 }
 
 fn demand(reason: Reason) -> Rejection {
