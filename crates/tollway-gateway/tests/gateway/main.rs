@@ -25,5 +25,6 @@ mod progress;
 mod protocols;
 mod refusals;
 mod routing;
+mod siege;
 mod streams;
 mod websocket;

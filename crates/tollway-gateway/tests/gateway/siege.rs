@@ -1,0 +1,226 @@
+//! Paying customers while others attack, in small. `cargo xtask siege` has the large form.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tollway_gateway::{GatewayLimits, Running};
+
+use crate::support::client::{Client, empty, get};
+use crate::support::shop::Shop;
+use crate::support::upstream::Body;
+use crate::support::{self, frames, upstream};
+
+#[tokio::test]
+async fn responses_that_are_not_read_stall_no_other_client() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+
+    let mut attackers = Vec::new();
+    for _ in 0..40 {
+        let mut attacker = siege.attacker().await;
+        let request = siege.request("GET /big");
+        attacker.write_all(request.as_bytes()).await.unwrap();
+        attackers.push(attacker);
+    }
+
+    siege.customers_are_served().await;
+}
+
+#[tokio::test]
+async fn what_arrives_byte_by_byte_delays_no_customer() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+    let upload = siege.request("POST /upload\r\nContent-Length: 1000");
+    let mut attackers = Vec::new();
+    for begin in ["GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", &upload] {
+        for _ in 0..50 {
+            let mut attacker = siege.attacker().await;
+            attacker.write_all(begin.as_bytes()).await.unwrap();
+            attackers.push(attacker);
+        }
+    }
+
+    for _ in 0..3 {
+        for attacker in &mut attackers {
+            attacker.write_all(b"x").await.unwrap();
+        }
+        siege.customers_are_served().await;
+    }
+}
+
+#[tokio::test]
+async fn floods_of_frames_fail_no_customer() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+    let authorization = siege.authorization.clone();
+    let resets = (1..).step_by(2).take(500).flat_map(|stream| {
+        let request = frames::get(stream, "/", Some(&authorization));
+        [request, frames::reset(stream)].concat()
+    });
+    let floods: [Vec<u8>; 4] = [
+        resets.collect(),
+        frames::endless_head(1, 100),
+        frames::ping().repeat(5000),
+        frames::settings(&[(frames::INITIAL_WINDOW_SIZE, 65_535)]).repeat(5000),
+    ];
+
+    for flood in floods {
+        let mut attackers = Vec::new();
+        for _ in 0..4 {
+            let mut attacker = siege.attacker().await;
+            let bytes = [frames::preface(&[]), flood.clone()].concat();
+            // It ends early where the gateway has had enough.
+            attackers.push(tokio::spawn(async move {
+                let _disconnected = attacker.write_all(&bytes).await;
+                attacker
+            }));
+        }
+        siege.customers_are_served().await;
+        for attacker in attackers {
+            attacker.abort();
+        }
+    }
+    siege.customers_are_served().await;
+}
+
+#[tokio::test]
+async fn unpaid_requests_fail_no_customer() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+    let address = support::http(&siege.running);
+
+    let attackers: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut client = Client::http1(address).await;
+                for _ in 0..250 {
+                    let answer = client.ask(get("/").body(empty()).unwrap()).await;
+                    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
+                }
+            })
+        })
+        .collect();
+    siege.customers_are_served().await;
+    for attacker in attackers {
+        support::soon(attacker).await.unwrap();
+    }
+    siege.customers_are_served().await;
+}
+
+/// A gateway with customers who have paid: each on a connection that they keep, and on a new one.
+struct Siege {
+    running: Running,
+    authorization: String,
+    kept: [Client; 2],
+}
+
+impl Siege {
+    async fn begin(limits: GatewayLimits) -> Self {
+        let shop = Shop::open().await;
+        let routing = support::single(shop.price(), pages().await);
+        let running = support::start_with(routing, limits);
+        let address = support::http(&running);
+        let mut siege = Self {
+            kept: [Client::http1(address).await, Client::h2c(address).await],
+            authorization: shop.authorization().await,
+            running,
+        };
+        siege.customers_are_served().await;
+        siege
+    }
+
+    async fn attacker(&self) -> TcpStream {
+        TcpStream::connect(support::http(&self.running))
+            .await
+            .unwrap()
+    }
+
+    /// A paid request over HTTP/1.1, up to its body; more lines may follow `line`.
+    fn request(&self, line: &str) -> String {
+        let (first, more) = line.split_once("\r\n").unwrap_or((line, "X-More: none"));
+        format!(
+            "{first} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n{more}\r\n\r\n",
+            self.authorization
+        )
+    }
+
+    async fn customers_are_served(&mut self) {
+        let address = support::http(&self.running);
+        for kept in &mut self.kept {
+            served(kept, get("/"), &self.authorization).await;
+        }
+        let call = Request::post("http://localhost/").header("content-type", "application/grpc");
+        served(&mut self.kept[1], call, &self.authorization).await;
+        let fresh = async {
+            let mut fresh = Client::http1(address).await;
+            served(&mut fresh, get("/"), &self.authorization).await;
+        };
+        timeout(PATIENCE, fresh)
+            .await
+            .expect("a new customer waits");
+    }
+}
+
+async fn served(client: &mut Client, request: http::request::Builder, authorization: &str) {
+    let request = request.header("authorization", authorization);
+    let answer = timeout(PATIENCE, client.ask(request.body(empty()).unwrap()));
+    let answer = answer.await.expect("a customer waits");
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.body, "sunny");
+}
+
+/// Starts an upstream that speaks HTTP/1.1 and HTTP/2 on one port.
+async fn pages() -> SocketAddr {
+    upstream::accept(|stream| async move {
+        let mut begun = [0; 3];
+        while stream
+            .peek(&mut begun)
+            .await
+            .is_ok_and(|read| (1..3).contains(&read))
+        {
+            tokio::task::yield_now().await;
+        }
+        let service = service_fn(|request| async { Ok::<_, Infallible>(respond(request).await) });
+        let stream = TokioIo::new(stream);
+        // A gateway that gives up is what some of the attacks are about.
+        if begun == *b"PRI" {
+            let http2 = http2::Builder::new(TokioExecutor::new());
+            let _ended = http2.serve_connection(stream, service).await;
+        } else {
+            let _ended = http1::Builder::new()
+                .serve_connection(stream, service)
+                .await;
+        }
+    })
+    .await
+}
+
+async fn respond(request: Request<Incoming>) -> Response<Body> {
+    match request.uri().path() {
+        "/big" => large(),
+        "/upload" => {
+            let _received = request.into_body().collect().await;
+            Response::new(Full::default().boxed_unsync())
+        }
+        _ => Response::new(Full::from("sunny").boxed_unsync()),
+    }
+}
+
+/// Responds with far more than the windows on the way hold.
+fn large() -> Response<Body> {
+    let frames = std::iter::repeat_with(|| Ok(Frame::data(Bytes::from_static(CHUNK))));
+    Response::new(StreamBody::new(tokio_stream::iter(frames.take(CHUNKS))).boxed_unsync())
+}
+
+/// How long a customer waits: far more than a request takes, far less than the attacks last.
+const PATIENCE: Duration = Duration::from_secs(15);
+const CHUNK: &[u8] = &[b'x'; 64 * 1024];
+const CHUNKS: usize = 128;
