@@ -151,8 +151,16 @@ pub struct GatewayLimits {
     pub tunnel_drain_timeout: Duration,
     /// The longest request head accepted, in bytes. Default 32 KiB.
     pub head_max_bytes: usize,
-    /// Client connections open at once, over all workers. Default 20,000.
+    /// Client connections open at once, over all workers: fewer if the system grants fewer than
+    /// two file descriptors for each. Default 20,000. When there are as many, those that have
+    /// been idle longest are closed for new ones.
     pub connections_max: NonZeroUsize,
+    /// Connections of one client, an IPv4 address or the first 64 bits of an IPv6 address.
+    /// Default: a quarter of `connections_max`, and not fewer than 64.
+    pub client_connections_max: Option<NonZeroUsize>,
+    /// Concurrent requests of one client; what exceeds them is refused with 429. Default: a
+    /// quarter of `connections_max`, and not fewer than 64.
+    pub client_requests_max: Option<NonZeroUsize>,
 }
 
 /// Timeouts and bounds of calls to one upstream.
@@ -192,6 +200,8 @@ impl Default for GatewayLimits {
             tunnel_drain_timeout: Duration::from_secs(5),
             head_max_bytes: 32 * 1024,
             connections_max: CONNECTIONS_MAX,
+            client_connections_max: None,
+            client_requests_max: None,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod activity;
 pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod connection;
+pub(crate) mod descriptors;
 pub(crate) mod detect;
 pub(crate) mod executor;
 pub(crate) mod listener;

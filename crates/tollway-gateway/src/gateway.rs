@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -18,6 +19,8 @@ use tokio::sync::{oneshot, watch};
 use crate::admin::server as admin;
 use crate::admin::telemetry::Telemetry;
 use crate::config::{GatewayConfig, RoutingConfig};
+use crate::conn::clients::Clients;
+use crate::conn::descriptors;
 use crate::conn::listener;
 use crate::conn::tls::{self, TlsError};
 use crate::request::route::{Routes, RoutingError};
@@ -255,11 +258,9 @@ impl Running {
         plain: Vec<TcpListener>,
         tls: Vec<(TcpListener, Arc<ServerConfig>)>,
     ) -> Result<(), StartError> {
-        let share = config
-            .limits
-            .connections_max
-            .get()
-            .div_ceil(config.workers.get());
+        let connections_max = fit_connections(&config);
+        let share = connections_max.get().div_ceil(config.workers.get());
+        let clients = clients(&config, connections_max);
         let (mut plain, mut tls) = (plain.into_iter(), tls.into_iter());
         for index in 0..config.workers.get() {
             let plan = Plan {
@@ -268,6 +269,7 @@ impl Running {
                 tls: tls.next(),
                 limits: config.limits.clone(),
                 connections_max: share,
+                clients: Arc::clone(&clients),
                 routes: Arc::clone(&self.routes),
                 telemetry: Arc::clone(&self.telemetry),
                 failed: FailedWorker::new(index, self.failed.clone()),
@@ -277,6 +279,34 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Returns how many client connections there can be, with the descriptors that the system grants.
+fn fit_connections(config: &GatewayConfig) -> NonZeroUsize {
+    let asked = config.limits.connections_max;
+    let limit = descriptors::raise_limit();
+    let fit = descriptors::connections(asked, limit, config.workers);
+    if fit < asked {
+        tracing::warn!(
+            connections_max = fit,
+            asked,
+            descriptors = limit,
+            "fewer client connections than configured: raise the limit on open files (ulimit -n)"
+        );
+    }
+    fit
+}
+
+fn clients(config: &GatewayConfig, connections_max: NonZeroUsize) -> Arc<Clients> {
+    let quarter = connections_max.get().div_euclid(4);
+    let usual =
+        NonZeroUsize::new(quarter).map_or(OF_CLIENT_MIN, |quarter| quarter.max(OF_CLIENT_MIN));
+    let limits = &config.limits;
+    Clients::new(
+        limits.client_connections_max.unwrap_or(usual),
+        limits.client_requests_max.unwrap_or(usual),
+        config.workers,
+    )
 }
 
 /// Refuses an upstream that is one of the gateway's own addresses, as far as it is written as
@@ -355,7 +385,7 @@ impl Sockets {
             .transpose()?;
         let admin = config
             .admin
-            .map(|address| bind(address, std::num::NonZeroUsize::MIN))
+            .map(|address| bind(address, NonZeroUsize::MIN))
             .transpose()?;
         let addresses = Addresses {
             http: plain.as_ref().map(|(address, _)| *address),
@@ -371,3 +401,6 @@ impl Sockets {
         })
     }
 }
+
+/// Connections and requests that one client may have, if nothing else is configured.
+const OF_CLIENT_MIN: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");

@@ -10,7 +10,8 @@
 //! | `worker` | one thread: listener sockets, maintenance, drain |
 //! | `core` | what the requests of one worker share: routes, upstream pools |
 //! | `conn/` | one client connection: bytes to HTTP |
-//! | – `listener` `tcp` `tls` `detect` `rewind` | sockets, TLS, which HTTP is spoken |
+//! | – `descriptors` `listener` `tcp` `tls` `detect` `rewind` | sockets and how many there may be, TLS, which HTTP is spoken |
+//! | – `clients` | connections and requests of each client |
 //! | – `activity` `registry` `client` `connection` `executor` | what makes progress, when it must end, who the client is, its requests |
 //! | `request/` | one request |
 //! | – `exchange` | matched, admitted, forwarded, responded to |

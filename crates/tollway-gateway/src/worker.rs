@@ -3,6 +3,7 @@
 //! A request shares nothing with another thread but read-only snapshots, so there is no
 //! lock to wait for.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -24,8 +25,9 @@ use crate::admin::telemetry::Telemetry;
 use crate::config::GatewayLimits;
 use crate::conn::activity::{StallLimit, StallLimits};
 use crate::conn::client::{ClientConnection, Transport};
+use crate::conn::clients::Clients;
 use crate::conn::connection::HttpBuilders;
-use crate::conn::registry::Connections;
+use crate::conn::registry::{Connection, Connections};
 use crate::core::Core;
 use crate::request::route::Routes;
 
@@ -44,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) tls: Option<(StdListener, Arc<ServerConfig>)>,
     pub(crate) limits: GatewayLimits,
     pub(crate) connections_max: usize,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) failed: FailedWorker,
@@ -159,6 +162,8 @@ struct Worker {
     core: Rc<Core>,
     connections: Rc<Connections>,
     connections_max: usize,
+    clients: Arc<Clients>,
+    crowd: Crowd,
     telemetry: Arc<Telemetry>,
     builders: HttpBuilders,
 }
@@ -169,6 +174,8 @@ impl Worker {
             index: plan.index,
             connections: Connections::new(stall_limits(&plan.limits)),
             connections_max: plan.connections_max,
+            clients: plan.clients,
+            crowd: Crowd::default(),
             builders: HttpBuilders::new(&plan.limits),
             core: Core::new(plan.index, plan.routes, &plan.telemetry),
             telemetry: plan.telemetry,
@@ -192,13 +199,29 @@ impl Worker {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    // Until then, new clients wait in the kernel's queue.
-                    self.connections.fewer_than(self.connections_max).await;
-                    spawn_local(Rc::clone(&self).handle_connection(stream, peer, port.clone()));
+                    if self.connections.count() >= self.connections_max {
+                        self.crowd
+                            .is_met("as many client connections as there may be");
+                        self.connections.make_room(self.connections_max).await;
+                    }
+                    let client = self.clients.connect(peer.ip(), self.index);
+                    if client.is_excess() && !self.connections.close_idle_of(client.origin()) {
+                        tracing::debug!(%peer, "too many connections of one client: refused");
+                        continue;
+                    }
+                    let connection = self.connections.open(client);
+                    spawn_local(Rc::clone(&self).handle_connection(
+                        stream,
+                        peer,
+                        connection,
+                        port.clone(),
+                    ));
                 }
                 Err(error) if affects_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; pausing");
+                    self.crowd
+                        .is_met(&format!("cannot accept connections: {error}"));
+                    self.connections.close_idle(|_| true);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -209,9 +232,9 @@ impl Worker {
         self: Rc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
+        connection: Rc<Connection>,
         port: Transport,
     ) {
-        let connection = self.connections.open();
         let client =
             ClientConnection::new(Rc::clone(&self.core), Rc::clone(&connection), peer, &port);
         let life = client.serve(stream, port, &self.builders);
@@ -227,10 +250,37 @@ impl Worker {
         loop {
             seconds.tick().await;
             self.connections.tick();
+            self.crowd.tick();
             self.telemetry
                 .set_connections(self.index, self.connections.count());
             self.core.prune_pools();
             self.core.probe_upstreams();
+        }
+    }
+}
+
+/// A time in which connections had to be closed for others, logged when it begins and ends.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// The seconds since it was met last, while it lasts.
+    calm: Cell<Option<u32>>,
+}
+
+impl Crowd {
+    fn is_met(&self, why: &str) {
+        if self.calm.replace(Some(0)).is_none() {
+            tracing::warn!("{why}; those that have been idle longest are closed for new ones");
+        }
+    }
+
+    fn tick(&self) {
+        let Some(calm) = self.calm.get() else {
+            return;
+        };
+        let is_over = calm >= CALM_SECS;
+        self.calm.set((!is_over).then_some(calm.saturating_add(1)));
+        if is_over {
+            tracing::info!("client connections are accepted without closing others again");
         }
     }
 }
@@ -255,7 +305,9 @@ fn affects_one_connection(error: &io::Error) -> bool {
 }
 
 const TICK: Duration = Duration::from_secs(1);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// How long no connection had to be closed before that is logged.
+const CALM_SECS: u32 = 10;
 
 #[cfg(test)]
 mod tests {

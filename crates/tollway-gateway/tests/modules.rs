@@ -12,6 +12,8 @@ use std::path::Path;
 /// Every file that holds code, lowest first. The crate's root and the folders only list modules.
 const ORDER: &[&str] = &[
     "conn::activity",
+    "conn::clients",
+    "conn::descriptors",
     "conn::executor",
     "conn::tcp",
     "conn::tls",

@@ -12,10 +12,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::conn::activity::{Activities, Activity, Clock, StallLimits};
+use crate::conn::clients::{ClientConnections, Origin};
 use crate::conn::tcp::Link;
 
 /// The open connections of one worker.
@@ -42,12 +44,13 @@ impl Connections {
     }
 
     /// Registers a connection, until its last reference is dropped.
-    pub(crate) fn open(self: &Rc<Self>) -> Rc<Connection> {
+    pub(crate) fn open(self: &Rc<Self>, client: ClientConnections) -> Rc<Connection> {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
         let connection = Rc::new(Connection {
             id,
             registry: Rc::clone(self),
+            client,
             requests: Activities::default(),
             idle_since: Cell::new(self.clock.now()),
             link: Link::default(),
@@ -85,6 +88,38 @@ impl Connections {
         }
     }
 
+    /// Waits until fewer than `max` are open; closes those that have been idle longest for it.
+    pub(crate) async fn make_room(&self, max: usize) {
+        while self.count() >= max {
+            let changed = self.changed.notified();
+            self.close_idle(|_| true);
+            // Another may become idle without one ending.
+            let _again = tokio::time::timeout(ROOM_SOUGHT_EVERY, changed).await;
+        }
+    }
+
+    /// Closes connections of one client. Returns whether it has idle ones.
+    pub(crate) fn close_idle_of(&self, origin: Origin) -> bool {
+        self.close_idle(|client| client.origin() == origin)
+    }
+
+    /// Closes the connections that have been idle longest: more than one, since to find them is
+    /// to look at all. Returns whether there are any.
+    pub(crate) fn close_idle(&self, is_meant: impl Fn(&ClientConnections) -> bool) -> bool {
+        let mut idle = self.snapshot();
+        idle.retain(|connection| connection.is_idle() && is_meant(&connection.client));
+        let since = |connection: &Rc<Connection>| (connection.idle_since.get(), connection.id);
+        let last = idle.len().div_euclid(CLOSED_AT_ONCE_DIVISOR);
+        if idle.is_empty() {
+            return false;
+        }
+        idle.select_nth_unstable_by_key(last, since);
+        for connection in idle.iter().take(last.saturating_add(1)) {
+            connection.set_phase(Phase::Closing);
+        }
+        true
+    }
+
     /// Returns how many are open.
     pub(crate) fn count(&self) -> usize {
         self.open.borrow().len()
@@ -92,12 +127,7 @@ impl Connections {
 
     /// Waits until none is open.
     pub(crate) async fn wait_idle(&self) {
-        self.fewer_than(1).await;
-    }
-
-    /// Waits until fewer than `max` are open.
-    pub(crate) async fn fewer_than(&self, max: usize) {
-        while self.count() >= max {
+        while self.count() > 0 {
             self.changed.notified().await;
         }
     }
@@ -116,6 +146,7 @@ impl Connections {
 pub(crate) struct Connection {
     id: u64,
     registry: Rc<Connections>,
+    client: ClientConnections,
     requests: Activities,
     idle_since: Cell<u64>,
     link: Link,
@@ -153,6 +184,11 @@ impl ActiveRequest {
         &self.activity
     }
 
+    /// Returns whether its client has more concurrent requests than it may.
+    pub(crate) fn is_excess(&self) -> bool {
+        self.connection.client.has_excess_requests()
+    }
+
     pub(crate) fn limits(&self) -> StallLimits {
         self.connection.registry.limits
     }
@@ -166,6 +202,7 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let connection = &self.connection;
+        connection.client.request_ended();
         connection.requests.end(&self.activity);
         // A client that lets its requests stall does not keep its connection by that.
         if !self.activity.is_stalled() {
@@ -216,6 +253,7 @@ impl Connection {
 
     /// Begins a request; the connection is not idle until it ends.
     pub(crate) fn begin_request(self: &Rc<Self>) -> ActiveRequest {
+        self.client.request_began();
         ActiveRequest {
             activity: self.requests.begin(&self.registry.clock),
             connection: Rc::clone(self),
@@ -233,6 +271,11 @@ impl Connection {
 
     pub(crate) fn is_last(&self) -> bool {
         self.is_last.get()
+    }
+
+    /// Returns whether it has no request and is not about to close.
+    fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.phase.get() != Phase::Closing
     }
 
     /// Ends what makes no progress.
@@ -311,15 +354,19 @@ const FLOW_BYTES: u64 = 512;
 /// How long an idle connection may take to finish: a client may never acknowledge that it must
 /// go, or go on sending.
 const FINISHING_SECS_MAX: u64 = 3;
+/// The part of the idle connections that is closed when there is no room for another.
+const CLOSED_AT_ONCE_DIVISOR: usize = 64;
+const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
     use std::pin::pin;
     use std::task::Context;
-    use std::time::Duration;
 
     use super::*;
     use crate::conn::activity::StallLimit;
+    use crate::conn::clients::Clients;
 
     fn registry() -> Rc<Connections> {
         let limit = StallLimit::of(Duration::from_secs(2));
@@ -332,6 +379,15 @@ mod tests {
         })
     }
 
+    fn open(connections: &Rc<Connections>) -> Rc<Connection> {
+        open_from(connections, "192.0.2.1")
+    }
+
+    fn open_from(connections: &Rc<Connections>, address: &str) -> Rc<Connection> {
+        let clients = Clients::new(NonZeroUsize::MAX, NonZeroUsize::MAX, NonZeroUsize::MIN);
+        connections.open(clients.connect(address.parse().unwrap(), 0))
+    }
+
     fn tick(connections: &Connections, seconds: usize) {
         for _ in 0..seconds {
             connections.tick();
@@ -341,7 +397,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_asked_to_finish_and_then_closed() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
 
         tick(&connections, 2);
         assert_eq!(connection.phase.get(), Phase::Open);
@@ -354,7 +410,7 @@ mod tests {
     #[test]
     fn a_connection_with_a_request_that_may_wait_is_never_idle() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         let request = connection.begin_request();
 
         tick(&connections, 100);
@@ -368,7 +424,7 @@ mod tests {
     #[test]
     fn one_of_two_requests_ending_does_not_make_a_connection_idle() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         let first = connection.begin_request();
         let _second = connection.begin_request();
         drop(first);
@@ -381,7 +437,7 @@ mod tests {
     #[test]
     fn a_request_stalls_only_when_nothing_moves() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         let requests = [(); 3].map(|()| connection.begin_request());
         let [moves, stands, waits] = &requests;
         for limited in [moves, stands] {
@@ -403,7 +459,7 @@ mod tests {
     #[test]
     fn a_stream_that_stalls_ends_alone() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         let request = connection.begin_request();
         let task = Context::from_waker(Waker::noop());
         assert!(request.activity().poll_stalled(&task).is_pending());
@@ -420,7 +476,7 @@ mod tests {
     #[test]
     fn requests_that_stall_do_not_keep_their_connection() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         let request = connection.begin_request();
         request
             .activity()
@@ -437,14 +493,14 @@ mod tests {
     #[test]
     fn a_connection_that_sends_is_not_idle_and_few_bytes_do_not_count() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         for _ in 0..10 {
             connection.link().add_sent(17);
             tick(&connections, 1);
         }
-        assert_ne!(connection.phase.get(), Phase::Open, "answers to PING");
+        assert_ne!(connection.phase.get(), Phase::Open, "replies to PING");
 
-        let connection = connections.open();
+        let connection = open(&connections);
         for _ in 0..10 {
             connection.link().add_sent(16 * 1024);
             tick(&connections, 1);
@@ -455,7 +511,7 @@ mod tests {
     #[test]
     fn a_record_is_used_again_once_nothing_refers_to_it() {
         let connections = registry();
-        let connection = connections.open();
+        let connection = open(&connections);
         let request = connection.begin_request();
         let first = Rc::as_ptr(request.activity());
         drop(request);
@@ -471,8 +527,8 @@ mod tests {
     #[tokio::test]
     async fn a_drain_ends_what_has_not_begun_and_waits_for_the_rest() {
         let connections = registry();
-        let busy = connections.open();
-        let fresh = connections.open();
+        let busy = open(&connections);
+        let fresh = open(&connections);
 
         connections.drain();
         fresh.run(pin!(std::future::pending())).await;
@@ -481,5 +537,45 @@ mod tests {
         drop(busy);
 
         connections.wait_idle().await;
+    }
+
+    #[tokio::test]
+    async fn what_has_been_idle_longest_makes_room() {
+        let connections = registry();
+        let busy = open(&connections);
+        let request = busy.begin_request();
+        let used = open(&connections);
+        let silent = open(&connections);
+        tick(&connections, 1);
+        drop(used.begin_request());
+        let made = connections.make_room(3);
+
+        let mut made = pin!(made);
+        let silence = pin!(std::future::pending());
+        tokio::select! {
+            biased;
+            () = &mut made => panic!("there is no room"),
+            () = silent.run(silence) => {}
+        }
+        assert_eq!(used.phase.get(), Phase::Open);
+        drop(silent);
+
+        made.await;
+        assert_eq!(busy.phase.get(), Phase::Open);
+        drop(request);
+    }
+
+    #[test]
+    fn a_client_makes_room_for_itself_only() {
+        let connections = registry();
+        let own = open_from(&connections, "192.0.2.1");
+        let others = open_from(&connections, "192.0.2.2");
+        let origin = own.client.origin();
+
+        assert!(connections.close_idle_of(origin));
+
+        assert_eq!(own.phase.get(), Phase::Closing);
+        assert_eq!(others.phase.get(), Phase::Open);
+        assert!(!connections.close_idle_of(origin), "none is left");
     }
 }

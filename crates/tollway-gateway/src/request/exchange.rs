@@ -51,7 +51,10 @@ pub(crate) fn handle_request(
     let (head, body) = request.into_parts();
     let form = Form::of(&head);
     let core = Rc::clone(&client.core);
-    let found = find(&core, &head);
+    let found = match active.is_excess() {
+        true => Err(Problem::CLIENT_BUSY),
+        false => find(&core, &head),
+    };
     let (service, stats) = match &found {
         Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
         Err(_) => (metrics::NO_SERVICE, &core.unrouted),

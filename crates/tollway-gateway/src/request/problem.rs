@@ -57,6 +57,14 @@ impl Problem {
         detail: "the upstream took too long",
         retry_after_secs: None,
     };
+    /// The client has as many requests open as it may.
+    pub(crate) const CLIENT_BUSY: Self = Self {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        grpc_status: "8",
+        reason: "too_many_requests",
+        detail: "too many requests of this client at once: wait for some of them to end",
+        retry_after_secs: Some(1),
+    };
     const REQUEST_ABORTED: Self = Self {
         status: StatusCode::BAD_REQUEST,
         grpc_status: "13",

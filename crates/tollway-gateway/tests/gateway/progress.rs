@@ -238,7 +238,7 @@ async fn a_silent_tunnel_is_closed_only_if_that_is_configured() {
     }
 }
 
-/// An HTTP/2 client that grants the window it is told to, and no more.
+/// An HTTP/2 client that grants a window of a given size, and no more.
 struct RawHttp2 {
     sender: SendRequest<Bytes>,
     pings: h2::PingPong,

@@ -1,0 +1,229 @@
+//! Clients by address: how many connections and concurrent requests each has, over all workers.
+//!
+//! A client is an IPv4 address, or the first 64 bits of an IPv6 address, which one machine
+//! chooses the rest of. The table is locked when a connection opens and when the last of a client
+//! closes, never for a request. It holds who is connected, so it is no longer than the number of
+//! connections.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The clients of a gateway.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    connected: Mutex<HashMap<Origin, Arc<Client>>>,
+    connections_max: usize,
+    requests_max: usize,
+    workers: usize,
+}
+
+/// What counts as one client.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Origin {
+    V4(Ipv4Addr),
+    V6([u8; 8]),
+}
+
+#[derive(Debug)]
+struct Client {
+    connections: AtomicUsize,
+    /// One counter per worker.
+    requests: Box<[Counter]>,
+}
+
+/// A counter on a cache line of its own, written by one worker.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Counter(AtomicUsize);
+
+/// One connection of a client, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ClientConnections {
+    clients: Arc<Clients>,
+    origin: Origin,
+    client: Arc<Client>,
+    worker: usize,
+}
+
+impl Clients {
+    pub(crate) fn new(
+        connections_max: NonZeroUsize,
+        requests_max: NonZeroUsize,
+        workers: NonZeroUsize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connected: Mutex::default(),
+            connections_max: connections_max.get(),
+            requests_max: requests_max.get(),
+            workers: workers.get(),
+        })
+    }
+
+    /// Counts a connection that a worker has accepted.
+    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, worker: usize) -> ClientConnections {
+        let origin = Origin::of(address);
+        let mut connected = self.lock();
+        let client = connected.entry(origin).or_insert_with(|| {
+            Arc::new(Client {
+                connections: AtomicUsize::new(0),
+                requests: (0..self.workers).map(|_| Counter::default()).collect(),
+            })
+        });
+        client.connections.fetch_add(1, Ordering::Relaxed);
+        ClientConnections {
+            clients: Arc::clone(self),
+            origin,
+            client: Arc::clone(client),
+            worker,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Arc<Client>>> {
+        // A counter is right whatever panicked.
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Origin {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl ClientConnections {
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Returns whether the client has more connections than it may.
+    pub(crate) fn is_excess(&self) -> bool {
+        self.client.connections.load(Ordering::Relaxed) > self.clients.connections_max
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.add_requests(1);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.add_requests(usize::MAX);
+    }
+
+    /// Returns whether the client has more concurrent requests than it may.
+    pub(crate) fn has_excess_requests(&self) -> bool {
+        let most = self.clients.requests_max;
+        // What other workers write is not read as long as this one alone decides.
+        let share = most.checked_div(self.clients.workers).unwrap_or(most);
+        self.own_requests() > share && self.all_requests() > most
+    }
+
+    /// Only this worker writes its counter.
+    fn add_requests(&self, count: usize) {
+        if let Some(Counter(requests)) = self.client.requests.get(self.worker) {
+            let sum = requests.load(Ordering::Relaxed).wrapping_add(count);
+            requests.store(sum, Ordering::Relaxed);
+        }
+    }
+
+    fn own_requests(&self) -> usize {
+        let own = self.client.requests.get(self.worker);
+        own.map_or(0, |Counter(requests)| requests.load(Ordering::Relaxed))
+    }
+
+    fn all_requests(&self) -> usize {
+        let all = self.client.requests.iter();
+        all.map(|Counter(requests)| requests.load(Ordering::Relaxed))
+            .fold(0, usize::saturating_add)
+    }
+}
+
+impl Drop for ClientConnections {
+    fn drop(&mut self) {
+        let mut connected = self.clients.lock();
+        if self.client.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            connected.remove(&self.origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(connections_max: usize, requests_max: usize) -> Arc<Clients> {
+        let [connections_max, requests_max, workers] =
+            [connections_max, requests_max, 2].map(|count| NonZeroUsize::new(count).unwrap());
+        Clients::new(connections_max, requests_max, workers)
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_client_is_one_address_or_one_network_of_ipv6() {
+        for (one, other, is_same) in [
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("2001:db8::1", "2001:db8::2", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+        ] {
+            let is_equal = Origin::of(address(one)) == Origin::of(address(other));
+            assert_eq!(is_equal, is_same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn connections_of_one_client_are_limited_over_all_workers() {
+        let clients = clients(2, 1);
+        let first = clients.connect(address("192.0.2.1"), 0);
+        let second = clients.connect(address("192.0.2.1"), 1);
+        assert!(!second.is_excess());
+
+        let third = clients.connect(address("192.0.2.1"), 0);
+
+        assert!(third.is_excess());
+        assert!(!clients.connect(address("192.0.2.2"), 0).is_excess());
+        drop(first);
+        assert!(!third.is_excess());
+    }
+
+    #[test]
+    fn requests_of_one_client_are_limited_over_all_workers() {
+        let clients = clients(9, 3);
+        let here = clients.connect(address("192.0.2.1"), 0);
+        let there = clients.connect(address("192.0.2.1"), 1);
+        here.request_began();
+        there.request_began();
+        there.request_began();
+        assert!(!there.has_excess_requests());
+
+        there.request_began();
+        assert!(there.has_excess_requests());
+
+        here.request_ended();
+        assert!(!there.has_excess_requests());
+    }
+
+    #[test]
+    fn a_client_without_connections_is_forgotten() {
+        let clients = clients(1, 1);
+        let [one, other] = [0, 1].map(|worker| clients.connect(address("192.0.2.1"), worker));
+        drop(one);
+        assert_eq!(clients.lock().len(), 1);
+
+        drop(other);
+
+        assert!(clients.lock().is_empty());
+    }
+}
