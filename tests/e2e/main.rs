@@ -31,3 +31,4 @@ mod tls;
 mod token;
 mod tokens;
 mod transcripts;
+mod uses;

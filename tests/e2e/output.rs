@@ -289,11 +289,7 @@ async fn a_response_whose_reader_left_is_undelivered_if_it_was_paid_for() {
         command.stdout(without_reader());
         let paid = run(command).await;
         assert_eq!(paid.status.code(), Some(9), "{}", stderr(&paid));
-        assert!(
-            stderr(&paid).contains("with uses left"),
-            "{}",
-            stderr(&paid)
-        );
+        assert!(stderr(&paid).contains("pays nothing"), "{}", stderr(&paid));
 
         let mut command = market.command(&arguments);
         command.stdout(without_reader());

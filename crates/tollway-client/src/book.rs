@@ -26,6 +26,7 @@ use l402::{PaymentHash, PurchaseEvent, UnixSeconds};
 use crate::origin::Origin;
 
 mod admission;
+mod brake;
 mod error;
 mod memory;
 mod ownership;
@@ -36,18 +37,23 @@ mod session;
 mod spending;
 mod sqlite;
 mod upkeep;
+mod uses;
 
 pub(crate) use admission::{Admission, BeginError, Rules};
+pub(crate) use brake::{BRAKE_SECS, passed};
+pub use brake::{Brake, BrakeCause, BrakeScope};
 pub use error::BookError;
 pub(crate) use ownership::Ticket;
 pub(crate) use purchase::StaleCredential;
 pub use purchase::{
-    Brake, Owner, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential,
-    TargetResource, WalletName,
+    Owner, Purchase, QueryHash, Refusal, SessionId, SoldToken, StoredCredential, TargetResource,
+    UseCounts, WalletName,
 };
+pub(crate) use refusals::Refused;
 pub use rows::{ACCEPTANCES_MAX, CredentialRows, PurchaseRows, REFUSALS_MAX, Rows, Storage, Which};
 pub use spending::Spending;
 pub use upkeep::Resolution;
+pub(crate) use uses::{Ending, Evidence, FirstUse, Presentation};
 
 use memory::Memory;
 use sqlite::Sqlite;
@@ -65,6 +71,8 @@ struct Shared {
     working: Mutex<HashSet<PaymentHash>>,
     /// The credentials that this process has bought and not presented yet.
     unpresented: Mutex<HashSet<PaymentHash>>,
+    /// The marks of presentations whose responses this process waits for.
+    presenting: Mutex<HashSet<u64>>,
 }
 
 /// What the book holds that matters to one request.
@@ -76,7 +84,8 @@ pub(crate) struct View {
     pub(crate) held: Vec<StoredCredential>,
     /// Purchases from this seller of which it is not known whether money moved.
     pub(crate) open: Vec<(Purchase, Owner)>,
-    pub(crate) brake: Option<Brake>,
+    /// The brakes of the origin that are in force.
+    pub(crate) brakes: Vec<Brake>,
     /// Those of the credentials that were refused for this request some time ago.
     pub(crate) refused: HashSet<PaymentHash>,
     /// Those of the credentials that were accepted at or above the path, though bought for
@@ -121,6 +130,7 @@ impl Book {
                 file,
                 working: Mutex::default(),
                 unpresented: Mutex::default(),
+                presenting: Mutex::default(),
             }),
         }
     }
@@ -137,9 +147,9 @@ impl Book {
         resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<View, BookError> {
-        let (candidates, open, brake, refused, accepted) = self.read(|rows| {
+        let (candidates, open, brakes, refused, accepted) = self.read(|rows| {
             let open = rows.purchases(Which::OpenAt(&resource.origin))?;
-            let brake = rows.brake(&resource.origin)?;
+            let brakes = brake::in_force(rows, &resource.origin, now)?;
             let candidates = rows.candidates(resource, now)?;
             let (mut refused, mut accepted) = (HashSet::new(), HashSet::new());
             for candidate in &candidates {
@@ -151,7 +161,7 @@ impl Book {
                     accepted.insert(hash);
                 }
             }
-            Ok((candidates, open, brake, refused, accepted))
+            Ok((candidates, open, brakes, refused, accepted))
         })?;
         let mut credentials = Vec::new();
         let mut held = Vec::new();
@@ -166,7 +176,7 @@ impl Book {
             credentials,
             held,
             open: self.with_owners(open)?,
-            brake: brake.filter(|brake| now < brake.until),
+            brakes,
             refused,
             accepted,
         })
@@ -207,20 +217,6 @@ impl Book {
                 rows.put_credential(&credential)?;
             }
             Ok(purchase)
-        })
-    }
-
-    /// Lets every request use a credential that has been presented.
-    pub(crate) fn publish(&self, hash: &PaymentHash) -> Result<(), BookError> {
-        self.release(hash);
-        self.write(|rows, _session| match rows.credential(hash)? {
-            Some(credential) if credential.holder.is_some() => {
-                rows.put_credential(&StoredCredential {
-                    holder: None,
-                    ..credential
-                })
-            }
-            Some(_) | None => Ok(()),
         })
     }
 

@@ -16,6 +16,7 @@ use tollway_lightning::Payer;
 
 use crate::body::Body;
 use crate::book::{Book, WalletName};
+use crate::delivery::{Confirmation, Delivery};
 use crate::error::{Error, StorageError};
 use crate::event::Event;
 use crate::policy::{Approve, KillSwitch, Policy};
@@ -31,6 +32,7 @@ mod exchange;
 mod pay;
 mod progress;
 mod proof;
+mod refused;
 mod resume;
 mod send;
 mod single_flight;
@@ -73,6 +75,7 @@ pub(crate) struct Inner {
     observer: Option<Observer>,
     kill_switch: KillSwitch,
     flights: SingleFlight,
+    confirmation: Confirmation,
     /// Owns the purchases that are being made; see [`Client::finish`].
     tasks: TaskTracker,
     clock: Clock,
@@ -94,6 +97,7 @@ impl Client {
             observer: None,
             connections: Connections::default(),
             stop_file: None,
+            confirmation: Confirmation::AtEnd,
             clock: Arc::new(system_clock),
         }
     }
@@ -110,18 +114,32 @@ impl Client {
     /// Dropping the future abandons the response but not a payment: that runs in a task of
     /// its own to its end, and the credential is kept. See [`finish`](Self::finish).
     ///
+    /// A use of a credential that counts them is delivered when the body of its response has been
+    /// read to its end. One that may have been taken and was not delivered is not replaced by a
+    /// purchase unless [`AfterRefusal::BuyAgain`](crate::AfterRefusal::BuyAgain) allows it.
+    ///
     /// # Errors
     ///
     /// [`Error`], sorted by what to do next. Money has moved where [`Error::receipt`] returns
     /// something, and may have moved for [`Error::PaymentUnknown`].
     pub async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, Error> {
         let deadline = self.inner.transport.deadline();
-        let mut call = Call::new(request, deadline)?;
-        let Some(deadline) = deadline else {
-            return self.inner.send(&mut call).await;
+        let delivery = self.inner.new_delivery();
+        let mut call = Call::new(request, deadline, delivery)?;
+        let sent = match deadline {
+            None => self.inner.send(&mut call).await,
+            Some(deadline) => {
+                let sent = tokio::time::timeout_at(deadline.at, self.inner.send(&mut call)).await;
+                sent.unwrap_or_else(|_elapsed| Err(call.out_of_time(&deadline)))
+            }
         };
-        let sent = tokio::time::timeout_at(deadline.at, self.inner.send(&mut call)).await;
-        sent.unwrap_or_else(|_elapsed| Err(call.out_of_time(&deadline)))
+        if sent.is_err()
+            && let Some(written) = call.delivery.end_lost()
+        {
+            // Failing to leaves the marks, which means the same.
+            let _ = written.await;
+        }
+        sent
     }
 
     /// Looks up every purchase that was cut off, and keeps what was paid for. Call it at
@@ -180,6 +198,10 @@ impl Inner {
         joined.map_err(|_shutting_down| StorageError::Interrupted)
     }
 
+    fn new_delivery(&self) -> Delivery {
+        Delivery::new(self.book.clone(), self.tasks.clone(), self.confirmation)
+    }
+
     fn now(&self) -> UnixSeconds {
         (self.clock)()
     }
@@ -201,6 +223,7 @@ pub struct ClientBuilder {
     observer: Option<Observer>,
     connections: Connections,
     stop_file: Option<PathBuf>,
+    confirmation: Confirmation,
     clock: Clock,
 }
 
@@ -241,6 +264,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Leaves it to the caller to confirm that a response was delivered, with what
+    /// [`ResponseBody::take_delivery`] returns: a body that has arrived may still have to be
+    /// written somewhere. Otherwise it counts as delivered when it has been read to its end.
+    #[must_use]
+    pub const fn confirm_deliveries(mut self) -> Self {
+        self.confirmation = Confirmation::ByCaller;
+        self
+    }
+
     /// Reads the time from `clock` instead of the system.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> UnixSeconds + Send + Sync + 'static) -> Self {
@@ -268,6 +300,7 @@ impl ClientBuilder {
             approve: self.approve,
             observer: self.observer,
             flights: SingleFlight::default(),
+            confirmation: self.confirmation,
             tasks: TaskTracker::new(),
             clock: self.clock,
         };

@@ -92,6 +92,13 @@ pub enum Event {
         payment_hash: PaymentHash,
         /// What the server states, or what is known without asking it.
         reason: RefusalReason,
+        /// Whether it was accepted there before.
+        accepted: bool,
+        /// How many of its uses may have been taken and have delivered nothing. Where they are
+        /// more than one in ten, nothing is bought in its place.
+        lost: u64,
+        /// How many requests it was good for, if it counts them.
+        uses_max: Option<u64>,
     },
     /// The invoice of a purchase whose process died is offered to the wallet again.
     Reoffered {
@@ -142,6 +149,9 @@ pub enum Event {
         path: String,
         /// What it presents to the server.
         presented: Presented,
+        /// How many requests the token is good for, if it counts them: this one may take one of
+        /// its uses.
+        uses_max: Option<u64>,
     },
     /// Another request or process is buying the same thing, and is waited for.
     Waiting {

@@ -8,6 +8,7 @@ use l402::{Challenge, Macaroon, UnixSeconds};
 
 use crate::book::{SoldToken, TargetResource};
 use crate::refusal_reason::RefusalReason;
+use crate::visible::visible;
 
 /// Returns why a token cannot be for a request, if that is certain.
 pub(crate) fn misfit(token: &SoldToken, resource: &TargetResource) -> Option<RefusalReason> {
@@ -84,19 +85,13 @@ impl TokenTerms {
             return Self::default();
         };
         let services = last(&macaroon, "services").unwrap_or_default();
-        let names = items(&services).map(|(name, _tier)| visible(name));
+        let names = items(&services).map(|(name, _tier)| visible(name, NAME_MAX));
         Self {
             services: names.filter(|name| !name.is_empty()).collect(),
             uses_max: last(&macaroon, "max_uses").and_then(|uses| uses.parse().ok()),
             deadline: token.deadline(),
         }
     }
-}
-
-/// Returns a seller's name without control characters, and no more of it than can be shown.
-fn visible(name: &str) -> String {
-    let visible = name.chars().filter(|c| !c.is_control());
-    visible.take(NAME_MAX).collect()
 }
 
 /// How the services of two tokens compare.
@@ -133,6 +128,40 @@ fn is_same_issuer(held: &Macaroon, sold: &Macaroon) -> bool {
 
 fn is_single_use(token: &Macaroon) -> bool {
     last(token, "max_uses").is_some_and(|uses| uses == "1")
+}
+
+/// Returns how many requests a token is good for, if it counts them. A number that cannot be
+/// read is one.
+pub(crate) fn uses_max(token: &SoldToken) -> Option<u64> {
+    let uses = last(&token.macaroon()?, "max_uses")?;
+    Some(uses.parse().unwrap_or(1))
+}
+
+/// Returns true when a token was to be good for this request, and for what `sold` is for: what
+/// is bought then takes its place.
+pub(crate) fn is_replaced_by(
+    token: &SoldToken,
+    sold: &SoldToken,
+    resource: &TargetResource,
+) -> bool {
+    let Some((held, sold)) = token.macaroon().zip(sold.macaroon()) else {
+        return false;
+    };
+    let is_same = match services(&held, &sold) {
+        Services::Same => true,
+        Services::Unnamed => is_same_issuer(&held, &sold),
+        Services::Different => false,
+    };
+    is_same && misfit(token, resource).is_none()
+}
+
+/// Returns the names of a token's services, without tiers and paths; empty when it names none.
+pub(crate) fn service_names(token: &SoldToken) -> Vec<String> {
+    let services = token.macaroon().and_then(|token| last(&token, "services"));
+    let services = services.unwrap_or_default();
+    let name = |item: &str| item.split('/').next().unwrap_or_default().to_owned();
+    let names = items(&services).map(|(item, _tier)| name(item));
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// Returns the items of a list of services with their tiers.

@@ -76,6 +76,7 @@ mod body;
 pub mod book;
 mod client;
 mod decide;
+mod delivery;
 mod disk;
 mod error;
 mod event;
@@ -87,11 +88,14 @@ mod refusal_reason;
 mod response;
 mod tls;
 mod transport;
+mod verdict;
+mod visible;
 mod wire_log;
 
 pub use body::Body;
 pub use book::{Book, WalletName};
 pub use client::{Client, ClientBuilder, Resumed};
+pub use delivery::Delivery;
 pub use error::{ConnectError, Error, NotPaid, Payment, Receipt, StorageError, TransportError};
 pub use event::{Event, Presented, Resumption};
 pub use fit::TokenTerms;
@@ -103,6 +107,7 @@ pub use policy::{
 pub use refusal_reason::{ReasonText, RefusalReason};
 pub use response::ResponseBody;
 pub use transport::Connections;
+pub use visible::is_hidden;
 
 /// The example in the README, compiled.
 #[cfg(doctest)]

@@ -49,12 +49,13 @@ pub enum UncappedFees {
     Refuse,
 }
 
-/// Whether anything is bought where a credential that was just paid for was refused.
+/// Whether anything is bought where what was paid for brought nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum AfterRefusal {
-    /// Buys again at once.
+    /// Buys again at once. What is delivered then ends the brake for later requests too.
     BuyAgain,
-    /// Buys nothing from that origin for a day, or until the credential is accepted.
+    /// Buys nothing of the kind there for a day: see [`Brake`](crate::book::Brake). So does a use
+    /// that delivered nothing.
     #[default]
     Wait,
 }

@@ -1,7 +1,7 @@
 //! Why a credential no longer buys what is asked for.
 //!
 //! The codes are those of a tollway gateway: `L402-Reason` and the `reason` of its problem body.
-//! What another seller writes is kept as text that may be shown: one short line without control
+//! What another seller writes is kept as text that may be shown: one short line without hidden
 //! characters, and without anything long enough to be a token or a preimage.
 
 use std::fmt;
@@ -9,6 +9,8 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::Value;
+
+use crate::visible::visible;
 
 /// Why a credential no longer buys what is asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -159,8 +161,7 @@ fn shown(text: &str) -> String {
             shown.push_str(part);
         }
     }
-    let visible = shown.chars().filter(|c| !c.is_control());
-    visible.take(TEXT_MAX).collect()
+    visible(&shown, TEXT_MAX)
 }
 
 const KNOWN: [RefusalReason; 11] = [

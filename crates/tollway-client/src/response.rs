@@ -5,8 +5,8 @@
 //! the deadline of its request. The pause is counted while a reader waits, so a slow reader is
 //! no error. After an error the connection is closed.
 //!
-//! That a body did not arrive whole is stored before its reader learns it, for the credential that
-//! it was the response to.
+//! That a body did, or did not, arrive whole is written before its reader learns it, where that
+//! matters: see [`Delivery`].
 //!
 //! A body is whole when the protocol has marked its end: the length that the head states, the
 //! last chunk, END_STREAM. `hyper` and `h2` compare the lengths. One end is left to check: a
@@ -22,12 +22,9 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use l402::PaymentHash;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
-use tokio_util::task::TaskTracker;
 
-use crate::book::Book;
+use crate::delivery::{Confirmation, Delivery, Written};
 use crate::error::{Error, Receipt, TransportError};
 use crate::origin::Origin;
 
@@ -46,27 +43,10 @@ pub struct ResponseBody {
     /// Runs while the next frame is waited for.
     pause: Option<Pin<Box<Sleep>>>,
     deadline: Option<(Deadline, Pin<Box<Sleep>>)>,
+    /// `None` where nothing is to be written, or the caller has taken it.
     delivery: Option<Delivery>,
-    /// The error that ends the body, until it is stored that it did.
-    failing: Option<(JoinHandle<()>, Error)>,
-}
-
-/// Where it is stored that a response did not arrive whole.
-pub(crate) struct Delivery {
-    pub(crate) book: Book,
-    pub(crate) tasks: TaskTracker,
-    /// The credential that was presented.
-    pub(crate) payment_hash: PaymentHash,
-}
-
-impl Delivery {
-    fn fail(self) -> JoinHandle<()> {
-        let (book, hash) = (self.book, self.payment_hash);
-        self.tasks.spawn_blocking(move || {
-            // Failing to may cost money only where a seller takes a use for an error.
-            let _ = book.set_undelivered(&hash, true);
-        })
-    }
+    /// What is being written about the end of the body, and the error that it ends with.
+    ending: Option<(Written, Option<Error>)>,
 }
 
 /// When a request has to be finished.
@@ -114,8 +94,17 @@ impl ResponseBody {
             pause: None,
             deadline: deadline.map(timer),
             delivery,
-            failing: None,
+            ending: None,
         }
+    }
+
+    /// Takes what records the delivery of the response out of the body, where the caller
+    /// [confirms it](crate::ClientBuilder::confirm_deliveries). `None` where nothing is to be
+    /// recorded, and when it was taken.
+    #[must_use]
+    pub fn take_delivery(&mut self) -> Option<Delivery> {
+        self.delivery
+            .take_if(|delivery| delivery.confirmation() == Confirmation::ByCaller)
     }
 
     fn fail(
@@ -125,19 +114,45 @@ impl ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.incoming = None;
         let error = Error::of_request(error, self.receipt.as_ref());
-        let Some(delivery) = self.delivery.take() else {
-            return Poll::Ready(Some(Err(error)));
-        };
-        self.failing = Some((delivery.fail(), error));
-        self.poll_failing(cx)
+        let delivery = self.delivery.take();
+        match delivery.and_then(|mut delivery| delivery.end_lost()) {
+            Some(written) => {
+                self.ending = Some((written, Some(error)));
+                self.poll_ending(cx)
+            }
+            None => Poll::Ready(Some(Err(error))),
+        }
     }
 
-    /// Returns the error that ends the body, once it is stored that it did.
-    fn poll_failing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some((stored, _error)) = &mut self.failing {
-            let _stored_or_shutting_down = ready!(Pin::new(stored).poll(cx));
+    /// Ends a body that has arrived whole.
+    fn end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.incoming = None;
+        let ended = self
+            .own_delivery()
+            .and_then(|mut delivery| delivery.end_whole());
+        match ended {
+            Some(written) => {
+                self.ending = Some((written, None));
+                self.poll_ending(cx)
+            }
+            None => Poll::Ready(None),
         }
-        Poll::Ready(self.failing.take().map(|(_stored, error)| Err(error)))
+    }
+
+    /// Takes the delivery, if the end of the body decides about it.
+    fn own_delivery(&mut self) -> Option<Delivery> {
+        self.delivery
+            .take_if(|delivery| delivery.confirmation() == Confirmation::AtEnd)
+    }
+
+    /// Returns the end of the body, once it is written.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some((written, _error)) = &mut self.ending {
+            // Failing to counts the use as lost: nothing is bought in its place unasked.
+            let _written_or_shutting_down = ready!(Pin::new(written).poll(cx));
+        }
+        let error = self.ending.take().and_then(|(_written, error)| error);
+        Poll::Ready(error.map(Err))
     }
 }
 
@@ -150,8 +165,8 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        if this.failing.is_some() {
-            return this.poll_failing(cx);
+        if this.ending.is_some() {
+            return this.poll_ending(cx);
         }
         let Some(incoming) = &mut this.incoming else {
             return Poll::Ready(None);
@@ -186,20 +201,32 @@ impl Body for ResponseBody {
                 let origin = this.origin.clone();
                 this.fail(TransportError::Reset { origin }, cx)
             }
-            None => {
-                this.incoming = None;
-                Poll::Ready(None)
-            }
+            None => this.end(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failing.is_none() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        // A reader that stops here would not wait until its end is written.
+        let delivery = self.delivery.as_ref();
+        let is_to_be_written =
+            delivery.is_some_and(|delivery| delivery.confirmation() == Confirmation::AtEnd);
+        let has_ended = self.incoming.as_ref().is_none_or(Body::is_end_stream);
+        self.ending.is_none() && !is_to_be_written && has_ended
     }
 
     fn size_hint(&self) -> SizeHint {
         let hint = self.incoming.as_ref().map(Body::size_hint);
         hint.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let has_ended = self.incoming.as_ref().is_some_and(Body::is_end_stream);
+        if has_ended && let Some(mut delivery) = self.own_delivery() {
+            // The reader knew by the length that there is nothing more.
+            drop(delivery.end_whole());
+        }
     }
 }
 

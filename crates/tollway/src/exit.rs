@@ -204,7 +204,7 @@ impl FailureKind {
             Self::RefusedBefore => (
                 10,
                 "refused_before",
-                "what was paid for here was refused a while ago; nothing was paid",
+                "what was paid for here was refused or not delivered a while ago; nothing was paid",
             ),
             Self::Redirected => (
                 10,
@@ -363,17 +363,16 @@ impl Failure {
         if self.payments.iter().any(is_unknown) {
             self.kind = FailureKind::InDoubt;
         } else if !self.payments.is_empty() {
-            self.set_after_payment();
+            self.kind = self.kind.after_payment();
         }
         self
     }
 
-    fn set_after_payment(&mut self) {
-        let kind = self.kind.after_payment();
-        if kind != self.kind && !self.message.contains(SEND_AGAIN) {
-            self.message = format!("{}; {SEND_AGAIN}", self.message);
-        }
-        self.kind = kind;
+    /// Adds to its message what to do.
+    #[must_use]
+    pub(crate) fn advise(mut self, advice: &str) -> Self {
+        self.message = format!("{}; {advice}", self.message);
+        self
     }
 
     /// Takes arguments of the command line that may be secrets out of its message: a token may
@@ -443,8 +442,6 @@ impl From<FailureKind> for ExitCode {
 }
 
 const SUMMARY_COLUMNS: usize = 78;
-/// What a library's error adds as well when its request was paid for.
-const SEND_AGAIN: &str = "send it again: a token with uses left is not paid again";
 
 #[cfg(test)]
 mod tests {

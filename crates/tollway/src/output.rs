@@ -4,8 +4,8 @@
 //! can be piped. A result that cannot be written is a failure of its command, except where
 //! the reader has closed the pipe: it has read what it wanted.
 //!
-//! Control characters in a line for people are escaped: parts of it may come from a server,
-//! and would command the terminal.
+//! Hidden characters in a line for people are escaped: parts of it may come from a server, and
+//! would command the terminal or reorder the line.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use serde_json::{Value, json};
+use tollway_client::is_hidden;
 
 use crate::exit::{Failure, FailureKind};
 use crate::payment;
@@ -179,9 +180,9 @@ impl io::Write for Blocking {
     }
 }
 
-/// Returns a text whose control characters, but for line ends, are escaped.
+/// Returns a text whose hidden characters, but for line ends, are escaped.
 fn visible(text: &str) -> Cow<'_, str> {
-    let is_hidden = |c: char| c.is_control() && c != '\n';
+    let is_hidden = |c: char| is_hidden(c) && c != '\n';
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }

@@ -8,7 +8,7 @@ use l402::{
 
 use super::{
     Book, BookError, Owner, Purchase, Rows, SessionId, SoldToken, TargetResource, Ticket,
-    WalletName, Which,
+    WalletName, Which, brake,
 };
 use crate::client::WalletFacts;
 use crate::error::NotPaid;
@@ -93,7 +93,8 @@ impl Book {
             return Ok(None);
         };
         Rules::check_expiry(&purchase.payable, now)?;
-        rules.check_brake(rows, &purchase.resource.origin, now)?;
+        let (token, path) = (&purchase.token, &purchase.resource.path);
+        rules.check_brake(rows, &purchase.resource.origin, token, path, now)?;
         let charged = charged_besides(rows, &purchase, now)?;
         // An earlier request may arrive, with the ceiling that it was sent with.
         let limits = Limits {
@@ -163,7 +164,7 @@ impl Book {
     fn find_obstacle(
         &self,
         new: &Admission<'_>,
-        rows: &dyn Rows,
+        rows: &mut dyn Rows,
         now: UnixSeconds,
     ) -> Result<(), BeginError> {
         let TargetResource { origin, path, .. } = new.resource;
@@ -188,8 +189,13 @@ impl Book {
                 return Err(BeginError::Bought);
             }
         }
-        new.rules.check_brake(rows, origin, now)?;
-        new.rules.check_brake(rows, new.addressed, now)
+        for origin in [origin, new.addressed] {
+            new.rules.check_brake(rows, origin, new.token, path, now)?;
+        }
+        match self.find_loss(new, rows, now)? {
+            Some(brake) => Err(NotPaid::PaidBefore(Box::new(brake)).into()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -216,13 +222,17 @@ impl Rules<'_> {
         &self,
         rows: &dyn Rows,
         origin: &Origin,
+        token: &SoldToken,
+        path: &str,
         now: UnixSeconds,
     ) -> Result<(), BeginError> {
-        match rows.brake(origin)? {
-            Some(brake) if now < brake.until && self.after_refusal == AfterRefusal::Wait => {
-                Err(NotPaid::PaidBefore(Box::new(brake)).into())
-            }
-            Some(_) | None => Ok(()),
+        if self.after_refusal == AfterRefusal::BuyAgain {
+            return Ok(());
+        }
+        let brakes = brake::in_force(rows, origin, now)?;
+        match brake::stopping(&brakes, token, path) {
+            Some(brake) => Err(NotPaid::PaidBefore(Box::new(brake)).into()),
+            None => Ok(()),
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) struct Tables {
     /// Credentials and the paths at which they were accepted, oldest first.
     acceptances: Vec<(PaymentHash, String)>,
     brakes: Vec<Brake>,
+    presentations: BTreeMap<u64, (PaymentHash, SessionId)>,
+    /// How many presentations there were.
+    presented: u64,
 }
 
 impl Storage for Memory {
@@ -176,6 +179,7 @@ impl CredentialRows for Tables {
     fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError> {
         self.remove_refusals(hash)?;
         self.acceptances.retain(|(accepted, _)| accepted != hash);
+        self.presentations.retain(|_number, (of, _)| of != hash);
         Ok(self.credentials.remove(hash).is_some())
     }
 
@@ -261,19 +265,63 @@ impl CredentialRows for Tables {
         Ok(())
     }
 
-    fn brake(&self, origin: &Origin) -> Result<Option<Brake>, BookError> {
-        let mut brakes = self.brakes.iter();
-        Ok(brakes.find(|brake| brake.origin == *origin).cloned())
+    fn unsettled(&self, origin: &Origin) -> Result<Vec<StoredCredential>, BookError> {
+        let is_unsettled = |credential: &&StoredCredential| {
+            let hash = credential.payment_hash();
+            let mut marks = self.presentations.values();
+            credential.resource.origin == *origin
+                && (credential.uses.lost > 0
+                    || credential.uses.failed > 0
+                    || credential.holder.is_some()
+                    || marks.any(|(marked, _session)| *marked == hash))
+        };
+        let all = self.credentials.values();
+        Ok(all.filter(is_unsettled).cloned().collect())
+    }
+
+    fn put_presentation(
+        &mut self,
+        hash: &PaymentHash,
+        session: &SessionId,
+    ) -> Result<u64, BookError> {
+        self.presented = self.presented.saturating_add(1);
+        let mark = (*hash, session.clone());
+        self.presentations.insert(self.presented, mark);
+        Ok(self.presented)
+    }
+
+    fn presentations(&self, hash: &PaymentHash) -> Result<Vec<(u64, SessionId)>, BookError> {
+        let of_hash = self.presentations.iter();
+        let of_hash = of_hash.filter(|(_number, (of, _session))| of == hash);
+        Ok(of_hash
+            .map(|(number, (_of, session))| (*number, session.clone()))
+            .collect())
+    }
+
+    fn remove_presentation(&mut self, number: u64) -> Result<bool, BookError> {
+        Ok(self.presentations.remove(&number).is_some())
+    }
+
+    fn brakes(&self, origin: &Origin) -> Result<Vec<Brake>, BookError> {
+        let at_origin = self.brakes.iter().filter(|brake| brake.origin == *origin);
+        Ok(at_origin.cloned().collect())
     }
 
     fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError> {
-        self.remove_brake(&brake.origin)?;
+        self.brakes
+            .retain(|other| other.origin != brake.origin || other.scope != brake.scope);
         self.brakes.push(brake.clone());
         Ok(())
     }
 
-    fn remove_brake(&mut self, origin: &Origin) -> Result<(), BookError> {
-        self.brakes.retain(|brake| brake.origin != *origin);
+    fn remove_brakes(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
+        self.brakes.retain(|brake| brake.payment_hash != *hash);
+        Ok(())
+    }
+
+    fn remove_brakes_until(&mut self, origin: &Origin, now: UnixSeconds) -> Result<(), BookError> {
+        self.brakes
+            .retain(|brake| brake.origin != *origin || now < brake.until);
         Ok(())
     }
 }

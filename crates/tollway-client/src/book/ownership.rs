@@ -67,7 +67,7 @@ impl Book {
         }
     }
 
-    fn is_own(&self, session: &SessionId) -> bool {
+    pub(super) fn is_own(&self, session: &SessionId) -> bool {
         self.shared.storage.session().as_ref() == Some(session)
     }
 }

@@ -10,6 +10,7 @@ use l402::{
 use sha2::{Digest as _, Sha256};
 use tollway_lightning::{LookupByHash, WalletIdentity};
 
+use crate::fit;
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
 
@@ -204,7 +205,7 @@ impl Purchase {
                 fee: *fee,
                 bought_at: self.begun_at,
                 holder: None,
-                is_undelivered: false,
+                uses: UseCounts::default(),
             }),
             PurchaseState::Failed
             | PurchaseState::Offered
@@ -233,9 +234,33 @@ pub struct StoredCredential {
     /// The process that paid for it and has not presented it yet. A credential that is good
     /// for one request must not be used by another.
     pub holder: Option<SessionId>,
-    /// Whether the last response to it did not arrive whole, or was an error of the server: the
-    /// use that it took has delivered nothing.
-    pub is_undelivered: bool,
+    /// What its uses have delivered.
+    pub uses: UseCounts,
+}
+
+/// What the uses of a credential have delivered, as far as this book has presented it.
+///
+/// Counted for a credential that is good for a number of requests. Of any other it is only known
+/// whether the request it was bought for was accepted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct UseCounts {
+    /// Responses that were delivered whole.
+    pub delivered: u64,
+    /// Those that were an error of the server, or forbidden, and are not among the delivered ones.
+    pub failed: u64,
+    /// Requests without a response that was delivered whole.
+    pub lost: u64,
+}
+
+impl UseCounts {
+    /// Returns how many uses of a credential that is good for `max` may have been taken and have
+    /// delivered nothing. Errors of a server that has delivered something are its application's.
+    #[must_use]
+    pub fn undelivered(&self, max: u64) -> u64 {
+        let failed = if self.delivered == 0 { self.failed } else { 0 };
+        let claimed = self.lost.saturating_add(failed);
+        claimed.min(max.saturating_sub(self.delivered))
+    }
 }
 
 /// A stored credential that does not buy a resource any more.
@@ -262,6 +287,13 @@ impl StoredCredential {
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
         is_at_or_below(path, &self.resource.path)
+    }
+
+    /// Returns how many requests it is good for by its own text, if it counts them. A
+    /// number that cannot be read is one.
+    #[must_use]
+    pub fn uses_max(&self) -> Option<u64> {
+        fit::uses_max(&self.token)
     }
 
     /// Returns true when its own text names a deadline that is past.
@@ -328,21 +360,6 @@ pub(super) const fn refusal_secs(times: u32) -> u64 {
 
 /// The number of refusals that one for good counts as.
 pub(super) const FINAL: u32 = u32::MAX;
-
-/// An origin where nothing is bought, because a paid credential was refused there.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Brake {
-    /// The seller.
-    pub origin: Origin,
-    /// The path that was paid for.
-    pub path: String,
-    /// The payment whose credential was refused.
-    pub payment_hash: PaymentHash,
-    /// What was paid, fees included, in millisatoshis.
-    pub paid: Msat,
-    /// When it ends.
-    pub until: UnixSeconds,
-}
 
 /// Whether the process that began a purchase is still working on it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,26 +1,50 @@
 //! What is remembered about credentials: where one was refused, where one that was bought for
-//! another path was accepted, and where nothing is bought because a paid one was refused.
+//! another path was accepted.
 
 use l402::{PaymentHash, UnixSeconds};
 
 use super::purchase::{FINAL, QueryHash, StaleCredential, refusal_secs};
 use super::rows::SIBLINGS_MIN;
-use super::{Book, BookError, Brake, Refusal, StoredCredential, TargetResource};
+use super::{Book, BookError, Brake, Ending, Presentation, Refusal, TargetResource, brake, uses};
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
+use crate::verdict::Verdict;
+
+/// A credential that a server refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) payment_hash: PaymentHash,
+    pub(crate) resource: TargetResource,
+    pub(crate) reason: RefusalReason,
+    /// Its mark, if it is counted.
+    pub(crate) presentation: Option<Presentation>,
+    pub(crate) verdict: Verdict,
+    /// What is not bought any more because of it.
+    pub(crate) brakes: Vec<Brake>,
+}
 
 impl Book {
-    /// Remembers that a credential was refused, for longer each time, and everywhere when it is
-    /// of no use anywhere.
-    pub(crate) fn refuse(
-        &self,
-        hash: &PaymentHash,
-        resource: &TargetResource,
-        reason: &RefusalReason,
-        now: UnixSeconds,
-    ) -> Result<(), BookError> {
+    /// Remembers that a credential was refused, which took no use: for longer each time, and
+    /// everywhere when it is of no use anywhere. A refusal that its token contradicts is
+    /// remembered for a moment, and sets brakes: a server that is set right accepts what is paid.
+    pub(crate) fn refuse(&self, refused: &Refused, now: UnixSeconds) -> Result<(), BookError> {
         self.write(|rows, _session| {
+            if let Some(presentation) = &refused.presentation {
+                uses::end(rows, presentation, Ending::Untaken)?;
+            }
+            let (hash, resource) = (&refused.payment_hash, &refused.resource);
             rows.remove_acceptances(hash, &resource.path)?;
+            let reason = refused.reason.clone();
+            brake::put(rows, &refused.brakes, now)?;
+            if refused.verdict == Verdict::Contradicted {
+                return rows.put_refusal(&Refusal {
+                    payment_hash: *hash,
+                    resource: resource.clone(),
+                    times: 1,
+                    until: now.plus_secs(CONTRADICTED_SECS),
+                    reason,
+                });
+            }
             let times = rows
                 .refusal(hash, resource)?
                 .map_or(1, |before| before.times.saturating_add(1).min(FINAL - 1));
@@ -29,10 +53,10 @@ impl Book {
                 resource: resource.clone(),
                 times,
                 until: now.plus_secs(refusal_secs(times)),
-                reason: reason.clone(),
+                reason,
             };
             rows.put_refusal(&refusal)?;
-            if !reason.is_final() {
+            if !refused.reason.is_final() {
                 return Ok(());
             }
             rows.put_refusal(&Refusal {
@@ -74,23 +98,6 @@ impl Book {
         })
     }
 
-    /// Remembers whether the last response to a credential was delivered.
-    pub(crate) fn set_undelivered(
-        &self,
-        hash: &PaymentHash,
-        is_undelivered: bool,
-    ) -> Result<(), BookError> {
-        self.write(|rows, _session| match rows.credential(hash)? {
-            Some(credential) if credential.is_undelivered != is_undelivered => {
-                rows.put_credential(&StoredCredential {
-                    is_undelivered,
-                    ..credential
-                })
-            }
-            Some(_) | None => Ok(()),
-        })
-    }
-
     /// Returns the credentials of a resource's origin that are not presented there: those that
     /// are expired, and those that were refused of late.
     pub(crate) fn stale(
@@ -116,20 +123,10 @@ impl Book {
             Ok(stale)
         })
     }
-
-    /// Stops buying from an origin for a while.
-    pub(crate) fn brake(&self, brake: &Brake) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.put_brake(brake))
-    }
-
-    /// Allows buying from an origin again: what was paid for has been served.
-    pub(crate) fn release_brake(&self, origin: &Origin) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.remove_brake(origin))
-    }
 }
 
 /// Returns a path up to its last `/`.
-fn folder(path: &str) -> &str {
+pub(super) fn folder(path: &str) -> &str {
     let end = path.rfind('/').map_or(0, |slash| slash.saturating_add(1));
     path.get(..end).unwrap_or(path)
 }
@@ -143,3 +140,6 @@ pub(super) fn anywhere(origin: &Origin) -> TargetResource {
         query: QueryHash::new(None),
     }
 }
+
+/// For how long a credential is not presented after a refusal that its token contradicts.
+const CONTRADICTED_SECS: u64 = 60;

@@ -61,7 +61,7 @@ pub trait PurchaseRows {
     fn spending(&self) -> Result<Vec<Spending>, BookError>;
 }
 
-/// The credentials, and where they were refused.
+/// The credentials, where they were refused and presented, and the brakes.
 pub trait CredentialRows {
     /// Reads one credential.
     ///
@@ -98,7 +98,8 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be written.
     fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), BookError>;
 
-    /// Removes one credential, its refusals and acceptances; returns true when it was there.
+    /// Removes one credential, its refusals, acceptances and presentations; returns true when it
+    /// was there.
     ///
     /// # Errors
     ///
@@ -188,26 +189,67 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be written.
     fn remove_acceptances(&mut self, hash: &PaymentHash, path: &str) -> Result<(), BookError>;
 
-    /// Reads the brake of an origin.
+    /// Reads the credentials of an origin with a use that may have delivered nothing: such uses
+    /// are counted, or there is a presentation or a holder.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be read.
-    fn brake(&self, origin: &Origin) -> Result<Option<Brake>, BookError>;
+    fn unsettled(&self, origin: &Origin) -> Result<Vec<StoredCredential>, BookError>;
 
-    /// Writes a brake, in place of the one of the same origin.
+    /// Writes that the process of a session presents a credential, and returns the number of this
+    /// presentation, which no other that is stored has.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn put_presentation(
+        &mut self,
+        hash: &PaymentHash,
+        session: &SessionId,
+    ) -> Result<u64, BookError>;
+
+    /// Reads the presentations of a credential, each with its number.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn presentations(&self, hash: &PaymentHash) -> Result<Vec<(u64, SessionId)>, BookError>;
+
+    /// Removes a presentation; returns true when it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_presentation(&mut self, number: u64) -> Result<bool, BookError>;
+
+    /// Reads the brakes of an origin, those that have ended too.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn brakes(&self, origin: &Origin) -> Result<Vec<Brake>, BookError>;
+
+    /// Writes a brake, in place of the one of the same origin and scope.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be written.
     fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError>;
 
-    /// Removes the brake of an origin.
+    /// Removes the brakes of a payment, at every origin.
     ///
     /// # Errors
     ///
     /// [`BookError`] when the database cannot be written.
-    fn remove_brake(&mut self, origin: &Origin) -> Result<(), BookError>;
+    fn remove_brakes(&mut self, hash: &PaymentHash) -> Result<(), BookError>;
+
+    /// Removes the brakes of an origin that end at `now` or before.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be written.
+    fn remove_brakes_until(&mut self, origin: &Origin, now: UnixSeconds) -> Result<(), BookError>;
 }
 
 /// Everything in one transaction.

@@ -10,6 +10,7 @@ use crate::client::WalletFacts;
 use crate::error::NotPaid;
 use crate::policy::{AfterRefusal, KillSwitch};
 use crate::refusal_reason::RefusalReason;
+use crate::verdict::Verdict;
 
 const NOON: UnixSeconds = UnixSeconds::new(1_700_000_000 + 43_200);
 
@@ -114,6 +115,24 @@ impl Buyer {
         self.book
             .settle(&sale.hash(), event, "", publication)
             .unwrap()
+    }
+
+    fn refuse(
+        &self,
+        hash: &PaymentHash,
+        resource: &TargetResource,
+        reason: &RefusalReason,
+        now: UnixSeconds,
+    ) -> Result<(), BookError> {
+        let refused = Refused {
+            payment_hash: *hash,
+            resource: resource.clone(),
+            reason: reason.clone(),
+            presentation: None,
+            verdict: Verdict::Plausible,
+            brakes: Vec::new(),
+        };
+        self.book.refuse(&refused, now)
     }
 
     fn shown_at(&self, path: &str) -> Vec<PaymentHash> {
@@ -357,7 +376,8 @@ fn a_credential_is_its_buyers_until_it_was_presented() {
         let view = buyer.book.view(&resource("/a"), NOON).unwrap();
         assert!(!view.held.is_empty() && view.credentials.is_empty());
 
-        buyer.book.publish(&sale.hash()).unwrap();
+        let untaken = FirstUse::Untaken;
+        buyer.book.publish(&sale.hash(), untaken).unwrap();
         assert_eq!(buyer.shown_at("/a"), [sale.hash()]);
         assert_eq!(buyer.book.credentials().unwrap()[0].holder, None);
     });
@@ -386,7 +406,6 @@ fn a_refusal_is_for_one_method_path_and_query_and_ends() {
         buyer.buy(&sale, "/q", &[]);
         let refuse = |path| {
             buyer
-                .book
                 .refuse(
                     &sale.hash(),
                     &resource(path),
@@ -425,7 +444,6 @@ fn a_refusal_by_a_clock_far_ahead_ends_when_the_clock_is_right() {
         buyer.buy(&sale, "/a", &[]);
         let ahead = NOON.plus_secs(300 * 86_400);
         buyer
-            .book
             .refuse(
                 &sale.hash(),
                 &resource("/a"),
@@ -469,7 +487,6 @@ fn a_credential_refused_all_over_is_tried_only_where_it_was_bought() {
         for number in 0..REFUSALS_MAX {
             let elsewhere = resource(&format!("/b/{number}"));
             buyer
-                .book
                 .refuse(&sale.hash(), &elsewhere, &RefusalReason::Unstated, NOON)
                 .unwrap();
         }
@@ -490,7 +507,7 @@ fn a_credential_that_is_used_up_is_tried_nowhere() {
         let (hash, at) = (used_up.hash(), resource("/a/b"));
         let exhausted = RefusalReason::Exhausted;
 
-        buyer.book.refuse(&hash, &at, &exhausted, NOON).unwrap();
+        buyer.refuse(&hash, &at, &exhausted, NOON).unwrap();
 
         buyer.now = NOON.plus_secs(30 * 86_400);
         for path in ["/a", "/a/b", "/c"] {
@@ -529,7 +546,6 @@ fn where_a_credential_was_accepted_is_remembered_until_it_is_refused_there() {
         }
         assert!(accepted("/c").is_empty(), "the oldest is forgotten first");
         buyer
-            .book
             .refuse(&hash, &resource("/d/7"), &RefusalReason::WrongService, NOON)
             .unwrap();
         assert!(accepted("/d/7").is_empty() && !accepted("/d/8").is_empty());
@@ -558,7 +574,7 @@ fn a_credential_that_is_good_for_three_paths_of_a_folder_is_tried_in_all_of_it()
         assert!(!accepted(&buyer, "/b/1") && !accepted(&buyer, "/"));
         let wrong = RefusalReason::WrongService;
         let elsewhere = resource("/a/other/1");
-        buyer.book.refuse(&hash, &elsewhere, &wrong, NOON).unwrap();
+        buyer.refuse(&hash, &elsewhere, &wrong, NOON).unwrap();
         assert!(!accepted(&buyer, "/a/4"), "a refusal disproves it");
         remember(&buyer, "/a/5");
         assert!(!accepted(&buyer, "/a/4"), "and it is not assumed again");
@@ -583,34 +599,178 @@ fn the_closest_and_newest_credential_comes_first() {
     });
 }
 
-#[test]
-fn a_brake_stops_buying_from_its_origin_for_a_while() {
-    on_each(|mut buyer| {
-        let brake = Brake {
-            origin: resource("/a").origin,
-            path: "/a".to_owned(),
-            payment_hash: Sale::new(9).hash(),
-            paid: sat(11),
-            until: NOON.plus_secs(300),
-        };
-        buyer.book.brake(&brake).unwrap();
+fn brake(number: u8, scope: BrakeScope) -> Brake {
+    Brake {
+        origin: resource("/a").origin,
+        scope,
+        path: "/a".to_owned(),
+        payment_hash: Sale::new(number).hash(),
+        paid: sat(11),
+        until: NOON.plus_secs(300),
+        cause: BrakeCause::Forbidden,
+    }
+}
 
-        let refused = buyer.begin(&Sale::new(1), "/a").unwrap_err();
-        assert!(
-            matches!(refused, BeginError::NotPaid(NotPaid::PaidBefore(found)) if *found == brake)
-        );
-        let elsewhere = buyer.begin(&Sale::new(2), "/b");
-        assert!(matches!(
-            elsewhere,
-            Err(BeginError::NotPaid(NotPaid::PaidBefore(_)))
-        ));
+fn stops(buyer: &Buyer, sale: u8, path: &str) -> Option<Brake> {
+    match buyer.begin(&Sale::new(sale), path) {
+        Ok(_begun) => None,
+        Err(BeginError::NotPaid(NotPaid::PaidBefore(found))) => Some(*found),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_brake_stops_buying_in_its_folder_for_a_while() {
+    on_each(|mut buyer| {
+        let folder = brake(90, BrakeScope::Folder("/a/".to_owned()));
+        buyer
+            .book
+            .brake(std::slice::from_ref(&folder), NOON)
+            .unwrap();
+
+        assert_eq!(stops(&buyer, 1, "/a/x").as_ref(), Some(&folder));
+        assert_eq!(stops(&buyer, 2, "/b"), None);
 
         buyer.after_refusal = AfterRefusal::BuyAgain;
-        let (_purchase, _ticket) = buyer.begin(&Sale::new(3), "/a").unwrap();
-        buyer.book.release_brake(&resource("/a").origin).unwrap();
-        assert_eq!(buyer.book.view(&resource("/a"), NOON).unwrap().brake, None);
+        assert_eq!(stops(&buyer, 3, "/a/x"), None);
+        buyer.after_refusal = AfterRefusal::Wait;
         buyer.now = NOON.plus_secs(300);
+        assert_eq!(stops(&buyer, 4, "/a/y"), None);
     });
+}
+
+#[test]
+fn a_second_payment_that_brought_nothing_stops_the_origin_whatever_it_was_for() {
+    on_each(|buyer| {
+        let services = |name: &str| BrakeScope::Services(vec![name.to_owned()]);
+        let (one, other) = (brake(90, services("x")), brake(91, services("y")));
+        buyer.book.brake(&[one], NOON).unwrap();
+        assert_eq!(stops(&buyer, 1, "/a"), None);
+
+        buyer
+            .book
+            .brake(std::slice::from_ref(&other), NOON)
+            .unwrap();
+
+        let stopped = stops(&buyer, 2, "/b").unwrap();
+        assert_eq!(stopped.scope, BrakeScope::Origin);
+        assert_eq!(passed(&[stopped], &token(), "/c").len(), 1);
+
+        let released = [other.payment_hash];
+        buyer.book.end(&[], Ending::Delivered, &released).unwrap();
+        assert_eq!(stops(&buyer, 3, "/c"), None, "one is left, for service x");
+    });
+}
+
+#[test]
+fn brakes_are_read_as_they_were_written() {
+    on_each(|buyer| {
+        let exhausted = RefusalReason::Exhausted;
+        let mut written = vec![
+            brake(90, BrakeScope::Origin),
+            brake(91, BrakeScope::Folder("/a=b/".to_owned())),
+            brake(92, BrakeScope::Services(vec!["a".into(), "b".into()])),
+            brake(93, BrakeScope::Folder("/".to_owned())),
+        ];
+        written[1].cause = BrakeCause::Contradicted(exhausted);
+        written[2].cause = BrakeCause::Refused(RefusalReason::Unstated);
+        written[3].cause = BrakeCause::Undelivered;
+        buyer.book.brake(&written, NOON).unwrap();
+
+        let mut read = buyer.book.view(&resource("/a"), NOON).unwrap().brakes;
+        read.sort_by_key(|brake| written.iter().position(|other| other == brake));
+        assert_eq!(read, written);
+    });
+}
+
+#[test]
+fn a_mark_without_a_process_that_waits_is_a_lost_use() {
+    on_each(|buyer| {
+        let sale = Sale::new(1);
+        let ring = l402::KeyRing::new(l402::MasterKey::new([5; 32]));
+        let services = l402::Services::new("a", 0).unwrap();
+        let once = l402::caveat::max_uses(std::num::NonZeroU64::MIN);
+        let token = l402::mint(&ring, sale.hash(), &services, &[once], NOON, [0; 20]).unwrap();
+        let counted = StoredCredential {
+            resource: resource("/a"),
+            token: SoldToken::L402 {
+                name: SchemeName::L402,
+                token: Token::from_bytes(token.as_bytes().to_vec()),
+            },
+            preimage: sale.preimage.clone(),
+            price: sat(10),
+            fee: sat(1),
+            bought_at: NOON,
+            holder: None,
+            uses: UseCounts::default(),
+        };
+        buyer.book.import(&counted).unwrap();
+        let hash = sale.hash();
+
+        let mark = buyer.book.present(&hash).unwrap().unwrap();
+        assert_eq!(buyer.book.lost(&hash).unwrap(), 0, "it is waited for");
+        drop(mark);
+        assert_eq!(buyer.book.lost(&hash).unwrap(), 1);
+
+        let again = buyer.book.present(&hash).unwrap().unwrap();
+        buyer.book.end(&[again], Ending::Delivered, &[]).unwrap();
+        assert_eq!(
+            buyer.book.lost(&hash).unwrap(),
+            0,
+            "all that it was good for is delivered"
+        );
+    });
+}
+
+/// Files of a version whose brakes stopped whole origins.
+#[test]
+fn a_book_of_an_earlier_version_keeps_its_brakes_and_what_was_not_delivered() {
+    let buyer = Buyer::new(Book::open);
+    let (whole, lost) = (Sale::new(1), Sale::new(2));
+    buyer.buy(&whole, "/a", &[]);
+    buyer.buy(&lost, "/b", &[whole.hash()]);
+    let dir = buyer.dir.path().to_owned();
+    drop(buyer.book);
+    let file = rusqlite::Connection::open(dir.join("client.sqlite")).unwrap();
+    file.execute_batch(
+        "DROP TABLE presentations; DROP TABLE brakes; \
+         ALTER TABLE credentials DROP COLUMN delivered; \
+         ALTER TABLE credentials DROP COLUMN failed; \
+         ALTER TABLE credentials RENAME COLUMN lost TO is_undelivered; \
+         UPDATE credentials SET is_undelivered = (path = '/b'); \
+         CREATE TABLE brakes (origin TEXT NOT NULL, path TEXT NOT NULL, \
+          payment_hash BLOB NOT NULL, paid_msat INTEGER NOT NULL, until INTEGER NOT NULL, \
+          PRIMARY KEY (origin, path)) STRICT, WITHOUT ROWID; \
+         PRAGMA user_version = 5",
+    )
+    .unwrap();
+    for (path, until) in [("/a", NOON.plus_secs(60)), ("/b", NOON.plus_secs(300))] {
+        file.execute(
+            "INSERT INTO brakes VALUES (?1, ?2, ?3, 11000, ?4)",
+            rusqlite::params![
+                resource(path).origin.to_string(),
+                path,
+                lost.hash().as_bytes(),
+                until.as_secs()
+            ],
+        )
+        .unwrap();
+    }
+    drop(file);
+
+    let book = Book::open(&dir);
+
+    let brakes = book.view(&resource("/c"), NOON).unwrap().brakes;
+    assert_eq!(brakes.len(), 1);
+    assert_eq!(brakes[0].scope, BrakeScope::Origin);
+    assert_eq!(brakes[0].until, NOON.plus_secs(300));
+    let uses = |sale: &Sale| {
+        let credentials = book.credentials().unwrap().into_iter();
+        let mut found = credentials.filter(|found| found.payment_hash() == sale.hash());
+        let uses = found.next().unwrap().uses;
+        (uses.delivered, uses.lost)
+    };
+    assert_eq!((uses(&whole), uses(&lost)), ((1, 0), (0, 1)));
 }
 
 #[test]

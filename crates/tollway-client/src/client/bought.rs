@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::book::{Book, BookError, StoredCredential};
+use crate::book::{Book, BookError, FirstUse, Presentation, StoredCredential};
 use crate::error::{Payment, Receipt};
 
 /// A credential that was paid for and not presented yet. Until dropped, no other request may
@@ -13,7 +13,8 @@ pub(super) struct Bought {
     payment: Payment,
     book: Book,
     tasks: TaskTracker,
-    is_published: bool,
+    /// What happened to its first use; `None` once it is published.
+    first: Option<FirstUse>,
 }
 
 impl Bought {
@@ -28,7 +29,7 @@ impl Bought {
             payment,
             book,
             tasks,
-            is_published: false,
+            first: Some(FirstUse::Untaken),
         }
     }
 
@@ -39,27 +40,38 @@ impl Bought {
         }
     }
 
-    /// Lets other requests use the credential from here on. Failing leaves it to this process,
-    /// until that ends.
-    pub(super) async fn publish(mut self) {
-        self.is_published = true;
-        let _ = self.start_publishing().await;
+    /// Notes what is known of its first use: from here on, dropped, it is published with that.
+    pub(super) const fn used(&mut self, first: FirstUse) {
+        self.first = Some(first);
     }
 
-    fn start_publishing(&self) -> JoinHandle<Result<(), BookError>> {
+    /// Lets other requests use the credential from here on, and returns the mark of its first
+    /// use, if it is counted. Failing leaves it to this process, until that ends.
+    pub(super) async fn publish(mut self, first: FirstUse) -> Option<Presentation> {
+        self.first = None;
+        let published = self.start_publishing(first).await;
+        published.ok().and_then(Result::ok).flatten()
+    }
+
+    fn start_publishing(
+        &self,
+        first: FirstUse,
+    ) -> JoinHandle<Result<Option<Presentation>, BookError>> {
         let (book, hash) = (self.book.clone(), self.credential.payment_hash());
-        self.tasks.spawn_blocking(move || book.publish(&hash))
+        self.tasks
+            .spawn_blocking(move || book.publish(&hash, first))
     }
 }
 
 impl Drop for Bought {
     fn drop(&mut self) {
-        if self.is_published {
+        let Some(first) = self.first else {
             return;
-        }
-        self.book.release(&self.credential.payment_hash());
+        };
         if tokio::runtime::Handle::try_current().is_ok() {
-            drop(self.start_publishing());
+            drop(self.start_publishing(first));
+        } else {
+            self.book.release(&self.credential.payment_hash());
         }
     }
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use l402::PaymentHash;
 
 use super::start::{AwaitedPayment, PaymentStart};
 use crate::body::{Body, Outgoing};
 use crate::book::{QueryHash, TargetResource};
+use crate::delivery::Delivery;
 use crate::error::{Error, Payment, Receipt, TransportError};
 use crate::origin::{Origin, Protocol};
 use crate::redirect::{self, Onward};
-use crate::response::{Deadline, Delivery, ResponseBody};
+use crate::response::{Deadline, ResponseBody};
 
 pub(super) struct Call {
     method: Method,
@@ -26,8 +26,8 @@ pub(super) struct Call {
     addressed: Origin,
     /// The one payment made for this call.
     receipt: Option<Receipt>,
-    /// The credential of ours that was presented last.
-    pub(super) presented: Option<PaymentHash>,
+    /// What is written once its response is delivered.
+    pub(super) delivery: Delivery,
     /// The payment that is waited for.
     pub(super) awaited: Option<AwaitedPayment>,
     deadline: Option<Deadline>,
@@ -38,6 +38,7 @@ impl Call {
     pub(super) fn new(
         request: Request<Body>,
         deadline: Option<Deadline>,
+        delivery: Delivery,
     ) -> Result<Self, TransportError> {
         let (parts, body) = request.into_parts();
         let origin = Origin::of(&parts.uri)?;
@@ -50,7 +51,7 @@ impl Call {
             addressed: origin.clone(),
             origin,
             receipt: None,
-            presented: None,
+            delivery,
             awaited: None,
             deadline,
             redirects: 0,
@@ -173,11 +174,10 @@ impl Call {
         &self,
         response: Response<Incoming>,
         idle_timeout: Duration,
-        delivery: impl FnOnce(PaymentHash) -> Delivery,
+        delivery: Option<Delivery>,
     ) -> Response<ResponseBody> {
         let (origin, receipt) = (self.origin.clone(), self.receipt.clone());
         let version = response.version();
-        let delivery = self.presented.map(delivery);
         response.map(|incoming| {
             ResponseBody::new(
                 incoming,

@@ -62,6 +62,7 @@ impl Inner {
             origin: call.origin().clone(),
             path: call.path().to_owned(),
             presented: shown.map_or(Presented::Nothing, |(_, presented)| presented),
+            uses_max: shown.and_then(|(credential, _)| credential.uses_max()),
         });
         self.transport.send(call.origin(), request).await
     }

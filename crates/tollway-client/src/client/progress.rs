@@ -11,7 +11,7 @@ use super::bought::Bought;
 use super::call::Call;
 use super::single_flight::Guard;
 use super::wallet::WalletFacts;
-use crate::book::{Owner, Purchase, SoldToken, StoredCredential, TargetResource, View};
+use crate::book::{self, Owner, Purchase, SoldToken, StoredCredential, TargetResource, View};
 use crate::decide::{Others, Replay, Returned, Sent, Situation, TokenScope, Tries, Turn, Untried};
 use crate::fit;
 use crate::refusal_reason::RefusalReason;
@@ -22,7 +22,7 @@ pub(super) struct Progress {
     /// The stored credentials that were presented.
     pub(super) presented: HashSet<PaymentHash>,
     /// Those of them that were refused, and why.
-    pub(super) refused: Vec<(PaymentHash, RefusalReason)>,
+    pub(super) refused: Vec<(StoredCredential, RefusalReason)>,
     /// Whether it was emitted what the purchase replaces.
     pub(super) is_explained: bool,
     pub(super) challenged: Option<Challenged>,
@@ -32,6 +32,8 @@ pub(super) struct Progress {
     /// The credential that was presented last.
     pub(super) shown: Option<PaymentHash>,
     pub(super) bought: Option<Bought>,
+    /// The token that was bought, published or not.
+    pub(super) bought_token: Option<SoldToken>,
     pub(super) turn: Option<Guard>,
     /// Known once the turn is taken.
     pub(super) wallet: Option<WalletFacts>,
@@ -52,6 +54,7 @@ impl Progress {
             last: None,
             shown: None,
             bought: None,
+            bought_token: None,
             turn: None,
             wallet: None,
             pause: PAUSE_FIRST,
@@ -85,6 +88,28 @@ impl Progress {
             },
             others: self.others(now),
         }
+    }
+
+    /// Returns the stored credential that was presented last.
+    pub(super) fn shown_credential(&self) -> Option<&StoredCredential> {
+        let mut stored = self.view.credentials.iter();
+        stored.find(|credential| Some(credential.payment_hash()) == self.shown)
+    }
+
+    /// Returns true for a credential that was accepted at the path of the request before.
+    pub(super) fn was_accepted(&self, credential: &StoredCredential) -> bool {
+        let is_at_home = credential.covers(&self.resource.path);
+        (is_at_home && credential.uses.delivered > 0)
+            || self.view.accepted.contains(&credential.payment_hash())
+    }
+
+    /// Returns the payments whose brakes the purchase has passed.
+    pub(super) fn passed(&self) -> Vec<PaymentHash> {
+        let path = &self.resource.path;
+        let token = self.bought_token.as_ref();
+        token.map_or_else(Vec::new, |token| {
+            book::passed(&self.view.brakes, token, path)
+        })
     }
 
     /// Returns whether a credential was bought for, or accepted at, the path or one above it.

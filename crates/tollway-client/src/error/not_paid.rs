@@ -72,10 +72,10 @@ pub enum NotPaid {
     /// A limit stands in the way.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
-    /// A paid credential was refused at this path a short while ago.
+    /// What was paid for brought nothing a while ago.
     #[error(
-        "payment {} of {} was made to {} for {} and the server refused it: nothing more is bought from it for now",
-        .0.payment_hash, .0.paid, .0.origin, .0.path
+        "{}: nothing more is bought from {}{} until {} (Unix seconds)",
+        .0.cause.of_payment(&.0.payment_hash, .0.paid, &.0.path), .0.origin, .0.scope, .0.until
     )]
     PaidBefore(Box<Brake>),
     /// Paying is switched off.

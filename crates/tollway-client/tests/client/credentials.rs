@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use l402::{Limits, PaymentHash};
+use tollway_client::book::{BrakeCause, BrakeScope};
 use tollway_client::{
     AfterRefusal, Body, ClearText, Connections, Error, Event, Hosts, NotPaid, Paying, Policy,
     Presented, RefusalReason, TransportError,
@@ -40,7 +41,7 @@ async fn of_two_challenges_the_newer_scheme_is_answered() {
 #[tokio::test]
 async fn a_refused_credential_leads_to_one_purchase_and_is_not_lost() {
     let world = World::new().await;
-    world.shop.sells(|terms| terms.honours = Honours::Once);
+    world.shop.sells(|terms| terms.max_uses = Some(1));
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
 
@@ -63,6 +64,7 @@ async fn a_credential_refused_with_401_is_replaced_once() {
     world.shop.sells(|terms| {
         terms.status = StatusCode::UNAUTHORIZED;
         terms.honours = Honours::Nothing;
+        terms.reason = Some("revoked");
     });
 
     let refused = client.send(world.get("/a")).await.unwrap_err();
@@ -120,7 +122,10 @@ async fn a_refusal_is_forgotten_after_a_while() {
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
     let first = world.wallet.asked()[0];
-    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    world.shop.sells(|terms| {
+        terms.honours = Honours::Nothing;
+        terms.reason = Some("forged");
+    });
     client.send(world.get("/a")).await.unwrap_err();
     assert!(client.book().forget(&world.wallet.asked()[1]).unwrap());
     world
@@ -228,14 +233,23 @@ async fn a_403_for_a_credential_bought_just_now_stops_buying_from_its_seller() {
         assert_eq!(response.status(), status);
 
         world.shop.sells(|terms| terms.honours = Honours::Nothing);
-        for path in ["/a", "/b"] {
+        let stopped = async |path| {
             let refused = world.client().send(world.get(path)).await.unwrap_err();
-            assert!(
-                matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
-                "{refused}"
-            );
+            let Error::NotPaid(NotPaid::PaidBefore(brake)) = refused else {
+                panic!("{refused}")
+            };
+            brake.scope
+        };
+        let service = BrakeScope::Services(vec!["a".to_owned()]);
+        for path in ["/a", "/a/below"] {
+            assert_eq!(stopped(path).await, service);
         }
         assert_eq!(world.wallet.asked().len(), 1);
+
+        world.client().send(world.get("/b")).await.unwrap_err();
+        assert_eq!(world.wallet.asked().len(), 2, "another service");
+        assert_eq!(stopped("/c").await, BrakeScope::Origin);
+        assert_eq!(world.wallet.asked().len(), 2);
     }
 }
 
@@ -451,20 +465,14 @@ async fn every_token_of_the_service_is_tried_before_anything_is_bought() {
 #[tokio::test]
 async fn what_is_bought_again_is_explained_by_what_the_server_states() {
     let world = World::new().await;
+    world.shop.sells(|terms| terms.max_uses = Some(1));
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
     let first = world.wallet.asked()[0];
-    world.shop.sells(|terms| {
-        terms.honours = Honours::Once;
-        terms.reason = Some("exhausted");
-    });
 
     text(client.send(world.get("/a")).await).await;
 
-    let exhausted = Event::Replacing {
-        payment_hash: first,
-        reason: RefusalReason::Exhausted,
-    };
+    let exhausted = (first, RefusalReason::Exhausted);
     assert_eq!(replacing(&world), [exhausted]);
     let before = world.shop.seen().len();
     text(client.send(world.get("/a/below")).await).await;
@@ -493,10 +501,7 @@ async fn what_is_not_bought_is_explained_too() {
     });
     unpaying.send(world.get("/a/below")).await.unwrap_err();
 
-    let expired = Event::Replacing {
-        payment_hash: first,
-        reason: RefusalReason::Expired,
-    };
+    let expired = (first, RefusalReason::Expired);
     assert_eq!(replacing(&world), [expired]);
 }
 
@@ -514,10 +519,7 @@ async fn a_token_that_is_not_tried_for_a_while_is_explained_by_its_last_refusal(
         world.client().send(world.get("/a")).await.unwrap_err();
     }
 
-    let revoked = Event::Replacing {
-        payment_hash: first,
-        reason: RefusalReason::Revoked,
-    };
+    let revoked = (first, RefusalReason::Revoked);
     assert_eq!(replacing(&world), [revoked.clone(), revoked]);
     assert_eq!(presented(&world).len(), 2, "bought, and refused once");
 }
@@ -526,6 +528,7 @@ async fn a_token_that_is_not_tried_for_a_while_is_explained_by_its_last_refusal(
 async fn what_was_used_up_by_a_response_that_did_not_arrive_is_not_bought_again_silently() {
     for status in [None, Some(StatusCode::INTERNAL_SERVER_ERROR)] {
         let world = World::new().await;
+        world.shop.sells(|terms| terms.max_uses = Some(1));
         world.shop.sells(|terms| match status {
             None => terms.delivers = Delivers::FirstByte,
             Some(status) => terms.honours = Honours::OwnRefusal(status),
@@ -573,16 +576,16 @@ async fn a_token_that_is_exhausted_after_a_response_that_took_no_use_is_replaced
         StatusCode::GATEWAY_TIMEOUT,
     ] {
         let world = World::new().await;
+        world.shop.sells(|terms| terms.max_uses = Some(2));
         let client = world.client();
         text(client.send(world.get("/a")).await).await;
         world
             .shop
             .sells(|terms| terms.honours = Honours::OwnRefusal(status));
         assert_eq!(client.send(world.get("/a")).await.unwrap().status(), status);
-        world.shop.sells(|terms| {
-            terms.honours = Honours::Once;
-            terms.reason = Some("exhausted");
-        });
+        world
+            .shop
+            .sells(|terms| terms.honours = Honours::SameService);
 
         text(client.send(world.get("/a")).await).await;
 
@@ -605,10 +608,21 @@ fn presented(world: &World) -> Vec<PaymentHash> {
     shown.collect()
 }
 
-fn replacing(world: &World) -> Vec<Event> {
+/// The credentials that no longer bought what was asked for, and why.
+fn replacing(world: &World) -> Vec<(PaymentHash, RefusalReason)> {
     let events = world.events().into_iter();
-    let is_wanted = |event: &Event| matches!(event, Event::Replacing { .. });
-    events.filter(is_wanted).collect()
+    let replaced = events.filter_map(|event| {
+        let Event::Replacing {
+            payment_hash,
+            reason,
+            ..
+        } = event
+        else {
+            return None;
+        };
+        Some((payment_hash, reason))
+    });
+    replaced.collect()
 }
 
 #[tokio::test]
@@ -794,4 +808,137 @@ async fn nothing_is_bought_or_shown_in_clear_text_on_a_public_network() {
         world.shop.seen().last().unwrap().authorization.is_empty(),
         "nor is it shown"
     );
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_token_contradicts_is_no_reason_to_buy_another() {
+    for reason in [Some("exhausted"), Some("expired"), Some("so there"), None] {
+        let world = World::new().await;
+        text(world.client().send(world.get("/a")).await).await;
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Nothing;
+            terms.reason = reason;
+        });
+
+        for _again in 0..3 {
+            let refused = world.client().send(world.get("/a")).await.unwrap_err();
+            let Error::NotPaid(NotPaid::PaidBefore(brake)) = refused else {
+                panic!("{refused}")
+            };
+            assert!(
+                matches!(brake.cause, BrakeCause::Contradicted(_)),
+                "{brake:?}"
+            );
+        }
+        assert_eq!(world.wallet.asked().len(), 1);
+
+        world
+            .shop
+            .sells(|terms| terms.honours = Honours::SameService);
+        world.wait_secs(60);
+        let client = world.client();
+        text(client.send(world.get("/a")).await).await;
+        assert_eq!(world.wallet.asked().len(), 1, "a repaired server");
+        let hash = world.wallet.asked()[0];
+        client.book().forget(&hash).unwrap();
+        world
+            .shop
+            .sells(|terms| terms.created_at = NOON.plus_secs(60));
+        text(client.send(world.get("/a")).await).await;
+        assert_eq!(world.wallet.asked().len(), 2, "the brake is released");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_expires_as_it_says_is_replaced() {
+    for (wait_secs, is_replaced) in [(100, false), (900, true)] {
+        let world = World::new().await;
+        let until = NOON.plus_secs(1_000);
+        world.shop.sells(|terms| terms.valid_until = Some(until));
+        text(world.client().send(world.get("/a")).await).await;
+        world.wait_secs(wait_secs);
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Nothing;
+            terms.reason = Some("expired");
+            terms.created_at = NOON.plus_secs(wait_secs);
+        });
+
+        world.client().send(world.get("/a")).await.unwrap_err();
+
+        assert_eq!(world.wallet.asked().len() == 2, is_replaced);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_accepted_elsewhere_was_not_forbidden_by_its_seller() {
+    let world = World::new().await;
+    world.shop.sells(|terms| {
+        terms.max_uses = Some(2);
+        terms.honours = Honours::OwnRefusal(StatusCode::FORBIDDEN);
+    });
+    let forbidden = world.client().send(world.get("/s/secret")).await.unwrap();
+    assert_eq!(forbidden.status(), StatusCode::FORBIDDEN);
+    drop(forbidden);
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+
+    for path in ["/s/one", "/s/two"] {
+        text(world.client().send(world.get(path)).await).await;
+    }
+
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_seller_that_names_a_new_service_each_time_collects_twice() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+
+    for number in 0..5 {
+        let path = format!("/{number}");
+        world.client().send(world.get(&path)).await.unwrap_err();
+    }
+
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
+    for reason in ["revoked", "forged", "wrong_path"] {
+        let world = World::new().await;
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Once;
+            terms.reason = Some(reason);
+        });
+        for _bought in 0..2 {
+            text(world.client().send(world.get("/a")).await).await;
+        }
+
+        for _again in 0..3 {
+            let refused = world.client().send(world.get("/a")).await.unwrap_err();
+            assert!(
+                matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
+                "{refused}"
+            );
+        }
+
+        assert_eq!(world.wallet.asked().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_not_exhausted_after_a_few_of_its_uses() {
+    let world = World::new().await;
+    world.shop.sells(|terms| terms.max_uses = Some(1_000));
+    text(world.client().send(world.get("/a")).await).await;
+    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+
+    let refused = world.client().send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
+        "{refused}"
+    );
+    assert_eq!(world.wallet.asked().len(), 1);
 }

@@ -169,7 +169,13 @@ async fn a_book_of_an_earlier_version_is_marked_by_its_first_write() {
         "ALTER TABLE purchases DROP COLUMN requests; \
          ALTER TABLE purchases ADD COLUMN absent_at INTEGER; \
          ALTER TABLE refusals DROP COLUMN reason; DROP INDEX refusals_by_origin; \
-         DROP TABLE acceptances; ALTER TABLE credentials DROP COLUMN is_undelivered; \
+         DROP TABLE acceptances; ALTER TABLE credentials DROP COLUMN lost; \
+         ALTER TABLE credentials DROP COLUMN delivered; \
+         ALTER TABLE credentials DROP COLUMN failed; \
+         DROP TABLE presentations; DROP TABLE brakes; \
+         CREATE TABLE brakes (origin TEXT NOT NULL, path TEXT NOT NULL, \
+          payment_hash BLOB NOT NULL, paid_msat INTEGER NOT NULL, until INTEGER NOT NULL, \
+          PRIMARY KEY (origin, path)) STRICT, WITHOUT ROWID; \
          DROP TABLE book; PRAGMA user_version = 1",
     )
     .unwrap();

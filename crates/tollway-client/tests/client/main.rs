@@ -19,6 +19,7 @@ mod purchases;
 mod races;
 mod shop;
 mod time;
+mod uses;
 mod wallet;
 mod wire;
 

@@ -285,7 +285,7 @@ async fn the_same_challenge_sold_twice_is_paid_once() {
     let world = World::new().await;
     world.shop.sells(|terms| {
         terms.repeats = Some(1);
-        terms.honours = Honours::Once;
+        terms.max_uses = Some(1);
     });
     let client = world.client();
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");

@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use l402::Limits;
 use tollway_client::{Error, Event, NotPaid};
 
-use crate::shop::Honours;
 use crate::{World, limits, policy_with, sat, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -77,7 +76,7 @@ async fn processes_that_want_different_paths_of_a_service_share_one_purchase() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_credential_good_for_one_request_goes_to_the_one_who_paid() {
     let world = World::new().await;
-    world.shop.sells(|terms| terms.honours = Honours::Once);
+    world.shop.sells(|terms| terms.max_uses = Some(1));
     let client = world.client();
 
     let all = join_all((0..8).map(|_| async { text(client.send(world.get("/a")).await).await }));
@@ -89,7 +88,7 @@ async fn a_credential_good_for_one_request_goes_to_the_one_who_paid() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn between_processes_too_a_credential_good_for_one_request_goes_to_the_one_who_paid() {
     let world = World::new().await;
-    world.shop.sells(|terms| terms.honours = Honours::Once);
+    world.shop.sells(|terms| terms.max_uses = Some(1));
     let clients: Vec<_> = (0..6).map(|_| world.client()).collect();
 
     let all = join_all(

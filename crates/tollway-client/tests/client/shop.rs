@@ -1,6 +1,7 @@
 //! A scripted seller, over real sockets.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) struct Terms {
     pub(crate) repeats: Option<u8>,
     /// Why it refuses a credential, in `L402-Reason`.
     pub(crate) reason: Option<&'static str>,
+    /// How many requests its tokens are good for: more are refused as exhausted.
+    pub(crate) max_uses: Option<u64>,
     /// When its tokens expire.
     pub(crate) valid_until: Option<UnixSeconds>,
 }
@@ -93,6 +96,8 @@ pub(crate) enum Honours {
     Nothing,
     /// The application behind the seller refuses with this status and asks for a Bearer token.
     OwnRefusal(StatusCode),
+    /// Those sold for the first segment of the path, with a redirect.
+    Redirected(&'static str),
     /// Those sold for the very method, path and query.
     SameQuery,
     /// Those sold for the first segment of the path, from the second time they are shown.
@@ -123,6 +128,8 @@ struct Shared {
     /// How many paid requests find the connection closed.
     hangs_up: Mutex<usize>,
     drops: Arc<Semaphore>,
+    /// How what is free is responded to.
+    frees: Mutex<Delivers>,
 }
 
 impl Shared {
@@ -155,6 +162,7 @@ impl Shop {
                 delivers: Delivers::Whole,
                 repeats: None,
                 reason: None,
+                max_uses: None,
                 valid_until: None,
             }),
             redirects: Mutex::default(),
@@ -163,6 +171,7 @@ impl Shop {
             seen: Mutex::default(),
             hangs_up: Mutex::default(),
             drops: Arc::new(Semaphore::new(0)),
+            frees: Mutex::new(Delivers::Whole),
         });
         let shop = Self { address, shared };
         tokio::spawn(shop.clone().serve(listener));
@@ -193,6 +202,11 @@ impl Shop {
     /// Closes the connection on as many of the next requests that show a credential.
     pub(crate) fn hangs_up_once_paid(&self, times: usize) {
         *self.shared.hangs_up.lock().unwrap() = times;
+    }
+
+    /// Responds like this where nothing is to be paid.
+    pub(crate) fn frees(&self, delivers: Delivers) {
+        *self.shared.frees.lock().unwrap() = delivers;
     }
 
     /// Sends one byte of a body that drips.
@@ -289,6 +303,11 @@ impl Shop {
             return Ok(response.body(whole("")).unwrap());
         }
         if path.starts_with("/free") {
+            let delivers = *self.shared.frees.lock().unwrap();
+            if delivers != Delivers::Whole {
+                let drops = Arc::clone(&self.shared.drops);
+                return Ok(Response::new(deliver(delivers, &path, drops).await));
+            }
             return Ok(Response::new(whole("free")));
         }
         let terms = self.shared.terms.lock().unwrap().clone();
@@ -305,6 +324,10 @@ impl Shop {
         }
         if self.honours(&terms, &lines, &sale) {
             let drops = Arc::clone(&self.shared.drops);
+            if let Honours::Redirected(location) = terms.honours {
+                let response = Response::builder().status(StatusCode::SEE_OTHER);
+                return Ok(response.header(LOCATION, location).body(whole("")).unwrap());
+            }
             return Ok(Response::new(deliver(terms.delivers, &path, drops).await));
         }
         if let (true, Honours::OwnRefusal(status)) = (shows, terms.honours) {
@@ -314,7 +337,8 @@ impl Shop {
             return Ok(response.body(whole("")).unwrap());
         }
         let mut response = self.ask(&terms, &path, &sale);
-        if let Some(reason) = terms.reason.filter(|_| shows) {
+        let exhausted = terms.max_uses.map(|_uses| "exhausted");
+        if let Some(reason) = terms.reason.or(exhausted).filter(|_| shows) {
             let reason = HeaderValue::from_static(reason);
             response.headers_mut().insert("l402-reason", reason);
         }
@@ -333,8 +357,11 @@ impl Shop {
                 return false;
             };
             *shown += 1;
+            if terms.max_uses.is_some_and(|uses| *shown as u64 > uses) {
+                return false;
+            }
             match terms.honours {
-                Honours::SameService => sold_for == sale,
+                Honours::Redirected(_) | Honours::SameService => sold_for == sale,
                 Honours::Once => sold_for == sale && *shown == 1,
                 Honours::Nothing | Honours::OwnRefusal(_) => false,
                 Honours::SameQuery => sold_for == sale,
@@ -405,7 +432,11 @@ fn challenge_lines(terms: &Terms, hash: PaymentHash, service: &str) -> Vec<Strin
     let services = Services::new(service, 0).unwrap();
     let deadline = terms.valid_until;
     let deadline = deadline.map(|until| l402::caveat::valid_until(service, until).unwrap());
-    let caveats: Vec<_> = deadline.into_iter().collect();
+    let uses = terms.max_uses.and_then(NonZeroU64::new);
+    let caveats: Vec<_> = deadline
+        .into_iter()
+        .chain(uses.map(l402::caveat::max_uses))
+        .collect();
     let token = l402::mint(&ring, token_hash, &services, &caveats, NOON, [0; 20]).unwrap();
     let (token, invoice) = (token.to_base64(), invoice(terms, hash));
     let line = |scheme| format!(r#"{scheme} macaroon="{token}", invoice="{invoice}""#);

@@ -22,7 +22,7 @@ use tollway_client::{
 };
 
 use self::destination::{Destination, Saved, Target};
-use self::payments::Payments;
+use self::payments::{Payments, Undelivered};
 use crate::cli::GetArgs;
 use crate::config::Config;
 use crate::exit::{Failure, FailureKind};
@@ -41,25 +41,41 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let mut shutdown = Shutdown::catch();
-    let payments = Payments::new(output, args.quiet, paying(args));
+    let payments = Payments::new(output, args.quiet);
     let client = client(args, config, dirs, &payments)?;
     let outcome = tokio::select! {
         outcome = fetch(args, &client, &payments, output) => outcome,
         () = shutdown.requested() => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
     };
     outcome.map_err(|failure| {
+        payments.explain("");
         let failure = match payments.origin() {
             Some(origin) if !failure.details().iter().any(|(name, _)| *name == "origin") => {
                 failure.with("origin", origin)
             }
             Some(_) | None => failure,
         };
-        failure
-            .after(payments.made())
+        advised(failure.after(payments.made()), &payments)
             .with("replaced", payments.replaced())
             .with("recovered", payments.recovered())
             .with_warnings(payments.warnings())
     })
+}
+
+/// Adds what is true of a token whose response was not delivered, and what to do.
+fn advised(failure: Failure, payments: &Payments) -> Failure {
+    let undelivered = payments.undelivered();
+    let is_counted = undelivered.is_some_and(Undelivered::is_counted);
+    match (failure.kind(), undelivered) {
+        // Whose message is not shown.
+        (FailureKind::OutputClosed, Some(undelivered)) if is_counted => {
+            payments.warn(undelivered.advice());
+            failure
+        }
+        (_, Some(undelivered)) if is_counted => failure.advise(&undelivered.advice()),
+        (FailureKind::PaidUndelivered, _) => failure.advise(payments::KEPT),
+        _ => failure,
+    }
 }
 
 async fn fetch(
@@ -81,13 +97,20 @@ async fn fetch(
         ));
     }
     let destination = Destination::open(target(args, output)).await?;
-    let response = client.send(request).await.map_err(failure::of)?;
+    let mut response = client.send(request).await.map_err(failure::of)?;
+    let delivery = response.body_mut().take_delivery();
     let status = response.status();
     let content = Content::of(&method, status);
     let (parts, saved) = save(args, response, content, destination, output).await?;
     if output == Output::Json {
         output::print_whole(&result(args, &url, &parts, saved, payments).to_string())?;
     }
+    if let Some(delivery) = delivery
+        && let Err(error) = delivery.confirm().await
+    {
+        payments.warn(format!("the delivery could not be recorded: {error}"));
+    }
+    payments.delivered();
     if is_error(status) {
         Err(server_failure(&parts, brings_authorization))
     } else {
@@ -215,6 +238,7 @@ fn client(
             ..Connections::default()
         })
         .stop_file(dirs.stop_file())
+        .confirm_deliveries()
         .observe(move |event: &Event| payments.observe(event))
         .build();
     Ok(client)

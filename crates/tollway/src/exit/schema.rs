@@ -121,6 +121,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("replaced", "array"),
     ("retry_after", "integer"),
     ("status", "integer"),
+    ("until", "integer"),
     ("used_msat", "integer"),
 ];
 

@@ -8,8 +8,8 @@ use rusqlite::Row;
 use rusqlite::types::FromSql;
 
 use crate::book::{
-    Brake, Purchase, QueryHash, Refusal, SessionId, SoldToken, Spending, StoredCredential,
-    TargetResource, WalletName,
+    Brake, BrakeCause, BrakeScope, Purchase, QueryHash, Refusal, SessionId, SoldToken, Spending,
+    StoredCredential, TargetResource, UseCounts, WalletName,
 };
 use crate::refusal_reason::RefusalReason;
 
@@ -55,7 +55,7 @@ pub(super) fn purchase(row: &Row<'_>) -> Read<Purchase> {
 }
 
 pub(super) const CREDENTIAL: &str = "payment_hash, origin, method, path, query, scheme, \
-    scheme_name, token, preimage, price_msat, fee_msat, bought_at, holder, is_undelivered";
+    scheme_name, token, preimage, price_msat, fee_msat, bought_at, holder, lost, delivered, failed";
 
 pub(super) fn credential(row: &Row<'_>) -> Read<StoredCredential> {
     Ok(StoredCredential {
@@ -66,7 +66,11 @@ pub(super) fn credential(row: &Row<'_>) -> Read<StoredCredential> {
         fee: msat(row, "fee_msat")?,
         bought_at: time(row, "bought_at")?,
         holder: get::<Option<String>>(row, "holder")?.map(SessionId::new),
-        is_undelivered: get(row, "is_undelivered")?,
+        uses: UseCounts {
+            delivered: get(row, "delivered")?,
+            failed: get(row, "failed")?,
+            lost: get(row, "lost")?,
+        },
     })
 }
 
@@ -81,13 +85,42 @@ pub(super) fn refusal(row: &Row<'_>) -> Read<Refusal> {
 }
 
 pub(super) fn brake(row: &Row<'_>) -> Read<Brake> {
+    let scope = BrakeScope::from_text(&text(row, "scope")?);
     Ok(Brake {
         origin: parsed(&text(row, "origin")?, "origin")?,
+        scope: scope.ok_or(ColumnError::Meaningless("scope"))?,
+        cause: cause(row)?,
         path: text(row, "path")?,
         payment_hash: hash(row)?,
         paid: msat(row, "paid_msat")?,
         until: time(row, "until")?,
     })
+}
+
+fn cause(row: &Row<'_>) -> Read<BrakeCause> {
+    let reason = RefusalReason::from_text(&text(row, "reason")?);
+    match text(row, "cause")?.as_str() {
+        CONTRADICTED => Ok(BrakeCause::Contradicted(reason)),
+        FORBIDDEN => Ok(BrakeCause::Forbidden),
+        REFUSED => Ok(BrakeCause::Refused(reason)),
+        UNDELIVERED => Ok(BrakeCause::Undelivered),
+        _ => Err(ColumnError::Meaningless("cause")),
+    }
+}
+
+/// The name of a cause in the `cause` column, with the reason.
+pub(super) fn cause_columns(cause: &BrakeCause) -> (&'static str, &str) {
+    match cause {
+        BrakeCause::Contradicted(reason) => (CONTRADICTED, reason.as_str()),
+        BrakeCause::Forbidden => (FORBIDDEN, ""),
+        BrakeCause::Refused(reason) => (REFUSED, reason.as_str()),
+        BrakeCause::Undelivered => (UNDELIVERED, ""),
+    }
+}
+
+pub(super) fn presentation(row: &Row<'_>) -> Read<(u64, SessionId)> {
+    let session = SessionId::new(text(row, "session")?);
+    Ok((get(row, "number")?, session))
 }
 
 pub(super) fn spending(row: &Row<'_>) -> Read<Spending> {
@@ -210,3 +243,7 @@ fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Read<T> {
 }
 
 const L402: &str = "L402";
+const CONTRADICTED: &str = "contradicted";
+const FORBIDDEN: &str = "forbidden";
+const REFUSED: &str = "refused";
+const UNDELIVERED: &str = "undelivered";

@@ -305,6 +305,38 @@ CREATE TABLE acceptances (
     "
 ALTER TABLE credentials ADD COLUMN is_undelivered INTEGER NOT NULL DEFAULT 0;
 ",
+    // What an earlier version bought counts as accepted once. Its brakes stopped whole origins.
+    "
+ALTER TABLE credentials RENAME COLUMN is_undelivered TO lost;
+ALTER TABLE credentials ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE credentials ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+UPDATE credentials SET delivered = 1 WHERE lost = 0 AND holder IS NULL AND payment_hash IN
+    (SELECT payment_hash FROM purchases WHERE state = 'paid');
+
+CREATE TABLE presentations (
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    payment_hash BLOB NOT NULL,
+    session      TEXT NOT NULL
+) STRICT;
+CREATE INDEX presentations_by_hash ON presentations (payment_hash);
+
+ALTER TABLE brakes RENAME TO brakes_of_origins;
+CREATE TABLE brakes (
+    origin       TEXT NOT NULL,
+    scope        TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    payment_hash BLOB NOT NULL,
+    paid_msat    INTEGER NOT NULL,
+    until        INTEGER NOT NULL,
+    cause        TEXT NOT NULL,
+    reason       TEXT NOT NULL,
+    PRIMARY KEY (origin, scope)
+) STRICT, WITHOUT ROWID;
+INSERT OR REPLACE INTO brakes
+    SELECT origin, '*', path, payment_hash, paid_msat, until, 'refused', ''
+    FROM brakes_of_origins ORDER BY until;
+DROP TABLE brakes_of_origins;
+",
 ];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;

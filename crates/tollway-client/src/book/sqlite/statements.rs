@@ -13,7 +13,7 @@ use crate::book::rows::{
     REFUSALS_MAX, Which,
 };
 use crate::book::{
-    BookError, Brake, Purchase, Refusal, Spending, StoredCredential, TargetResource,
+    BookError, Brake, Purchase, Refusal, SessionId, Spending, StoredCredential, TargetResource,
 };
 use crate::origin::Origin;
 
@@ -178,6 +178,7 @@ impl CredentialRows for Statements<'_> {
         resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<Vec<StoredCredential>, BookError> {
+        let in_force = in_force();
         let sql = format!(
             "SELECT {CREDENTIAL}, (path_prefix = :path OR \
              substr(:path, 1, length(path_prefix) + 1) = path_prefix || '/') AS covers, \
@@ -185,7 +186,7 @@ impl CredentialRows for Statements<'_> {
               (a.path_prefix = :path OR \
                substr(:path, 1, length(a.path_prefix) + 1) = a.path_prefix || '/')) AS accepted \
              FROM credentials AS c WHERE origin = :origin AND NOT EXISTS \
-             (SELECT 1 FROM refusals AS r WHERE r.payment_hash = c.payment_hash AND {IN_FORCE}) \
+             (SELECT 1 FROM refusals AS r WHERE r.payment_hash = c.payment_hash AND {in_force}) \
              AND (covers OR accepted OR (SELECT count(*) FROM refusals AS r \
               WHERE r.payment_hash = c.payment_hash) < :refusals_max) \
              ORDER BY covers DESC, CASE covers WHEN 1 THEN length(path) END DESC, \
@@ -199,11 +200,6 @@ impl CredentialRows for Statements<'_> {
                 ":path": resource.path,
                 ":query": resource.query.as_str(),
                 ":now": now.as_secs(),
-                ":first": refusal_secs(1),
-                ":second": refusal_secs(2),
-                ":later": refusal_secs(3),
-                ":final": FINAL,
-                ":final_secs": refusal_secs(FINAL),
                 ":refusals_max": REFUSALS_MAX,
                 ":limit": CANDIDATES_MAX,
             },
@@ -216,7 +212,8 @@ impl CredentialRows for Statements<'_> {
         let resource = &credential.resource;
         self.execute(
             "INSERT OR REPLACE INTO credentials VALUES (:hash, :origin, :method, :path, :prefix, \
-             :query, :scheme, :name, :token, :preimage, :price, :fee, :bought_at, :holder, :is_undelivered)",
+             :query, :scheme, :name, :token, :preimage, :price, :fee, :bought_at, :holder, :lost, \
+             :delivered, :failed)",
             named_params! {
                 ":hash": credential.payment_hash().as_bytes(),
                 ":origin": resource.origin.to_string(),
@@ -232,7 +229,9 @@ impl CredentialRows for Statements<'_> {
                 ":fee": credential.fee.as_msat(),
                 ":bought_at": credential.bought_at.as_secs(),
                 ":holder": credential.holder.as_ref().map(|holder| holder.as_str()),
-                ":is_undelivered": credential.is_undelivered,
+                ":lost": count(credential.uses.lost),
+                ":delivered": count(credential.uses.delivered),
+                ":failed": count(credential.uses.failed),
             },
         )?;
         Ok(())
@@ -240,8 +239,10 @@ impl CredentialRows for Statements<'_> {
 
     fn remove_credential(&mut self, hash: &PaymentHash) -> Result<bool, BookError> {
         self.remove_refusals(hash)?;
-        let sql = "DELETE FROM acceptances WHERE payment_hash = ?1";
-        self.execute(sql, [hash.as_bytes()])?;
+        for table in ["acceptances", "presentations"] {
+            let sql = format!("DELETE FROM {table} WHERE payment_hash = ?1");
+            self.execute(&sql, [hash.as_bytes()])?;
+        }
         let sql = "DELETE FROM credentials WHERE payment_hash = ?1";
         Ok(self.execute(sql, [hash.as_bytes()])? > 0)
     }
@@ -270,8 +271,9 @@ impl CredentialRows for Statements<'_> {
         resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<Vec<Refusal>, BookError> {
+        let in_force = in_force();
         let sql = format!(
-            "SELECT * FROM refusals WHERE origin = :origin AND {IN_FORCE} \
+            "SELECT * FROM refusals WHERE origin = :origin AND {in_force} \
              ORDER BY until DESC LIMIT :limit"
         );
         self.query(
@@ -282,11 +284,6 @@ impl CredentialRows for Statements<'_> {
                 ":path": resource.path,
                 ":query": resource.query.as_str(),
                 ":now": now.as_secs(),
-                ":first": refusal_secs(1),
-                ":second": refusal_secs(2),
-                ":later": refusal_secs(3),
-                ":final": FINAL,
-                ":final_secs": refusal_secs(FINAL),
                 ":limit": RECENT_REFUSALS_MAX,
             },
             columns::refusal,
@@ -376,39 +373,89 @@ impl CredentialRows for Statements<'_> {
         Ok(())
     }
 
-    fn brake(&self, origin: &Origin) -> Result<Option<Brake>, BookError> {
-        // An earlier version wrote one for each path.
-        let sql = "SELECT * FROM brakes WHERE origin = ?1 ORDER BY until";
-        let mut found = self.query(sql, [&origin.to_string()], columns::brake)?;
-        Ok(found.pop())
+    fn unsettled(&self, origin: &Origin) -> Result<Vec<StoredCredential>, BookError> {
+        let sql = format!(
+            "SELECT {CREDENTIAL} FROM credentials AS c WHERE origin = ?1 AND \
+             (lost > 0 OR failed > 0 OR holder IS NOT NULL OR EXISTS \
+              (SELECT 1 FROM presentations AS p WHERE p.payment_hash = c.payment_hash))"
+        );
+        self.query(&sql, [origin.to_string()], columns::credential)
+    }
+
+    fn put_presentation(
+        &mut self,
+        hash: &PaymentHash,
+        session: &SessionId,
+    ) -> Result<u64, BookError> {
+        let sql = "INSERT INTO presentations (payment_hash, session) VALUES (?1, ?2) \
+                   RETURNING number, session";
+        let parameters = params![hash.as_bytes(), session.as_str()];
+        let written = self.query(sql, parameters, columns::presentation)?;
+        let number = written.first().map(|(number, _session)| *number);
+        Ok(number.unwrap_or_default())
+    }
+
+    fn presentations(&self, hash: &PaymentHash) -> Result<Vec<(u64, SessionId)>, BookError> {
+        let sql = "SELECT number, session FROM presentations WHERE payment_hash = ?1";
+        self.query(sql, [hash.as_bytes()], columns::presentation)
+    }
+
+    fn remove_presentation(&mut self, number: u64) -> Result<bool, BookError> {
+        let sql = "DELETE FROM presentations WHERE number = ?1";
+        Ok(self.execute(sql, [count(number)])? > 0)
+    }
+
+    fn brakes(&self, origin: &Origin) -> Result<Vec<Brake>, BookError> {
+        let sql = "SELECT * FROM brakes WHERE origin = ?1";
+        self.query(sql, [&origin.to_string()], columns::brake)
     }
 
     fn put_brake(&mut self, brake: &Brake) -> Result<(), BookError> {
-        self.remove_brake(&brake.origin)?;
+        let (cause, reason) = columns::cause_columns(&brake.cause);
         self.execute(
-            "INSERT INTO brakes VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR REPLACE INTO brakes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 brake.origin.to_string(),
+                brake.scope.to_text(),
                 brake.path,
                 brake.payment_hash.as_bytes(),
-                brake.paid.as_msat(),
+                columns::amount(brake.paid),
                 brake.until.as_secs(),
+                cause,
+                reason,
             ],
         )?;
         Ok(())
     }
 
-    fn remove_brake(&mut self, origin: &Origin) -> Result<(), BookError> {
-        let sql = "DELETE FROM brakes WHERE origin = ?1";
-        self.execute(sql, [&origin.to_string()])?;
+    fn remove_brakes(&mut self, hash: &PaymentHash) -> Result<(), BookError> {
+        let sql = "DELETE FROM brakes WHERE payment_hash = ?1";
+        self.execute(sql, [hash.as_bytes()])?;
+        Ok(())
+    }
+
+    fn remove_brakes_until(&mut self, origin: &Origin, now: UnixSeconds) -> Result<(), BookError> {
+        let sql = "DELETE FROM brakes WHERE origin = ?1 AND until <= ?2";
+        self.execute(sql, params![origin.to_string(), now.as_secs()])?;
         Ok(())
     }
 }
 
-/// Whether a refusal is in force at a resource: [`Refusal`]'s rule, of which the clock's part is
-/// `is_in_force`.
-const IN_FORCE: &str = "((method = :method AND path = :path AND query = :query) OR method = '*') \
-    AND until > :now AND until <= :now + CASE WHEN times <= 1 THEN :first \
-    WHEN times = 2 THEN :second WHEN times = :final THEN :final_secs ELSE :later END";
+/// A count as a column. One that does not fit is the highest that does.
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Returns the condition that a refusal is in force at a resource: [`Refusal`]'s rule, of which the
+/// clock's part is `is_in_force`.
+fn in_force() -> String {
+    let [first, second, later, last] = [1, 2, 3, FINAL].map(refusal_secs);
+    format!(
+        "((method = :method AND path = :path AND query = :query) OR method = '*') \
+         AND until > :now AND until <= :now + CASE WHEN times <= 1 THEN {first} \
+         WHEN times = 2 THEN {second} WHEN times = {FINAL} THEN {last} ELSE {later} END"
+    )
+}
+
 /// The highest sum that can be distinguished from a higher one.
 const CHARGED_MAX: f64 = 9e18;

@@ -45,6 +45,7 @@ impl Steps {
                 origin,
                 path,
                 presented: Presented::Nothing,
+                ..
             } => {
                 self.done("request", &format!("GET {origin}{path}"));
             }

@@ -8,6 +8,7 @@ mod certificate;
 use std::io;
 
 use l402::{Msat, OverLimit};
+use tollway_client::book::{Brake, BrakeCause};
 use tollway_client::{ConnectError, Error, NotPaid, Protocol, TransportError};
 use tollway_lightning::WalletError;
 
@@ -139,12 +140,10 @@ fn words(error: &Error) -> String {
             "{origin} is plain http, and its credential could be stolen on the way: use https, or --allow-insecure"
         ),
         Error::PaidButUndelivered { source, .. } => {
-            // The receipt is reported with the failure.
-            let cause = words(source);
-            format!(
-                "{cause}; the request was paid for: send it again: a token with uses left is not paid again"
-            )
+            // The receipt is reported with the failure, and what to do by its command.
+            format!("{}; the request was paid for", words(source))
         }
+        Error::NotPaid(NotPaid::PaidBefore(brake)) => stopped(brake),
         Error::Busy { .. }
         | Error::NotPaid(_)
         | Error::PaidButRefused { .. }
@@ -154,6 +153,20 @@ fn words(error: &Error) -> String {
         | Error::Transport(_)
         | Error::Wallet(_) => with_sources(error),
     }
+}
+
+/// Returns what happened to an earlier payment, and what is not bought until when because of it.
+fn stopped(brake: &Brake) -> String {
+    let Brake { origin, scope, .. } = brake;
+    let happened = brake
+        .cause
+        .of_payment(&brake.payment_hash, brake.paid, &brake.path);
+    let left = moment::now().map_or(0, |now| brake.until.secs_since(now));
+    let (hours, minutes) = (left / 3_600, left % 3_600 / 60);
+    let until = moment::show(brake.until);
+    format!(
+        "{happened}: nothing more is bought from {origin}{scope} until {until} (for {hours} h {minutes} min)"
+    )
 }
 
 /// Returns what the command line offers where the client can only stop.
@@ -214,7 +227,14 @@ fn is_no_http(error: &dyn std::error::Error) -> bool {
 fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
     match reason {
         NotPaid::OverLimit(over) => over_limit_advice(over),
-        NotPaid::PaidBefore(_) => Some("contact the seller, or buy again with --buy-after-refusal"),
+        NotPaid::PaidBefore(brake) => Some(match brake.cause {
+            BrakeCause::Undelivered => {
+                "--buy-after-refusal buys again, and ends this once it is delivered"
+            }
+            BrakeCause::Contradicted(_) | BrakeCause::Forbidden | BrakeCause::Refused(_) => {
+                "contact the seller; --buy-after-refusal buys again, and ends this once it is delivered"
+            }
+        }),
         NotPaid::PayingIsOff { .. } => Some("leave out --no-pay to buy"),
         NotPaid::AlreadyPaid { .. }
         | NotPaid::BodyNotReplayable { .. }
@@ -288,6 +308,9 @@ fn with_details(failure: Failure, error: &Error) -> Failure {
             .with("expires_at", invoice.expires_at().as_secs())
             .with("offered", payments::terms_json(terms))
             .with("origin", origin.to_string());
+    }
+    if let Error::NotPaid(NotPaid::PaidBefore(brake)) = error {
+        return failure.with("until", brake.until.as_secs());
     }
     let Error::NotPaid(NotPaid::OverLimit(over)) = error else {
         return failure;

@@ -4,9 +4,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use l402::{Msat, PaymentHash, UnixSeconds};
 use serde_json::{Value, json};
-use tollway_client::{Event, Paying, Presented, RefusalReason, Resumption, TokenTerms};
+use tollway_client::{Event, Presented, RefusalReason, Resumption, TokenTerms};
 
 use super::steps;
 use crate::moment;
@@ -18,8 +19,6 @@ use crate::payment::{Payment, PaymentState};
 pub(super) struct Payments {
     output: Output,
     quiet: bool,
-    /// What follows the reason why a token no longer does.
-    after_replacing: &'static str,
     record: Arc<Mutex<Record>>,
 }
 
@@ -28,6 +27,19 @@ pub(super) struct Payments {
 struct Replaced {
     payment_hash: PaymentHash,
     reason: RefusalReason,
+    /// Whether it bought this before.
+    accepted: bool,
+    /// How many of its uses delivered nothing.
+    lost: u64,
+    /// How many requests it was good for, if it counts them.
+    uses_max: Option<u64>,
+}
+
+/// A token that was presented and whose response has not been delivered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Undelivered {
+    /// How many requests it is good for, if it counts them.
+    uses_max: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -43,18 +55,19 @@ struct Record {
     terms: Option<TokenTerms>,
     recovered: Vec<(PaymentHash, Msat)>,
     replaced: Vec<Replaced>,
+    /// Whether it was shown what is replaced.
+    is_explained: bool,
+    /// The request to pay, until it is known whether it is paid.
+    asked: Option<String>,
+    undelivered: Option<Undelivered>,
     warnings: Vec<String>,
 }
 
 impl Payments {
-    pub(super) fn new(output: Output, quiet: bool, paying: Paying) -> Self {
+    pub(super) fn new(output: Output, quiet: bool) -> Self {
         Self {
             output,
             quiet,
-            after_replacing: match paying {
-                Paying::On => "; buying another",
-                Paying::Off => "",
-            },
             record: Arc::default(),
         }
     }
@@ -95,6 +108,49 @@ impl Payments {
         self.record().token.map(|hash| hash.to_string())
     }
 
+    /// Returns the token that was presented last, while its response is not delivered.
+    pub(super) fn undelivered(&self) -> Option<Undelivered> {
+        self.record().undelivered
+    }
+
+    /// Notes that the response was delivered whole.
+    pub(super) fn delivered(&self) {
+        self.record().undelivered = None;
+    }
+
+    /// Shows, once, which stored tokens do not buy what is asked for, and what follows.
+    pub(super) fn explain(&self, then: &str) {
+        let mut record = self.record();
+        if std::mem::replace(&mut record.is_explained, true) || record.replaced.is_empty() {
+            return;
+        }
+        let line = explanation(&record.replaced);
+        drop(record);
+        self.note(&format!("{line}{then}"));
+    }
+
+    /// Shows what is bought, and warns of uses that have delivered nothing.
+    fn buying(&self) {
+        self.explain("; buying another");
+        let (asked, lost) = {
+            let mut record = self.record();
+            let lost = record.replaced.iter().filter(|replaced| replaced.lost > 0);
+            let lost: Vec<Replaced> = lost.cloned().collect();
+            (record.asked.take(), lost)
+        };
+        for replaced in lost {
+            let uses = replaced.uses_max.unwrap_or_default();
+            self.warn(format!(
+                "{} of the {uses} uses of the token {:.8} delivered nothing",
+                replaced.lost,
+                replaced.payment_hash.to_string()
+            ));
+        }
+        if let Some(asked) = asked {
+            self.note(&asked);
+        }
+    }
+
     /// Returns what went wrong without ending the run.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.record().warnings.clone()
@@ -131,7 +187,11 @@ impl Payments {
                 network,
                 terms,
                 ..
-            } => self.note(&format!("asked to pay {price} on {network}{}", bought(terms))),
+            } => {
+                let asked = format!("asked to pay {price} on {network}{}", bought(terms));
+                self.record().asked = Some(asked);
+            }
+            Event::Reserved { .. } => self.buying(),
             Event::Paid { price, fee, .. } => self.note(&format!("paid {price}, fee {fee}")),
             Event::Redirected { origin, path } => {
                 self.note(&format!("redirected to {origin}{path}"));
@@ -139,14 +199,6 @@ impl Payments {
             Event::BookBusy { file } => self.note(&format!(
                 "waiting for another process that uses {}",
                 file.display()
-            )),
-            Event::Replacing {
-                payment_hash,
-                reason,
-            } => self.note(&format!(
-                "the stored token {:.8} no longer buys this: {reason}{}",
-                payment_hash.to_string(),
-                self.after_replacing
             )),
             Event::Waiting { origin, path } => self.note(&format!(
                 "waiting for another process that buys {origin}{path}"
@@ -156,7 +208,7 @@ impl Payments {
             | Event::Paying { .. }
             | Event::Refused { .. }
             | Event::Reoffered { .. }
-            | Event::Reserved { .. }
+            | Event::Replacing { .. }
             | Event::Responded { .. }
             | Event::Resumed { .. }
             | Event::Retrying { .. }
@@ -186,9 +238,16 @@ impl Record {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Sending {
-                origin, presented, ..
+                origin,
+                presented,
+                uses_max,
+                ..
             } => {
                 self.origin = Some(origin.to_string());
+                if *presented != Presented::Nothing {
+                    let uses_max = *uses_max;
+                    self.undelivered = Some(Undelivered { uses_max });
+                }
                 self.token = match presented {
                     Presented::Bought(hash) | Presented::Stored(hash) => Some(*hash),
                     Presented::Nothing => None,
@@ -219,16 +278,23 @@ impl Record {
             Event::Replacing {
                 payment_hash,
                 reason,
+                accepted,
+                lost,
+                uses_max,
             } => self.replaced.push(Replaced {
                 payment_hash: *payment_hash,
                 reason: reason.clone(),
+                accepted: *accepted,
+                lost: *lost,
+                uses_max: *uses_max,
             }),
+            // What is refused takes no use, nor does what an intermediary responds itself.
+            Event::Challenged { .. } | Event::Refused { .. } => self.undelivered = None,
+            Event::Responded { status } if takes_no_use(*status) => self.undelivered = None,
             Event::BookBusy { .. }
-            | Event::Challenged { .. }
             | Event::Kept { .. }
             | Event::NotKept { .. }
             | Event::Redirected { .. }
-            | Event::Refused { .. }
             | Event::Responded { .. }
             | Event::Resumed { .. }
             | Event::Retrying { .. }
@@ -264,6 +330,66 @@ impl Record {
         });
     }
 }
+
+fn takes_no_use(status: StatusCode) -> bool {
+    [
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ]
+    .contains(&status)
+}
+
+impl Undelivered {
+    /// Returns what is true of the token, and what to do.
+    pub(super) fn advice(self) -> String {
+        match self.uses_max {
+            None => KEPT.to_owned(),
+            Some(1) => "the only use of its token may be spent: sent again, the token is presented, and only --buy-after-refusal buys another in its place".to_owned(),
+            Some(uses) => format!(
+                "one of the {uses} uses of its token may be spent: sent again, the token is presented, and only --buy-after-refusal buys another in its place"
+            ),
+        }
+    }
+
+    /// Returns true for a token that counts its uses.
+    pub(super) const fn is_counted(self) -> bool {
+        self.uses_max.is_some()
+    }
+}
+
+/// Returns, in one line, why stored tokens do not buy what is asked for.
+fn explanation(replaced: &[Replaced]) -> String {
+    let mut reasons: Vec<String> = Vec::new();
+    for replaced in replaced {
+        let reason = replaced.reason.to_string();
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let shown = replaced.iter().take(SHOWN_MAX);
+    let ids: Vec<String> = shown
+        .map(|replaced| format!("{:.8}", replaced.payment_hash.to_string()))
+        .collect();
+    let more = replaced.len().saturating_sub(SHOWN_MAX);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (ids, reasons) = (ids.join(", "), reasons.join(", "));
+    let did = replaced.iter().all(|replaced| replaced.accepted);
+    match (replaced.len(), did) {
+        (1, true) => format!("the stored token {ids} no longer buys this: {reasons}"),
+        (1, false) => format!("the stored token {ids} does not buy this: {reasons}"),
+        (_, true) => format!("the stored tokens {ids}{more} no longer buy this: {reasons}"),
+        (_, false) => format!("the stored tokens {ids}{more} do not buy this: {reasons}"),
+    }
+}
+
+/// What to do about a response that was paid for and did not arrive.
+pub(super) const KEPT: &str = "its token is stored: sent again, it presents it and pays nothing";
+/// How many tokens an explanation names.
+const SHOWN_MAX: usize = 3;
 
 /// Returns what a token is good for, after a price; empty where nothing is known.
 pub(super) fn bought(terms: &TokenTerms) -> String {
@@ -312,7 +438,7 @@ mod tests {
     #[test]
     fn a_credential_that_was_not_saved_is_a_warning_even_when_quiet_or_json() {
         for output in [Output::Human, Output::Json] {
-            let payments = Payments::new(output, true, Paying::On);
+            let payments = Payments::new(output, true);
 
             payments.observe(&Event::NotKept {
                 payment_hash: HASH,
@@ -326,7 +452,7 @@ mod tests {
 
     #[test]
     fn an_invoice_that_is_offered_again_has_its_price() {
-        let payments = Payments::new(Output::Json, true, Paying::On);
+        let payments = Payments::new(Output::Json, true);
 
         payments.observe(&Event::Reoffered {
             payment_hash: HASH,
@@ -339,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_payment_is_unknown_from_the_moment_it_is_sent_until_it_settles() {
-        let payments = Payments::new(Output::Json, true, Paying::On);
+        let payments = Payments::new(Output::Json, true);
         payments.observe(&Event::Reserved {
             payment_hash: HASH,
             price: Msat::from_msat(5),

@@ -35,8 +35,9 @@ pub(super) fn log(event: &Event) {
         Event::Replacing {
             payment_hash,
             reason,
+            ..
         } => info!(
-            "the token {:.8} no longer buys this: {reason}",
+            "the token {:.8} does not buy this: {reason}",
             payment_hash.to_string()
         ),
         Event::Reoffered {
@@ -71,6 +72,7 @@ pub(super) fn log(event: &Event) {
             origin,
             path,
             presented,
+            ..
         } => match presented {
             Presented::Bought(hash) => info!(
                 "sending to {origin}{path} with the token {:.8}, just bought",

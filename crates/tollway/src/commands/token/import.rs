@@ -7,7 +7,7 @@ use http::Uri;
 use l402::{Credential, Identifier, Msat};
 use serde_json::json;
 use tollway_client::Origin;
-use tollway_client::book::{QueryHash, SoldToken, StoredCredential, TargetResource};
+use tollway_client::book::{QueryHash, SoldToken, StoredCredential, TargetResource, UseCounts};
 
 use super::id::StoredTokens;
 use super::presented::Presented;
@@ -96,7 +96,7 @@ fn credential(
         fee: Msat::ZERO,
         bought_at: moment::now()?,
         holder: None,
-        is_undelivered: false,
+        uses: UseCounts::default(),
     })
 }
 

@@ -1,0 +1,353 @@
+//! Uses of counted credentials: presented, delivered, lost.
+//!
+//! A credential that is good for a number of requests is marked, durably, before it is presented,
+//! and the mark is removed once the response is delivered whole. Whatever ends the process in
+//! between, the mark stays, and counts as a use that delivered nothing as soon as its process does
+//! not wait for the response any more. Each presentation has a mark of its own, so that none
+//! removes another's. A credential that was bought and not published is marked by its holder.
+//!
+//! What delivered nothing stops the next purchase in its place: see [`find_loss`].
+
+use std::sync::Arc;
+
+use l402::{PaymentHash, UnixSeconds};
+
+use super::brake::{self, Brake, BrakeCause, BrakeScope};
+use super::{
+    Admission, Book, BookError, Rows, SessionId, Shared, StoredCredential, TargetResource,
+    UseCounts, lock,
+};
+use crate::fit;
+use crate::policy::AfterRefusal;
+
+/// A counted credential that a request of this process presents, or whose response it waits for.
+/// Dropped before it is [ended](Book::end), its use counts as lost.
+#[derive(Debug)]
+pub(crate) struct Presentation {
+    number: u64,
+    payment_hash: PaymentHash,
+    _waiting: Waiting,
+}
+
+impl Presentation {
+    pub(crate) const fn payment_hash(&self) -> PaymentHash {
+        self.payment_hash
+    }
+}
+
+/// What the book has on a refused credential.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evidence {
+    /// How many of its uses this book may have taken, whatever they delivered.
+    pub(crate) taken: u64,
+    /// Whether its first use was accepted.
+    pub(crate) is_accepted: bool,
+    /// Whether another token for the same was bought lately, besides this one.
+    pub(crate) is_one_of_several: bool,
+}
+
+/// Keeps a mark from counting as lost.
+struct Waiting {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+/// How a presentation ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ending {
+    /// The response was delivered whole.
+    Delivered,
+    /// The response was delivered whole, and was an error of the server.
+    Failed,
+    /// The response was not delivered whole.
+    Lost,
+    /// It took no use.
+    Untaken,
+}
+
+/// What happened to a credential that its buyer held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FirstUse {
+    /// A response to it arrived, which is to be delivered; whether it accepts the credential.
+    Arrived { is_accepted: bool },
+    /// It was presented, and no response arrived.
+    Lost,
+    /// It was not presented, or took no use.
+    Untaken,
+}
+
+impl Book {
+    /// Marks a counted credential as presented. `None` for one that is not stored.
+    pub(crate) fn present(&self, hash: &PaymentHash) -> Result<Option<Presentation>, BookError> {
+        self.write(|rows, session| {
+            let Some(mut credential) = rows.credential(hash)? else {
+                return Ok(None);
+            };
+            if self.gather(rows, &mut credential)? {
+                rows.put_credential(&credential)?;
+            }
+            self.mark(rows, hash, session).map(Some)
+        })
+    }
+
+    /// Ends presentations, and removes the brakes of `released` payments, in one transaction.
+    pub(crate) fn end(
+        &self,
+        presentations: &[Presentation],
+        ending: Ending,
+        released: &[PaymentHash],
+    ) -> Result<(), BookError> {
+        self.write(|rows, _session| {
+            for presentation in presentations {
+                end(rows, presentation, ending)?;
+            }
+            for payment_hash in released {
+                rows.remove_brakes(payment_hash)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets every request use a credential that its buyer has presented. Returns the mark of its
+    /// first use, if it is counted and a response is to be delivered.
+    pub(crate) fn publish(
+        &self,
+        hash: &PaymentHash,
+        first: FirstUse,
+    ) -> Result<Option<Presentation>, BookError> {
+        let published = self.write(|rows, session| {
+            // Within the transaction: in between it would be held by a process without its buyer.
+            self.release(hash);
+            let found = rows.credential(hash)?;
+            let Some(mut credential) = found.filter(|found| found.holder.is_some()) else {
+                return Ok(None);
+            };
+            let is_counted = credential.uses_max().is_some();
+            credential.holder = None;
+            match first {
+                FirstUse::Arrived { is_accepted: true } if !is_counted => {
+                    credential.uses.delivered = 1;
+                }
+                FirstUse::Lost if is_counted => {
+                    credential.uses.lost = credential.uses.lost.saturating_add(1);
+                }
+                FirstUse::Arrived { .. } | FirstUse::Lost | FirstUse::Untaken => {}
+            }
+            rows.put_credential(&credential)?;
+            match first {
+                FirstUse::Arrived { .. } if is_counted => self.mark(rows, hash, session).map(Some),
+                FirstUse::Arrived { .. } | FirstUse::Lost | FirstUse::Untaken => Ok(None),
+            }
+        });
+        self.release(hash);
+        published
+    }
+
+    /// Returns how many uses of a counted credential may have been taken and have delivered
+    /// nothing.
+    pub(crate) fn lost(&self, hash: &PaymentHash) -> Result<u64, BookError> {
+        self.read(|rows| {
+            let credential = rows.credential(hash)?;
+            credential.map_or(Ok(0), |credential| self.undelivered(rows, &credential))
+        })
+    }
+
+    /// Returns what is known of a credential that is refused, and of those for the same that were
+    /// bought within a day.
+    pub(crate) fn evidence(
+        &self,
+        refused: &StoredCredential,
+        now: UnixSeconds,
+    ) -> Result<Evidence, BookError> {
+        let hash = refused.payment_hash();
+        self.read(|rows| {
+            let uses = rows
+                .credential(&hash)?
+                .unwrap_or_else(|| refused.clone())
+                .uses;
+            let marks = rows.presentations(&hash)?.len() as u64;
+            // The mark of the presentation that was refused is one of them.
+            let marks = marks.saturating_sub(u64::from(refused.uses_max().is_some()));
+            let known = [uses.delivered, uses.failed, uses.lost, marks];
+            let all = rows.credentials()?;
+            let is_other = |other: &StoredCredential| {
+                other.payment_hash() != hash
+                    && other.resource.origin == refused.resource.origin
+                    && now.secs_since(other.bought_at) < brake::BRAKE_SECS
+                    && other.price > l402::Msat::ZERO
+                    && fit::is_replaced_by(&other.token, &refused.token, &refused.resource)
+            };
+            Ok(Evidence {
+                taken: known.iter().fold(0, |sum, count| count.saturating_add(sum)),
+                is_accepted: uses.delivered > 0,
+                is_one_of_several: all.iter().any(is_other),
+            })
+        })
+    }
+
+    fn mark(
+        &self,
+        rows: &mut dyn Rows,
+        hash: &PaymentHash,
+        session: &SessionId,
+    ) -> Result<Presentation, BookError> {
+        let number = rows.put_presentation(hash, session)?;
+        lock(&self.shared.presenting).insert(number);
+        Ok(Presentation {
+            number,
+            payment_hash: *hash,
+            _waiting: Waiting {
+                shared: Arc::clone(&self.shared),
+                number,
+            },
+        })
+    }
+
+    /// Counts the marks that no process waits for as lost, and removes them; returns true when
+    /// there were any.
+    fn gather(
+        &self,
+        rows: &mut dyn Rows,
+        credential: &mut StoredCredential,
+    ) -> Result<bool, BookError> {
+        let mut lost: u64 = 0;
+        for number in self.abandoned(rows, &credential.payment_hash())? {
+            rows.remove_presentation(number)?;
+            lost = lost.saturating_add(1);
+        }
+        if credential.holder.is_some() && !self.is_held(credential)? {
+            credential.holder = None;
+            lost = lost.saturating_add(1);
+        }
+        credential.uses.lost = credential.uses.lost.saturating_add(lost);
+        Ok(lost > 0)
+    }
+
+    /// Returns the marks of a credential that no process waits for.
+    fn abandoned(&self, rows: &dyn Rows, hash: &PaymentHash) -> Result<Vec<u64>, BookError> {
+        let mut abandoned = Vec::new();
+        for (number, session) in rows.presentations(hash)? {
+            let is_waited_for = if self.is_own(&session) {
+                lock(&self.shared.presenting).contains(&number)
+            } else {
+                self.shared.storage.is_alive(&session)?
+            };
+            if !is_waited_for {
+                abandoned.push(number);
+            }
+        }
+        Ok(abandoned)
+    }
+
+    /// Returns how many uses of a counted credential delivered nothing.
+    pub(super) fn undelivered(
+        &self,
+        rows: &dyn Rows,
+        credential: &StoredCredential,
+    ) -> Result<u64, BookError> {
+        let Some(max) = credential.uses_max() else {
+            return Ok(0);
+        };
+        let marks = self.abandoned(rows, &credential.payment_hash())?.len();
+        let is_forsaken = credential.holder.is_some() && !self.is_held(credential)?;
+        let lost = (marks as u64).saturating_add(u64::from(is_forsaken));
+        let uses = UseCounts {
+            lost: credential.uses.lost.saturating_add(lost),
+            ..credential.uses
+        };
+        Ok(uses.undelivered(max))
+    }
+
+    /// Finds a credential in whose place a purchase would be made although its uses delivered
+    /// nothing, unless they are few for a token that is good for many requests. It is found once:
+    /// the brake that is written with this, or a buyer who insists, settles it.
+    pub(super) fn find_loss(
+        &self,
+        new: &Admission<'_>,
+        rows: &mut dyn Rows,
+        now: UnixSeconds,
+    ) -> Result<Option<Brake>, BookError> {
+        let TargetResource { origin, path, .. } = new.resource;
+        let mut found = None;
+        for mut credential in rows.unsettled(origin)? {
+            let is_meant = credential.resource.path == *path
+                || fit::is_replaced_by(&credential.token, new.token, new.resource);
+            let Some(max) = credential.uses_max().filter(|_max| is_meant) else {
+                continue;
+            };
+            let lost = self.undelivered(rows, &credential)?;
+            if lost.saturating_mul(TOLERATED_ONE_IN) <= max {
+                continue;
+            }
+            self.gather(rows, &mut credential)?;
+            credential.uses = UseCounts {
+                delivered: credential.uses.delivered,
+                ..UseCounts::default()
+            };
+            rows.put_credential(&credential)?;
+            found = found.or(Some(credential));
+        }
+        let Some(credential) = found else {
+            return Ok(None);
+        };
+        if new.rules.after_refusal == AfterRefusal::BuyAgain {
+            return Ok(None);
+        }
+        let paid = credential.price.checked_add(credential.fee);
+        let brake = Brake {
+            origin: origin.clone(),
+            scope: BrakeScope::of(&credential.token, path),
+            path: path.clone(),
+            payment_hash: credential.payment_hash(),
+            paid: paid.unwrap_or(l402::Msat::MAX),
+            until: now.plus_secs(brake::BRAKE_SECS),
+            cause: BrakeCause::Undelivered,
+        };
+        let addressed = Brake {
+            origin: new.addressed.clone(),
+            ..brake.clone()
+        };
+        brake::put(rows, &[brake.clone(), addressed], now)?;
+        Ok(Some(brake))
+    }
+}
+
+/// Ends one presentation.
+pub(super) fn end(
+    rows: &mut dyn Rows,
+    presentation: &Presentation,
+    ending: Ending,
+) -> Result<(), BookError> {
+    // Another process may have counted it as lost.
+    let is_marked = rows.remove_presentation(presentation.number)?;
+    let Some(mut credential) = rows
+        .credential(&presentation.payment_hash)?
+        .filter(|_credential| is_marked)
+    else {
+        return Ok(());
+    };
+    let uses = &mut credential.uses;
+    let count = match ending {
+        Ending::Delivered => &mut uses.delivered,
+        Ending::Failed => &mut uses.failed,
+        Ending::Lost => &mut uses.lost,
+        Ending::Untaken => return Ok(()),
+    };
+    *count = count.saturating_add(1);
+    rows.put_credential(&credential)
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        lock(&self.shared.presenting).remove(&self.number);
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Waiting({})", self.number)
+    }
+}
+
+/// Of how many uses one may deliver nothing without a stop: connections do break.
+const TOLERATED_ONE_IN: u64 = 10;
