@@ -20,7 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// Where and how it serves.
@@ -74,15 +74,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    runtime.block_on(serve(args))?;
+    {
+        let _runtime = runtime.enter();
+        serve(args)?;
+    }
     let mut rest = Vec::new();
     std::io::stdin().read_to_end(&mut rest)?;
     runtime.shutdown_background();
     Ok(())
 }
 
-async fn serve(args: &Args) -> Result<()> {
-    let listener = listen(args.port).await?;
+fn serve(args: &Args) -> Result<()> {
+    let listener = listen(args.port)?;
     let mut announcement = Announcement {
         http: listener.local_addr()?,
         https: None,
@@ -99,7 +102,7 @@ async fn serve(args: &Args) -> Result<()> {
         }
     }));
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        let listener = listen(0).await?;
+        let listener = listen(0)?;
         announcement.https = Some(listener.local_addr()?);
         let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<Vec<_>, _>>()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -122,10 +125,14 @@ async fn serve(args: &Args) -> Result<()> {
     Ok(())
 }
 
-async fn listen(port: u16) -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .context("cannot listen")
+/// Its connections hold little: what a proxy does not read is to stay with the upstream, and not in
+/// the kernel, whose memory all of them share.
+fn listen(port: u16) -> Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    socket.listen(BACKLOG).context("cannot listen")
 }
 
 async fn accept<F, R>(listener: TcpListener, handle: F)
@@ -150,3 +157,6 @@ where
         .await
         .map_err(|error| anyhow::anyhow!(error))
 }
+
+const SEND_BUFFER_BYTES: u32 = 64 * 1024;
+const BACKLOG: u32 = 1024;

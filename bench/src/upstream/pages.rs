@@ -47,9 +47,9 @@ fn body(frames: Frames) -> Response<Body> {
     Response::new(StreamBody::new(frames).boxed_unsync())
 }
 
-/// 32 MiB: more than any buffer on the way holds.
+/// 8 MiB: more than the buffers on the way hold.
 fn large() -> Frames {
-    stream::iter(0..512)
+    stream::iter(0..128)
         .map(|_| Ok(Frame::data(Bytes::from_static(&[b'x'; 64 * 1024]))))
         .boxed()
 }

@@ -81,9 +81,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .lasting(15.0),
     Scenario::new(
         "unread-h1",
-        "200 responses of 32 MiB over HTTP/1.1 that are not read",
+        "100 responses of 8 MiB over HTTP/1.1 that are not read",
         "unread-http1",
-        200,
+        100,
     ),
     Scenario::new(
         "unread-h2",
@@ -93,14 +93,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::new(
         "unread-grpc-12",
-        "12 gRPC responses of 32 MiB on one connection that are not read",
+        "12 gRPC responses of 8 MiB on one connection that are not read",
         "unread-grpc",
         12,
     ),
     Scenario::new("unread-grpc-200", "200 of them", "unread-grpc", 200),
     Scenario::new(
         "unread-tls-12",
-        "12 responses of 32 MiB from an HTTP/2 upstream with TLS that are not read",
+        "12 responses of 8 MiB from an HTTP/2 upstream with TLS that are not read",
         "unread-http2",
         12,
     )

@@ -61,7 +61,7 @@ async fn what_arrives_byte_by_byte_delays_no_customer() {
 #[tokio::test]
 async fn floods_of_frames_fail_no_customer() {
     let mut siege = Siege::begin(GatewayLimits::default()).await;
-    let authorization = siege.authorization.clone();
+    let authorization = siege.attackers.clone();
     let resets = (1..).step_by(2).take(500).flat_map(|stream| {
         let request = frames::get(stream, "/", Some(&authorization));
         [request, frames::reset(stream)].concat()
@@ -119,6 +119,8 @@ async fn unpaid_requests_fail_no_customer() {
 struct Siege {
     running: Running,
     authorization: String,
+    /// The attackers have paid too, for a token of their own.
+    attackers: String,
     kept: [Client; 2],
 }
 
@@ -131,6 +133,7 @@ impl Siege {
         let mut siege = Self {
             kept: [Client::http1(address).await, Client::h2c(address).await],
             authorization: shop.authorization().await,
+            attackers: shop.authorization().await,
             running,
         };
         siege.customers_are_served().await;
@@ -143,12 +146,12 @@ impl Siege {
             .unwrap()
     }
 
-    /// A paid request over HTTP/1.1, up to its body; more lines may follow `line`.
+    /// An attacker's request over HTTP/1.1, up to its body; more lines may follow `line`.
     fn request(&self, line: &str) -> String {
         let (first, more) = line.split_once("\r\n").unwrap_or((line, "X-More: none"));
         format!(
             "{first} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n{more}\r\n\r\n",
-            self.authorization
+            self.attackers
         )
     }
 
