@@ -179,12 +179,11 @@ pub struct UpstreamLimits {
     pub idle_max: usize,
     /// How long an idle connection is kept. Default 30 s.
     pub idle_timeout: Duration,
-    /// How long after its last use an idle connection is considered fresh. Default 1 s.
-    ///
-    /// A request without a body that fails on an older one, and may be repeated without
-    /// harm, is sent once more: the upstream has most likely closed it while idle.
-    pub fresh_for: Duration,
-    /// HTTP/2 connections of one worker. Default 4.
+    /// HTTP/1.1 connections of one worker, idle ones included. Default 1,024. A request beyond
+    /// waits for one to be free, for at most [`connect_timeout`](Self::connect_timeout).
+    pub connections_max: NonZeroUsize,
+    /// HTTP/2 connections of one worker. Default 4. A request beyond the streams they allow waits
+    /// like one beyond `connections_max`.
     pub h2_max: NonZeroUsize,
 }
 
@@ -214,11 +213,12 @@ impl Default for UpstreamLimits {
             body_timeout: Some(Duration::from_secs(60)),
             idle_max: 256,
             idle_timeout: Duration::from_secs(30),
-            fresh_for: Duration::from_secs(1),
+            connections_max: UPSTREAM_CONNECTIONS_MAX,
             h2_max: UPSTREAM_H2_MAX,
         }
     }
 }
 
 const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
+const UPSTREAM_CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 const UPSTREAM_H2_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");

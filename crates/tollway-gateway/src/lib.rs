@@ -18,12 +18,13 @@
 //! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |
 //! | – `problem` `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
 //! | `upstream/` | connections to one upstream |
-//! | – `target` `tls` `health` `connect` `upload` | where it is, how it is reached and whether it is, bodies on their way |
-//! | – `h2` `idle` `lease` `response` `pool` `attempt` | connections in use and not in use, the sending of one request |
+//! | – `target` `tls` `health` `dial` `connect` `stream` `upload` | where it is, how it is reached and whether it is, bodies on their way |
+//! | – `h1/` `h2/` `error` | one request and its response on a connection of either version |
+//! | – `slots` `idle` `response` `pool` `attempt` | connections in use and not in use, the sending of one request |
 //! | `admin/` | `server` (metrics, health), `metrics` (their table), `telemetry`, `access_log` |
 //!
 //! A file uses only what comes before it: core ← exchange ← connection ← worker, and
-//! upload ← connect, h2, idle ← lease ← response ← pool ← attempt. A test holds this.
+//! upload ← h1, connect, h2 ← idle ← response ← pool ← attempt. A test holds this.
 #![forbid(unsafe_code)]
 
 mod admin;

@@ -33,10 +33,22 @@ const ORDER: &[&str] = &[
     "request::admit",
     "request::headers",
     "upstream::upload",
+    "upstream::slots",
+    "upstream::stream",
+    "upstream::error",
+    "upstream::h1::request",
+    "upstream::h1::response",
+    "upstream::h1::decoder",
+    "upstream::h1::connection",
+    "upstream::h1::sender",
+    "upstream::h1::exchange",
+    "upstream::h2::connection",
+    "upstream::h2::sender",
+    "upstream::dial",
     "upstream::connect",
-    "upstream::h2",
+    "upstream::h2::shared",
+    "upstream::h2::exchange",
     "upstream::idle",
-    "upstream::lease",
     "upstream::response",
     "upstream::pool",
     "upstream::attempt",
@@ -70,15 +82,24 @@ fn no_module_uses_one_above_it() {
 #[test]
 fn every_module_has_a_place_in_the_order() {
     let mut found = BTreeSet::new();
-    for folder in ["", "admin", "conn", "request", "upstream"] {
+    let folders = [
+        "",
+        "admin",
+        "conn",
+        "request",
+        "upstream",
+        "upstream/h1",
+        "upstream/h2",
+    ];
+    for folder in folders {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let lists_modules = folder.is_empty() && root().join(&name).is_dir();
+            let lists_modules = root().join(folder).join(&name).is_dir();
             if path.is_file() && !lists_modules && name != "lib" {
                 found.insert(match folder {
                     "" => name,
-                    _ => format!("{folder}::{name}"),
+                    _ => format!("{}::{name}", folder.replace('/', "::")),
                 });
             }
         }

@@ -36,7 +36,7 @@ use crate::request::route::{self, Unroutable};
 use crate::request::upgrade::Tunnel;
 use crate::upstream::attempt::SendError;
 use crate::upstream::connect::probe;
-use crate::upstream::response::ResponseBody;
+use crate::upstream::response::{ResponseBody, Upgraded};
 use crate::upstream::upload::Upload;
 
 /// Serves one request. There is always a response.
@@ -101,7 +101,7 @@ enum ResponseSource {
     Tunnel {
         response: Response<()>,
         client: OnUpgrade,
-        upstream: OnUpgrade,
+        upstream: Upgraded,
         settlement: Option<Settlement>,
     },
     Upstream {
@@ -233,7 +233,10 @@ async fn deliver(admission: Admission, forwarded: Forwarded) -> Result<ResponseS
     let status = response.status();
     let settlement = admission.settle(status, response.headers_mut()).await?;
     Ok(match upgrade {
-        Some(client) => switch(response, client, settlement),
+        Some(client) => match switch(response, client, settlement) {
+            Some(tunnel) => tunnel,
+            None => return Err(Declined::UpstreamDown),
+        },
         None => ResponseSource::Upstream {
             response,
             settlement,
@@ -340,18 +343,19 @@ fn is_stream(kind: RequestKind, response: &HeaderMap) -> bool {
     kind == RequestKind::Grpc || is_events
 }
 
-/// Prepares the tunnel of an upgraded connection.
+/// Prepares the tunnel of an upgraded connection; `None` if it cannot leave HTTP.
 fn switch(
-    mut response: Response<ResponseBody>,
+    response: Response<ResponseBody>,
     client: OnUpgrade,
     settlement: Option<Settlement>,
-) -> ResponseSource {
-    ResponseSource::Tunnel {
-        upstream: hyper::upgrade::on(&mut response),
-        response: response.map(drop),
+) -> Option<ResponseSource> {
+    let (head, body) = response.into_parts();
+    Some(ResponseSource::Tunnel {
+        upstream: body.into_upgraded()?,
+        response: Response::from_parts(head, ()),
         client,
         settlement,
-    }
+    })
 }
 
 /// The least time between two looks at an upstream that is down.

@@ -11,6 +11,7 @@ use tollway_server::respond::Form;
 
 use crate::request::route::Unroutable;
 use crate::upstream::attempt::SendError;
+use crate::upstream::connect::ConnectError;
 
 /// A request the gateway itself refuses or fails, as the client sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +48,19 @@ impl Problem {
         reason: "upstream_down",
         detail: "the upstream cannot be reached",
         retry_after_secs: Some(RETRY_DOWN_SECS),
+    };
+    /// As many requests are with the upstream as may be.
+    const UPSTREAM_BUSY: Self = Self {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        grpc_status: "14",
+        reason: "upstream_busy",
+        detail: "all connections to the upstream are in use",
+        retry_after_secs: Some(RETRY_BUSY_SECS),
+    };
+    const NO_DESCRIPTORS: Self = Self {
+        detail: "the gateway has no file descriptors left",
+        reason: "gateway_busy",
+        ..Self::UPSTREAM_BUSY
     };
     /// Over gRPC: the call may have had its effect, so the status is not `UNAVAILABLE`,
     /// which clients retry.
@@ -181,8 +195,15 @@ impl From<&SendError> for Problem {
             SendError::Reset(_) => Self::UPSTREAM_RESET,
             SendError::RequestAborted(_) => Self::REQUEST_ABORTED,
             SendError::RequestStalled(_) => Self::REQUEST_STALLED,
-            SendError::Unreachable(error) if error.is_timeout() => Self::CONNECT_TIMEOUT,
-            SendError::Unreachable(_) => Self::UPSTREAM_DOWN,
+            SendError::Unreachable(ConnectError::Timeout(_)) => Self::CONNECT_TIMEOUT,
+            SendError::Unreachable(ConnectError::Busy) => Self::UPSTREAM_BUSY,
+            SendError::Unreachable(ConnectError::NoDescriptors(_)) => Self::NO_DESCRIPTORS,
+            SendError::Unreachable(
+                ConnectError::Dial(_)
+                | ConnectError::Http(_)
+                | ConnectError::Tls(_)
+                | ConnectError::WrongProtocol,
+            ) => Self::UPSTREAM_DOWN,
             SendError::Timeout(_) => Self::UPSTREAM_TIMEOUT,
         }
     }
@@ -198,5 +219,6 @@ impl Problem {
 
 /// A restart of most services takes no longer.
 const RETRY_DOWN_SECS: u16 = 5;
+const RETRY_BUSY_SECS: u16 = 1;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -21,6 +21,7 @@ use tollway_server::paywall::SettledBody;
 use crate::admin::telemetry::CoreStats;
 use crate::conn::activity::{Activity, StallLimit};
 use crate::conn::registry::ActiveRequest;
+use crate::upstream::error::ExchangeError;
 use crate::upstream::response::ResponseBody;
 
 /// A request being served, until the last byte of its response is sent.
@@ -73,7 +74,7 @@ pub(crate) enum ReplyError {
     Stalled,
     /// The upstream ended it early.
     #[error(transparent)]
-    Upstream(hyper::Error),
+    Upstream(ExchangeError),
 }
 
 impl ReplyBody {

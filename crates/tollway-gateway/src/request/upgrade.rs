@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::watch;
@@ -17,12 +17,13 @@ use tollway_server::{Ending, Settlement, Usage};
 
 use crate::conn::activity::{Activity, StallLimit};
 use crate::request::reply::InFlight;
+use crate::upstream::response::Upgraded;
 
 /// The two halves of a tunnel before it opens.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) client: OnUpgrade,
-    pub(crate) upstream: OnUpgrade,
+    pub(crate) upstream: Upgraded,
     pub(crate) settlement: Option<Settlement>,
     /// Held while the tunnel is open.
     pub(crate) in_flight: InFlight,
@@ -41,13 +42,17 @@ impl Tunnel {
         let limits = in_flight.active.limits();
         let activity = in_flight.active.activity();
         activity.allow(limits.tunnel);
-        let end = |upgraded| TunnelEnd {
-            stream: TokioIo::new(upgraded),
-            activity: Rc::clone(activity),
-            closing: limits.closing_tunnel,
+        let both_ways = async {
+            let Ok(client) = client.await else {
+                tracing::debug!("upgrade failed");
+                return (Ending::ServiceFailed, Usage::default());
+            };
+            let client = TunnelEnd::new(TokioIo::new(client), activity, limits.closing_tunnel);
+            let upstream = TunnelEnd::new(upstream, activity, limits.closing_tunnel);
+            copy(client, upstream).await
         };
         let (ending, usage) = tokio::select! {
-            ended = copy(client, upstream, end) => ended,
+            ended = both_ways => ended,
             () = activity.stalled() => (Ending::ClientLeft, Usage::default()),
             _ = closing.wait_for(|closing| *closing) => (Ending::ServiceFailed, Usage::default()),
         };
@@ -58,16 +63,11 @@ impl Tunnel {
     }
 }
 
-async fn copy(
-    client: OnUpgrade,
-    upstream: OnUpgrade,
-    end: impl Fn(Upgraded) -> TunnelEnd,
-) -> (Ending, Usage) {
-    let Ok((client, upstream)) = tokio::try_join!(client, upstream) else {
-        tracing::debug!("upgrade failed");
-        return (Ending::ServiceFailed, Usage::default());
-    };
-    let (mut client, mut upstream) = (end(client), end(upstream));
+async fn copy<C, U>(mut client: TunnelEnd<C>, mut upstream: TunnelEnd<U>) -> (Ending, Usage)
+where
+    TunnelEnd<C>: AsyncRead + AsyncWrite + Unpin,
+    TunnelEnd<U>: AsyncRead + AsyncWrite + Unpin,
+{
     // An abrupt end of either side is how tunnels usually end.
     match copy_bidirectional(&mut client, &mut upstream).await {
         Ok((_, to_client)) => (Ending::Complete, Usage::of_body(to_client)),
@@ -76,14 +76,24 @@ async fn copy(
 }
 
 /// One end of a tunnel, which records what arrives at it.
-struct TunnelEnd {
-    stream: TokioIo<Upgraded>,
+struct TunnelEnd<S> {
+    stream: S,
     activity: Rc<Activity>,
     /// The limit once this end has closed.
     closing: StallLimit,
 }
 
-impl AsyncRead for TunnelEnd {
+impl<S> TunnelEnd<S> {
+    fn new(stream: S, activity: &Rc<Activity>, closing: StallLimit) -> Self {
+        Self {
+            stream,
+            activity: Rc::clone(activity),
+            closing,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TunnelEnd<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -102,7 +112,7 @@ impl AsyncRead for TunnelEnd {
     }
 }
 
-impl AsyncWrite for TunnelEnd {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TunnelEnd<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -3,41 +3,47 @@
 //! Dial, TLS where the upstream asks for it, then HTTP; one timeout covers all of it. The
 //! task that drives a connection ends with the connection, and with the worker.
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::conn::executor::LocalExecutor;
 use crate::conn::tcp::{Tcp, probe_when_silent};
 use crate::conn::tls::ALPN_HTTP2;
+use crate::upstream::dial::dial;
+use crate::upstream::h2::connection::Http2Sender;
 use crate::upstream::health::Health;
+use crate::upstream::stream::Stream;
 use crate::upstream::target::Target;
 use crate::upstream::tls::{ClientTls, Offered};
-use crate::upstream::upload::Upload;
 
 /// A new connection, ready for its first request.
 pub(crate) enum Connected {
-    Http1(http1::SendRequest<Upload>),
-    Http2(http2::SendRequest<Upload>),
+    Http1(Stream),
+    Http2(Http2Sender),
 }
 
 /// Why an upstream could not be reached. Nothing of any request was sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
+    /// All connections to it are in use, and none was free in time.
+    #[error("has no connection or stream free")]
+    Busy,
     /// It could not be dialled.
     #[error("cannot be dialled: {0}")]
     Dial(Arc<io::Error>),
     /// The HTTP handshake failed.
     #[error("closed the connection: {0}")]
-    Http(Arc<hyper::Error>),
+    Http(Arc<h2::Error>),
+    /// The gateway may open no more files. The upstream has no part in that.
+    #[error("cannot be dialled, the gateway has no file descriptors left: {0}")]
+    NoDescriptors(Arc<io::Error>),
     /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
     Tls(Arc<io::Error>),
@@ -50,17 +56,11 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
-    pub(crate) fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout(_))
-    }
-
     /// Returns whether no connection could be opened, for any request.
     pub(crate) fn is_down(&self) -> bool {
         match self {
-            // Of a connection that was open.
-            Self::Dial(error) => error.kind() != io::ErrorKind::ConnectionReset,
-            Self::Tls(_) | Self::Timeout(_) => true,
-            Self::Http(_) | Self::WrongProtocol => false,
+            Self::Dial(_) | Self::Tls(_) | Self::Timeout(_) => true,
+            Self::Busy | Self::Http(_) | Self::NoDescriptors(_) | Self::WrongProtocol => false,
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) async fn connect(
     offered: Offered,
     limit: Duration,
 ) -> Result<Connected, ConnectError> {
-    tokio::time::timeout(limit, Box::pin(dial(target, offered)))
+    tokio::time::timeout(limit, Box::pin(open(target, offered)))
         .await
         .unwrap_or(Err(ConnectError::Timeout(limit)))
 }
@@ -103,32 +103,28 @@ pub(crate) async fn reach(target: &Target) -> Result<(), ConnectError> {
 }
 
 async fn dial_tcp(target: &Target) -> Result<TcpStream, ConnectError> {
-    let address = (target.upstream.host(), target.upstream.port());
-    TcpStream::connect(address).await.map_err(dial_failed)
+    let (host, port) = (target.upstream.host(), target.upstream.port());
+    dial(host, port).await.map_err(dial_failed)
 }
 
-async fn dial(target: &Target, offered: Offered) -> Result<Connected, ConnectError> {
+async fn open(target: &Target, offered: Offered) -> Result<Connected, ConnectError> {
     let stream = dial_tcp(target).await?;
     tracing::debug!(upstream = %target.upstream, "new connection");
     stream.set_nodelay(true).map_err(dial_failed)?;
     probe_when_silent(&SockRef::from(&stream)).map_err(dial_failed)?;
-    match (&target.tls, offered) {
-        (None, Offered::Http2) => http2_over(Tcp(stream)).await,
-        (None, Offered::Either | Offered::Http1) => http1_over(Tcp(stream)).await,
-        (Some(tls), _) => dial_tls(tls, offered, stream).await,
-    }
-}
-
-async fn dial_tls(
-    tls: &ClientTls,
-    offered: Offered,
-    stream: TcpStream,
-) -> Result<Connected, ConnectError> {
+    let Some(tls) = &target.tls else {
+        let stream = Stream::Plain(Tcp(stream));
+        return match offered {
+            Offered::Http2 => http2_over(stream).await,
+            Offered::Either | Offered::Http1 => Ok(Connected::Http1(stream)),
+        };
+    };
     let stream = handshake(tls, offered, stream).await?;
-    let chosen_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
-    match (chosen_http2, offered) {
+    let chose_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
+    let stream = Stream::Tls(Box::new(stream));
+    match (chose_http2, offered) {
         (true, _) => http2_over(stream).await,
-        (false, Offered::Either | Offered::Http1) => http1_over(stream).await,
+        (false, Offered::Either | Offered::Http1) => Ok(Connected::Http1(stream)),
         (false, Offered::Http2) => Err(ConnectError::WrongProtocol),
     }
 }
@@ -144,42 +140,60 @@ async fn handshake(
         .map_err(|error| ConnectError::Tls(Arc::new(error)))
 }
 
-async fn http1_over<S>(stream: S) -> Result<Connected, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(handshake_failed)?;
-    // An error is also returned to the request that waits for a response.
-    tokio::task::spawn_local(connection.with_upgrades());
-    Ok(Connected::Http1(sender))
-}
-
-async fn http2_over<S>(stream: S) -> Result<Connected, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (sender, connection) = http2::Builder::new(LocalExecutor)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+async fn http2_over(stream: Stream) -> Result<Connected, ConnectError> {
+    let (requests, connection) = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .handshake(TokioIo::new(stream))
+        .max_header_list_size(HEADERS_MAX_BYTES)
+        .enable_push(false)
+        .handshake(stream)
         .await
-        .map_err(handshake_failed)?;
-    tokio::task::spawn_local(connection);
-    Ok(Connected::Http2(sender))
+        .map_err(|error| ConnectError::Http(Arc::new(error)))?;
+    let has_ended = Rc::new(Cell::new(false));
+    let ended = Rc::clone(&has_ended);
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "upstream connection failed");
+        }
+        ended.set(true);
+    });
+    Ok(Connected::Http2(Http2Sender {
+        requests,
+        has_ended,
+    }))
 }
 
 fn dial_failed(error: io::Error) -> ConnectError {
-    ConnectError::Dial(Arc::new(error))
+    let is_own_shortage = cfg!(unix) && matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+    let error = Arc::new(error);
+    match is_own_shortage {
+        true => ConnectError::NoDescriptors(error),
+        false => ConnectError::Dial(error),
+    }
 }
 
-fn handshake_failed(error: hyper::Error) -> ConnectError {
-    ConnectError::Http(Arc::new(error))
-}
-
+/// The limit of files open in this process, and in the whole system: the same on every Unix.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 /// How long an upstream may take to accept a connection that is opened to look.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Receive windows in bytes: of one stream, and of all streams of a connection.
+/// What one stream may receive before its client reads. Memory is bounded by this, and by the
+/// number of streams.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// The most HTTP/2 allows: streams that are not read cannot take what others need.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+/// The longest head and trailers of a response.
+const HEADERS_MAX_BYTES: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_of_descriptors_is_not_the_upstreams() {
+        for (code, is_down) in [(EMFILE, false), (ENFILE, false), (111, true)] {
+            let error = dial_failed(io::Error::from_raw_os_error(code));
+            assert_eq!(error.is_down(), is_down, "{error}");
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! Request body on its way to an upstream.
 //!
 //! The client's incoming body, with a count of the frames that have left. Data and
-//! trailers are passed on as they arrive.
+//! trailers are passed on as they arrive. The first data is kept until there is more: a
+//! request that an upstream has not processed can be sent again.
 
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -18,9 +19,21 @@ use crate::conn::activity::Activity;
 #[derive(Debug)]
 pub(crate) struct Upload {
     body: Option<Incoming>,
+    taken: Taken,
     progress: Progress,
     /// Of the request that the body belongs to.
     activity: Option<Rc<Activity>>,
+}
+
+/// What has been taken of a body.
+#[derive(Debug)]
+enum Taken {
+    Nothing,
+    /// One piece of data.
+    First(Bytes),
+    /// The same, which is the next to be taken once more.
+    Returned(Bytes),
+    More,
 }
 
 impl Upload {
@@ -30,6 +43,7 @@ impl Upload {
         }
         Self {
             body: Some(body),
+            taken: Taken::Nothing,
             progress: Progress(Some(Rc::default())),
             activity: Some(activity),
         }
@@ -38,6 +52,7 @@ impl Upload {
     pub(crate) fn empty() -> Self {
         Self {
             body: None,
+            taken: Taken::Nothing,
             progress: Progress(None),
             activity: None,
         }
@@ -46,6 +61,33 @@ impl Upload {
     /// Returns the frame counter, to be read while waiting for the response.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    /// Returns whether there is no body at all.
+    pub(crate) fn is_none(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// Returns whether any data has been taken.
+    pub(crate) fn has_begun(&self) -> bool {
+        matches!(self.taken, Taken::First(_) | Taken::More)
+    }
+
+    /// Begins again. Returns whether that is possible.
+    pub(crate) fn restart(&mut self) -> bool {
+        self.taken = match std::mem::replace(&mut self.taken, Taken::More) {
+            Taken::First(data) | Taken::Returned(data) => Taken::Returned(data),
+            taken @ (Taken::Nothing | Taken::More) => taken,
+        };
+        !matches!(self.taken, Taken::More)
+    }
+
+    fn record(&mut self, frame: &Frame<Bytes>) {
+        self.taken = match (&self.taken, frame.data_ref()) {
+            (Taken::Nothing, Some(data)) => Taken::First(data.clone()),
+            (Taken::First(_), Some(data)) if data.is_empty() => return,
+            _ => Taken::More,
+        };
     }
 }
 
@@ -57,6 +99,11 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Taken::Returned(data) = &self.taken {
+            let data = data.clone();
+            self.taken = Taken::First(data.clone());
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         let Some(body) = self.body.as_mut() else {
             return Poll::Ready(None);
         };
@@ -68,17 +115,31 @@ impl Body for Upload {
             true => self.progress.advance(),
             false => self.progress.wait(),
         }
-        polled
+        let frame = ready!(polled);
+        if let Some(Ok(frame)) = &frame {
+            self.record(frame);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        !matches!(self.taken, Taken::Returned(_))
+            && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
+        let rest = self
+            .body
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        match (&self.taken, rest.exact()) {
+            (Taken::Returned(data), Some(rest)) => {
+                let data = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                SizeHint::with_exact(rest.saturating_add(data))
+            }
+            (Taken::Returned(_), None) => SizeHint::default(),
+            (Taken::Nothing | Taken::First(_) | Taken::More, _) => rest,
+        }
     }
 }
 
@@ -94,11 +155,6 @@ struct Counter {
 }
 
 impl Progress {
-    /// Returns whether the body is empty.
-    pub(crate) fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-
     pub(crate) fn frames(&self) -> u64 {
         self.0.as_ref().map_or(0, |counter| counter.frames.get())
     }

@@ -165,7 +165,7 @@ async fn a_response_that_breaks_off_does_not_look_complete() {
 async fn a_request_the_upstream_may_have_seen_is_not_sent_twice() {
     let (address, requests) = closes_on_second_request().await;
     let shop = Shop::open().await;
-    let running = distrustful(shop.price(), address);
+    let running = support::start(shop.price(), address);
     let mut client = Client::http1(support::http(&running)).await;
     let line = shop.authorization().await;
     let post = || {
@@ -186,7 +186,7 @@ async fn a_request_the_upstream_may_have_seen_is_not_sent_twice() {
 #[tokio::test]
 async fn an_idempotent_request_is_sent_once_more_when_a_kept_connection_fails() {
     let (address, requests) = closes_on_second_request().await;
-    let running = distrustful(Price::Free, address);
+    let running = support::start(Price::Free, address);
     let mut client = Client::http1(support::http(&running)).await;
     client.ask(plain_get("/")).await;
 
@@ -201,7 +201,7 @@ async fn a_request_that_is_sent_once_more_is_charged_once() {
     let (address, requests) = closes_on_second_request().await;
     let two_uses = ten_sat().with_uses_max(2.try_into().unwrap());
     let shop = Shop::with(weather(), two_uses, 1, || NOON).await;
-    let running = distrustful(shop.price(), address);
+    let running = support::start(shop.price(), address);
     let mut client = Client::http1(support::http(&running)).await;
     let line = shop.authorization().await;
     let mut status = async || {
@@ -221,7 +221,7 @@ async fn a_request_that_is_sent_once_more_is_charged_once() {
 }
 
 #[tokio::test]
-async fn a_fresh_connection_that_fails_is_not_tried_again() {
+async fn a_request_that_fails_on_a_new_connection_is_not_sent_again() {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     let address = upstream::accept(move |mut stream| {
@@ -319,13 +319,6 @@ async fn one_connection_too_many_waits_for_another_to_end() {
     drop(first);
 
     support::soon(read_until(&mut second, "sunny")).await;
-}
-
-/// A gateway that considers no idle connection fresh.
-fn distrustful(price: Price, upstream: SocketAddr) -> Running {
-    let mut service = support::service(upstream);
-    service.limits.fresh_for = Duration::ZERO;
-    start_single(service, price)
 }
 
 fn start_single(service: ServiceConfig, price: Price) -> Running {

@@ -7,9 +7,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tollway_gateway::{GatewayLimits, Price};
 
-use crate::support::client::{read_to_close, shout};
+use crate::support::client::{read_to_close, read_until, shout};
+use crate::support::site::SUNNY;
 use crate::support::upstream::Upstream;
-use crate::support::{self};
+use crate::support::{self, upstream};
 
 #[tokio::test]
 async fn ambiguous_requests_are_refused() {
@@ -128,4 +129,195 @@ async fn a_head_longer_than_allowed_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
+#[tokio::test]
+async fn a_body_of_unknown_length_is_delivered_with_any_method() {
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    for method in ["GET", "HEAD", "DELETE", "POST"] {
+        let request = format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+             Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
+
+        let answer = support::soon(shout(support::http(&running), &request)).await;
+
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{method}: {answer}");
+        let seen = upstream.seen().await;
+        assert_eq!(
+            (seen.head.method.as_str(), &seen.body[..]),
+            (method, &b"hello"[..])
+        );
+        assert_eq!(seen.head.headers["transfer-encoding"], "chunked");
+    }
+}
+
+#[tokio::test]
+async fn responses_whose_end_is_ambiguous_are_not_forwarded() {
+    for head in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5, 6\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: x\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "X: a\r\n Transfer-Encoding: chunked\r\n",
+        "X: a\rb\r\n",
+    ] {
+        let response = format!("HTTP/1.1 200 OK\r\n{head}\r\n5\r\nhello\r\n0\r\n\r\n");
+        let running = support::start(Price::Free, sends_text(response).await);
+
+        let answer = support::soon(shout(support::http(&running), GET)).await;
+
+        assert!(
+            answer.starts_with("HTTP/1.1 502 "),
+            "{head:?} got {answer:?}"
+        );
+        assert!(answer.contains("upstream_reset"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_whose_chunks_cannot_be_read_does_not_look_complete() {
+    for chunks in [
+        "5\r\nhello\r\n",
+        "5\r\nhello\r\nZ\r\n",
+        "5\r\nhello\r\n0\n\n",
+        "5\r\nhelloX0\r\n\r\n",
+        "5\r\nhello\r\n11111111111111111\r\n",
+        "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+    ] {
+        let response = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        let running = support::start(Price::Free, sends_text(response).await);
+
+        let answer = support::soon(shout(support::http(&running), GET)).await;
+
+        assert!(!answer.ends_with("0\r\n\r\n"), "{chunks:?} got {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_chunks_and_a_length_of_a_response_disagree_the_chunks_are_forwarded() {
+    for length in ["3", "50"] {
+        let response = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\n\r\n"
+        );
+        let running = support::start(Price::Free, sends_text(response).await);
+
+        let answer = support::soon(shout(support::http(&running), GET)).await;
+
+        assert!(!answer.contains("content-length"), "{answer}");
+        assert!(answer.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_ends_with_its_connection_where_nothing_else_is_stated() {
+    for version in ["1.0", "1.1"] {
+        let response = format!("HTTP/{version} 200 OK\r\n\r\nhello");
+        let running = support::start(Price::Free, sends_text(response).await);
+
+        let answer = support::soon(shout(support::http(&running), GET)).await;
+
+        assert!(answer.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_may_have_many_header_lines() {
+    let lines: String = (0..300).map(|nth| format!("X-{nth}: y\r\n")).collect();
+    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{lines}\r\nhello");
+    let running = support::start(Price::Free, sends_text(response).await);
+
+    let answer = support::soon(shout(support::http(&running), GET)).await;
+
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("x-299: y\r\n") && answer.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn informational_responses_are_read_past_and_not_without_end() {
+    for (count, status) in [(1, "200"), (16, "200"), (17, "502")] {
+        let response = format!(
+            "{}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(count)
+        );
+        let running = support::start(Price::Free, sends_text(response).await);
+
+        let answer = support::soon(shout(support::http(&running), GET)).await;
+
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(!answer.contains("link"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_waits_for_leave_is_sent_when_the_upstream_asks_for_it() {
+    for leave in ["HTTP/1.1 100 Continue\r\n\r\n", ""] {
+        let address = upstream::accept(move |mut stream| async move {
+            let head = read_until(&mut stream, "\r\n\r\n").await;
+            assert!(head.ends_with("\r\n\r\n"), "{head}");
+            // Without it, the body comes after a while.
+            stream.write_all(leave.as_bytes()).await.unwrap();
+            read_until(&mut stream, "hello").await;
+            stream.write_all(SUNNY).await.unwrap();
+        })
+        .await;
+        let running = support::start(Price::Free, address);
+        let mut client = TcpStream::connect(support::http(&running)).await.unwrap();
+        client.write_all(EXPECTING).await.unwrap();
+
+        support::soon(read_until(&mut client, "100 Continue\r\n\r\n")).await;
+        client.write_all(b"hello").await.unwrap();
+
+        support::soon(read_until(&mut client, "sunny")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_waits_for_leave_is_not_sent_after_a_final_status() {
+    let (rest, mut rests) = tokio::sync::mpsc::unbounded_channel();
+    let address = upstream::accept(move |mut stream| {
+        let rest = rest.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+            rest.send(read_to_close(stream).await).unwrap();
+        }
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    let mut client = TcpStream::connect(support::http(&running)).await.unwrap();
+    client.write_all(EXPECTING).await.unwrap();
+
+    let answer = support::soon(read_until(&mut client, "\r\n\r\n")).await;
+
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert_eq!(
+        support::soon(rests.recv()).await.unwrap(),
+        "",
+        "and is closed"
+    );
+}
+
+/// An upstream that reads a request, sends `text` and closes.
+async fn sends_text(text: String) -> std::net::SocketAddr {
+    upstream::accept(move |mut stream| {
+        let text = text.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    })
+    .await
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const EXPECTING: &[u8] =
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -28,4 +28,5 @@ mod refusals;
 mod routing;
 mod siege;
 mod streams;
+mod upstreams;
 mod websocket;
