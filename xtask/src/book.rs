@@ -4,11 +4,11 @@
 //! the pages to look at.
 #![expect(clippy::print_stdout, reason = "prints where the book is")]
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::tools::Tool;
 use crate::workspace::Workspace;
 
 /// Arguments of `cargo xtask book`.
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 /// When mdBook cannot be installed, or cannot build the book.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::read()?;
-    let program = installed(&workspace.target_directory.join("tools"))?;
+    let program = MDBOOK.installed(&workspace)?;
     let book = workspace.target_directory.join("book");
     let status = Command::new(program)
         .arg("build")
@@ -42,25 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Returns the program, installed from crates.io into `tools` if it is not there: without the
-/// features that search, watch and serve. A debug build compiles fastest.
-fn installed(tools: &Path) -> Result<PathBuf> {
-    let program = tools.join("bin").join("mdbook");
-    if program.is_file() {
-        return Ok(program);
-    }
-    println!("installing mdbook {VERSION} into {}", tools.display());
-    let status = Command::new(env!("CARGO"))
-        .args(["install", "--quiet", "--locked", "--debug"])
-        .args(["--no-default-features", "mdbook", "--version", VERSION])
-        .arg("--root")
-        .arg(tools)
-        .arg("--target-dir")
-        .arg(tools.join("build"))
-        .status()
-        .context("cargo did not start")?;
-    ensure!(status.success(), "mdbook could not be installed: {status}");
-    Ok(program)
-}
-
-const VERSION: &str = "0.5.4";
+const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+};

@@ -20,6 +20,7 @@ mod msrv;
 mod newcomer;
 mod siege;
 mod soak;
+mod tools;
 mod workspace;
 
 use std::error::Error;
