@@ -12,6 +12,7 @@
 mod connect;
 mod connection;
 mod invoicer;
+mod macaroon_id;
 mod network;
 mod payer;
 mod permission;
@@ -24,5 +25,6 @@ mod tls;
 pub use connect::{LndConnect, LndConnectError};
 pub use connection::{Lnd, LndError};
 pub use invoicer::LndInvoicer;
+pub use macaroon_id::{MacaroonId, Op};
 pub use payer::LndPayer;
 pub use scheme::LndScheme;

@@ -3,11 +3,10 @@
 //! LND writes its stock macaroons next to its chain data. `invoice.macaroon` is enough to be
 //! paid and cannot spend, `router.macaroon` is enough to pay. Neither allows `GetInfo`.
 //!
-//! LND writes what a macaroon allows into its identifier, where it can be read without a call.
-//! A caveat of the macaroon may take some of it away; none can add to it.
+//! What a macaroon allows is read from its identifier, [`MacaroonId`], without a call. A caveat
+//! of the macaroon may take some of it away; none can add to it.
 
-use prost::Message as _;
-
+use super::macaroon_id::MacaroonId;
 use crate::registry::Allowance;
 
 /// What a macaroon must allow for a call, as LND names it.
@@ -44,19 +43,10 @@ impl Permission {
 
 /// Reads what a macaroon allows at most; `None` when its identifier is not of LND's kind.
 pub(super) fn allowance(identifier: &[u8]) -> Option<Allowance> {
-    let encoded = identifier.strip_prefix(&[ID_VERSION])?;
-    let id = MacaroonId::decode(encoded).ok()?;
-    let allowed = || {
-        let ops = id.ops.iter();
-        ops.flat_map(|op| {
-            op.actions
-                .iter()
-                .map(|action| (op.entity.as_str(), action.as_str()))
-        })
-    };
-    let can_spend = allowed().any(spends);
+    let id = MacaroonId::read(identifier)?;
+    let can_spend = id.operations().any(spends);
     let named = |is_excess: fn((&str, &str)) -> bool, enough: &str| {
-        let excess = allowed().filter(|operation| is_excess(*operation));
+        let excess = id.operations().filter(|operation| is_excess(*operation));
         let names: Vec<String> = excess.map(name_of).collect();
         (!names.is_empty()).then(|| format!("its macaroon allows {}: {enough}", names.join(", ")))
     };
@@ -85,23 +75,6 @@ fn name_of((entity, action): (&str, &str)) -> String {
     format!("{entity}:{action}")
 }
 
-/// What LND writes into an identifier.
-#[derive(Clone, PartialEq, prost::Message)]
-struct MacaroonId {
-    #[prost(message, repeated, tag = "3")]
-    ops: Vec<Op>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Op {
-    #[prost(string, tag = "1")]
-    entity: String,
-    #[prost(string, repeated, tag = "2")]
-    actions: Vec<String>,
-}
-
-/// The first byte of every identifier LND writes.
-const ID_VERSION: u8 = 3;
 /// How the calls begin that a macaroon may allow by name, and that move money.
 const SPENDING_CALLS: &[&str] = &[
     "/lnrpc.Lightning/BakeMacaroon",
@@ -114,6 +87,7 @@ const SPENDING_CALLS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::macaroon_id::Op;
     use super::*;
 
     fn of(operations: &[(&str, &[&str])]) -> Allowance {
@@ -122,9 +96,11 @@ mod tests {
             actions: actions.iter().map(|action| (*action).to_owned()).collect(),
         };
         let ops = operations.iter().map(op).collect();
-        let mut identifier = vec![ID_VERSION];
-        identifier.extend(MacaroonId { ops }.encode_to_vec());
-        allowance(&identifier).unwrap()
+        let id = MacaroonId {
+            ops,
+            ..MacaroonId::default()
+        };
+        allowance(&id.to_identifier()).unwrap()
     }
 
     /// What LND's `invoice.macaroon` allows.

@@ -8,8 +8,8 @@
 //! The order of checks is LND's: layout, signature, conditions, and only then what is granted.
 
 use l402::{Macaroon, MacaroonError, RootKey};
-use prost::Message as _;
 use time::OffsetDateTime;
+use tollway_lightning::lnd::{MacaroonId, Op};
 
 use super::caveats;
 use super::permissions::Operation;
@@ -39,9 +39,7 @@ impl Bakery {
             storage_id: STORAGE_ID.to_vec(),
             ops: grouped(operations),
         };
-        let mut identifier = vec![ID_VERSION];
-        identifier.extend(id.encode_to_vec());
-        Macaroon::mint(&self.root, LOCATION, &identifier)
+        Macaroon::mint(&self.root, LOCATION, &id.to_identifier())
     }
 
     /// Lets a macaroon through if it grants `needed`, or the call by its name.
@@ -63,9 +61,7 @@ impl Bakery {
             }
             caveats::check(caveat.id(), now).map_err(AuthError::Condition)?;
         }
-        let granted = read_identifier(macaroon.identifier())
-            .is_some_and(|id| id.grants(needed.entity, needed.action) || id.grants("uri", method));
-        if granted {
+        if grants(macaroon.identifier(), needed, method) {
             Ok(())
         } else {
             Err(AuthError::Denied)
@@ -93,10 +89,13 @@ pub(crate) enum AuthError {
     Unreadable(MacaroonError),
 }
 
-/// Reads what a genuine macaroon grants; `None` for one that is not of LND's kind.
-fn read_identifier(identifier: &[u8]) -> Option<MacaroonId> {
-    let encoded = identifier.strip_prefix(&[ID_VERSION])?;
-    MacaroonId::decode(encoded).ok()
+/// Returns true when an identifier grants what is needed, or the call by its name.
+fn grants(identifier: &[u8], needed: Operation, method: &str) -> bool {
+    MacaroonId::read(identifier).is_some_and(|id| {
+        let mut granted = id.operations();
+        granted
+            .any(|granted| granted == (needed.entity, needed.action) || granted == ("uri", method))
+    })
 }
 
 /// Operations by entity, in their order: how the identifier lists them.
@@ -111,36 +110,7 @@ fn grouped(operations: &[Operation]) -> Vec<Op> {
         .collect()
 }
 
-/// What LND writes into an identifier.
-#[derive(Clone, PartialEq, prost::Message)]
-struct MacaroonId {
-    #[prost(bytes = "vec", tag = "1")]
-    nonce: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    storage_id: Vec<u8>,
-    #[prost(message, repeated, tag = "3")]
-    ops: Vec<Op>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Op {
-    #[prost(string, tag = "1")]
-    entity: String,
-    #[prost(string, repeated, tag = "2")]
-    actions: Vec<String>,
-}
-
-impl MacaroonId {
-    fn grants(&self, entity: &str, action: &str) -> bool {
-        self.ops
-            .iter()
-            .any(|op| op.entity == entity && op.actions.iter().any(|granted| granted == action))
-    }
-}
-
 const LOCATION: &str = "lnd";
-/// The first byte of every identifier LND writes.
-const ID_VERSION: u8 = 3;
 /// LND's name for its default root key.
 const STORAGE_ID: &[u8] = b"0";
 
