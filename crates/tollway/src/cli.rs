@@ -24,7 +24,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::demo::DemoArgs;
 pub(crate) use self::get::GetArgs;
-pub(crate) use self::keys::{KeysArgs, KeysCommand, RemoveKeyArgs};
+pub(crate) use self::keys::{KeysArgs, KeysCommand, RemoveKeyArgs, RetireKeyArgs};
 pub(crate) use self::misread::message;
 pub(crate) use self::purchases::{ListPurchasesArgs, PurchasesCommand, ResolveArgs};
 pub(crate) use self::sales::SalesArgs;
@@ -112,7 +112,7 @@ pub(crate) enum Command {
     ExitCodes,
     /// Fetch a URL, paying for it when asked and allowed.
     Get(GetArgs),
-    /// Show, rotate and remove the master keys of a gateway.
+    /// Show, rotate, retire and remove the master keys of a gateway.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Show purchases, and end those that nothing can look up.

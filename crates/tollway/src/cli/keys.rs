@@ -16,11 +16,11 @@ pub(crate) enum KeysCommand {
     /// Remove a retired key: every token it minted becomes invalid.
     #[command(after_help = "Examples:\n  tollway keys remove 1f0a2b3c")]
     Remove(RemoveKeyArgs),
+    /// Rotate if this key still mints.
+    #[command(after_help = "Examples:\n  tollway keys retire 1f0a2b3c")]
+    Retire(RetireKeyArgs),
     /// Mint with a new key; the one before stays valid.
-    #[command(
-        visible_alias = "retire",
-        after_help = "Examples:\n  tollway keys rotate"
-    )]
+    #[command(after_help = "Examples:\n  tollway keys rotate")]
     Rotate(KeysArgs),
 }
 
@@ -29,6 +29,14 @@ pub(crate) struct KeysArgs {
     /// The gateway's [default: gateway in the tollway folder]
     #[arg(long, value_name = "DIR", help_heading = heading::STORAGE)]
     pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RetireKeyArgs {
+    /// The id of the key, as `tollway keys list` shows it.
+    pub(crate) id: KeyId,
+    #[command(flatten)]
+    pub(crate) keys: KeysArgs,
 }
 
 #[derive(Args, Debug)]

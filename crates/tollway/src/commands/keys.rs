@@ -11,7 +11,7 @@ use tollway_server::DataDir;
 use tollway_server::keys::file::{self, KeyFile, KeyFileError, KeyId, KeySummary, Removal};
 use tollway_server::ledger::LedgerReader;
 
-use crate::cli::{KeysArgs, KeysCommand, RemoveKeyArgs};
+use crate::cli::{KeysArgs, KeysCommand, RemoveKeyArgs, RetireKeyArgs};
 use crate::exit::{Failure, with_sources};
 use crate::moment;
 use crate::output::Output;
@@ -23,6 +23,7 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
     let folder = match command {
         KeysCommand::List(args) | KeysCommand::Rotate(args) => folder(args, dirs),
         KeysCommand::Remove(args) => folder(&args.keys, dirs),
+        KeysCommand::Retire(args) => folder(&args.keys, dirs),
     };
     let path = DataDir::key_file(&folder);
     // A link to keys that are away is damage, and named as such below.
@@ -38,9 +39,9 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
     match command {
         KeysCommand::List(_) => {}
         KeysCommand::Rotate(_) => {
-            let rotated = DataDir::rotate_keys(&folder, moment::now()?);
-            rotated.map_err(|error| Failure::usage(with_sources(&error)))?;
+            rotate(&folder)?;
         }
+        KeysCommand::Retire(args) => retire(args, &folder)?,
         KeysCommand::Remove(args) => {
             file::remove(&path, args.id, removal(args)?).map_err(failure)?;
             removed = Some(args.id);
@@ -66,6 +67,28 @@ pub(crate) fn run(command: &KeysCommand, dirs: &Dirs, output: Output) -> Result<
         object.insert("removed".to_owned(), removed);
     }
     output.line(&text, &json)
+}
+
+fn rotate(folder: &Path) -> Result<(), Failure> {
+    let rotated = DataDir::rotate_keys(folder, moment::now()?);
+    rotated
+        .map(drop)
+        .map_err(|error| Failure::usage(with_sources(&error)))
+}
+
+/// Rotates if the key is the one that mints. One that is retired already is left as it is, so
+/// that a script may run twice.
+fn retire(args: &RetireKeyArgs, folder: &Path) -> Result<(), Failure> {
+    let keys = KeyFile::read(&DataDir::key_file(folder)).map_err(failure)?;
+    let keys = keys.summaries();
+    match keys.iter().find(|key| key.id == args.id) {
+        Some(key) if key.minted_until.is_none() => rotate(folder),
+        Some(_retired) => Ok(()),
+        None => Err(failure(KeyFileError::Unknown {
+            id: args.id,
+            known: keys.iter().map(|key| key.id).collect(),
+        })),
+    }
 }
 
 fn removal(args: &RemoveKeyArgs) -> Result<Removal, Failure> {
