@@ -1,6 +1,8 @@
 //! What was paid and what was earned: `tollway spending` and `tollway sales`.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -153,17 +155,136 @@ async fn a_removed_key_names_how_many_used_tokens_it_takes_along() {
     for part in ["mints new tokens", "retired", "UTC", old] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let unknown = market.run(&["keys", "remove", "00000000", "--json"]).await;
-    let unknown = failure(&unknown);
-    assert!(
-        unknown["message"].as_str().unwrap().contains(old),
-        "{unknown}"
-    );
+    for command in ["remove", "retire"] {
+        let unknown = market.run(&["keys", command, "00000000", "--json"]).await;
+        let unknown = failure(&unknown);
+        assert_eq!(unknown["exit_code"], 2, "{unknown}");
+        assert!(
+            unknown["message"].as_str().unwrap().contains(old),
+            "{unknown}"
+        );
+    }
     let removed = json(&market, &["keys", "remove", old, "--now"]).await;
 
     assert_eq!(removed["removed"]["tokens_used"], 1, "{removed}");
     let listed = json(&market, &["sales", "--tokens"]).await;
     assert_eq!(listed["tokens"][0]["state"], "key_removed", "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_retired_once_however_often_it_is_asked_for() {
+    let market = Market::open().await;
+    let _gateway = market.serve(echo_api().await, &[]).await;
+    let ids = |keys: &Value| -> Vec<String> {
+        let keys = keys["keys"].as_array().unwrap();
+        keys.iter()
+            .map(|key| key["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let minting = ids(&json(&market, &["keys", "list"]).await).remove(0);
+
+    let retired = json(&market, &["keys", "retire", &minting]).await;
+    let again = json(&market, &["keys", "retire", &minting]).await;
+
+    assert_eq!(ids(&retired).len(), 2, "{retired}");
+    assert_eq!(retired["keys"][0]["mints"], true, "{retired}");
+    assert_eq!(retired["keys"][1]["mints"], false, "{retired}");
+    assert_eq!(retired["keys"][1]["id"], minting.as_str(), "{retired}");
+    assert_eq!(ids(&again), ids(&retired));
+}
+
+/// A backup, say. The gateway was killed: its log was not written back.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_a_copied_folder_are_whole_and_change_nothing_in_it() {
+    let market = Market::open().await;
+    let mut gateway = market.serve(echo_api().await, &[]).await;
+    let token = market.buy(gateway.address()).await;
+    request(gateway.address(), "/", Some(&token)).await;
+    until(&market, &["sales"], |sales| sales["all"]["requests"] == 1).await;
+    gateway.kill();
+    let (gateway, copy) = (market.home().join("gateway"), market.home().join("copy"));
+    for left_out in [None, Some("ledger.sqlite-shm")] {
+        fs::create_dir(&copy).unwrap();
+        for name in names(&gateway) {
+            if Some(name.as_str()) != left_out {
+                fs::copy(gateway.join(&name), copy.join(&name)).unwrap();
+            }
+        }
+        assert!(copy.join("ledger.sqlite-wal").exists());
+        let before = contents(&copy);
+
+        for command in [&["sales"][..], &["sales", "--tokens"], &["keys", "list"]] {
+            let folder = ["--data-dir", copy.to_str().unwrap()];
+            let report = json(&market, &[command, &folder].concat()).await;
+            let report = report.to_string();
+            let counts = ["\"requests\":1", "\"uses\":1", "\"tokens_used\":1"];
+            assert!(
+                counts.iter().any(|count| report.contains(count)),
+                "{report}"
+            );
+            assert_eq!(contents(&copy), before, "{command:?} without {left_out:?}");
+        }
+        fs::remove_dir_all(&copy).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_a_book_change_nothing_in_it_even_where_it_is_empty() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    let commands = [
+        (&["spending"][..], "nothing was bought yet"),
+        (&["token", "list"], "no stored tokens"),
+        (&["purchases", "list"], "no open purchases"),
+        (&["purchases", "list", "--all"], "nothing was bought yet"),
+    ];
+    let book = market.client_dir().join("client.sqlite");
+    fs::create_dir_all(market.client_dir()).unwrap();
+    fs::write(&book, "").unwrap();
+    fs::set_permissions(&book, fs::Permissions::from_mode(0o600)).unwrap();
+    for (command, expected) in commands {
+        let report = stdout(&market.run(command).await);
+        assert!(report.starts_with(expected), "{report}");
+    }
+    assert_eq!(names(&market.client_dir()), ["client.sqlite"]);
+    assert_eq!(fs::metadata(&book).unwrap().len(), 0);
+
+    stdout(&market.run(&["get", &gateway.url("/a")]).await);
+    let before = contents(&market.client_dir());
+    for (command, _when_empty) in commands {
+        stdout(&market.run(command).await);
+    }
+    let shown = json(&market, &["spending"]).await;
+    assert_eq!(shown["all"]["purchases"], 1, "{shown}");
+    assert_eq!(contents(&market.client_dir()), before);
+}
+
+/// Each buyer opens the book and closes it, which makes and removes its log.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_do_not_fail_while_others_buy() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &["--max-uses", "1"]).await;
+    let url = gateway.url("/a");
+    let buy = async {
+        for _purchase in 0..10 {
+            stdout(&market.run(&["get", &url]).await);
+        }
+    };
+    let report = async {
+        loop {
+            for report in [&["spending"][..], &["token", "list"], &["sales"]] {
+                stdout(&market.run(report).await);
+            }
+        }
+    };
+
+    tokio::select! {
+        () = buy => {}
+        () = report => {}
+    }
+
+    let shown = json(&market, &["spending"]).await;
+    assert_eq!(shown["all"]["purchases"], 10, "{shown}");
 }
 
 /// Whatever a person deletes in the folder, what was bought is presented or nothing is bought.
@@ -212,6 +333,15 @@ async fn until(market: &Market, arguments: &[&str], is_there: impl Fn(&Value) ->
 async fn json(market: &Market, arguments: &[&str]) -> Value {
     let arguments = [arguments, &["--json"]].concat();
     serde_json::from_str(&stdout(&market.run(&arguments).await)).unwrap()
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = names(folder)
+        .into_iter()
+        .filter(|name| folder.join(name).is_file());
+    files
+        .map(|name| (name.clone(), fs::read(folder.join(&name)).unwrap()))
+        .collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {

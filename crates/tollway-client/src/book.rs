@@ -56,7 +56,7 @@ pub use upkeep::Resolution;
 pub(crate) use uses::{Ending, Evidence, FirstUse, Presentation};
 
 use memory::Memory;
-use sqlite::Sqlite;
+use sqlite::{Reads, Sqlite};
 
 /// The purchases and credentials of one buyer. Clones share one session.
 #[derive(Clone)]
@@ -106,7 +106,18 @@ impl Book {
     /// Opens the book in `dir`. The file is created by the first purchase.
     #[must_use]
     pub fn open(dir: &Path) -> Self {
-        let storage = Sqlite::new(dir);
+        Self::in_file(Sqlite::new(dir, Reads::ToBuy))
+    }
+
+    /// Opens the book in `dir` for reports: reading it changes nothing in `dir`, which may be
+    /// a copy or belong to another user, unless the book is of an earlier version of this
+    /// program. What other processes are buying meanwhile is read as it is committed.
+    #[must_use]
+    pub fn open_to_report(dir: &Path) -> Self {
+        Self::in_file(Sqlite::new(dir, Reads::ToReport))
+    }
+
+    fn in_file(storage: Sqlite) -> Self {
         let file = storage.file().to_owned();
         Self::over(Box::new(storage), Some(file))
     }

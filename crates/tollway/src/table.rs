@@ -50,6 +50,14 @@ impl<const N: usize> Table<N> {
         self.lines.push(Line::Note(in_one_line(text)));
     }
 
+    /// Returns the whole table, or `empty` where it has no row.
+    pub(crate) fn or(&self, empty: &str) -> String {
+        if self.is_empty() {
+            return empty.to_owned();
+        }
+        self.to_string()
+    }
+
     fn widths(&self) -> [usize; N] {
         let mut widths = self.headings.map(|heading| heading.text().len());
         for line in &self.lines {

@@ -2,8 +2,11 @@
 //!
 //! Write-ahead log, `synchronous = FULL`: what is committed survives the process and the
 //! machine. The file is opened by the first call that needs it; reading where there is none
-//! creates none, and what cannot be written can be read. Where there was one, [`marker`] makes that an error.
+//! creates none, and what cannot be written can be read. A book for reports is read through
+//! [`reader`], which changes nothing. Where there was a file, [`marker`] makes its absence an error.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,10 +20,12 @@ use super::{BookError, SessionId};
 
 mod columns;
 mod marker;
+mod reader;
 mod schema;
 mod statements;
 
 use marker::Marker;
+use reader::Found;
 use schema::Opened;
 use statements::Statements;
 
@@ -30,18 +35,29 @@ pub(super) struct Sqlite {
     file: PathBuf,
     sessions: PathBuf,
     marker: Marker,
+    reads: Reads,
     /// How long other processes may hold the write lock.
     patience: Duration,
     opened: Mutex<Option<Opened>>,
     session: Mutex<Option<Session>>,
 }
 
+/// How a file is read that this process does not write.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reads {
+    /// Through the connection that writes: a purchase is decided on what is read.
+    ToBuy,
+    /// Without changing anything.
+    ToReport,
+}
+
 impl Sqlite {
-    pub(super) fn new(dir: &Path) -> Self {
+    pub(super) fn new(dir: &Path, reads: Reads) -> Self {
         Self {
             file: dir.join(FILE),
             sessions: dir.join(SESSIONS),
             marker: Marker::new(dir),
+            reads,
             patience: BUSY_TIMEOUT,
             opened: Mutex::default(),
             session: Mutex::default(),
@@ -68,18 +84,23 @@ impl Sqlite {
         Ok(slot.insert(opened))
     }
 
-    /// Returns true on the first start. The marker is read before the file is looked for.
+    /// Returns true on the first start: there is no file, or an empty one. The marker is read
+    /// before the file is looked for.
     fn is_new(&self) -> Result<bool, BookError> {
         let marked = self.marker.read()?;
-        let exists = self.file.try_exists().map_err(|source| BookError::Io {
-            path: self.file.clone(),
-            source,
-        })?;
-        match (exists, marked) {
-            (true, _) => Ok(false),
-            (false, None) => Ok(true),
-            (false, Some(_id)) => Err(self.marker.lost(&self.file)),
+        match (fs::metadata(&self.file), marked) {
+            (Ok(metadata), _) if metadata.len() > 0 => Ok(false),
+            (Err(source), _) if source.kind() != io::ErrorKind::NotFound => {
+                Err(schema::io_error(&self.file, source))
+            }
+            (Ok(_) | Err(_), None) => Ok(true),
+            (Ok(_) | Err(_), Some(_id)) => Err(self.marker.lost(&self.file)),
         }
+    }
+
+    /// Opens the file to read it only.
+    fn reader(&self) -> Result<Found, BookError> {
+        reader::open(&self.file, &self.marker, self.patience)
     }
 
     /// Starts this process's session, under the write lock.
@@ -105,14 +126,27 @@ impl Storage for Sqlite {
         if slot.is_none() && self.is_new()? {
             return work(&Tables::default());
         }
+        // Not kept: what is read without locks may change under a long-lived reader.
         let mut reader;
-        let opened = match self.opened(&mut slot) {
-            Err(refused) if schema::is_unwritable(&refused) => {
-                // Not kept: what is read without locks may change under a long-lived reader.
-                reader = schema::open_read_only(&self.file, &self.marker)?.ok_or(refused)?;
-                &mut reader
-            }
-            opened => opened?,
+        let opened = match self.reads {
+            Reads::ToReport if slot.is_none() => match self.reader()? {
+                Found::Book(found) => {
+                    reader = found;
+                    &mut reader
+                }
+                Found::Earlier => self.opened(&mut slot)?,
+                Found::Nothing => return work(&Tables::default()),
+            },
+            Reads::ToBuy | Reads::ToReport => match self.opened(&mut slot) {
+                Err(refused) if schema::is_unwritable(&refused) => {
+                    let Found::Book(found) = self.reader()? else {
+                        return Err(refused);
+                    };
+                    reader = found;
+                    &mut reader
+                }
+                opened => opened?,
+            },
         };
         let transaction = opened.connection.transaction();
         let transaction = transaction.map_err(|source| self.error(source))?;
@@ -160,18 +194,16 @@ const SESSIONS: &str = "sessions";
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::book::Book;
 
     #[test]
     fn a_book_that_another_process_does_not_give_back_is_busy() {
         let dir = tempfile::tempdir().unwrap();
-        let other = Sqlite::new(dir.path());
+        let other = Sqlite::new(dir.path(), Reads::ToBuy);
         let impatient = Sqlite {
             patience: Duration::from_millis(1),
-            ..Sqlite::new(dir.path())
+            ..Sqlite::new(dir.path(), Reads::ToBuy)
         };
         let hash = l402::PaymentHash::new([1; 32]);
         let mut busy = None;
@@ -192,33 +224,5 @@ mod tests {
             assert!(matches!(busy, Err(BookError::Busy { .. })), "{busy:?}");
         }
         assert!(Book::open(dir.path()).credentials().unwrap().is_empty());
-    }
-
-    /// Root may write everywhere, so the fallback is called by itself.
-    #[test]
-    fn a_book_that_cannot_be_written_is_read_and_nothing_is_created() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("50% #1?");
-        let names = || {
-            let entries = fs::read_dir(&dir).unwrap();
-            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
-            names.sort();
-            names
-        };
-        let writer = Sqlite::new(&dir);
-        writer.write(&mut |_rows, _session| Ok(())).unwrap();
-        let marker = Marker::new(&dir);
-        let read = || {
-            schema::open_read_only(&dir.join(FILE), &marker)
-                .unwrap()
-                .unwrap()
-        };
-
-        let (before, id) = (names(), read().id);
-        assert_eq!(names(), before, "with a log, which a process has open");
-        drop(writer);
-        let before = names();
-        assert_eq!(read().id, id);
-        assert_eq!(names(), before, "without one");
     }
 }

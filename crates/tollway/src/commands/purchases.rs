@@ -17,7 +17,7 @@ use crate::table::{Heading, Table, in_sat};
 
 /// Runs one of the purchase commands.
 pub(crate) fn run(command: &PurchasesCommand, dirs: &Dirs, output: Output) -> Result<(), Failure> {
-    let book = Book::open(&dirs.client());
+    let book = Book::open_to_report(&dirs.client());
     match command {
         PurchasesCommand::List(args) => list(args, &book, output),
         PurchasesCommand::Resolve(args) => resolve(args, &book, output),
@@ -43,13 +43,11 @@ fn list(args: &ListPurchasesArgs, book: &Book, output: Output) -> Result<(), Fai
         .iter()
         .map(|(purchase, owner)| show(purchase, *owner))
         .collect();
-    let text = match (listed.is_empty(), args.all) {
-        (false, _) => table(&listed).to_string(),
-        (true, false) => "no open purchases: --all lists the ended ones as well".to_owned(),
-        (true, true) => {
-            "nothing was bought yet: `tollway get URL` buys what asks for a payment".to_owned()
-        }
-    };
+    let text = table(&listed).or(if args.all {
+        "nothing was bought yet: `tollway get URL` buys what asks for a payment"
+    } else {
+        "no open purchases: --all lists the ended ones as well"
+    });
     output.line(&text, &json!({ "purchases": shown }))
 }
 

@@ -9,12 +9,12 @@ use l402::{Identifier, KeyRing, Msat, RevocationSet, RootKeys as _, UnixSeconds}
 use serde_json::{Value, json};
 use tollway_server::DataDir;
 use tollway_server::keys::file::KeyFile;
-use tollway_server::ledger::{
-    LedgerReader, Period, Refusals, Reports as _, Revocation, Sales, TokenRecord,
-};
+use tollway_server::ledger::{LedgerReader, Period, Refusals, Reports as _, Sales, TokenRecord};
 
+use super::token::revoked_by;
 use crate::cli::SalesArgs;
 use crate::exit::Failure;
+use crate::input;
 use crate::moment;
 use crate::output::Output;
 use crate::paths::Dirs;
@@ -95,11 +95,7 @@ impl Report {
         for sales in &self.by_service {
             services.row(cells(sales.service.as_str(), &Sum::of(sales)));
         }
-        if services.is_empty() {
-            text.push_str("no token was used in that time");
-        } else {
-            text.push_str(&services.to_string());
-        }
+        text.push_str(&services.or("no token was used in that time"));
         let mut refused = Table::new([
             Heading::Left("SERVICE"),
             Heading::Left("REFUSED BECAUSE"),
@@ -227,10 +223,12 @@ fn period(since: Option<UnixSeconds>) -> Period {
 }
 
 fn nothing_sold(folder: &Path) -> String {
+    // A token may be typed where the directory belongs.
+    let typed = folder.display().to_string();
+    let shown = input::hide(&typed, std::slice::from_ref(&typed));
     format!(
-        "nothing was sold yet with {}: name another gateway's directory with --data-dir, or \
-         start one with `tollway serve`",
-        folder.display()
+        "nothing was sold yet with {shown}: name another gateway's directory with --data-dir, or \
+         start one with `tollway serve`"
     )
 }
 
@@ -277,14 +275,7 @@ async fn tokens(
         return Ok(Vec::new());
     };
     let records = ledger.tokens(period(since), last).await;
-    let revocations = ledger.revocations().map_err(Failure::caused)?;
-    let mut revoked = RevocationSet::default();
-    for revocation in revocations {
-        match revocation {
-            Revocation::MintedBefore(moment) => revoked.revoke_minted_before(moment),
-            Revocation::Token(token) => revoked.revoke(token),
-        }
-    }
+    let revoked = revoked_by(ledger)?;
     let keys = KeyFile::read(&DataDir::key_file(folder)).map_err(Failure::caused)?;
     let keys = keys.ring().map_err(Failure::caused)?;
     let records = records.map_err(Failure::caused)?.into_iter();

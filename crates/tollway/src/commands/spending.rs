@@ -27,7 +27,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let now = moment::now()?;
     let first_day = args.since.map(|since| since.first_day(now)).transpose()?;
-    let spending = Book::open(&dirs.client()).spending();
+    let spending = Book::open_to_report(&dirs.client()).spending();
     let report = Report {
         spending: spending.map_err(Failure::caused)?,
         limits: config.get.limits(),
@@ -107,11 +107,7 @@ impl Report {
                 moment::show(moment::start_of_day(day))
             ));
         }
-        if rows.is_empty() {
-            text.push_str("nothing was bought in that time");
-        } else {
-            text.push_str(&rows.to_string());
-        }
+        text.push_str(&rows.or("nothing was bought in that time"));
         let open = self.since(0).open;
         if open > 0 {
             text.push_str(&format!(

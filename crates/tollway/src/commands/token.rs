@@ -15,6 +15,7 @@ mod stored;
 mod typed;
 mod verify;
 
+pub(super) use self::revoke::revoked_by;
 use crate::cli::TokenCommand;
 use crate::exit::Failure;
 use crate::output::Output;

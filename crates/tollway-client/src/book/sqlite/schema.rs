@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::marker::{BookId, Marker};
 use crate::book::BookError;
@@ -58,39 +58,6 @@ pub(super) fn open(path: &Path, marker: &Marker, patience: Duration) -> Result<O
     }
 }
 
-/// Opens the file at `path` to read it where nothing can be written: the file system or the
-/// folder is read-only. Creates no file and changes none. `None` for a database of an earlier
-/// version.
-pub(super) fn open_read_only(path: &Path, marker: &Marker) -> Result<Option<Opened>, BookError> {
-    let error = |source| database_error(path, source);
-    let marked = marker.read()?;
-    let file = fs::File::open(path).and_then(|file| file.metadata());
-    check_private(path, &file.map_err(|source| io_error(path, source))?)?;
-    // Without a log no process has it open, and SQLite would have to create one.
-    let parameters = if path.with_extension(LOG_EXTENSION).exists() {
-        ""
-    } else {
-        "?immutable=1"
-    };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(uri(path, parameters), flags).map_err(error)?;
-    if version(&connection).map_err(error)? != Some(MIGRATIONS.len()) {
-        return Ok(None);
-    }
-    let id = id(&connection).map_err(error)?;
-    match marked {
-        Some(marked) if marked != id => Err(marker.replaced(path)),
-        Some(_) | None => Ok(Some(Opened { connection, id })),
-    }
-}
-
-/// Returns the name of a database for SQLite, with parameters of how to open it.
-fn uri(path: &Path, parameters: &str) -> String {
-    let path = path.to_string_lossy();
-    let path = path.replace('%', "%25").replace('?', "%3f");
-    format!("file:{}{parameters}", path.replace('#', "%23"))
-}
-
 /// Returns true for the error of a file or folder that cannot be written.
 pub(super) fn is_unwritable(error: &BookError) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
@@ -125,11 +92,16 @@ fn connect(path: &Path, patience: Duration) -> Result<(Connection, usize), BookE
         .transaction()
         .and_then(|transaction| version(&transaction))
         .map_err(error)?;
+    Ok((connection, check_version(path, applied)?))
+}
+
+/// Returns the migrations applied, unless the file is no book or of a later version.
+pub(super) fn check_version(path: &Path, applied: Option<usize>) -> Result<usize, BookError> {
     let path = path.to_owned();
     match applied {
         None => Err(BookError::Foreign { path }),
         Some(applied) if applied > MIGRATIONS.len() => Err(BookError::Newer { path }),
-        Some(applied) => Ok((connection, applied)),
+        Some(applied) => Ok(applied),
     }
 }
 
@@ -164,7 +136,7 @@ fn create_private(path: &Path) -> Result<(), BookError> {
     check_private(path, &file.metadata().map_err(error)?)
 }
 
-fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), BookError> {
+pub(super) fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), BookError> {
     let mode = disk::mode(metadata);
     if mode & !disk::OWNER_ONLY != 0 {
         return Err(BookError::Exposed {
@@ -175,7 +147,7 @@ fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), BookError> 
     Ok(())
 }
 
-fn io_error(path: &Path, source: io::Error) -> BookError {
+pub(super) fn io_error(path: &Path, source: io::Error) -> BookError {
     BookError::Io {
         path: path.to_owned(),
         source,
@@ -183,7 +155,7 @@ fn io_error(path: &Path, source: io::Error) -> BookError {
 }
 
 /// Returns the number of migrations applied; `None` when the file is not a book.
-fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let version = number("user_version")?;
     if number("application_id")? == APPLICATION_ID {
@@ -195,7 +167,7 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
 }
 
 /// Reads the id that the database was given when its tables were created.
-fn id(connection: &Connection) -> rusqlite::Result<BookId> {
+pub(super) fn id(connection: &Connection) -> rusqlite::Result<BookId> {
     connection.query_row("SELECT id FROM book", [], |row| row.get(0).map(BookId::new))
 }
 
@@ -213,6 +185,8 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// The version that this program writes.
+pub(super) const VERSION: usize = MIGRATIONS.len();
 const MIGRATIONS: &[&str] = &[
     "
 CREATE TABLE purchases (
@@ -340,6 +314,4 @@ DROP TABLE brakes_of_origins;
 ];
 /// `tbuy` in ASCII.
 const APPLICATION_ID: i64 = 0x7462_7579;
-/// SQLite names the write-ahead log after the file.
-const LOG_EXTENSION: &str = "sqlite-wal";
 const BUSY_PAUSE: Duration = Duration::from_millis(5);

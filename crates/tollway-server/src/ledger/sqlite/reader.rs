@@ -5,14 +5,17 @@
 //! another version, reserved or released.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use l402::TokenId;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::{self, LedgerOpenError};
@@ -117,8 +120,8 @@ impl fmt::Debug for LedgerReader {
     }
 }
 
-/// Opens the file at `path` to read reports, without changing it or creating one. `None` when
-/// there is no ledger, or a process is about to create one.
+/// Opens the file at `path` to read reports, without changing anything in its folder. `None`
+/// when there is no ledger, or a process is about to create one.
 fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerOpenError> {
     match fs::metadata(path) {
         Ok(file) if file.is_file() && file.len() == 0 => return Ok(None),
@@ -129,96 +132,171 @@ fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerOpenError> {
             return Err(LedgerOpenError::File { path, source });
         }
     }
-    schema::when_not_busy(|| {
-        let store = |source| LedgerOpenError::Store {
-            path: path.to_owned(),
-            source,
-        };
-        let (connection, found) = connect_to_read(path).map_err(store)?;
-        match schema::check_version(path, found)? {
-            0 => Ok(None),
-            found if found < schema::VERSION => Err(LedgerOpenError::Older {
-                path: path.to_owned(),
-                found,
-                known: schema::VERSION,
-            }),
-            _current => Ok(Some(connection)),
+    let began = Instant::now();
+    loop {
+        match schema::when_not_busy(|| try_open(path)) {
+            // Another process has opened or closed the database: what is next to it has changed.
+            Err(LedgerOpenError::Store { source, .. })
+                if is_transient(&source) && began.elapsed() < CHANGE_TIMEOUT =>
+            {
+                thread::sleep(CHANGE_PAUSE);
+            }
+            opened => return opened,
         }
-    })
-}
-
-/// Connects without ever writing to the tables.
-fn connect_to_read(path: &Path) -> rusqlite::Result<(Connection, Option<usize>)> {
-    let opened = connect(path, Access::Shared);
-    match &opened {
-        Err(error) if is_unwritable(error) && !has_log(path) => connect(path, Access::Unchanging),
-        Ok(_) | Err(_) => opened,
     }
 }
 
-/// How a file is read.
-#[derive(Clone, Copy, Debug)]
-enum Access {
-    /// While others write: a reader of a write-ahead log writes to the index next to it.
-    Shared,
-    /// As it is, where not even the folder can be written and no process has it open.
-    Unchanging,
+fn try_open(path: &Path) -> Result<Option<Connection>, LedgerOpenError> {
+    let connected = connect(path, Access::of(path));
+    let (connection, found) = connected.map_err(|source| unreadable(path, source))?;
+    match schema::check_version(path, found)? {
+        0 => Ok(None),
+        found if found < schema::VERSION => Err(LedgerOpenError::Older {
+            path: path.to_owned(),
+            found,
+            known: schema::VERSION,
+        }),
+        _current => Ok(Some(connection)),
+    }
+}
+
+/// Returns true for the error of a log or an index that was there and is gone, or is being made.
+fn is_transient(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
 
 /// Connects, and returns the number of migrations that were applied to the database.
+///
+/// By itself SQLite creates the index of a write-ahead log in order to read it, and the last
+/// process that closes a database writes its log back and removes both.
 fn connect(path: &Path, access: Access) -> rusqlite::Result<(Connection, Option<usize>)> {
-    let (parameters, access) = match access {
-        Access::Shared => ("", OpenFlags::SQLITE_OPEN_READ_WRITE),
-        Access::Unchanging => ("?immutable=1", OpenFlags::SQLITE_OPEN_READ_ONLY),
-    };
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(uri(path, parameters), flags)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, access), flags)?;
     connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "query_only", true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    if access == Access::Log {
+        // The index is then in the memory of this process.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    }
     let found = schema::version(&connection)?;
     Ok((connection, found))
 }
 
-/// Returns whether the database has a write-ahead log, as one has that a process has open.
-fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Path::new(&log).exists()
+/// How a database is read, by what is next to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Access {
+    /// Without a log: no process has it open, and the file has everything.
+    File,
+    /// A log without its index: no process has it open, and it was not closed, or was copied.
+    Log,
+    /// A log and its index: other processes may be writing.
+    Shared,
 }
 
-fn is_unwritable(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
-    )
+impl Access {
+    fn of(path: &Path) -> Self {
+        match (beside(path, LOG).exists(), beside(path, INDEX).exists()) {
+            (false, _) => Self::File,
+            (true, false) => Self::Log,
+            (true, true) => Self::Shared,
+        }
+    }
+
+    const fn parameter(self) -> &'static str {
+        match self {
+            Self::File => "immutable=1",
+            Self::Log => "vfs=unix-none",
+            Self::Shared => "readonly_shm=1",
+        }
+    }
 }
 
-/// Returns the name of a database for SQLite, with parameters of how to open it.
-fn uri(path: &Path, parameters: &str) -> String {
+/// Returns the error of a read. SQLite does not report which of its files it cannot open, or why.
+fn unreadable(path: &Path, source: rusqlite::Error) -> LedgerOpenError {
+    if source.sqlite_error_code() == Some(ErrorCode::CannotOpen) {
+        for path in [path.to_owned(), beside(path, LOG), beside(path, INDEX)] {
+            match File::open(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return LedgerOpenError::File { path, source };
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    let path = path.to_owned();
+    LedgerOpenError::Store { path, source }
+}
+
+/// Returns the path of a file that SQLite names after the database.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Returns the name of a database for SQLite, with how it is opened.
+fn uri(path: &Path, access: Access) -> String {
     let path = path.to_string_lossy();
     let path = path.replace('%', "%25").replace('?', "%3f");
-    format!("file:{}{parameters}", path.replace('#', "%23"))
+    format!("file:{}?{}", path.replace('#', "%23"), access.parameter())
 }
+
+/// The write-ahead log, and the index that its readers share.
+const LOG: &str = "-wal";
+const INDEX: &str = "-shm";
+const CHANGE_PAUSE: Duration = Duration::from_millis(5);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
-    /// Root may write everywhere, so what is done without permission is done by itself.
-    #[test]
-    fn a_ledger_that_cannot_be_written_is_read_and_nothing_is_created() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("50% #1?.sqlite");
-        drop(schema::open(&path).unwrap());
-        assert!(!has_log(&path));
-
-        let (connection, found) = connect(&path, Access::Unchanging).unwrap();
-
-        assert_eq!(found, Some(schema::VERSION));
-        assert!(identity::id(&connection).is_ok());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = fs::read_dir(folder).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect()
     }
 
+    fn read(folder: &Path) -> LedgerId {
+        let ledger = LedgerReader::open(&folder.join(NAME)).unwrap();
+        ledger.unwrap().id()
+    }
+
+    /// Root may write everywhere: that nothing is written is seen by the content.
+    #[test]
+    fn nothing_is_changed_by_reading_whatever_is_next_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let writer = schema::open(&folder.join(NAME)).unwrap();
+        let (before, id) = (contents(folder), read(folder));
+        assert_eq!(before.len(), 3, "the file, its log and the index");
+        assert_eq!(contents(folder), before, "while a process has it open");
+
+        for left_out in ["-shm", "none"] {
+            let copy = tempfile::tempdir().unwrap();
+            for (path, bytes) in &before {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if !name.ends_with(left_out) {
+                    fs::write(copy.path().join(name), bytes).unwrap();
+                }
+            }
+            let copied = contents(copy.path());
+            assert_eq!(read(copy.path()), id, "without {left_out}");
+            assert_eq!(contents(copy.path()), copied, "without {left_out}");
+        }
+        drop(writer);
+        let before = contents(folder);
+        assert_eq!(before.len(), 1);
+        assert_eq!(read(folder), id);
+        assert_eq!(contents(folder), before, "after it was closed");
+    }
     #[test]
     fn a_ledger_of_an_earlier_version_is_named_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
@@ -234,4 +312,6 @@ mod tests {
             "{refused}"
         );
     }
+
+    const NAME: &str = "50% #1?.sqlite";
 }

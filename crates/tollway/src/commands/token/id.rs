@@ -40,7 +40,7 @@ pub(super) struct StoredTokens {
 
 impl StoredTokens {
     pub(super) fn open() -> Result<Self, Failure> {
-        let book = Book::open(&Dirs::from_env()?.client());
+        let book = Book::open_to_report(&Dirs::from_env()?.client());
         let tokens = book.credentials().map_err(Failure::general)?;
         Ok(Self {
             book,

@@ -77,10 +77,19 @@ impl Presented {
     /// Reads the ID of a stored token, a header line or its value, `token:preimage`, a token,
     /// the output of another command, or a response with its head; `-` and `@FILE` are read.
     pub(super) fn read(argument: &str) -> Result<Self, Failure> {
-        Self::of(&Given::read(argument)?)
+        Self::read_or(argument, WHAT_TO_GIVE)
+    }
+
+    /// Reads what [`read`](Self::read) does; an error ends with `advice`.
+    pub(super) fn read_or(argument: &str, advice: &str) -> Result<Self, Failure> {
+        Self::of_or(&Given::read(argument)?, advice)
     }
 
     pub(super) fn of(given: &Given) -> Result<Self, Failure> {
+        Self::of_or(given, WHAT_TO_GIVE)
+    }
+
+    fn of_or(given: &Given, advice: &str) -> Result<Self, Failure> {
         let text = given.as_str();
         if id::is_id(text) {
             return Self::parse(&id::credential(text)?);
@@ -100,9 +109,9 @@ impl Presented {
         match header_line(text) {
             Some(line) => Self::parse(line),
             None if text.contains('\n') && !text.starts_with('{') => Err(Failure::usage(format!(
-                "there is no Authorization and no L402 challenge in these lines: {WHAT_TO_GIVE}"
+                "there is no Authorization and no L402 challenge in these lines: {advice}"
             ))),
-            None => Self::parse(text).map_err(|failure| explained(text, failure)),
+            None => Self::parse(text).map_err(|failure| explained(text, failure, advice)),
         }
     }
 
@@ -239,7 +248,7 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Returns why a text is no token, with what else it may be.
-fn explained(text: &str, failure: Failure) -> Failure {
+fn explained(text: &str, failure: Failure, advice: &str) -> Failure {
     let name = text.split_once('=').map(|(name, _)| name);
     if let Some(name) = name.and_then(condition::named) {
         let (name, example) = (name.name, name.example);
@@ -252,7 +261,7 @@ fn explained(text: &str, failure: Failure) -> Failure {
     }
     // A longer text is a token with an error in it, or a secret.
     if text.len() <= WORD_MAX && !text.contains([':', ' ']) {
-        return Failure::usage(format!("`{text}` is no token: {failure}; {WHAT_TO_GIVE}"));
+        return Failure::usage(format!("`{text}` is no token: {failure}; {advice}"));
     }
     failure
 }

@@ -65,7 +65,7 @@ pub(super) fn data_dir(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 }
 
 /// Returns everything that is revoked.
-pub(super) fn revoked_by(ledger: &LedgerReader) -> Result<RevocationSet, Failure> {
+pub(in crate::commands) fn revoked_by(ledger: &LedgerReader) -> Result<RevocationSet, Failure> {
     let mut revoked = RevocationSet::default();
     for revocation in ledger.revocations().map_err(Failure::caused)? {
         match revocation {
@@ -198,7 +198,7 @@ async fn token_id(text: &str, ledger: &LedgerReader) -> Result<TokenId, Failure>
     {
         return Ok(TokenId::new(*bytes.as_bytes()));
     }
-    let presented = Presented::read(text).map_err(|failure| {
+    let presented = Presented::read_or(text, WHAT_TO_REVOKE).map_err(|failure| {
         if id::is_id(text) {
             let shown = text.get(..ID_LEN).unwrap_or(text);
             return Failure::usage(format!(
@@ -235,5 +235,6 @@ async fn sold(id: &str, ledger: &LedgerReader) -> Result<Option<TokenId>, Failur
     }
 }
 
+const WHAT_TO_REVOKE: &str = "give an ID or a payment hash that `tollway sales --tokens` shows, or its beginning, a token id, a token, or --all or --minted-before MOMENT for many";
 const ID_LEN: usize = 8;
 const AMBIGUOUS_SHOWN: usize = 5;

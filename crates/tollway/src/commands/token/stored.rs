@@ -40,11 +40,8 @@ pub(super) fn list(output: Output) -> Result<(), Failure> {
         }
         shown.push(description.to_json());
     }
-    let text = if table.is_empty() {
-        "no stored tokens: `tollway get URL` buys one where a payment is asked for".to_owned()
-    } else {
-        table.to_string()
-    };
+    let text =
+        table.or("no stored tokens: `tollway get URL` buys one where a payment is asked for");
     output.line(&text, &json!({ "tokens": shown }))
 }
 
