@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-use crate::support::{Gateway, Market, echo_api, failure, stderr, stdout};
+use crate::support::{Gateway, Market, echo_api, failure, raw_api, stderr, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_that_openssl_makes_is_trusted_wherever_it_is_named() {
@@ -56,6 +56,61 @@ async fn an_authority_of_the_system_is_trusted_and_one_that_cannot_be_read_is_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_named_as_certificates_and_has_none_is_an_error_that_names_where() {
+    let market = Market::open().await;
+    let own = self_signed(&market, "localhost");
+    let gateway = serve(&market, &own).await;
+    let url = gateway.tls_url("localhost", "/a");
+    let file = |name: &str, content: &[u8]| {
+        let path = market.home().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let folder = market.home().to_str().unwrap();
+    let cases = [
+        (folder.to_owned(), "is a folder"),
+        ("/dev/null".to_owned(), "is empty"),
+        ("/nowhere.pem".to_owned(), "No such file"),
+        (own.key.to_str().unwrap().to_owned(), "a private key"),
+        (file("text", b"hello"), "no certificate in PEM"),
+        (file("der", &[0x30, 0x82, 1, 2]), "openssl x509 -inform der"),
+    ];
+
+    for (path, lack) in &cases {
+        let mut by_variable = market.command(&["get", &url, "--json"]);
+        by_variable.env("SSL_CERT_FILE", path);
+        let by_flag = market.command(&["get", &url, "--json", "--ca-cert", path]);
+        for (mut command, named) in [
+            (by_variable, &["SSL_CERT_FILE"][..]),
+            (by_flag, &["--ca-cert", "ca_cert in [get]"]),
+        ] {
+            let refused = failure(&command.output().unwrap());
+            assert_eq!(refused["exit_code"], 2, "{refused}");
+            let message = refused["message"].as_str().unwrap();
+            for part in [&[*lack, path.as_str()][..], named].concat() {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+        }
+    }
+    let empty = market.home().join("empty");
+    fs::create_dir(&empty).unwrap();
+    for (variable, value, lack) in [
+        ("SSL_CERT_FILE", "", "SSL_CERT_FILE is empty: unset it"),
+        ("SSL_CERT_DIR", "/nowhere", "No such file"),
+        ("SSL_CERT_DIR", empty.to_str().unwrap(), "no file there"),
+    ] {
+        let mut command = market.command(&["get", &url, "--json"]);
+        let refused = failure(&command.env(variable, value).output().unwrap());
+        let message = refused["message"].as_str().unwrap();
+        assert_eq!(refused["exit_code"], 2, "{refused}");
+        assert!(
+            message.contains(variable) && message.contains(lack),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_certificate_is_explained_with_what_changes_it() {
     let market = Market::open().await;
     let own = self_signed(&market, "localhost");
@@ -102,16 +157,23 @@ async fn http_and_https_mixed_up_are_told_apart() {
 
     let refused = failure(&market.run(&["get", &plain, "--json"]).await);
     assert_eq!(refused["code"], "tls_error", "{refused}");
-    assert!(
-        refused["message"].as_str().unwrap().contains("http://"),
-        "{refused}"
-    );
+    let message = refused["message"].as_str().unwrap();
+    let instead = format!("write {} instead", gateway.url(""));
+    assert!(message.contains(&instead), "{refused}");
 
     let refused = failure(&market.run(&["get", &tls, "--json"]).await);
     assert_eq!(refused["code"], "network_error", "{refused}");
     let message = refused["message"].as_str().unwrap();
-    assert!(message.contains("write https://"), "{refused}");
+    let instead = format!("write {} instead", gateway.tls_url("localhost", ""));
+    assert!(message.contains(&instead), "{refused}");
     assert!(!message.contains("client error"), "{refused}");
+
+    let binary = b"HTTP/1.1 402 Payment Required\r\nl402-reason: \x01\r\n\r\n";
+    let url = format!("http://{}/a", raw_api(binary.to_vec()).await);
+    let refused = failure(&market.run(&["get", &url, "--json"]).await);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("header"), "{refused}");
+    assert!(!message.contains("TLS"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ mod transport;
 
 pub use connect::ConnectError;
 pub use not_paid::NotPaid;
-pub use transport::TransportError;
+pub use transport::{CertificateSource, TransportError};
 
 /// A payment that was to be made, whatever its outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -96,7 +96,9 @@ pub use body::Body;
 pub use book::{Book, WalletName};
 pub use client::{Client, ClientBuilder, Resumed};
 pub use delivery::Delivery;
-pub use error::{ConnectError, Error, NotPaid, Payment, Receipt, StorageError, TransportError};
+pub use error::{
+    CertificateSource, ConnectError, Error, NotPaid, Payment, Receipt, StorageError, TransportError,
+};
 pub use event::{Event, Presented, Resumption};
 pub use fit::TokenTerms;
 pub use origin::{Origin, OriginError, Protocol};

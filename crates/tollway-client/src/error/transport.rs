@@ -1,5 +1,6 @@
 //! Failures between a client and a server.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ pub enum TransportError {
     #[error("cannot read the request body")]
     Body(#[source] std::io::Error),
     /// A file of certificates to trust cannot be used.
-    #[error("cannot use the certificates in {}: {reason}", path.display())]
+    #[error("cannot use the certificates in `{}`, which {named_by} names: {reason}", path.display())]
     Certificates {
-        /// The file.
+        /// Where the file is named.
+        named_by: CertificateSource,
+        /// The file, or the folder.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -95,4 +98,34 @@ pub enum TransportError {
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
+}
+
+/// Where a file of certificates to trust is named.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// [`Connections::extra_certificates`](crate::Connections::extra_certificates).
+    Connections,
+    /// The environment variable `SSL_CERT_DIR`.
+    SslCertDir,
+    /// The environment variable `SSL_CERT_FILE`.
+    SslCertFile,
+}
+
+impl CertificateSource {
+    /// Returns the name of the setting.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "extra_certificates",
+            Self::SslCertDir => "SSL_CERT_DIR",
+            Self::SslCertFile => "SSL_CERT_FILE",
+        }
+    }
+}
+
+impl fmt::Display for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }

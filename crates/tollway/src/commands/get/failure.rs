@@ -9,7 +9,9 @@ use std::io;
 
 use l402::{Msat, OverLimit};
 use tollway_client::book::{Brake, BrakeCause};
-use tollway_client::{ConnectError, Error, NotPaid, Protocol, TransportError};
+use tollway_client::{
+    CertificateSource, ConnectError, Error, NotPaid, Origin, Protocol, TransportError,
+};
 use tollway_lightning::WalletError;
 
 use self::certificate::refusal;
@@ -136,6 +138,7 @@ fn words(error: &Error) -> String {
             origin,
             source: ConnectError::Certificate(reason),
         }) => refusal(origin, reason),
+        Error::Transport(reason) => transport_words(reason),
         Error::NotPaid(NotPaid::ClearText { origin }) => format!(
             "{origin} is plain http, and its credential could be stolen on the way: use https, or --allow-insecure"
         ),
@@ -150,7 +153,6 @@ fn words(error: &Error) -> String {
         | Error::PaymentFailed { .. }
         | Error::PaymentUnknown { .. }
         | Error::Storage(_)
-        | Error::Transport(_)
         | Error::Wallet(_) => with_sources(error),
     }
 }
@@ -167,6 +169,51 @@ fn stopped(brake: &Brake) -> String {
     format!(
         "{happened}: nothing more is bought from {origin}{scope} until {until} (for {hours} h {minutes} min)"
     )
+}
+
+fn transport_words(reason: &TransportError) -> String {
+    let words = with_sources(reason);
+    match reason {
+        TransportError::Certificates {
+            named_by: CertificateSource::Connections,
+            path,
+            reason,
+        } => format!(
+            "cannot use the certificates in `{}`, which --ca-cert (ca_cert in [get]) names: {reason}",
+            path.display()
+        ),
+        TransportError::Connect {
+            origin,
+            source: ConnectError::NotTls,
+        } => {
+            let url = with_scheme("http", origin);
+            format!("{words}; if it serves plain HTTP, write {url} instead")
+        }
+        TransportError::Exchange { origin, source } if may_speak_tls(origin, source) => {
+            let url = with_scheme("https", origin);
+            format!("{words}; if the port speaks TLS, write {url} instead")
+        }
+        TransportError::Address(_)
+        | TransportError::Body(_)
+        | TransportError::Certificates { .. }
+        | TransportError::Connect { .. }
+        | TransportError::CutOff { .. }
+        | TransportError::Exchange { .. }
+        | TransportError::Onion { .. }
+        | TransportError::OutOfTime { .. }
+        | TransportError::Redirect { .. }
+        | TransportError::Reset { .. }
+        | TransportError::Stalled { .. }
+        | TransportError::Timeout { .. }
+        | TransportError::Tls(_)
+        | _ => words,
+    }
+}
+
+fn with_scheme(scheme: &str, origin: &Origin) -> String {
+    let whole = origin.to_string();
+    let authority = whole.split_once("://").map_or("", |(_, rest)| rest);
+    format!("{scheme}://{authority}")
 }
 
 /// Returns what the command line offers where the client can only stop.
@@ -192,15 +239,6 @@ fn advice(error: &Error) -> Option<&'static str> {
 
 fn transport_advice(reason: &TransportError) -> Option<&'static str> {
     match reason {
-        TransportError::Connect {
-            source: ConnectError::NotTls,
-            ..
-        } => Some("if it serves plain HTTP, write http://… instead of https://…"),
-        TransportError::Exchange { origin, source }
-            if origin.protocol() == Protocol::Http && is_no_http(source) =>
-        {
-            Some("if the port speaks TLS, write https://… instead of http://…")
-        }
         TransportError::OutOfTime { .. } => Some("--max-time gives it longer"),
         TransportError::Address(_)
         | TransportError::Body(_)
@@ -218,10 +256,15 @@ fn transport_advice(reason: &TransportError) -> Option<&'static str> {
     }
 }
 
-/// Returns true when something came back that is not HTTP, a TLS alert for one.
-fn is_no_http(error: &dyn std::error::Error) -> bool {
+/// Returns true when a server that was sent plain HTTP responds as one does that speaks TLS: with
+/// bytes that do not begin like HTTP, as an alert, or, on a port for TLS, with nothing.
+fn may_speak_tls(origin: &Origin, error: &dyn std::error::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref());
-    cause.is_some_and(hyper::Error::is_parse)
+    let is_tls = |cause: &hyper::Error| {
+        let is_no_http = cause.is_parse() && cause.to_string() == NO_STATUS_LINE;
+        is_no_http || cause.is_incomplete_message() && TLS_PORTS.contains(&origin.port())
+    };
+    origin.protocol() == Protocol::Http && cause.is_some_and(is_tls)
 }
 
 fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
@@ -376,3 +419,7 @@ fn payment(error: &Error) -> Option<Payment> {
         | Error::Wallet(_) => None,
     }
 }
+
+/// What hyper reports of bytes that do not begin with `HTTP/`. It has no kind of its own for it.
+const NO_STATUS_LINE: &str = "invalid HTTP version parsed";
+const TLS_PORTS: &[u16] = &[443, 8443];
