@@ -72,6 +72,20 @@ impl Registry {
     ///
     /// [`RegistryError`], which repeats no value of the table that could be a credential.
     pub fn find_table(&self, table: &WalletTable) -> Result<Arc<dyn NamedWallet>, RegistryError> {
+        let scheme = self.scheme_of(table).map_err(RegistryError::Table)?;
+        scheme.find_table(table).map_err(RegistryError::Scheme)
+    }
+
+    /// Checks that a scheme knows every field of a table, without reading what the fields name.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError`], which repeats no value of the table.
+    pub fn check_table(&self, table: &WalletTable) -> Result<(), TableError> {
+        self.scheme_of(table).map(drop)
+    }
+
+    fn scheme_of(&self, table: &WalletTable) -> Result<&Arc<dyn WalletScheme>, TableError> {
         let mut schemes = self.schemes.values();
         let scheme = schemes.find(|scheme| {
             let marks = scheme.fields().first();
@@ -80,10 +94,10 @@ impl Registry {
         let Some(scheme) = scheme else {
             let first = |scheme: &Arc<dyn WalletScheme>| scheme.fields().first().copied();
             let known: Vec<&str> = self.schemes.values().filter_map(first).collect();
-            return Err(RegistryError::Table(table.no_scheme(&known)));
+            return Err(table.no_scheme(&known));
         };
-        table.check(scheme.fields()).map_err(RegistryError::Table)?;
-        scheme.find_table(table).map_err(RegistryError::Scheme)
+        table.check(scheme.fields())?;
+        Ok(scheme)
     }
 
     fn names(&self) -> String {

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use l402::{Limits, Msat};
 use serde::{Deserialize, Deserializer};
 use tollway_client::DEFAULT_LIMITS;
-use tollway_lightning::registry::{WalletTable, plain_name};
+use tollway_lightning::registry::{Registry, WalletTable, plain_name};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -180,8 +180,7 @@ fn check_key(
 
 fn unknown_section(name: &str) -> String {
     let shown = plain_name(name).unwrap_or("(not shown)");
-    let owners = [("get", GET_KEYS), ("serve", SERVE_KEYS)];
-    let owner = owners.iter().find(|(_section, keys)| keys.contains(&name));
+    let owner = KEYS.iter().find(|(_section, keys)| keys.contains(&name));
     let meant = match owner {
         Some((section, _keys)) => format!(": write it below [{section}]"),
         None => did_you_mean(name, SECTIONS),
@@ -232,8 +231,20 @@ fn check_wallets(wallets: &DeTable<'_>) -> Result<(), (usize, String)> {
                 return Err(refused(value.span().start, &key));
             }
         }
+        check_fields(name, fields).map_err(|message| (value.span().start, message))?;
     }
     Ok(())
+}
+
+/// Refuses a table of a wallet with fields that no scheme knows.
+fn check_fields(wallet: &str, fields: &DeTable<'_>) -> Result<(), String> {
+    let fields = fields.iter().map(|(field, value)| {
+        let value = value.get_ref().as_str().unwrap_or_default();
+        (field.get_ref().to_string(), value.to_owned())
+    });
+    let table: WalletTable = fields.collect();
+    let checked = Registry::builtin().check_table(&table);
+    checked.map_err(|error| format!("wallet `{wallet}`: {error}"))
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -256,6 +267,8 @@ fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WalletTable, D::E
     Ok(fields.into_iter().collect())
 }
 
+/// The keys of each section.
+pub(crate) const KEYS: &[(&str, &[&str])] = &[("get", GET_KEYS), ("serve", SERVE_KEYS)];
 const SECTIONS: &[&str] = &["get", "serve", "wallets"];
 const GET_KEYS: &[&str] = &[
     "ca_cert",
@@ -363,6 +376,24 @@ mod tests {
 
         assert!(matches!(config.wallets["a"], WalletEntry::Uri(_)));
         assert!(matches!(config.wallets["b"], WalletEntry::Table(_)));
+    }
+
+    #[test]
+    fn a_misspelt_field_of_a_wallet_is_an_error_although_no_command_uses_the_wallet() {
+        for (table, nearest) in [
+            ("lnd = \"h:1\", macaron = \"/m\"", "`macaroon`"),
+            (
+                "lnd = \"h:1\", macaroon = \"/m\", tls = \"/t\"",
+                "`tls_cert`",
+            ),
+            ("lmd = \"h:1\", macaroon = \"/m\"", "`lnd`"),
+        ] {
+            let text = format!("[get]\n[wallets]\nnode = {{ {table} }}\n");
+            let message = read(&text).unwrap_err().to_string();
+
+            assert!(message.contains("line 3: wallet `node`"), "{message}");
+            assert!(message.contains(nearest), "{message}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod address;
 mod amount;
 pub(crate) mod condition;
 mod duration;
+mod ipv4;
 mod method;
 mod number;
 mod secret;
@@ -18,7 +19,7 @@ pub(crate) use amount::amount;
 pub(crate) use duration::duration;
 pub(crate) use method::method;
 pub(crate) use number::{count, port};
-pub(crate) use secret::{Secret, hide, may_be_secret, shown};
+pub(crate) use secret::{Secret, hide, is_showable, may_be_secret, shown};
 pub(crate) use since::{Since, since};
 pub(crate) use url::{upstream, url};
 

@@ -85,18 +85,26 @@ impl Wallets<'_> {
     }
 
     fn unknown(&self, wallet: &str) -> Failure {
-        let wallet = plain_name(wallet).map_or_else(String::new, |name| format!(" `{name}`"));
         let names = self.config.wallets.keys();
         let known: Vec<&str> = names.filter_map(|name| plain_name(name)).collect();
+        let shown = short_name(wallet).map_or_else(String::new, |name| format!(" `{name}`"));
+        let meant = input::nearest(wallet, &known);
+        let meant = meant.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
         let known = if known.is_empty() {
             "none".to_owned()
         } else {
             known.join(", ")
         };
         Failure::usage(format!(
-            "no wallet{wallet}: write sandbox:buyer, sandbox:seller, lndconnect://… or a name from [wallets] (there: {known})",
+            "no wallet{shown}: {meant}write sandbox:buyer, sandbox:seller, lndconnect://… or a name from [wallets] (there: {known})",
         ))
     }
+}
+
+/// Returns the name of a wallet that nothing knows, unless it may be a secret: a password is as
+/// plain as a name.
+fn short_name(wallet: &str) -> Option<&str> {
+    plain_name(wallet).filter(|name| input::is_showable(name))
 }
 
 /// A wallet that is paid.
@@ -112,10 +120,11 @@ pub(crate) struct OpenInvoicer {
 /// Returns the failure of a command whose wallet cannot make invoices.
 pub(crate) fn failure(name: &str, error: &WalletError) -> Failure {
     let kind = match error {
-        WalletError::Denied { .. } => FailureKind::WalletDenied,
+        // What a node refuses at the start is its macaroon: another node's, or an old one.
+        WalletError::Denied { .. } | WalletError::Refused { .. } => FailureKind::WalletDenied,
         WalletError::Misconfigured { .. } => FailureKind::Usage,
         WalletError::Unreachable { .. } => FailureKind::WalletUnreachable,
-        WalletError::Refused { .. } | _ => FailureKind::General,
+        WalletError::Unsupported { .. } | _ => FailureKind::General,
     };
     let message = format!("wallet `{name}`: {error}; --wallet (wallet in [serve]) chooses another");
     Failure::new(kind, message)
@@ -133,7 +142,7 @@ impl WalletScheme for SandboxScheme {
     }
 
     fn find(&self, uri: &WalletUri) -> Result<Arc<dyn NamedWallet>, SchemeError> {
-        let wallet = plain_name(uri.rest()).ok_or(NOT_A_SANDBOX_WALLET)?;
+        let wallet = short_name(uri.rest()).ok_or(NOT_A_SANDBOX_WALLET)?;
         Ok(Arc::new(SandboxWallet {
             dir: self.dir.clone(),
             wallet: wallet.to_owned(),
@@ -238,9 +247,26 @@ mod tests {
 
         let message = payer(&config, "nod").unwrap_err();
 
-        assert!(message.contains("`nod`"), "{message}");
+        assert!(
+            message.contains("no wallet `nod`: did you mean `node`?"),
+            "{message}"
+        );
         assert!(message.contains("(there: node)"), "{message}");
         assert_eq!(payer(&config, "node"), Ok("sandbox:buyer".to_owned()));
+    }
+
+    #[test]
+    fn a_name_that_may_be_a_password_is_not_shown() {
+        let config = config("[wallets]\nnode = \"sandbox:buyer\"\n");
+        for typed in [
+            "SUPERSECRETVALUE1234567890abcdefSECRET",
+            "sandbox:SUPERSECRETVALUE1234567890abcdef",
+        ] {
+            let message = payer(&config, typed).unwrap_err();
+
+            assert!(!message.contains("SECRET"), "{message}");
+            assert!(message.contains("sandbox:buyer"), "{message}");
+        }
     }
 
     #[test]

@@ -9,18 +9,10 @@ pub(crate) fn named(name: &str) -> Option<&'static Name> {
     NAMES.iter().find(|known| known.is_spelt(&name))
 }
 
-/// Returns the condition whose name differs from this one by a slip of a finger or two.
+/// Returns the condition that a name is a misspelling of, if there is any.
 pub(crate) fn similar(name: &str) -> Option<&'static Name> {
-    let name = normal(name);
-    let slips_max = name.len().div_euclid(LETTERS_PER_SLIP).min(SLIPS_MAX);
-    let slips = |known: &Name| {
-        let slips = known.spellings();
-        slips
-            .map(|known| strsim::damerau_levenshtein(known, &name))
-            .min()
-    };
-    let known = NAMES.iter().filter(|known| slips(known) <= Some(slips_max));
-    known.min_by_key(|known| slips(known))
+    let spellings: Vec<&str> = NAMES.iter().flat_map(Name::spellings).collect();
+    super::nearest(&normal(name), &spellings).and_then(named)
 }
 
 /// Returns the condition that a macaroon has under this name, with that of a service in front.
@@ -164,8 +156,6 @@ pub(crate) const NAMES: &[Name] = &[
     },
 ];
 
-const LETTERS_PER_SLIP: usize = 3;
-const SLIPS_MAX: usize = 2;
 /// Shorter than a preimage in hexadecimal.
 const SHOWN_MAX: usize = 48;
 

@@ -33,14 +33,18 @@ impl fmt::Debug for Secret {
 
 /// Returns a value as an error shows it: quoted if it is too short and too plain for a secret.
 pub(crate) fn shown(value: &str) -> String {
-    let is_plain = value.chars().count() <= SHOWN_MAX
-        && !value.contains(['@', '?'])
-        && !value.to_ascii_lowercase().contains("macaroon");
-    if is_plain {
+    if is_showable(value) {
         format!("`{value}`")
     } else {
         "the value (not shown)".to_owned()
     }
+}
+
+/// Returns true for a value that is too short and too plain for a secret.
+pub(crate) fn is_showable(value: &str) -> bool {
+    value.chars().count() <= SHOWN_MAX
+        && !value.contains(['@', '?'])
+        && !value.to_ascii_lowercase().contains("macaroon")
 }
 
 /// Returns true when a part of a text is long enough for a token, a key or a macaroon.

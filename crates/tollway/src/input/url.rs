@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::Uri;
 use tollway_gateway::Upstream;
 
+use super::ipv4;
 use super::secret::may_be_secret;
 
 /// Reads the URL of a request. Without a scheme it is `http` on this machine and `https`
@@ -50,6 +51,8 @@ fn fault(typed: &str) -> Option<&'static str> {
         Some("a host with other letters than ASCII is written in punycode, xn--…")
     } else if authority.starts_with('-') {
         Some("no host begins with `-`")
+    } else if ipv4::ends_in_number(host_of(authority)) && ipv4::read(host_of(authority)).is_none() {
+        Some("an IPv4 address is four numbers up to 255")
     } else {
         None
     }
@@ -118,9 +121,9 @@ fn is_web_address(uri: &Uri) -> bool {
     is_http && authority.is_some_and(|authority| !has_password(authority))
 }
 
-/// Adds what is missing in front of the path.
+/// Adds what is missing in front of the path, and writes an IPv4 address as four numbers.
 fn complete(text: &str) -> String {
-    let typed = text.trim();
+    let typed = &with_whole_address(text.trim());
     let authority = typed.split(['/', '?', '#']).next().unwrap_or_default();
     let after = typed.get(authority.len()..).unwrap_or_default();
     let has_scheme = authority.ends_with(':') && after.starts_with("//");
@@ -140,6 +143,21 @@ fn complete(text: &str) -> String {
         "https"
     };
     format!("{scheme}://{typed}")
+}
+
+/// Returns a URL whose host, if it is a spelling of an IPv4 address such as `127.1`, is written
+/// as four numbers.
+fn with_whole_address(typed: &str) -> String {
+    let start = typed.find("://").map_or(0, |colon| colon.saturating_add(3));
+    let (scheme, rest) = typed.split_at_checked(start).unwrap_or(("", typed));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host_of(authority);
+    // A number alone is a port.
+    let is_port = scheme.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit());
+    match (ipv4::read(host), rest.strip_prefix(host)) {
+        (Some(address), Some(after)) if !is_port => format!("{scheme}{address}{after}"),
+        (_, _) => typed.to_owned(),
+    }
 }
 
 /// Returns the host of an authority, without brackets.
@@ -242,6 +260,11 @@ mod tests {
                 "http://api.example/a/c?d=/../e",
             ),
             ("http://api.example/a/..", "http://api.example/"),
+            ("127.1:8402/a", "http://127.0.0.1:8402/a"),
+            ("0x7f.1/a", "http://127.0.0.1/a"),
+            ("http://0177.0.0.1:1/", "http://127.0.0.1:1/"),
+            ("http://2130706433/a", "http://127.0.0.1/a"),
+            ("10.1:443", "https://10.0.0.1:443/"),
             ("http://api.example/a/b/.", "http://api.example/a/b/"),
         ] {
             let read = url(text).unwrap();
@@ -285,6 +308,8 @@ mod tests {
             ("https://me:SECRET@api.example/", "-H 'Authorization"),
             ("http://127.0.0.1:1/a b", "%20"),
             ("http://münchen.example/", "punycode"),
+            ("http://127.0.0.256/", "four numbers"),
+            ("1.2.3.4.5/a", "four numbers"),
             ("-", "begins with `-`"),
             ("--json", "begins with `-`"),
         ] {
@@ -298,6 +323,7 @@ mod tests {
     fn an_upstream_may_be_a_port() {
         for text in [
             "127.0.0.1:3000",
+            "127.1:3000",
             "http://127.0.0.1:3000",
             ":3000",
             "3000",
