@@ -131,11 +131,14 @@ async fn a_gateway_that_does_not_start_names_the_reason_and_the_flag() {
     let taken = taken.local_addr().unwrap().to_string();
     let serve = ["serve", "--json", "--upstream", "1", "--price", "1sat"];
     let gone = format!("lndconnect://127.0.0.1:9?macaroon={}", macaroon());
+    let uri = market.buyer_uri();
+    let (node, _own) = uri.split_once("macaroon=").unwrap();
+    let foreign = format!("{node}macaroon={}", macaroon());
     for (flags, code, exit_code, expected) in [
         (
             ["--listen", &taken],
-            "general_error",
-            1,
+            "port_in_use",
+            12,
             ["in use", "--listen"],
         ),
         (
@@ -143,6 +146,12 @@ async fn a_gateway_that_does_not_start_names_the_reason_and_the_flag() {
             "wallet_unreachable",
             3,
             ["lnd:127.0.0.1:9", "--wallet"],
+        ),
+        (
+            ["--wallet", &foreign],
+            "wallet_denied",
+            3,
+            ["lnd:127.0.0.1:", "--wallet"],
         ),
         (
             ["--wallet", "sandbox:x"],
@@ -163,6 +172,48 @@ async fn a_gateway_that_does_not_start_names_the_reason_and_the_flag() {
                 "{part}: {failed}"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_whose_port_is_in_use_names_the_option_and_has_a_code_of_its_own() {
+    let market = Market::open().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let second = market.home().join("second");
+    for option in ["--seller-port", "--buyer-port"] {
+        let other = ["--seller-port", "--buyer-port"].map(|name| {
+            let port = if name == option { port.as_str() } else { "0" };
+            [name, port]
+        });
+        let folder = ["sandbox", "--json", "--data-dir", second.to_str().unwrap()];
+        let failed = failure(&market.run(&[&folder[..], &other.concat()].concat()).await);
+        let code = (&failed["code"], &failed["exit_code"]);
+        assert_eq!(code, (&"port_in_use".into(), &12.into()), "{failed}");
+        let message = failed["message"].as_str().unwrap();
+        assert!(
+            message.contains(&port) && message.contains(option),
+            "{failed}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_free_has_no_terms() {
+    let market = Market::open().await;
+    for terms in [
+        ["--max-uses", "3"],
+        ["--valid-for", "1h"],
+        ["--price", "1sat"],
+    ] {
+        let serve = ["serve", "--upstream", "1", "--free", "--json"];
+        let refused = failure(&market.run(&[&serve[..], &terms].concat()).await);
+        let message = refused["message"].as_str().unwrap();
+        assert_eq!(refused["exit_code"], 2, "{refused}");
+        assert!(
+            message.contains("--free") && message.contains(terms[0]),
+            "{refused}"
+        );
     }
 }
 

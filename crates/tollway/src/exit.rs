@@ -7,6 +7,8 @@
 //! here.
 
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod schema;
 
 use std::error::Error;
@@ -45,6 +47,8 @@ pub(crate) enum FailureKind {
     PaidUndelivered,
     PaymentFailed,
     PaymentRequired,
+    /// Another process listens on the address.
+    PortInUse,
     RateLimited,
     /// A redirect leads to a seller that the request was not addressed to.
     Redirected,
@@ -61,7 +65,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of their exit codes.
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::General,
         Self::OutputClosed,
         Self::Usage,
@@ -90,6 +94,7 @@ impl FailureKind {
         Self::Redirected,
         Self::NotAllowed,
         Self::BadChallenge,
+        Self::PortInUse,
         Self::Interrupted,
     ];
 
@@ -221,6 +226,11 @@ impl FailureKind {
                 "bad_challenge",
                 "what the server asks for must not be paid; nothing was paid",
             ),
+            Self::PortInUse => (
+                12,
+                "port_in_use",
+                "another process listens on the address; nothing was started",
+            ),
             Self::Interrupted => (130, "interrupted", "interrupted before anything was paid"),
         }
     }
@@ -260,6 +270,7 @@ impl FailureKind {
             | Self::OverTotalLimit
             | Self::PaymentFailed
             | Self::PaymentRequired
+            | Self::PortInUse
             | Self::Redirected
             | Self::RefusedBefore
             | Self::Stopped
@@ -421,7 +432,9 @@ pub(crate) fn with_sources(error: &dyn Error) -> String {
         let text = cause.to_string();
         // Transparent errors repeat their source, and this one adds nothing to its own.
         let is_wrapper = cause.is::<hyper_util::client::legacy::Error>();
-        if !is_wrapper && !message.contains(&text) {
+        // SQLite's own number for what it has put in words.
+        let is_number = text.starts_with("Error code ");
+        if !is_wrapper && !is_number && !message.contains(&text) {
             message = format!("{message}: {text}");
         }
         source = cause.source();

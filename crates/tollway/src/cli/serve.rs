@@ -46,7 +46,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "AMOUNT", value_parser = input::amount, required_unless_present = "free", help_heading = heading::PAYMENT)]
     pub(crate) price: Option<Msat>,
     /// Charge nothing: forward every request, without a wallet.
-    #[arg(long, conflicts_with = "price", help_heading = heading::PAYMENT)]
+    #[arg(long, conflicts_with_all = ["price", "valid_for", "max_uses"], help_heading = heading::PAYMENT)]
     pub(crate) free: bool,
     /// URI or configured name [default: sandbox:seller]
     #[arg(long, value_name = "URI", help_heading = heading::PAYMENT)]

@@ -144,16 +144,14 @@ async fn open_gateway(
         limits: GatewayLimits::default(),
         routing: RoutingConfig::single(ServiceConfig::new("demo", upstream), price),
     };
-    Gateway::start(config).map_err(|error| {
-        Failure::general(match &error {
-            StartError::Listen { address, source } => listen(*address, source, "--listen"),
-            error @ (StartError::NothingToListenOn
-            | StartError::OwnUpstream { .. }
-            | StartError::Routing(_)
-            | StartError::Thread(_)
-            | StartError::Tls(_)
-            | _) => with_sources(error),
-        })
+    Gateway::start(config).map_err(|error| match &error {
+        StartError::Listen { address, source } => listen(*address, source, "--listen"),
+        error @ (StartError::NothingToListenOn
+        | StartError::OwnUpstream { .. }
+        | StartError::Routing(_)
+        | StartError::Thread(_)
+        | StartError::Tls(_)
+        | _) => Failure::general(with_sources(error)),
     })
 }
 

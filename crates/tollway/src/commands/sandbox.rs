@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use tollway_sandbox::lnd::files::manifest::Manifest;
+use tollway_sandbox::lnd::server::LndServerError;
 use tollway_sandbox::lnd::{LndSandbox, LndSandboxError, Ports};
 use tollway_sandbox::{History, SandboxConfig, SandboxError};
 
+use super::serve::failure::listen;
 use crate::cli::SandboxArgs;
 use crate::exit::{Failure, with_sources};
 use crate::output::Output;
@@ -41,6 +43,15 @@ pub(crate) async fn start(dir: &Path, ports: Ports) -> Result<LndSandbox, Failur
     let started = LndSandbox::start(SandboxConfig::new(dir.to_owned()), ports).await;
     started.map_err(|error| match error {
         LndSandboxError::Network(SandboxError::InUse { .. }) => in_use(dir),
+        LndSandboxError::Server(LndServerError::Bind { address, source }) => {
+            let is_seller = address.port() == ports.seller;
+            let flag = if is_seller {
+                "--seller-port"
+            } else {
+                "--buyer-port"
+            };
+            listen(address, &source, flag)
+        }
         error @ (LndSandboxError::Manifest(_)
         | LndSandboxError::Network(_)
         | LndSandboxError::Server(_)) => Failure::general(format!(

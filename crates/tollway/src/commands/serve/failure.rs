@@ -7,15 +7,13 @@ use std::path::Path;
 use tollway_gateway::{PemProblem, StartError, TlsError};
 
 use crate::cli::ServeArgs;
-use crate::exit::{Failure, with_sources};
+use crate::exit::{Failure, FailureKind, with_sources};
 use crate::port_owner::listener_on;
 
 /// Returns the failure of a gateway that did not start.
 pub(super) fn of(error: &StartError, args: &ServeArgs) -> Failure {
     match error {
-        StartError::Listen { address, source } => {
-            Failure::general(listen(*address, source, flag_of(*address, args)))
-        }
+        StartError::Listen { address, source } => listen(*address, source, flag_of(*address, args)),
         StartError::OwnUpstream { upstream } => Failure::usage(format!(
             "--upstream {upstream} is this gateway's own address: name the service behind it, or another address with --listen"
         )),
@@ -28,18 +26,19 @@ pub(super) fn of(error: &StartError, args: &ServeArgs) -> Failure {
 }
 
 /// Returns why an address cannot be listened on, and who uses it as far as that is known.
-pub(crate) fn listen(address: SocketAddr, error: &io::Error, flag: &str) -> String {
-    let reason = if error.kind() == io::ErrorKind::AddrInUse {
-        match listener_on(address) {
-            Some(owner) => format!("the port is in use by {owner}"),
-            None => "the port is in use".to_owned(),
-        }
+pub(crate) fn listen(address: SocketAddr, error: &io::Error, flag: &str) -> Failure {
+    let (kind, reason) = if error.kind() == io::ErrorKind::AddrInUse {
+        let owner = listener_on(address).map(|owner| format!(" by {owner}"));
+        let reason = format!("the port is in use{}", owner.unwrap_or_default());
+        (FailureKind::PortInUse, reason)
     } else if error.kind() == io::ErrorKind::PermissionDenied {
-        format!("{error}: ports below 1024 need privileges")
+        let reason = format!("{error}: ports below 1024 need privileges");
+        (FailureKind::General, reason)
     } else {
-        error.to_string()
+        (FailureKind::General, error.to_string())
     };
-    format!("cannot listen on {address}: {reason}; {flag} chooses another address")
+    let message = format!("cannot listen on {address}: {reason}; {flag} chooses another address");
+    Failure::new(kind, message)
 }
 
 fn flag_of(address: SocketAddr, args: &ServeArgs) -> &'static str {
