@@ -58,7 +58,8 @@ impl Gate {
         };
         for credential in presented.tried().skip(tried) {
             let refusal = match self.verify(credential, &presented, &context).await? {
-                Ok(found) => match self.take_use(requirement, found, now).await? {
+                // Boxed: it would enlarge the future of a request whose credential is remembered.
+                Ok(found) => match Box::pin(self.take_use(requirement, found, now)).await? {
                     Ok(admitted) => return Ok(Redeemed::Admitted(admitted)),
                     Err(refusal) => refusal,
                 },
@@ -190,7 +191,9 @@ impl Gate {
         };
         let (grant, settlement) = match found.verified {
             Verified::Unlimited(grant) => (grant, Settlement::uncounted(request)),
-            Verified::Counted(uncounted) => match self.reserve(uncounted, request).await? {
+            // Boxed: it would enlarge the future of every request.
+            Verified::Counted(uncounted) => match Box::pin(self.reserve(uncounted, request)).await?
+            {
                 Ok(reserved) => reserved,
                 Err(refusal) => return Ok(Err(refusal)),
             },
