@@ -8,6 +8,7 @@
 //!
 //! [serve]
 //! wallet = "sandbox:seller"
+//! write_timeout = "60s"    # limits of a gateway, see its guide
 //!
 //! [wallets]
 //! node = { lnd = "127.0.0.1:10009", tls_cert = "/home/me/.lnd/tls.cert", macaroon = "/home/me/.lnd/data/chain/bitcoin/mainnet/router.macaroon" }
@@ -20,18 +21,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use l402::{Limits, Msat};
 use serde::{Deserialize, Deserializer};
 use tollway_client::DEFAULT_LIMITS;
+use tollway_gateway::{GatewayLimits, UpstreamLimits};
 use tollway_lightning::registry::{Registry, WalletTable, plain_name};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::cli;
 use crate::exit::Failure;
-use crate::input::{self, Secret};
+use crate::input::{self, DurationError, Secret};
 
 /// The file, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -77,11 +81,94 @@ impl GetConfig {
     }
 }
 
-/// Defaults of `tollway serve`.
+/// Defaults of `tollway serve`, and limits that have no flag.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServeConfig {
     pub(crate) wallet: Option<Secret>,
+    connections_max: Option<NonZeroUsize>,
+    client_connections_max: Option<NonZeroUsize>,
+    client_requests_max: Option<NonZeroUsize>,
+    head_max_bytes: Option<NonZeroUsize>,
+    idle_timeout: Option<Time>,
+    write_timeout: Option<Time>,
+    local_response_timeout: Option<Time>,
+    tunnel_idle_timeout: Option<TimeLimit>,
+    tunnel_close_timeout: Option<Time>,
+    drain_timeout: Option<Time>,
+    tunnel_drain_timeout: Option<Time>,
+    upstream_timeout: Option<Time>,
+    upstream_body_timeout: Option<TimeLimit>,
+    upstream_connect_timeout: Option<Time>,
+}
+
+impl ServeConfig {
+    /// Returns the limits towards clients that are in force where no flag sets another.
+    pub(crate) fn limits(&self) -> GatewayLimits {
+        let usual = GatewayLimits::default();
+        let head_max_bytes = self.head_max_bytes.map(NonZeroUsize::get);
+        GatewayLimits {
+            idle_timeout: or(self.idle_timeout, usual.idle_timeout),
+            write_timeout: or(self.write_timeout, usual.write_timeout),
+            local_response_timeout: or(self.local_response_timeout, usual.local_response_timeout),
+            tunnel_idle_timeout: limit_or(self.tunnel_idle_timeout, usual.tunnel_idle_timeout),
+            tunnel_close_timeout: or(self.tunnel_close_timeout, usual.tunnel_close_timeout),
+            drain_timeout: or(self.drain_timeout, usual.drain_timeout),
+            tunnel_drain_timeout: or(self.tunnel_drain_timeout, usual.tunnel_drain_timeout),
+            head_max_bytes: head_max_bytes.unwrap_or(usual.head_max_bytes),
+            connections_max: self.connections_max.unwrap_or(usual.connections_max),
+            client_connections_max: self.client_connections_max,
+            client_requests_max: self.client_requests_max,
+        }
+    }
+
+    /// Returns those of calls to the upstream.
+    pub(crate) fn upstream_limits(&self) -> UpstreamLimits {
+        let usual = UpstreamLimits::default();
+        UpstreamLimits {
+            connect_timeout: or(self.upstream_connect_timeout, usual.connect_timeout),
+            response_timeout: or(self.upstream_timeout, usual.response_timeout),
+            body_timeout: limit_or(self.upstream_body_timeout, usual.body_timeout),
+            ..usual
+        }
+    }
+}
+
+fn or(time: Option<Time>, usual: Duration) -> Duration {
+    time.map_or(usual, |Time(time)| time)
+}
+
+fn limit_or(limit: Option<TimeLimit>, usual: Option<Duration>) -> Option<Duration> {
+    limit.map_or(usual, |TimeLimit(limit)| limit)
+}
+
+/// A duration as people write it, like `"90s"`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Duration);
+
+impl TryFrom<String> for Time {
+    type Error = DurationError;
+
+    fn try_from(text: String) -> Result<Self, DurationError> {
+        input::duration(&text).map(Self)
+    }
+}
+
+/// The same, or `"none"`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct TimeLimit(Option<Duration>);
+
+impl TryFrom<String> for TimeLimit {
+    type Error = DurationError;
+
+    fn try_from(text: String) -> Result<Self, DurationError> {
+        match text.as_str() {
+            NO_LIMIT => Ok(Self(None)),
+            text => input::duration(text).map(|time| Self(Some(time))),
+        }
+    }
 }
 
 /// A named wallet: a URI, or a table that the wallet registry reads. Either may hold a
@@ -166,16 +253,65 @@ fn check_key(
         let message = format!("`{name}` in [{section}]: {reason}");
         Err((value.span().start, message))
     };
-    let is_amount = name.starts_with("max_");
-    match value.get_ref().as_str() {
-        None if is_amount => refused("write an amount in quotes, like \"500sat\"".to_owned()),
-        None => refused("write a text in quotes".to_owned()),
-        Some(text) if is_amount => match input::amount(text) {
-            Ok(_amount) => Ok(()),
-            Err(error) => refused(error.to_string()),
-        },
-        Some(_text) => Ok(()),
+    let kind = Kind::of(name);
+    let written = match (kind, value.get_ref()) {
+        (Kind::Count, DeValue::Integer(number)) => number.as_str(),
+        (Kind::Amount | Kind::Text | Kind::Time, DeValue::String(text)) => text.as_ref(),
+        _ => return refused(kind.advice().to_owned()),
+    };
+    let read = match kind {
+        Kind::Text => Ok(()),
+        Kind::Amount => input::amount(written)
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        Kind::Count => input::count::<NonZeroUsize>(written)
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        Kind::Time if is_limit(name) => TimeLimit::try_from(written.to_owned())
+            .map(drop)
+            .map_err(|error| format!("{error}, or \"none\"")),
+        Kind::Time => input::duration(written)
+            .map(drop)
+            .map_err(|error| error.to_string()),
+    };
+    read.or_else(refused)
+}
+
+/// What a key takes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Amount,
+    Count,
+    Text,
+    Time,
+}
+
+impl Kind {
+    fn of(key: &str) -> Self {
+        if key.starts_with("max_") {
+            Self::Amount
+        } else if key.ends_with("_timeout") {
+            Self::Time
+        } else if key.ends_with("_max") || key.ends_with("_max_bytes") {
+            Self::Count
+        } else {
+            Self::Text
+        }
     }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Amount => "write an amount in quotes, like \"500sat\"",
+            Self::Count => "write a whole number without quotes, like 1000",
+            Self::Text => "write a text in quotes",
+            Self::Time => "write a time in quotes, like \"30s\"",
+        }
+    }
+}
+
+/// Returns whether a key takes `"none"`.
+fn is_limit(key: &str) -> bool {
+    matches!(key, "tunnel_idle_timeout" | "upstream_body_timeout")
 }
 
 fn unknown_section(name: &str) -> String {
@@ -279,7 +415,25 @@ const GET_KEYS: &[&str] = &[
     "max_total",
     "wallet",
 ];
-const SERVE_KEYS: &[&str] = &["wallet"];
+const SERVE_KEYS: &[&str] = &[
+    "client_connections_max",
+    "client_requests_max",
+    "connections_max",
+    "drain_timeout",
+    "head_max_bytes",
+    "idle_timeout",
+    "local_response_timeout",
+    "tunnel_close_timeout",
+    "tunnel_drain_timeout",
+    "tunnel_idle_timeout",
+    "upstream_body_timeout",
+    "upstream_connect_timeout",
+    "upstream_timeout",
+    "wallet",
+    "write_timeout",
+];
+/// A limit of time that is none.
+const NO_LIMIT: &str = "none";
 
 #[cfg(test)]
 mod tests {
@@ -365,6 +519,41 @@ mod tests {
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn limits_of_a_gateway_are_times_and_counts() {
+        let text = "[serve]\nwrite_timeout = \"90s\"\nconnections_max = 1_000\n\
+            upstream_timeout = \"5m\"\nupstream_body_timeout = \"none\"\n";
+
+        let config = read(text).unwrap().serve;
+
+        let usual = GatewayLimits::default();
+        let limits = config.limits();
+        assert_eq!(limits.write_timeout, Duration::from_secs(90));
+        assert_eq!(limits.connections_max.get(), 1_000);
+        assert_eq!(limits.idle_timeout, usual.idle_timeout);
+        let upstream = config.upstream_limits();
+        assert_eq!(upstream.response_timeout, Duration::from_secs(300));
+        assert_eq!(upstream.body_timeout, None);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_states_what_to_write() {
+        for (text, expected) in [
+            ("idle_timeout = 60", "write a time in quotes, like \"30s\""),
+            ("idle_timeout = \"60\"", "`60` has no unit: write 60s"),
+            ("idle_timeout = \"none\"", "`none` is not a duration"),
+            ("tunnel_idle_timeout = \"soon\"", ", or \"none\""),
+            (
+                "connections_max = \"many\"",
+                "write a whole number without quotes",
+            ),
+            ("connections_max = 0", "`0` is not a whole number from 1"),
+        ] {
+            let message = read(&format!("[serve]\n{text}\n")).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
         }
     }
 

@@ -16,7 +16,7 @@ mod url;
 
 pub(crate) use address::listen;
 pub(crate) use amount::amount;
-pub(crate) use duration::duration;
+pub(crate) use duration::{DurationError, duration};
 pub(crate) use method::method;
 pub(crate) use number::{count, port};
 pub(crate) use secret::{Secret, hide, is_showable, may_be_secret, shown};

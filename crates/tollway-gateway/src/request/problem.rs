@@ -75,7 +75,7 @@ impl Problem {
     pub(crate) const CLIENT_BUSY: Self = Self {
         status: StatusCode::TOO_MANY_REQUESTS,
         grpc_status: "8",
-        reason: "too_many_requests",
+        reason: "too_many_client_requests",
         detail: "too many requests of this client at once: wait for some of them to end",
         retry_after_secs: Some(1),
     };

@@ -99,7 +99,7 @@ async fn requests_of_one_client_at_once_are_limited() {
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(
-        refused.body.contains("too_many_requests"),
+        refused.body.contains("too_many_client_requests"),
         "{}",
         refused.body
     );

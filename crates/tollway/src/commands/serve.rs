@@ -47,13 +47,13 @@ pub(crate) async fn run(
         None => None,
     };
     let facts = sale.as_ref().map(|sale| sale.facts(args, &data_dir));
-    let (running, failed) = start(args, sale, &data_dir).await?;
+    let (running, failed) = start(args, config, sale, &data_dir).await?;
     let mut shutdown = Shutdown::catch();
     let started = Started {
         args,
         addresses: running.addresses(),
-        upstream: service(args).limits,
-        limits: limits(args),
+        upstream: service(args, config).limits,
+        limits: limits(args, config),
         down: running.check_upstreams().await,
         sale: facts,
     };
@@ -187,6 +187,7 @@ async fn first_failed(
 /// Starts the gateway in front of the upstream.
 async fn start(
     args: &ServeArgs,
+    config: &Config,
     sale: Option<Sale>,
     data_dir: &Path,
 ) -> Result<(Running, Failed), Failure> {
@@ -194,20 +195,20 @@ async fn start(
         Some(sale) => sale.price(args, data_dir).await?,
         None => (Price::Free, pending().boxed()),
     };
-    let config = GatewayConfig {
+    let gateway = GatewayConfig {
         http: Some(args.listen),
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
-        limits: limits(args),
-        routing: RoutingConfig::single(service(args), price),
+        limits: limits(args, config),
+        routing: RoutingConfig::single(service(args, config), price),
     };
-    let running = Gateway::start(config).map_err(|error| failure::of(&error, args))?;
+    let running = Gateway::start(gateway).map_err(|error| failure::of(&error, args))?;
     Ok((running, failed))
 }
 
-fn limits(args: &ServeArgs) -> GatewayLimits {
-    let mut limits = GatewayLimits::default();
+fn limits(args: &ServeArgs, config: &Config) -> GatewayLimits {
+    let mut limits = config.serve.limits();
     if let Some(drain) = args.drain_timeout {
         limits.drain_timeout = drain;
         limits.tunnel_drain_timeout = limits.tunnel_drain_timeout.min(drain);
@@ -258,8 +259,9 @@ fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
     }
 }
 
-fn service(args: &ServeArgs) -> ServiceConfig {
+fn service(args: &ServeArgs, config: &Config) -> ServiceConfig {
     let mut service = ServiceConfig::new(&args.service, args.upstream.clone());
+    service.limits = config.serve.upstream_limits();
     if let Some(timeout) = args.upstream_timeout {
         service.limits.response_timeout = timeout;
     }
