@@ -72,3 +72,131 @@ fn is_valid(credential: &StoredCredential, moment: UnixSeconds) -> bool {
 
 /// How far the seller's clock may be ahead of ours.
 const CLOCK_SKEW_SECS: u64 = 300;
+
+#[cfg(test)]
+mod tests {
+    use l402::{Caveat, KeyRing, MasterKey, Preimage, SchemeName, Services, Token, caveat};
+
+    use super::*;
+    use crate::book::{QueryHash, SoldToken, UseCounts};
+
+    const NOON: UnixSeconds = UnixSeconds::new(1_700_000_000);
+    const ACCEPTED: Evidence = Evidence {
+        taken: 1,
+        is_accepted: true,
+        is_one_of_several: false,
+    };
+
+    #[test]
+    fn what_the_tokens_own_text_contradicts_is_no_reason() {
+        let until = caveat::valid_until("s", NOON.plus_secs(1_000)).unwrap();
+        let (unlimited, expiring) = (credential(&[]), credential(&[until]));
+        for (held, reason, secs, contradicted) in [
+            (&unlimited, RefusalReason::Exhausted, 0, true),
+            (&unlimited, RefusalReason::Expired, 0, true),
+            (&unlimited, RefusalReason::Unstated, 0, true),
+            (&unlimited, RefusalReason::Revoked, 0, false),
+            (&unlimited, RefusalReason::WrongPath, 0, false),
+            (&expiring, RefusalReason::Expired, 0, true),
+            (
+                &expiring,
+                RefusalReason::Expired,
+                999 - CLOCK_SKEW_SECS,
+                true,
+            ),
+            (
+                &expiring,
+                RefusalReason::Expired,
+                1_000 - CLOCK_SKEW_SECS,
+                false,
+            ),
+            (&expiring, RefusalReason::Unstated, 999, true),
+            (&expiring, RefusalReason::Unstated, 1_000, false),
+        ] {
+            let now = NOON.plus_secs(secs);
+            let verdict = of(held, &held.resource, &reason, &ACCEPTED, now);
+            let is_contradicted = verdict == Verdict::Contradicted;
+            assert_eq!(is_contradicted, contradicted, "{reason:?} after {secs} s");
+        }
+    }
+
+    #[test]
+    fn a_seller_may_take_back_one_token_and_not_each() {
+        let held = credential(&[]);
+        let again = Evidence {
+            is_one_of_several: true,
+            ..ACCEPTED
+        };
+        for reason in [
+            RefusalReason::Forged,
+            RefusalReason::Revoked,
+            RefusalReason::WrongService,
+        ] {
+            let verdict = |evidence| of(&held, &held.resource, &reason, evidence, NOON);
+            assert_eq!(verdict(&ACCEPTED), Verdict::Plausible);
+            assert_eq!(verdict(&again), Verdict::Contradicted);
+        }
+    }
+
+    #[test]
+    fn where_it_was_never_accepted_a_token_may_be_refused() {
+        let held = credential(&[]);
+        let elsewhere = TargetResource {
+            path: "/b".to_owned(),
+            ..held.resource.clone()
+        };
+        let unaccepted = Evidence {
+            is_accepted: false,
+            ..ACCEPTED
+        };
+        for (resource, evidence) in [(&elsewhere, &ACCEPTED), (&held.resource, &unaccepted)] {
+            let verdict = of(&held, resource, &RefusalReason::Unstated, evidence, NOON);
+            assert_eq!(verdict, Verdict::Plausible);
+        }
+    }
+
+    #[test]
+    fn a_counted_token_is_exhausted_when_half_of_its_uses_were_taken_here() {
+        let counted = credential(&[caveat::max_uses(10.try_into().unwrap())]);
+        let imported = StoredCredential {
+            price: Msat::ZERO,
+            ..counted.clone()
+        };
+        for (held, taken, contradicted) in [
+            (&counted, 4, true),
+            (&counted, 5, false),
+            (&imported, 0, false),
+        ] {
+            let evidence = Evidence { taken, ..ACCEPTED };
+            let reason = RefusalReason::Exhausted;
+            let verdict = of(held, &held.resource, &reason, &evidence, NOON);
+            assert_eq!(verdict == Verdict::Contradicted, contradicted, "{taken}");
+        }
+    }
+
+    fn credential(caveats: &[Caveat]) -> StoredCredential {
+        let ring = KeyRing::new(MasterKey::new([5; 32]));
+        let preimage = Preimage::new([7; 32]);
+        let services = Services::new("s", 0).unwrap();
+        let hash = preimage.payment_hash();
+        let token = l402::mint(&ring, hash, &services, caveats, NOON, [0; 20]).unwrap();
+        StoredCredential {
+            resource: TargetResource {
+                origin: "http://127.0.0.1:1".parse().unwrap(),
+                method: "GET".to_owned(),
+                path: "/a".to_owned(),
+                query: QueryHash::new(None),
+            },
+            token: SoldToken::L402 {
+                name: SchemeName::L402,
+                token: Token::from_bytes(token.as_bytes().to_vec()),
+            },
+            preimage,
+            price: Msat::from_msat(1_000),
+            fee: Msat::ZERO,
+            bought_at: NOON,
+            holder: None,
+            uses: UseCounts::default(),
+        }
+    }
+}

@@ -451,6 +451,42 @@ mod tests {
     }
 
     #[test]
+    fn several_tokens_are_explained_in_one_line_and_only_former_ones_no_longer_do() {
+        let replaced = |number: u8, reason, accepted| Replaced {
+            payment_hash: PaymentHash::new([number; 32]),
+            reason,
+            accepted,
+            lost: 0,
+            uses_max: None,
+        };
+        let exhausted = |number| replaced(number, RefusalReason::Exhausted, true);
+        let imported = replaced(9, RefusalReason::WrongPath, false);
+
+        let six: Vec<Replaced> = (1..=6).map(exhausted).collect();
+
+        assert_eq!(
+            explanation(&six),
+            "the stored tokens 01010101, 02020202, 03030303 and 3 more no longer buy this: exhausted"
+        );
+        assert_eq!(
+            explanation(&[imported]),
+            "the stored token 09090909 does not buy this: wrong_path"
+        );
+    }
+
+    #[test]
+    fn what_may_be_spent_is_not_called_paid() {
+        let advice = |uses_max| Undelivered { uses_max }.advice();
+
+        assert!(advice(None).contains("pays nothing"));
+        for uses in [1, 3] {
+            let shown = advice(Some(uses));
+            assert!(!shown.contains("pays nothing"), "{shown}");
+            assert!(shown.contains("--buy-after-refusal"), "{shown}");
+        }
+    }
+
+    #[test]
     fn an_invoice_that_is_offered_again_has_its_price() {
         let payments = Payments::new(Output::Json, true);
 
