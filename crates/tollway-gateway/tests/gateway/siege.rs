@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,10 +19,57 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tollway_gateway::{GatewayLimits, Running};
 
-use crate::support::client::{Client, empty, get};
+use crate::support::client::{Client, empty, get, read_until};
 use crate::support::shop::Shop;
 use crate::support::upstream::Body;
 use crate::support::{self, frames, upstream};
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_a_customer_out() {
+    let siege = Siege::begin(few_connections()).await;
+
+    let mut silent = Vec::new();
+    for _ in 0..3 * CONNECTIONS_MAX {
+        silent.push(siege.attacker().await);
+    }
+
+    // The customers' idle connections may have been closed to make room.
+    siege.new_customers_are_served().await;
+}
+
+#[tokio::test]
+async fn clients_that_give_no_window_do_not_keep_a_customer_out() {
+    let siege = Siege::begin(few_connections()).await;
+
+    let mut unwilling = Vec::new();
+    for _ in 0..3 * CONNECTIONS_MAX {
+        let mut client = siege.attacker().await;
+        let mut bytes = frames::preface(&[(frames::INITIAL_WINDOW_SIZE, 0)]);
+        bytes.extend(frames::get(1, "/a/../b", None));
+        // Those beyond the limit may find their connection closed.
+        let _closed = client.write_all(&bytes).await;
+        unwilling.push(client);
+    }
+
+    // The customers' idle connections may have been closed to make room.
+    siege.new_customers_are_served().await;
+}
+
+#[tokio::test]
+async fn streams_that_are_not_read_stall_no_other_client() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+    let mut attacker = siege.attacker().await;
+    let mut bytes = frames::preface(&[]);
+    // Fewer than make the gateway open another connection to the upstream.
+    for stream in (1..).step_by(2).take(24) {
+        bytes.extend(frames::call(stream, "/counted", &siege.attackers));
+    }
+
+    attacker.write_all(&bytes).await.unwrap();
+    support::soon(until_sent(2 << 20)).await;
+
+    siege.customers_are_served().await;
+}
 
 #[tokio::test]
 async fn responses_that_are_not_read_stall_no_other_client() {
@@ -93,6 +142,30 @@ async fn floods_of_frames_fail_no_customer() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_closes_kept_connections_fails_no_request() {
+    let upstream = upstream::accept(|mut stream| async move {
+        for _ in 0..3 {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";
+            stream.write_all(response).await.unwrap();
+        }
+        // The next request has been sent when it closes.
+        read_until(&mut stream, "\r\n\r\n").await;
+    })
+    .await;
+    let shop = Shop::open().await;
+    let running = support::start(shop.price(), upstream);
+    let authorization = shop.authorization().await;
+    let mut client = Client::http1(support::http(&running)).await;
+
+    for number in 0..60 {
+        let request = get("/").header("authorization", &authorization);
+        let answer = support::soon(client.ask(request.body(empty()).unwrap())).await;
+        assert_eq!(answer.status, StatusCode::OK, "request {number}");
+    }
+}
+
+#[tokio::test]
 async fn unpaid_requests_fail_no_customer() {
     let mut siege = Siege::begin(GatewayLimits::default()).await;
     let address = support::http(&siege.running);
@@ -156,19 +229,20 @@ impl Siege {
     }
 
     async fn customers_are_served(&mut self) {
-        let address = support::http(&self.running);
         for kept in &mut self.kept {
             served(kept, get("/"), &self.authorization).await;
         }
         let call = Request::post("http://localhost/").header("content-type", "application/grpc");
         served(&mut self.kept[1], call, &self.authorization).await;
-        let fresh = async {
-            let mut fresh = Client::http1(address).await;
-            served(&mut fresh, get("/"), &self.authorization).await;
-        };
-        timeout(PATIENCE, fresh)
-            .await
-            .expect("a new customer waits");
+        self.new_customers_are_served().await;
+    }
+
+    async fn new_customers_are_served(&self) {
+        let address = support::http(&self.running);
+        for _ in 0..3 {
+            let mut customer = Client::http1(address).await;
+            served(&mut customer, get("/"), &self.authorization).await;
+        }
     }
 }
 
@@ -208,7 +282,10 @@ async fn pages() -> SocketAddr {
 
 async fn respond(request: Request<Incoming>) -> Response<Body> {
     match request.uri().path() {
-        "/big" => large(),
+        "/big" => large(|| ()),
+        "/counted" => large(|| {
+            SENT.fetch_add(CHUNK.len(), Ordering::Relaxed);
+        }),
         "/upload" => {
             let _received = request.into_body().collect().await;
             Response::new(Full::default().boxed_unsync())
@@ -218,12 +295,32 @@ async fn respond(request: Request<Incoming>) -> Response<Body> {
 }
 
 /// Responds with far more than the windows on the way hold.
-fn large() -> Response<Body> {
-    let frames = std::iter::repeat_with(|| Ok(Frame::data(Bytes::from_static(CHUNK))));
+fn large(sent: impl Fn() + Send + 'static) -> Response<Body> {
+    let frames = std::iter::repeat_with(move || {
+        sent();
+        Ok(Frame::data(Bytes::from_static(CHUNK)))
+    });
     Response::new(StreamBody::new(tokio_stream::iter(frames.take(CHUNKS))).boxed_unsync())
 }
 
+/// Waits until the upstream has sent so many bytes of the page that is counted.
+async fn until_sent(bytes: usize) {
+    while SENT.load(Ordering::Relaxed) < bytes {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn few_connections() -> GatewayLimits {
+    GatewayLimits {
+        connections_max: NonZeroUsize::new(CONNECTIONS_MAX).unwrap(),
+        ..GatewayLimits::default()
+    }
+}
+
+const CONNECTIONS_MAX: usize = 16;
 /// How long a customer waits: far more than a request takes, far less than the attacks last.
 const PATIENCE: Duration = Duration::from_secs(15);
 const CHUNK: &[u8] = &[b'x'; 64 * 1024];
 const CHUNKS: usize = 128;
+/// What the upstream has sent of `/counted`, which one test asks for.
+static SENT: AtomicUsize = AtomicUsize::new(0);

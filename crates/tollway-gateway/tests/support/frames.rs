@@ -32,6 +32,19 @@ pub(crate) fn get(stream: u32, path: &str, authorization: Option<&str>) -> Vec<u
     frame(1, END_HEADERS | END_STREAM, stream, &block(&fields))
 }
 
+/// A gRPC call with an empty message.
+pub(crate) fn call(stream: u32, path: &str, authorization: &str) -> Vec<u8> {
+    let mut fields = pseudo("POST", path);
+    fields.extend([
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("authorization", authorization),
+    ]);
+    let mut bytes = frame(1, END_HEADERS, stream, &block(&fields));
+    bytes.extend(frame(0, END_STREAM, stream, &[0; 5]));
+    bytes
+}
+
 /// A head that goes on for ever: its beginning, and then more of it.
 pub(crate) fn endless_head(stream: u32, frames: usize) -> Vec<u8> {
     let mut bytes = frame(1, END_STREAM, stream, &block(&pseudo("GET", "/")));
