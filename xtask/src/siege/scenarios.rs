@@ -120,9 +120,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::new(
         "slow-readers",
-        "400 paid downloads at 128 bytes a second",
+        "150 paid downloads at 128 bytes a second",
         "slow-readers",
-        400,
+        150,
     ),
     Scenario::new(
         "resets",
