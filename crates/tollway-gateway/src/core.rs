@@ -4,18 +4,22 @@
 //! one they began with.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::StatusCode;
 use tokio::sync::watch;
-use tokio::task::spawn_local;
 
+use crate::admin::access_log;
+use crate::admin::metrics::Ended;
 use crate::admin::telemetry::{CoreStats, Telemetry};
 use crate::request::admit::CutOff;
+use crate::request::request_id::RequestIds;
 use crate::request::route::{Route, Routes};
-use crate::upstream::connect::probe;
+use crate::upstream::connect::look;
 use crate::upstream::pool::Pool;
 
 /// What the requests of one worker share.
@@ -26,6 +30,7 @@ pub(crate) struct Core {
     local: RefCell<Rc<LocalRoutes>>,
     /// The counters of requests no service matches.
     pub(crate) unrouted: Arc<CoreStats>,
+    pub(crate) request_ids: RequestIds,
     /// Begins when the worker stops.
     pub(crate) cut_off: CutOff,
     tunnels_closing: watch::Sender<bool>,
@@ -42,6 +47,7 @@ impl Core {
             routes,
             local: RefCell::default(),
             unrouted: telemetry.unrouted().core(index),
+            request_ids: RequestIds::new(),
             cut_off: CutOff::default(),
             tunnels_closing: watch::Sender::new(false),
         })
@@ -54,6 +60,14 @@ impl Core {
         routes
             .find(|local| local.route.matches(host, path))
             .cloned()
+    }
+
+    /// Counts and logs a request that could not be read as HTTP, and was responded to with `status`.
+    pub(crate) fn refused_unreadable(&self, status: StatusCode, client: Option<IpAddr>) {
+        self.unrouted.begun.up();
+        self.unrouted.responded(status);
+        self.unrouted.ended(Ended::Complete);
+        access_log::unreadable(status, client);
     }
 
     /// Turns true when tunnels must close.
@@ -76,17 +90,13 @@ impl Core {
         self.tunnels_closing.send_replace(true);
     }
 
-    /// Looks whether upstreams that are down accept connections again, so that metrics and log
-    /// show it without any request. To be called once a second.
-    pub(crate) fn probe_upstreams(&self) {
+    /// Ages what is known of upstreams, and looks whether those that are down accept connections
+    /// again, so that metrics and log show it without any request. To be called once a second.
+    pub(crate) fn check_upstreams(&self) {
         for service in self.local_routes().snapshot.services() {
-            service.health.log_change();
+            service.health.tick();
             if service.health.is_down() {
-                let service = Arc::clone(service);
-                // Ends within the time of a probe, and with the worker.
-                spawn_local(async move {
-                    probe(&service.target, &service.health, PROBE_GAP).await;
-                });
+                look(&service.target, &service.health, LOOK_GAP);
             }
         }
     }
@@ -144,5 +154,5 @@ impl LocalRoutes {
     }
 }
 
-/// Longer than for a request, which should not find that another probe has just failed.
-const PROBE_GAP: Duration = Duration::from_secs(5);
+/// Longer than for a request, which should not find that another look has just failed.
+const LOOK_GAP: Duration = Duration::from_secs(5);

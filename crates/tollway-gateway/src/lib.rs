@@ -15,7 +15,8 @@
 //! | – `activity` `registry` `client` `connection` `executor` | what makes progress, when it must end, who the client is, its requests |
 //! | `request/` | one request |
 //! | – `exchange` | matched, admitted, forwarded, responded to |
-//! | – `route` `kind` `admit` `headers` | which service, which protocol, is it paid for, which headers cross |
+//! | – `route` `kind` `admit` `headers` `request_id` | which service, which protocol, is it paid for, which headers cross |
+//! | – `in_flight` | what is counted and logged of it, to its end |
 //! | – `problem` `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
 //! | `upstream/` | connections to one upstream |
 //! | – `target` `tls` `health` `dial` `connect` `stream` `upload` | where it is, how it is reached and whether it is, bodies on their way |

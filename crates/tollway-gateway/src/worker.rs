@@ -254,7 +254,7 @@ impl Worker {
             self.telemetry
                 .set_connections(self.index, self.connections.count());
             self.core.prune_pools();
-            self.core.probe_upstreams();
+            self.core.check_upstreams();
         }
     }
 }

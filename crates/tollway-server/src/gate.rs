@@ -30,7 +30,7 @@ use crate::keys::KeySource;
 use crate::ledger::{GrantedEvent, LedgerError, LedgerEvent, RefusedEvent, Reports, Stores};
 use crate::limit::ChallengeLimiter;
 use crate::pricer::Pricer;
-use crate::reason::ReasonCode;
+use crate::reason::{Reason, ReasonCode};
 use crate::rejection::Rejection;
 use crate::request::RequestInfo;
 use crate::requirement::Requirement;
@@ -122,26 +122,14 @@ impl Gate {
         pricer: &dyn Pricer,
         info: &RequestInfo<'_>,
     ) -> Result<Admitted, Rejection> {
-        let admitted = self.decide(requirement, pricer, info).await;
-        match &admitted {
-            Ok(admitted) => {
-                let service = requirement.service().as_str();
-                let payment_hash = &admitted.grant.identifier().payment_hash;
-                tracing::debug!(service, %payment_hash, "admitted");
-            }
-            Err(rejection) => {
-                self.record_rejection(requirement, rejection.code());
-                log(requirement, rejection);
-                if matches!(rejection, Rejection::TooManyChallenges(_)) {
-                    self.log_limit(info);
-                }
-            }
+        match self.admit_paid(requirement, info).await? {
+            Redeemed::Admitted(admitted) => Ok(admitted),
+            Redeemed::Refused(reason) => Err(self.refuse(requirement, pricer, info, reason).await),
         }
-        admitted
     }
 
-    /// Admits a request that is paid for. One that is not is offered nothing: for as long as
-    /// what it could buy cannot be delivered.
+    /// Admits a request that is paid for, and records it. One that is not is offered nothing:
+    /// [refuse](Self::refuse) it, when what it could buy can be delivered.
     ///
     /// # Errors
     ///
@@ -153,25 +141,37 @@ impl Gate {
         info: &RequestInfo<'_>,
     ) -> Result<Redeemed, Rejection> {
         let redeemed = self.redeem(requirement, info).await;
-        if let Err(rejection) = &redeemed {
-            self.record_rejection(requirement, rejection.code());
-            log(requirement, rejection);
+        match &redeemed {
+            Ok(Redeemed::Admitted(admitted)) => {
+                let service = requirement.service().as_str();
+                let payment_hash = &admitted.grant.identifier().payment_hash;
+                tracing::debug!(service, %payment_hash, "admitted");
+            }
+            Ok(Redeemed::Refused(_)) => {}
+            Err(rejection) => {
+                self.record_rejection(requirement, rejection.code());
+                log(requirement, rejection);
+            }
         }
         redeemed
     }
 
-    async fn decide(
+    /// Refuses a request that [`admit_paid`](Self::admit_paid) did not admit because of `reason`:
+    /// with a [challenge](Self::challenge), if one can be made. Records it.
+    pub async fn refuse(
         &self,
         requirement: &Requirement,
         pricer: &dyn Pricer,
         info: &RequestInfo<'_>,
-    ) -> Result<Admitted, Rejection> {
-        match self.redeem(requirement, info).await? {
-            Redeemed::Admitted(admitted) => Ok(admitted),
-            Redeemed::Refused(reason) => {
-                Err(self.challenge(requirement, pricer, info, reason).await)
-            }
+        reason: Reason,
+    ) -> Rejection {
+        let rejection = self.challenge(requirement, pricer, info, reason).await;
+        self.record_rejection(requirement, rejection.code());
+        log(requirement, &rejection);
+        if matches!(rejection, Rejection::TooManyChallenges(_)) {
+            self.log_limit(info);
         }
+        rejection
     }
 
     /// Logs that the challenge limit refuses clients, no more than once a minute: they may be

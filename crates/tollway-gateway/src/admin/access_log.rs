@@ -1,15 +1,17 @@
 //! The access log.
 //!
-//! One line per request, under the target `tollway::access` at level `debug`, written when
-//! the head of the response is known. It holds no query, credential or body. While the log
-//! is off, a request costs one comparison.
+//! One line per request, under the target `tollway::access` at level `debug`, written once the
+//! request has ended: when the last byte of its response was handed over, or earlier. It holds
+//! no query, credential or body. While the log is off, a request costs one comparison.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use l402::PaymentHash;
+
+use crate::admin::metrics::{Ended, NO_SERVICE};
 
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,12 @@ struct Entry {
     path: String,
     service: String,
     client: Option<IpAddr>,
+    /// From the beginning to the head of the upstream's response.
+    upstream: Option<Duration>,
+    verdict: Option<&'static str>,
+    /// The payment of the token that was presented, also when the request failed afterwards.
+    token: Option<PaymentHash>,
+    status: Option<StatusCode>,
 }
 
 impl AccessLine {
@@ -54,27 +62,70 @@ impl AccessLine {
                 path: head.uri.path().to_owned(),
                 service: service.to_owned(),
                 client,
+                upstream: None,
+                verdict: None,
+                token: None,
+                status: None,
             })
         }))
     }
 
-    /// Writes the line when the head of the response is known.
-    pub(crate) fn end(self, status: StatusCode, verdict: Verdict) {
-        let Some(entry) = self.0 else {
+    /// Records that the head of the upstream's response has arrived.
+    pub(crate) fn upstream_responded(&mut self) {
+        if let Some(entry) = &mut self.0 {
+            entry.upstream = Some(entry.began.elapsed());
+        }
+    }
+
+    /// Records what was decided about the request.
+    pub(crate) fn decided(&mut self, verdict: Verdict) {
+        if let Some(entry) = &mut self.0 {
+            entry.verdict = Some(verdict.name);
+            entry.token = verdict.payment_hash.or(entry.token);
+        }
+    }
+
+    /// Records what the response is.
+    pub(crate) fn responded(&mut self, status: StatusCode) {
+        if let Some(entry) = &mut self.0 {
+            entry.status = Some(status);
+        }
+    }
+
+    /// Writes the line. `received` and `sent` are the bytes of the bodies.
+    pub(crate) fn end(&mut self, id: &HeaderValue, received: u64, sent: u64, ended: Ended) {
+        let Some(entry) = self.0.take() else {
             return;
         };
         tracing::debug!(
             target: "tollway::access",
             method = entry.method.as_str(),
             path = entry.path,
-            status = status.as_u16(),
-            latency_us = entry.began.elapsed().as_micros(),
+            status = entry.status.map(|status| status.as_u16()),
             service = entry.service,
-            verdict = verdict.name,
-            token = verdict.payment_hash.as_ref().map(beginning),
+            verdict = entry.verdict,
+            token = entry.token.as_ref().map(beginning),
             client = entry.client.map(tracing::field::display),
+            received,
+            sent,
+            upstream_us = entry.upstream.map(|after| after.as_micros()),
+            total_us = entry.began.elapsed().as_micros(),
+            ended = ended.as_str(),
+            request_id = id.to_str().ok(),
         );
     }
+}
+
+/// Writes the line of a request that could not be read as HTTP, and was refused with `status`.
+pub(crate) fn unreadable(status: StatusCode, client: Option<IpAddr>) {
+    tracing::debug!(
+        target: "tollway::access",
+        status = status.as_u16(),
+        service = NO_SERVICE,
+        verdict = "unreadable",
+        client = client.map(tracing::field::display),
+        ended = Ended::Complete.as_str(),
+    );
 }
 
 /// Returns as much of a payment hash as names a token.

@@ -52,7 +52,10 @@ pub struct MetricLabel {
 
 /// Every metric, in the order they are written.
 pub const TABLE: &[Metric] = &[
+    REQUESTS_BEGUN,
     REQUESTS,
+    REQUESTS_ABORTED,
+    RESPONSES_ENDED,
     CHALLENGES,
     REFUSALS,
     UPSTREAM_SECONDS,
@@ -67,11 +70,29 @@ pub const TABLE: &[Metric] = &[
 /// The value of `service` for a request that matches no service. No service can have this name.
 pub const NO_SERVICE: &str = "(none)";
 
+pub(crate) const REQUESTS_BEGUN: Metric = Metric {
+    name: "tollway_requests_begun_total",
+    kind: MetricKind::Counter,
+    help: "Requests received. Each is responded to or aborted.",
+    labels: &[SERVICE_OR_NONE],
+};
 pub(crate) const REQUESTS: Metric = Metric {
     name: "tollway_requests_total",
     kind: MetricKind::Counter,
     help: "Requests that were responded to, by service and class of status.",
     labels: &[SERVICE_OR_NONE, STATUS],
+};
+pub(crate) const REQUESTS_ABORTED: Metric = Metric {
+    name: "tollway_requests_aborted_total",
+    kind: MetricKind::Counter,
+    help: "Requests that ended before a response to them began.",
+    labels: &[SERVICE_OR_NONE, ENDED],
+};
+pub(crate) const RESPONSES_ENDED: Metric = Metric {
+    name: "tollway_responses_ended_total",
+    kind: MetricKind::Counter,
+    help: "Responses that have ended, tunnels included, by how they did.",
+    labels: &[SERVICE_OR_NONE, ENDED],
 };
 pub(crate) const CHALLENGES: Metric = Metric {
     name: "tollway_challenges_total",
@@ -143,6 +164,11 @@ const STATUS: MetricLabel = MetricLabel {
     meaning: "class of the HTTP status",
     values: &STATUS_CLASSES,
 };
+const ENDED: MetricLabel = MetricLabel {
+    name: "ended",
+    meaning: "how it ended",
+    values: &Ended::WORDS,
+};
 const REASON: MetricLabel = MetricLabel {
     name: "reason",
     meaning: "why, as in the `reason` of the response",
@@ -159,3 +185,39 @@ const LE: MetricLabel = MetricLabel {
 
 /// The values of `status`, in the order of the classes.
 pub(crate) const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// How a request and the response to it ended: the values of `ended`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// All of it was handed over.
+    Complete,
+    /// The client closed its connection or reset its stream.
+    ClientLeft,
+    /// The upstream failed in the middle of its response.
+    UpstreamFailed,
+    /// The gateway stopped.
+    CutOff,
+    /// Nothing moved for too long.
+    Stalled,
+}
+
+impl Ended {
+    /// Their words, by [index](Self::index).
+    pub(crate) const WORDS: [&str; 5] = [
+        "complete",
+        "client_left",
+        "upstream_failed",
+        "cut_off",
+        "stalled",
+    ];
+
+    /// Returns its place in [`WORDS`](Self::WORDS).
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Returns its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::WORDS.get(self.index()).copied().unwrap_or_default()
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tollway_server::ReasonCode;
 
-use crate::admin::metrics::{self, Metric, STATUS_CLASSES};
+use crate::admin::metrics::{self, Ended, Metric, STATUS_CLASSES};
 
 /// All counters of a gateway.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Telemetry {
     pub(crate) fn in_flight(&self) -> usize {
         let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         let all = services.values().map(|stats| stats.in_flight());
-        usize::try_from(all.sum::<i64>()).unwrap_or(0)
+        usize::try_from(all.sum::<u64>()).unwrap_or(usize::MAX)
     }
 
     /// Writes all metrics in the Prometheus text format.
@@ -115,15 +115,18 @@ impl ServiceStats {
             .unwrap_or_default()
     }
 
-    fn in_flight(&self) -> i64 {
-        let cores = self.cores.iter();
-        cores.map(|core| core.in_flight.value()).sum()
+    /// Returns how many requests have begun and not ended. The ends are read first, so that there
+    /// are never more of them.
+    fn in_flight(&self) -> u64 {
+        let ended = self.total(|core| core.ended.sum().wrapping_add(core.aborted.sum()));
+        let begun = self.total(|core| core.begun.value());
+        begun.saturating_sub(ended)
     }
 
-    fn total(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
+    fn total(&self, count: impl Fn(&CoreStats) -> u64) -> u64 {
         self.cores
             .iter()
-            .fold(0, |sum, core| sum.wrapping_add(counter(core).value()))
+            .fold(0, |sum, core| sum.wrapping_add(count(core)))
     }
 }
 
@@ -131,20 +134,32 @@ impl ServiceStats {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreStats {
-    classes: [Counter; STATUS_CLASSES.len()],
+    pub(crate) begun: Counter,
+    responses: Counters<{ STATUS_CLASSES.len() }>,
+    aborted: Counters<{ Ended::WORDS.len() }>,
+    ended: Counters<{ Ended::WORDS.len() }>,
     latency: Histogram,
     pub(crate) challenges: Counter,
-    pub(crate) in_flight: Gauge,
     /// Locked: a refusal is rare enough, and there are many reasons.
     refusals: Mutex<BTreeMap<ReasonCode, u64>>,
 }
 
 impl CoreStats {
+    /// Counts a response that begins.
     pub(crate) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16().div_euclid(100)).saturating_sub(1);
-        if let Some(counter) = self.classes.get(class) {
-            counter.up();
-        }
+        // A status above 599 is taken for a failure.
+        self.responses.up(class.min(CLASS_MAX));
+    }
+
+    /// Counts the end of a response that had begun.
+    pub(crate) fn ended(&self, ended: Ended) {
+        self.ended.up(ended.index());
+    }
+
+    /// Counts the end of a request that was not responded to.
+    pub(crate) fn aborted(&self, ended: Ended) {
+        self.aborted.up(ended.index());
     }
 
     pub(crate) fn refused(&self, reason: ReasonCode) {
@@ -176,19 +191,38 @@ impl Counter {
     }
 }
 
+/// One counter for each word of a label.
+#[derive(Debug)]
+struct Counters<const N: usize>([Counter; N]);
+
+impl<const N: usize> Counters<N> {
+    fn up(&self, index: usize) {
+        if let Some(counter) = self.0.get(index) {
+            counter.up();
+        }
+    }
+
+    fn value(&self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, Counter::value)
+    }
+
+    fn sum(&self) -> u64 {
+        let values = self.0.iter().map(Counter::value);
+        values.fold(0, u64::wrapping_add)
+    }
+}
+
+impl<const N: usize> Default for Counters<N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
 /// A number that rises and falls.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicI64);
 
 impl Gauge {
-    pub(crate) fn up(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn down(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
     fn value(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -197,7 +231,7 @@ impl Gauge {
 #[derive(Debug, Default)]
 struct Histogram {
     /// One for each of [`BOUNDS_MICROS`], and one for larger values.
-    buckets: [Counter; BOUNDS_MICROS.len() + 1],
+    buckets: Counters<{ BOUNDS_MICROS.len() + 1 }>,
     sum_micros: Counter,
 }
 
@@ -208,9 +242,7 @@ impl Histogram {
             .iter()
             .take_while(|bound| micros > **bound)
             .count();
-        if let Some(counter) = self.buckets.get(bucket) {
-            counter.up();
-        }
+        self.buckets.up(bucket);
         self.sum_micros.add(micros);
     }
 }
@@ -254,21 +286,52 @@ fn escaped(label: &str) -> String {
 type Services = BTreeMap<String, Arc<ServiceStats>>;
 
 fn render_requests(page: &mut MetricsText, services: &Services) {
+    render_counts(page, services, &metrics::REQUESTS_BEGUN, |core| {
+        core.begun.value()
+    });
     page.head(&metrics::REQUESTS);
     for (name, stats) in services {
         for (class, label) in STATUS_CLASSES.iter().enumerate() {
-            let responses = stats.total(|core| core.classes.get(class).unwrap_or(&core.challenges));
-            page.line(
-                metrics::REQUESTS.name,
-                &[("service", name), ("status", label)],
-                responses,
-            );
+            let responses = stats.total(|core| core.responses.value(class));
+            let labels = [("service", name.as_str()), ("status", label)];
+            page.line(metrics::REQUESTS.name, &labels, responses);
         }
     }
-    page.head(&metrics::CHALLENGES);
+    render_ends(page, services, &metrics::REQUESTS_ABORTED, |core| {
+        &core.aborted
+    });
+    render_ends(page, services, &metrics::RESPONSES_ENDED, |core| {
+        &core.ended
+    });
+    render_counts(page, services, &metrics::CHALLENGES, |core| {
+        core.challenges.value()
+    });
+}
+
+fn render_counts(
+    page: &mut MetricsText,
+    services: &Services,
+    metric: &Metric,
+    count: impl Fn(&CoreStats) -> u64,
+) {
+    page.head(metric);
     for (name, stats) in services {
-        let challenges = stats.total(|core| &core.challenges);
-        page.line(metrics::CHALLENGES.name, &[("service", name)], challenges);
+        page.line(metric.name, &[("service", name)], stats.total(&count));
+    }
+}
+
+fn render_ends(
+    page: &mut MetricsText,
+    services: &Services,
+    metric: &Metric,
+    ends: impl Fn(&CoreStats) -> &Counters<{ Ended::WORDS.len() }>,
+) {
+    page.head(metric);
+    for (name, stats) in services {
+        for (index, word) in Ended::WORDS.iter().enumerate() {
+            let count = stats.total(|core| ends(core).value(index));
+            page.line(metric.name, &[("service", name), ("ended", word)], count);
+        }
     }
 }
 
@@ -296,12 +359,7 @@ fn render_latency(page: &mut MetricsText, services: &Services) {
     for (name, stats) in services {
         let mut seen = 0_u64;
         for bucket in 0..=BOUNDS_MICROS.len() {
-            let counter =
-                |core: &CoreStats| core.latency.buckets.get(bucket).map_or(0, Counter::value);
-            seen = stats
-                .cores
-                .iter()
-                .fold(seen, |sum, core| sum.wrapping_add(counter(core)));
+            seen = seen.wrapping_add(stats.total(|core| core.latency.buckets.value(bucket)));
             let bound = BOUNDS_MICROS
                 .get(bucket)
                 .map_or("+Inf".to_owned(), |micros| seconds(*micros));
@@ -311,7 +369,7 @@ fn render_latency(page: &mut MetricsText, services: &Services) {
                 seen,
             );
         }
-        let sum = stats.total(|core| &core.latency.sum_micros);
+        let sum = stats.total(|core| core.latency.sum_micros.value());
         page.line(&format!("{NAME}_sum"), &[("service", name)], seconds(sum));
         page.line(&format!("{NAME}_count"), &[("service", name)], seen);
     }
@@ -321,6 +379,7 @@ fn seconds(micros: u64) -> String {
     Duration::from_micros(micros).as_secs_f64().to_string()
 }
 
+const CLASS_MAX: usize = STATUS_CLASSES.len() - 1;
 const BOUNDS_MICROS: [u64; 11] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000,
 ];
@@ -369,6 +428,40 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} in\n{page}");
         }
+    }
+
+    #[test]
+    fn what_has_begun_and_not_ended_is_in_flight() {
+        let telemetry = Telemetry::new(2);
+        let stats = telemetry.service("weather");
+        for core in [stats.core(0), stats.core(0), stats.core(1)] {
+            core.begun.up();
+        }
+        stats.core(0).ended(Ended::Complete);
+        stats.core(1).aborted(Ended::ClientLeft);
+
+        assert_eq!(telemetry.in_flight(), 1);
+
+        let page = telemetry.render();
+        for line in [
+            "tollway_requests_begun_total{service=\"weather\"} 3\n",
+            "tollway_requests_aborted_total{service=\"weather\",ended=\"client_left\"} 1\n",
+            "tollway_responses_ended_total{service=\"weather\",ended=\"complete\"} 1\n",
+            "tollway_requests_in_flight{service=\"weather\"} 1\n",
+        ] {
+            assert!(page.contains(line), "{line} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn no_status_goes_uncounted() {
+        let telemetry = Telemetry::new(1);
+        let core = telemetry.service("weather").core(0);
+
+        core.responded(StatusCode::from_u16(999).unwrap());
+
+        let line = "tollway_requests_total{service=\"weather\",status=\"5xx\"} 1\n";
+        assert!(telemetry.render().contains(line));
     }
 
     #[test]

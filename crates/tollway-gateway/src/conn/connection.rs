@@ -116,7 +116,23 @@ impl ClientConnection {
         };
         if let Err(error) = served {
             tracing::debug!(%error, "client connection failed");
+            if let Some(status) = status_sent_for(&error, protocol) {
+                let (core, client) = (&self.core, self.peer.address);
+                core.refused_unreadable(status, client);
+            }
         }
+    }
+}
+
+/// Returns the status that hyper itself responds with to a request that it cannot read. Over
+/// HTTP/2 the stream or the connection is reset instead, or 431 is sent and not reported.
+fn status_sent_for(error: &hyper::Error, protocol: Protocol) -> Option<StatusCode> {
+    match protocol {
+        Protocol::Http1 if error.is_parse_too_large() => {
+            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        }
+        Protocol::Http1 if error.is_parse() => Some(StatusCode::BAD_REQUEST),
+        Protocol::Http1 | Protocol::Http2 => None,
     }
 }
 

@@ -22,6 +22,8 @@ use tollway_server::{
 
 use crate::admin::access_log::Verdict;
 use crate::config::Price;
+use crate::request::route::Route;
+use crate::upstream::connect::is_up;
 
 /// Proof that a request may be forwarded, with the use it takes.
 #[derive(Debug)]
@@ -52,7 +54,8 @@ impl CutOff {
         self.0.set(true);
     }
 
-    fn has_begun(&self) -> bool {
+    /// Returns whether they are.
+    pub(crate) fn has_begun(&self) -> bool {
         self.0.get()
     }
 }
@@ -173,16 +176,18 @@ pub(crate) enum Declined {
 
 /// Admits a request, or returns what it lacks.
 ///
+/// One that is paid for is admitted whether or not the upstream is known to be up.
+///
 /// # Errors
 ///
 /// [`Declined`], which the gate has logged already.
 pub(crate) async fn admit(
-    price: &Price,
+    route: &Route,
     head: &Parts,
     peer: Peer,
     cut_off: &CutOff,
 ) -> Result<Admission, Declined> {
-    let (gate, requirement, pricer) = match price {
+    let (gate, requirement, pricer) = match &route.price {
         Price::Free => return Ok(Admission::free()),
         Price::Paid {
             gate,
@@ -195,41 +200,21 @@ pub(crate) async fn admit(
     }
     let info = RequestInfo::of(head, peer);
     let style = gate.settings().status;
-    match gate.admit(requirement, pricer.as_ref(), &info).await {
-        Ok(admitted) => Ok(Admission::paid(admitted, style, cut_off.clone())),
-        Err(rejection) => Err(Declined::Refused { rejection, style }),
-    }
-}
-
-/// Does the same while the upstream is known to be down: any other request is offered nothing.
-///
-/// # Errors
-///
-/// [`Declined`], which the gate has logged already.
-pub(crate) async fn admit_paid(
-    price: &Price,
-    head: &Parts,
-    peer: Peer,
-    cut_off: &CutOff,
-) -> Result<Admission, Declined> {
-    let (gate, requirement) = match price {
-        Price::Free => return Ok(Admission::free()),
-        Price::Paid {
-            gate,
-            requirement,
-            pricer: _,
-        } => (gate, requirement),
+    let reason = match gate.admit_paid(requirement, &info).await {
+        Ok(Redeemed::Admitted(admitted)) => {
+            return Ok(Admission::paid(admitted, style, cut_off.clone()));
+        }
+        Ok(Redeemed::Refused(reason)) => reason,
+        Err(rejection) => return Err(Declined::Refused { rejection, style }),
     };
-    if let Some(response) = respond::preflight(&head.method) {
-        return Err(Declined::Preflight(response));
-    }
-    let style = gate.settings().status;
-    match gate
-        .admit_paid(requirement, &RequestInfo::of(head, peer))
-        .await
-    {
-        Ok(Redeemed::Admitted(admitted)) => Ok(Admission::paid(admitted, style, cut_off.clone())),
-        Ok(Redeemed::Refused(_reason)) => Err(Declined::UpstreamDown),
-        Err(rejection) => Err(Declined::Refused { rejection, style }),
-    }
+    // Rarer than an admission, and larger.
+    let offered = Box::pin(async {
+        if !is_up(&route.service.target, &route.service.health).await {
+            return Declined::UpstreamDown;
+        }
+        let rejection = gate.refuse(requirement, pricer.as_ref(), &info, reason);
+        let rejection = rejection.await;
+        Declined::Refused { rejection, style }
+    });
+    Err(offered.await)
 }

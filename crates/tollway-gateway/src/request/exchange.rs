@@ -4,13 +4,10 @@
 //! If the client resets its connection or stream, the future is dropped wherever it is, and
 //! the upstream's connection or stream ends with it.
 
-use std::future::ready;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::Either;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -20,79 +17,78 @@ use l402::path;
 use tollway_server::respond::{self, Form};
 use tollway_server::{Rejection, Settlement};
 
-use crate::admin::access_log::{AccessLine, Verdict};
+use crate::admin::access_log::Verdict;
 use crate::admin::metrics;
-use crate::conn::activity::Activity;
 use crate::conn::client::ClientConnection;
 use crate::conn::registry::ActiveRequest;
 use crate::core::{Core, LocalRoute};
-use crate::request::admit::{Admission, Declined, admit, admit_paid};
+use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
 use crate::request::headers;
+use crate::request::in_flight::InFlight;
 use crate::request::kind::RequestKind;
 use crate::request::problem::Problem;
-use crate::request::reply::{InFlight, ReplyBody};
-use crate::request::route::{self, Unroutable};
+use crate::request::reply::ReplyBody;
+use crate::request::request_id::X_REQUEST_ID;
+use crate::request::route::{self, Service, Unroutable};
 use crate::request::upgrade::Tunnel;
 use crate::upstream::attempt::SendError;
-use crate::upstream::connect::probe;
 use crate::upstream::response::{ResponseBody, Upgraded};
 use crate::upstream::upload::Upload;
 
 /// Serves one request. There is always a response.
-///
-/// Synchronous work is done before the future is created, here and below: an `async` block
-/// stores all captured arguments, which makes it larger to move.
-pub(crate) fn handle_request(
+pub(crate) async fn handle_request(
     client: Rc<ClientConnection>,
     request: Request<Incoming>,
     active: ActiveRequest,
-) -> impl Future<Output = Response<ReplyBody>> {
-    let (head, body) = request.into_parts();
-    let form = Form::of(&head);
-    let core = Rc::clone(&client.core);
-    let found = match active.is_excess() {
-        true => Err(Problem::CLIENT_BUSY),
-        false => find(&core, &head),
+) -> Response<ReplyBody> {
+    let (mut in_flight, form, found) = begin(&client, request, active);
+    let source = match found {
+        Ok((local, routed)) => serve(&client, &local, &mut in_flight, form, routed).await,
+        Err(problem) => fail(&mut in_flight, form, problem),
     };
-    let (service, stats) = match &found {
-        Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
-        Err(_) => (metrics::NO_SERVICE, &core.unrouted),
-    };
-    let line = AccessLine::begin(&head, service, client.peer.address);
-    let activity = Rc::clone(active.activity());
-    let in_flight = InFlight::begin(active, stats);
-    let handled = match found {
-        Ok((local, host)) => {
-            let routed = RoutedRequest {
-                head,
-                body,
-                host,
-                form,
-                activity,
-            };
-            Either::Left(serve(client, local, routed))
-        }
-        Err(problem) => {
-            drain::drain(&client.connection, &head, body);
-            Either::Right(ready(local_response(problem, form)))
-        }
-    };
-    handled.map(move |(source, verdict)| {
-        let status = source.status();
-        in_flight.responded(status);
-        line.end(status, verdict);
-        source.into_response(&core, in_flight)
-    })
+    in_flight.responded(source.status());
+    let request_id = in_flight.request_id().clone();
+    let mut response = source.into_response(&client.core, in_flight);
+    response.headers_mut().insert(X_REQUEST_ID, request_id);
+    response
 }
 
-/// A request that has been routed.
+/// A request that has been routed. Boxed: the futures that it is passed to would store it twice.
 struct RoutedRequest {
     head: Parts,
     body: Incoming,
     host: HeaderValue,
-    form: Form,
-    activity: Rc<Activity>,
+}
+
+/// The route of a request, and the request.
+type Found = Result<(Rc<LocalRoute>, Box<RoutedRequest>), Problem>;
+
+/// Routes a request, and counts it.
+fn begin(
+    client: &Rc<ClientConnection>,
+    request: Request<Incoming>,
+    active: ActiveRequest,
+) -> (InFlight, Form, Found) {
+    let (head, body) = request.into_parts();
+    let form = Form::of(&head);
+    let found = match active.is_excess() {
+        true => Err(Problem::CLIENT_BUSY),
+        false => find(&client.core, &head),
+    };
+    let (service, stats) = match &found {
+        Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
+        Err(_) => (metrics::NO_SERVICE, &client.core.unrouted),
+    };
+    let in_flight = InFlight::begin(client, active, stats, service, &head);
+    let found = match found {
+        Ok((local, host)) => Ok((local, Box::new(RoutedRequest { head, body, host }))),
+        Err(problem) => {
+            drain::drain(&client.connection, &head, body);
+            Err(problem)
+        }
+    };
+    (in_flight, form, found)
 }
 
 /// Where a response comes from.
@@ -159,69 +155,35 @@ fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalRoute>, HeaderValue), Prob
     }
 }
 
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an `async fn` stores its arguments twice"
-)]
-fn serve(
-    client: Rc<ClientConnection>,
-    local: Rc<LocalRoute>,
-    routed: RoutedRequest,
-) -> impl Future<Output = (ResponseSource, Verdict)> {
-    async move {
-        let admission = match admit_or_probe(&client, &local, &routed.head).await {
-            Ok(admission) => admission,
-            Err(declined) => {
-                drain::drain(&client.connection, &routed.head, routed.body);
-                return decline(&local, routed.form, declined);
-            }
-        };
-        let (form, verdict) = (routed.form, admission.verdict());
-        let forwarded = match forward(&client, &local, &admission, routed).await {
-            Ok(forwarded) => forwarded,
-            Err(problem) => {
-                if problem.releases_use() {
-                    admission.release();
-                }
-                return local_response(problem, form);
-            }
-        };
-        match deliver(admission, forwarded).await {
-            Ok(source) => (source, verdict),
-            Err(declined) => decline(&local, form, declined),
-        }
-    }
-}
-
-/// Admits a request. The rare case is boxed.
-fn admit_or_probe<'a>(
-    client: &'a ClientConnection,
-    local: &'a LocalRoute,
-    head: &'a Parts,
-) -> impl Future<Output = Result<Admission, Declined>> + use<'a> {
-    if local.route.service.health.is_down() {
-        Either::Left(Box::pin(admit_while_down(client, local, head)))
-    } else {
-        let cut_off = &client.core.cut_off;
-        Either::Right(admit(&local.route.price, head, client.peer, cut_off))
-    }
-}
-
-/// Admits a request whose upstream is known to be down, if it is paid for. Before any other is
-/// refused, this looks whether the upstream accepts connections again.
-async fn admit_while_down(
+async fn serve(
     client: &ClientConnection,
     local: &LocalRoute,
-    head: &Parts,
-) -> Result<Admission, Declined> {
-    let (cut_off, price) = (&client.core.cut_off, &local.route.price);
-    let service = &local.route.service;
-    let admitted = admit_paid(price, head, client.peer, cut_off).await;
-    let is_refused = matches!(admitted, Err(Declined::UpstreamDown));
-    if is_refused && probe(&service.target, &service.health, PROBE_GAP).await {
-        return admit(price, head, client.peer, cut_off).await;
+    in_flight: &mut InFlight,
+    form: Form,
+    routed: Box<RoutedRequest>,
+) -> ResponseSource {
+    let core = &client.core;
+    let admission = match admit(&local.route, &routed.head, client.peer, &core.cut_off).await {
+        Ok(admission) => admission,
+        Err(declined) => {
+            drain::drain(&client.connection, &routed.head, routed.body);
+            return decline(local, in_flight, form, declined);
+        }
+    };
+    in_flight.decided(admission.verdict());
+    let forwarded = match forward(client, local, in_flight, &admission, routed).await {
+        Ok(forwarded) => forwarded,
+        Err(problem) => {
+            if problem.releases_use() {
+                admission.release();
+            }
+            return fail(in_flight, form, problem);
+        }
+    };
+    match deliver(admission, forwarded).await {
+        Ok(source) => source,
+        Err(declined) => decline(local, in_flight, form, declined),
     }
-    admitted
 }
 
 /// Settles the use a request takes, and passes the response on.
@@ -244,29 +206,33 @@ async fn deliver(admission: Admission, forwarded: Forwarded) -> Result<ResponseS
     })
 }
 
-fn local_response(problem: Problem, form: Form) -> (ResponseSource, Verdict) {
-    (
-        ResponseSource::Local(problem.into_response(form)),
-        Verdict::of(problem.verdict()),
-    )
+/// Creates the response to a request that the gateway fails.
+fn fail(in_flight: &mut InFlight, form: Form, problem: Problem) -> ResponseSource {
+    in_flight.decided(Verdict::of(problem.verdict()));
+    ResponseSource::Local(problem.into_response(form))
 }
 
 /// Creates the response to a request that is not admitted.
-fn decline(local: &LocalRoute, form: Form, declined: Declined) -> (ResponseSource, Verdict) {
+fn decline(
+    local: &LocalRoute,
+    in_flight: &mut InFlight,
+    form: Form,
+    declined: Declined,
+) -> ResponseSource {
     let (rejection, style) = match declined {
         Declined::Preflight(response) => {
-            return (ResponseSource::Local(response), Verdict::of("preflight"));
+            in_flight.decided(Verdict::of("preflight"));
+            return ResponseSource::Local(response);
         }
-        Declined::UpstreamDown => return local_response(Problem::UPSTREAM_DOWN, form),
+        Declined::UpstreamDown => return fail(in_flight, form, Problem::UPSTREAM_DOWN),
         Declined::Refused { rejection, style } => (rejection, style),
     };
     local.stats.refused(rejection.code());
     if matches!(rejection, Rejection::PaymentRequired(_)) {
         local.stats.challenges.up();
     }
-    let response = respond::refuse(&rejection, form, style);
-    let verdict = Verdict::of(rejection.code().as_str());
-    (ResponseSource::Local(response), verdict)
+    in_flight.decided(Verdict::of(rejection.code().as_str()));
+    ResponseSource::Local(respond::refuse(&rejection, form, style))
 }
 
 /// A response whose head has arrived.
@@ -277,62 +243,75 @@ struct Forwarded {
 }
 
 /// Sends an admitted request to the service's upstream.
-fn forward<'a>(
+async fn forward(
     client: &ClientConnection,
-    local: &'a LocalRoute,
-    admission: &'a Admission,
+    local: &LocalRoute,
+    in_flight: &mut InFlight,
+    admission: &Admission,
+    routed: Box<RoutedRequest>,
+) -> Result<Forwarded, Problem> {
+    let (request, kind, client_side) = upstream_request(client, local, in_flight, *routed);
+    let sent = Instant::now();
+    let service = &local.route.service;
+    let response = match local.pool.send(admission, request, kind).await {
+        Ok(response) => response,
+        Err(error) => return Err(no_response(service, &error)),
+    };
+    service.health.mark_up();
+    local.stats.upstream_responded(sent.elapsed());
+    in_flight.upstream_responded();
+    let upgrade = match response.status() {
+        // A client that did not ask for an upgrade could not understand what follows.
+        StatusCode::SWITCHING_PROTOCOLS => Some(
+            client_side
+                .filter(|_| kind == RequestKind::WebSocket)
+                .ok_or(Problem::UPSTREAM_RESET)?,
+        ),
+        _ => None,
+    };
+    if !is_stream(kind, response.headers()) {
+        let limit = service.limits.body_timeout.into();
+        in_flight.active().activity().limit_body(limit);
+    }
+    let (mut head, body) = response.into_parts();
+    headers::prepare_response(&mut head);
+    let response = Response::from_parts(head, body);
+    Ok(Forwarded { response, upgrade })
+}
+
+/// Creates the request for the upstream. Returns with it the client's connection, if that may
+/// become a tunnel.
+fn upstream_request(
+    client: &ClientConnection,
+    local: &LocalRoute,
+    in_flight: &mut InFlight,
     routed: RoutedRequest,
-) -> impl Future<Output = Result<Forwarded, Problem>> + use<'a> {
+) -> (Request<Upload>, RequestKind, Option<OnUpgrade>) {
     let RoutedRequest {
         mut head,
         body,
         host,
-        activity,
-        ..
     } = routed;
     let kind = RequestKind::of(&head);
     let client_side = head.extensions.remove::<OnUpgrade>();
-    headers::prepare_request(
-        &mut head,
-        kind,
-        &client.forwarded,
-        host,
-        local.pool.target(),
-    );
-    let request = Request::from_parts(head, Upload::new(body, Rc::clone(&activity)));
+    let (forwarded, target) = (&client.forwarded, local.pool.target());
+    headers::prepare_request(&mut head, kind, forwarded, host, target);
+    head.headers
+        .insert(X_REQUEST_ID, in_flight.request_id().clone());
+    let upload = Upload::new(body, Rc::clone(in_flight.active().activity()));
+    in_flight.uploads(upload.progress());
+    (Request::from_parts(head, upload), kind, client_side)
+}
 
-    let sent = Instant::now();
-    let exchange = local.pool.send(admission, request, kind);
-    exchange.map(move |exchanged| {
-        let mut response = exchanged.map_err(|error| {
-            let service = &local.route.service;
-            tracing::debug!(service = service.name, %error, "no response from upstream");
-            if let SendError::Unreachable(error) = &error
-                && error.is_down()
-            {
-                service.health.mark_down(error);
-            }
-            Problem::from(&error)
-        })?;
-        local.route.service.health.mark_up();
-        local.stats.upstream_responded(sent.elapsed());
-        let upgrade = match response.status() {
-            // A client that did not ask for an upgrade could not understand what follows.
-            StatusCode::SWITCHING_PROTOCOLS => Some(
-                client_side
-                    .filter(|_| kind == RequestKind::WebSocket)
-                    .ok_or(Problem::UPSTREAM_RESET)?,
-            ),
-            _ => None,
-        };
-        if !is_stream(kind, response.headers()) {
-            activity.limit_body(local.route.service.limits.body_timeout.into());
-        }
-        let (mut head, body) = response.into_parts();
-        headers::prepare_response(&mut head);
-        response = Response::from_parts(head, body);
-        Ok(Forwarded { response, upgrade })
-    })
+/// Returns what the client receives when an upstream has not responded.
+fn no_response(service: &Service, error: &SendError) -> Problem {
+    tracing::debug!(service = service.name, %error, "no response from upstream");
+    if let SendError::Unreachable(error) = error
+        && error.is_down()
+    {
+        service.health.mark_down(error);
+    }
+    Problem::from(error)
 }
 
 /// Returns whether a response may be silent for any time between its parts.
@@ -358,9 +337,6 @@ fn switch(
     })
 }
 
-/// The least time between two looks at an upstream that is down.
-const PROBE_GAP: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,7 +351,7 @@ mod tests {
         let bytes = size_of_future(handle_request);
 
         assert!(
-            bytes <= 2112,
+            bytes <= 2048,
             "{bytes} bytes: box the branches that are rarely taken"
         );
     }

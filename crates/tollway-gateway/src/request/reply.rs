@@ -8,55 +8,26 @@ use std::convert::Infallible;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tollway_server::Settlement;
 use tollway_server::paywall::SettledBody;
 
-use crate::admin::telemetry::CoreStats;
+use crate::admin::metrics::Ended;
 use crate::conn::activity::{Activity, StallLimit};
 use crate::conn::registry::ActiveRequest;
+use crate::request::in_flight::InFlight;
 use crate::upstream::error::ExchangeError;
 use crate::upstream::response::ResponseBody;
-
-/// A request being served, until the last byte of its response is sent.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    pub(crate) active: ActiveRequest,
-    stats: Arc<CoreStats>,
-}
-
-impl InFlight {
-    pub(crate) fn begin(active: ActiveRequest, stats: &Arc<CoreStats>) -> Self {
-        stats.in_flight.up();
-        Self {
-            active,
-            stats: Arc::clone(stats),
-        }
-    }
-
-    /// Counts the response.
-    pub(crate) fn responded(&self, status: StatusCode) {
-        self.stats.responded(status);
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.stats.in_flight.down();
-    }
-}
 
 /// The body of any response. While it exists, its request is in flight.
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
     source: Source,
-    #[expect(dead_code, reason = "ends when it is dropped with the body")]
+    /// `None` for a tunnel, which holds it.
     in_flight: Option<InFlight>,
 }
 
@@ -79,12 +50,9 @@ pub(crate) enum ReplyError {
 
 impl ReplyBody {
     pub(crate) fn local(body: Full<Bytes>, in_flight: InFlight) -> Self {
-        let active = &in_flight.active;
+        let active = in_flight.active();
         active.activity().allow(active.limits().local_response);
-        Self {
-            source: Source::Local(body),
-            in_flight: Some(in_flight),
-        }
+        Self::new(Source::Local(body), in_flight)
     }
 
     pub(crate) fn upstream(
@@ -92,11 +60,21 @@ impl ReplyBody {
         settlement: Option<Settlement>,
         in_flight: InFlight,
     ) -> Self {
-        let body = LimitedBody::new(body, &in_flight.active);
-        Self {
-            source: Source::Upstream(SettledBody::new(body, settlement)),
+        let body = LimitedBody::new(body, in_flight.active());
+        let body = SettledBody::new(body, settlement);
+        Self::new(Source::Upstream(body), in_flight)
+    }
+
+    fn new(source: Source, in_flight: InFlight) -> Self {
+        let mut body = Self {
+            source,
             in_flight: Some(in_flight),
+        };
+        // Then it is not polled.
+        if body.is_end_stream() {
+            body.end(Ended::Complete);
         }
+        body
     }
 
     /// An empty body: `in_flight` belongs to the tunnel.
@@ -104,6 +82,29 @@ impl ReplyBody {
         Self {
             source: Source::Local(Full::default()),
             in_flight: None,
+        }
+    }
+
+    /// Records what was polled.
+    fn record(&mut self, frame: Option<&Result<Frame<Bytes>, ReplyError>>) {
+        match frame {
+            Some(Ok(frame)) => {
+                if let (Some(in_flight), Some(data)) = (&mut self.in_flight, frame.data_ref()) {
+                    in_flight.sent(data.len());
+                }
+                if self.is_end_stream() {
+                    self.end(Ended::Complete);
+                }
+            }
+            Some(Err(ReplyError::Stalled)) => self.end(Ended::Stalled),
+            Some(Err(ReplyError::Upstream(_))) => self.end(Ended::UpstreamFailed),
+            None => self.end(Ended::Complete),
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.end(ended);
         }
     }
 }
@@ -116,12 +117,14 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
-        match &mut self.source {
+        let frame = ready!(match &mut self.source {
             Source::Local(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never: Infallible| match never {}),
             Source::Upstream(body) => Pin::new(body).poll_frame(cx),
-        }
+        });
+        self.record(frame.as_ref());
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) target: Arc<Target>,
     pub(crate) limits: UpstreamLimits,
-    pub(crate) health: Health,
+    pub(crate) health: Arc<Health>,
     pub(crate) stats: Arc<ServiceStats>,
 }
 
@@ -131,7 +131,7 @@ impl Routes {
 fn checked_service(config: ServiceConfig, telemetry: &Telemetry) -> Result<Service, TlsError> {
     let target = Target::new(config.upstream, config.upstream_authorities.as_deref())?;
     Ok(Service {
-        health: Health::new(&config.name, &target.upstream),
+        health: Arc::new(Health::new(&config.name, &target.upstream)),
         stats: telemetry.service(&config.name),
         name: config.name,
         target: Arc::new(target),

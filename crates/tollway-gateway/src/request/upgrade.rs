@@ -4,6 +4,7 @@
 //! have closed, or one of them has and nothing more moves. The opening request pays for the
 //! tunnel, however long it lasts. A stopping gateway closes it.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::watch;
 use tollway_server::{Ending, Settlement, Usage};
 
+use crate::admin::metrics::Ended;
 use crate::conn::activity::{Activity, StallLimit};
-use crate::request::reply::InFlight;
+use crate::request::in_flight::InFlight;
 use crate::upstream::response::Upgraded;
 
 /// The two halves of a tunnel before it opens.
@@ -37,56 +39,70 @@ impl Tunnel {
             client,
             upstream,
             settlement,
-            in_flight,
+            mut in_flight,
         } = self;
-        let limits = in_flight.active.limits();
-        let activity = in_flight.active.activity();
+        let limits = in_flight.active().limits();
+        let activity = Rc::clone(in_flight.active().activity());
         activity.allow(limits.tunnel);
+        let (received, sent) = (Rc::default(), Rc::default());
+        let closing_limit = limits.closing_tunnel;
         let both_ways = async {
             let Ok(client) = client.await else {
                 tracing::debug!("upgrade failed");
-                return (Ending::ServiceFailed, Usage::default());
+                return Ended::UpstreamFailed;
             };
-            let client = TunnelEnd::new(TokioIo::new(client), activity, limits.closing_tunnel);
-            let upstream = TunnelEnd::new(upstream, activity, limits.closing_tunnel);
+            let client = TunnelEnd::new(TokioIo::new(client), &received, &activity, closing_limit);
+            let upstream = TunnelEnd::new(upstream, &sent, &activity, closing_limit);
             copy(client, upstream).await
         };
-        let (ending, usage) = tokio::select! {
+        let ended = tokio::select! {
             ended = both_ways => ended,
-            () = activity.stalled() => (Ending::ClientLeft, Usage::default()),
-            _ = closing.wait_for(|closing| *closing) => (Ending::ServiceFailed, Usage::default()),
+            () = activity.stalled() => Ended::Stalled,
+            _ = closing.wait_for(|closing| *closing) => Ended::CutOff,
         };
+        in_flight.tunnelled(received.get(), sent.get());
+        in_flight.end(ended);
         if let Some(settlement) = settlement {
-            settlement.finish(ending, usage);
+            settlement.finish(settled_as(ended), Usage::of_body(sent.get()));
         }
-        drop(in_flight);
     }
 }
 
-async fn copy<C, U>(mut client: TunnelEnd<C>, mut upstream: TunnelEnd<U>) -> (Ending, Usage)
+fn settled_as(ended: Ended) -> Ending {
+    match ended {
+        Ended::Complete => Ending::Complete,
+        Ended::ClientLeft | Ended::Stalled => Ending::ClientLeft,
+        Ended::CutOff | Ended::UpstreamFailed => Ending::ServiceFailed,
+    }
+}
+
+async fn copy<C, U>(mut client: TunnelEnd<C>, mut upstream: TunnelEnd<U>) -> Ended
 where
     TunnelEnd<C>: AsyncRead + AsyncWrite + Unpin,
     TunnelEnd<U>: AsyncRead + AsyncWrite + Unpin,
 {
     // An abrupt end of either side is how tunnels usually end.
     match copy_bidirectional(&mut client, &mut upstream).await {
-        Ok((_, to_client)) => (Ending::Complete, Usage::of_body(to_client)),
-        Err(_) => (Ending::ClientLeft, Usage::default()),
+        Ok(_) => Ended::Complete,
+        Err(_) => Ended::ClientLeft,
     }
 }
 
 /// One end of a tunnel, which records what arrives at it.
 struct TunnelEnd<S> {
     stream: S,
+    /// How many have arrived at it.
+    bytes: Rc<Cell<u64>>,
     activity: Rc<Activity>,
     /// The limit once this end has closed.
     closing: StallLimit,
 }
 
 impl<S> TunnelEnd<S> {
-    fn new(stream: S, activity: &Rc<Activity>, closing: StallLimit) -> Self {
+    fn new(stream: S, bytes: &Rc<Cell<u64>>, activity: &Rc<Activity>, closing: StallLimit) -> Self {
         Self {
             stream,
+            bytes: Rc::clone(bytes),
             activity: Rc::clone(activity),
             closing,
         }
@@ -102,7 +118,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for TunnelEnd<S> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
-            if buf.filled().len() == before {
+            let arrived = buf.filled().len().saturating_sub(before);
+            let arrived = u64::try_from(arrived).unwrap_or(u64::MAX);
+            self.bytes.set(self.bytes.get().saturating_add(arrived));
+            if arrived == 0 {
                 self.activity.allow(self.closing);
             } else {
                 self.activity.touch();

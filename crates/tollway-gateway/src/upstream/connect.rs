@@ -79,13 +79,37 @@ pub(crate) async fn connect(
         .unwrap_or(Err(ConnectError::Timeout(limit)))
 }
 
-/// Looks whether an upstream that is down accepts connections again, unless that was done
-/// less than `gap` ago. Returns whether it is up.
-pub(crate) async fn probe(target: &Target, health: &Health, gap: Duration) -> bool {
-    if health.is_down() && health.begin_probe(gap) && reach(target).await.is_ok() {
-        health.mark_up();
+/// Returns whether an upstream accepts connections. When nothing was heard from it of late, this
+/// waits for a [look](look): within [`PROBE_TIMEOUT`].
+pub(crate) async fn is_up(target: &Arc<Target>, health: &Arc<Health>) -> bool {
+    if health.is_up() {
+        return true;
     }
+    let mut looks = health.looks();
+    look(target, health, LOOK_GAP);
+    if health.is_looking() {
+        // The sender is part of `health`.
+        let _ended = looks.changed().await;
+        return health.is_up();
+    }
+    // The last look is less than a second old.
     !health.is_down()
+}
+
+/// Opens a connection to see whether an upstream accepts any, in a task of its own, unless one is
+/// being opened or the last one was less than `gap` ago.
+pub(crate) fn look(target: &Arc<Target>, health: &Arc<Health>, gap: Duration) {
+    if let Some(look) = health.begin_look(gap) {
+        let target = Arc::clone(target);
+        // Ends within the time of a probe.
+        tokio::spawn(async move {
+            match reach(&target).await {
+                Ok(()) => look.found_up(),
+                Err(error) if error.is_down() => look.found_down(&error),
+                Err(error) => tracing::debug!(%error, "no connection to an upstream can be opened"),
+            }
+        });
+    }
 }
 
 /// Opens a connection, TLS included, and closes it. Runs on any runtime.
@@ -177,6 +201,8 @@ const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 /// How long an upstream may take to accept a connection that is opened to look.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The least time between two looks of requests that are not paid for.
+const LOOK_GAP: Duration = Duration::from_secs(1);
 /// What one stream may receive before its client reads. Memory is bounded by this, and by the
 /// number of streams.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;

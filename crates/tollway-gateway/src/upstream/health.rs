@@ -1,88 +1,140 @@
-//! Health of an upstream: whether it is known not to accept connections.
+//! Health of an upstream: whether it is known to accept connections.
 //!
-//! Shared by all workers. A connection that cannot be opened marks the upstream down; a
-//! response, or a connection opened to look, marks it up. While it is down nothing is sold:
-//! requests with a good credential are forwarded all the same. For those the cost is one load.
+//! Shared by all workers. A request that is paid for is forwarded whatever the state. What is not
+//! paid for is offered a token only while the upstream is up:
 //!
-//! A change is logged when it happens, and no more than one a second.
+//! | state | meaning | left when |
+//! |---|---|---|
+//! | up | a response or a new connection of the last second or so | a second passes: quiet; no connection can be opened: down |
+//! | quiet | nothing was heard since: look before something is sold | as for up and down |
+//! | down | the last connection could not be opened | a response, or a connection opened to look: up |
+//!
+//! One connection at a time is opened to look, at most one per second: see
+//! [`connect`](super::connect). A response in state up costs one load.
+//!
+//! That it is down, or no longer, is logged when it happens, and no more than once a second.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Whether an upstream is known not to accept connections.
+use tokio::sync::watch;
+
+/// Whether an upstream is known to accept connections.
 #[derive(Debug)]
 pub(crate) struct Health {
     service: String,
     upstream: String,
-    is_down: AtomicBool,
+    /// Written while `history` is locked.
+    state: AtomicU8,
     history: Mutex<History>,
+    /// Changes whenever a look has ended.
+    looks: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct History {
+    /// When the state became up.
+    up_at: Option<Instant>,
     /// Why it was down last.
     error: String,
-    probed_at: Option<Instant>,
+    is_looking: bool,
+    looked_at: Option<Instant>,
     logged_down: bool,
     logged_at: Option<Instant>,
 }
 
 impl Health {
-    /// Creates the health of an upstream that is not known to be down.
+    /// Creates the health of an upstream of which nothing was heard yet.
     pub(crate) fn new(service: &str, upstream: &impl fmt::Display) -> Self {
         Self {
             service: service.to_owned(),
             upstream: upstream.to_string(),
-            is_down: AtomicBool::new(false),
+            state: AtomicU8::new(QUIET),
             history: Mutex::default(),
+            looks: watch::Sender::default(),
         }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == UP
     }
 
     pub(crate) fn is_down(&self) -> bool {
-        self.is_down.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) == DOWN
     }
 
-    /// Records that the upstream accepts connections.
+    /// Records a response of the upstream, or a connection it accepted.
     pub(crate) fn mark_up(&self) {
-        if self.is_down() {
-            self.is_down.store(false, Ordering::Relaxed);
-            self.log_change();
+        if !self.is_up() {
+            let mut history = self.history();
+            history.up_at = Some(Instant::now());
+            self.change(&mut history, UP);
         }
     }
 
-    /// Records that it does not.
+    /// Records that no connection could be opened.
     pub(crate) fn mark_down(&self, error: &impl fmt::Display) {
         if !self.is_down() {
-            self.history().error = error.to_string();
-            self.is_down.store(true, Ordering::Relaxed);
-            self.log_change();
+            let mut history = self.history();
+            history.error = error.to_string();
+            self.change(&mut history, DOWN);
         }
     }
 
-    /// Records that it does not, for a caller that reports it: that is not logged.
+    /// Records that no connection could be opened, for a caller that reports it: that is not
+    /// logged.
     pub(crate) fn mark_reported_down(&self, error: &impl fmt::Display) {
         let mut history = self.history();
         history.error = error.to_string();
         history.logged_down = true;
-        self.is_down.store(true, Ordering::Relaxed);
+        self.change(&mut history, DOWN);
     }
 
-    /// Returns whether to look if it is up again: when that was last begun `gap` ago or earlier.
-    pub(crate) fn begin_probe(&self, gap: Duration) -> bool {
+    /// Ends the state up when it is old, and logs a change that has not been logged. To be called
+    /// once a second, by each worker.
+    pub(crate) fn tick(&self) {
         let mut history = self.history();
-        let is_due = history.probed_at.is_none_or(|at| at.elapsed() >= gap);
-        if is_due {
-            history.probed_at = Some(Instant::now());
+        let is_old = history.up_at.is_some_and(|at| at.elapsed() >= QUIET_AFTER);
+        if self.is_up() && is_old {
+            self.change(&mut history, QUIET);
+        } else {
+            self.log_change(&mut history);
         }
-        is_due
     }
 
-    /// Logs a change that has not been logged. To be called once a second.
-    pub(crate) fn log_change(&self) {
-        let is_down = self.is_down();
+    /// Begins a look, unless there is one or the last one began less than `gap` ago.
+    pub(crate) fn begin_look(self: &Arc<Self>, gap: Duration) -> Option<Look> {
         let mut history = self.history();
+        let is_early = history.looked_at.is_some_and(|at| at.elapsed() < gap);
+        if history.is_looking || is_early {
+            return None;
+        }
+        history.is_looking = true;
+        history.looked_at = Some(Instant::now());
+        Some(Look {
+            health: Arc::clone(self),
+            is_inconclusive: true,
+        })
+    }
+
+    pub(crate) fn is_looking(&self) -> bool {
+        self.history().is_looking
+    }
+
+    /// Changes whenever a look has ended.
+    pub(crate) fn looks(&self) -> watch::Receiver<()> {
+        self.looks.subscribe()
+    }
+
+    fn change(&self, history: &mut History, state: u8) {
+        self.state.store(state, Ordering::Relaxed);
+        self.log_change(history);
+    }
+
+    fn log_change(&self, history: &mut History) {
+        let is_down = self.is_down();
         let is_early = history.logged_at.is_some_and(|at| at.elapsed() < LOG_GAP);
         if history.logged_down == is_down || is_early {
             return;
@@ -108,4 +160,97 @@ impl Health {
     }
 }
 
+/// A look at an upstream in progress. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Look {
+    health: Arc<Health>,
+    is_inconclusive: bool,
+}
+
+impl Look {
+    /// Records that the upstream accepted a connection.
+    pub(crate) fn found_up(mut self) {
+        self.is_inconclusive = false;
+        self.health.mark_up();
+    }
+
+    /// Records that no connection could be opened.
+    pub(crate) fn found_down(mut self, error: &impl fmt::Display) {
+        self.is_inconclusive = false;
+        self.health.mark_down(error);
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let mut history = self.health.history();
+        history.is_looking = false;
+        if self.is_inconclusive {
+            history.looked_at = None;
+        }
+        drop(history);
+        self.health.looks.send_replace(());
+    }
+}
+
+/// States.
+const UP: u8 = 0;
+const QUIET: u8 = 1;
+const DOWN: u8 = 2;
+
+/// Each worker checks once a second: the state up ends within a second and a half.
+const QUIET_AFTER: Duration = Duration::from_millis(500);
 const LOG_GAP: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn health() -> Arc<Health> {
+        Arc::new(Health::new("weather", &"http://upstream"))
+    }
+
+    #[test]
+    fn one_look_is_made_at_a_time_and_none_soon_after() {
+        let health = health();
+
+        let look = health.begin_look(Duration::ZERO).unwrap();
+        assert!(health.begin_look(Duration::ZERO).is_none());
+        look.found_up();
+
+        assert!(health.is_up());
+        assert!(health.begin_look(Duration::from_secs(60)).is_none());
+        assert!(health.begin_look(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_look_that_shows_nothing_changes_nothing_and_is_repeated() {
+        let health = health();
+
+        drop(health.begin_look(Duration::ZERO));
+
+        assert!(!health.is_up() && !health.is_down());
+        assert!(health.begin_look(Duration::from_secs(60)).is_some());
+    }
+
+    #[test]
+    fn what_was_heard_grows_old_and_what_failed_does_not() {
+        let health = health();
+        health.mark_up();
+        health.tick();
+        assert!(health.is_up(), "heard just now");
+
+        thread::sleep(QUIET_AFTER);
+        health.tick();
+        assert!(!health.is_up() && !health.is_down());
+
+        health.mark_down(&"refused");
+        thread::sleep(QUIET_AFTER);
+        health.tick();
+        assert!(health.is_down());
+        health.mark_up();
+        assert!(health.is_up());
+    }
+}

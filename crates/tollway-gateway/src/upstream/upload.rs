@@ -111,9 +111,13 @@ impl Body for Upload {
         if let (Poll::Ready(_), Some(activity)) = (&polled, &self.activity) {
             activity.touch();
         }
-        match polled.is_ready() {
-            true => self.progress.advance(),
-            false => self.progress.wait(),
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.progress
+                    .advance(frame.data_ref().map_or(0, Bytes::len));
+            }
+            Poll::Ready(_) => self.progress.advance(0),
+            Poll::Pending => self.progress.wait(),
         }
         let frame = ready!(polled);
         if let Some(Ok(frame)) = &frame {
@@ -143,20 +147,31 @@ impl Body for Upload {
     }
 }
 
-/// The number of frames sent so far; without a counter when the body is empty.
+/// The number of frames and bytes sent so far; without a counter when the body is empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress(Option<Rc<Counter>>);
 
 #[derive(Debug, Default)]
 struct Counter {
     frames: Cell<u64>,
+    bytes: Cell<u64>,
     /// Whether the next frame has not arrived from the client.
     is_waiting: Cell<bool>,
 }
 
 impl Progress {
+    /// Creates the progress of an empty body.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     pub(crate) fn frames(&self) -> u64 {
         self.0.as_ref().map_or(0, |counter| counter.frames.get())
+    }
+
+    /// Returns the number of bytes of the body that have left so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |counter| counter.bytes.get())
     }
 
     /// Returns whether the upstream would take more of the body than the client has sent.
@@ -166,8 +181,10 @@ impl Progress {
             .is_some_and(|counter| counter.is_waiting.get())
     }
 
-    fn advance(&self) {
+    fn advance(&self, bytes: usize) {
         if let Some(counter) = &self.0 {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            counter.bytes.set(counter.bytes.get().saturating_add(bytes));
             counter.frames.set(counter.frames.get().wrapping_add(1));
             counter.is_waiting.set(false);
         }

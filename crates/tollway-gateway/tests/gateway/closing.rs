@@ -11,12 +11,13 @@ use tollway_gateway::{Gateway, GatewayLimits, Price, Stopped};
 
 use crate::support::client::{Client, full, read_until, tls};
 use crate::support::shop::Shop;
+use crate::support::upstream::Upstream;
 use crate::support::{self, Identity, upstream};
 
 #[tokio::test]
 async fn the_price_can_be_read_after_any_upload() {
     let shop = Shop::open().await;
-    let running = support::start(shop.price(), support::dead_port());
+    let running = support::start(shop.price(), Upstream::sunny().await.address);
     let address = support::http(&running);
 
     for attempt in 0..20 {
@@ -34,7 +35,7 @@ async fn the_price_can_be_read_after_any_upload() {
 async fn the_price_can_be_read_over_tls_after_any_upload() {
     let shop = Shop::open().await;
     let identity = Identity::new();
-    let routing = support::single(shop.price(), support::dead_port());
+    let routing = support::single(shop.price(), Upstream::sunny().await.address);
     let mut config = support::config(routing, GatewayLimits::default());
     config.https = Some(identity.listener());
     let running = Gateway::start(config).unwrap();
@@ -79,7 +80,7 @@ async fn an_early_response_of_the_upstream_can_be_read_after_any_upload() {
 #[tokio::test]
 async fn a_short_body_of_a_refused_request_leaves_its_connection_open() {
     let shop = Shop::open().await;
-    let running = support::start(shop.price(), support::dead_port());
+    let running = support::start(shop.price(), Upstream::sunny().await.address);
     let mut client = Client::http1(support::http(&running)).await;
 
     for _ in 0..2 {
@@ -95,7 +96,7 @@ async fn a_short_body_of_a_refused_request_leaves_its_connection_open() {
 #[tokio::test]
 async fn a_client_that_never_stops_sending_does_not_delay_a_stop() {
     let shop = Shop::open().await;
-    let running = support::start(shop.price(), support::dead_port());
+    let running = support::start(shop.price(), Upstream::sunny().await.address);
     let mut stream = tokio::net::TcpStream::connect(support::http(&running))
         .await
         .unwrap();

@@ -13,7 +13,7 @@ use tollway_server::ledger::MemoryLedger;
 use crate::support::client::{Answer, Body, Client, empty, full, get};
 use crate::support::shop::Shop;
 use crate::support::upstream::serve_on;
-use crate::support::{self, any_port};
+use crate::support::{self, any_port, upstream};
 
 #[tokio::test]
 async fn nothing_is_sold_while_the_upstream_is_known_to_be_down() {
@@ -38,6 +38,58 @@ async fn nothing_is_sold_while_the_upstream_is_known_to_be_down() {
         let answer = admin.ask(get(path).body(empty()).unwrap()).await;
         assert_eq!(answer.status.as_u16(), status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_sold_once_the_upstream_has_stopped_though_nobody_has_paid_since() {
+    let shop = Shop::open().await;
+    let (upstream, reserve) = Reserved::pair();
+    let upstream = upstream.accept_only();
+    let running = support::start(shop.price(), reserve.address);
+    let offered = ask(&running, None).await;
+    assert_eq!(offered.status, StatusCode::PAYMENT_REQUIRED);
+
+    drop(upstream);
+    let refused = until(&running, StatusCode::BAD_GATEWAY).await;
+    let sold = shop.wallet.invoices();
+
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    for _ in 0..3 {
+        let refused = ask(&running, None).await;
+        assert_eq!(refused.status, StatusCode::BAD_GATEWAY);
+    }
+    assert_eq!(shop.wallet.invoices(), sold, "no invoice is made");
+    let _upstream = reserve.accept_only();
+    until(&running, StatusCode::PAYMENT_REQUIRED).await;
+}
+
+#[tokio::test]
+async fn an_upstream_is_not_flooded_by_requests_that_are_not_paid_for() {
+    let shop = Shop::open().await;
+    let (opened, mut connections) = tokio::sync::mpsc::unbounded_channel();
+    let address = upstream::accept(move |stream| {
+        let opened = opened.clone();
+        async move {
+            opened.send(()).unwrap();
+            drop(stream);
+        }
+    })
+    .await;
+    let running = support::start(shop.price(), address);
+    let began = Instant::now();
+
+    let asked = (0..50).map(|_| ask(&running, None));
+    let answers = futures_util::future::join_all(asked).await;
+
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+    for answer in answers {
+        assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
+    }
+    let mut looks = 0;
+    while connections.try_recv().is_ok() {
+        looks += 1;
+    }
+    assert!(looks <= seconds + 1, "{looks} in {seconds} s");
 }
 
 #[tokio::test]
@@ -139,6 +191,20 @@ async fn ask(running: &Running, token: Option<&str>) -> Answer {
     support::soon(client.ask(request.body(empty()).unwrap())).await
 }
 
+/// Asks until the response has this status.
+async fn until(running: &Running, status: StatusCode) -> Answer {
+    support::soon(async {
+        loop {
+            let answer = ask(running, None).await;
+            if answer.status == status {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
 /// The value of the metric.
 async fn upstream_up(running: &Running) -> String {
     let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
@@ -156,10 +222,28 @@ struct Reserved {
 
 impl Reserved {
     fn new() -> Self {
+        Self::at(any_port())
+    }
+
+    /// The same port twice: one may listen once the other has been dropped.
+    fn pair() -> (Self, Self) {
+        let first = Self::new();
+        let second = Self::at(first.address);
+        (first, second)
+    }
+
+    fn at(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&any_port().into()).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&address.into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }
+    }
+
+    /// Lets the system accept connections, and serves none.
+    fn accept_only(self) -> Socket {
+        self.socket.listen(128).unwrap();
+        self.socket
     }
 
     /// Responds 200 to every request from here on.

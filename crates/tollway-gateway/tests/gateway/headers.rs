@@ -169,7 +169,8 @@ async fn headers_of_one_connection_stop_at_the_gateway_both_ways() {
             "x-end-to-end",
             "x-forwarded-for",
             "x-forwarded-host",
-            "x-forwarded-proto"
+            "x-forwarded-proto",
+            "x-request-id"
         ]
     );
     let answer = answer.to_lowercase();
@@ -185,4 +186,40 @@ fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
         .iter()
         .map(|value| value.to_str().unwrap())
         .collect()
+}
+
+#[tokio::test]
+async fn a_request_has_one_id_on_both_sides() {
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    for mut client in [
+        Client::http1(support::http(&running)).await,
+        Client::h2c(support::http(&running)).await,
+    ] {
+        let mut made = Vec::new();
+        for sent in [None, Some("7f9c-1"), Some("two words"), None] {
+            let mut request = get("/");
+            if let Some(id) = sent {
+                request = request.header("x-request-id", id);
+            }
+            let answer = client.ask(request.body(empty()).unwrap()).await;
+
+            let id = answer.header("x-request-id").unwrap().to_owned();
+            let arrived = upstream.seen().await.head.headers;
+            let arrived: Vec<_> = arrived.get_all("x-request-id").iter().collect();
+            assert_eq!(arrived, [id.as_str()]);
+            match sent {
+                Some("7f9c-1") => assert_eq!(id, "7f9c-1"),
+                _ => made.push(id),
+            }
+        }
+        made.dedup();
+        assert_eq!(made.len(), 3, "{made:?}");
+        assert!(!made.contains(&"two words".to_owned()));
+    }
+    let refused = Client::http1(support::http(&running))
+        .await
+        .ask(get("/a/../b").body(empty()).unwrap())
+        .await;
+    assert!(refused.header("x-request-id").is_some());
 }

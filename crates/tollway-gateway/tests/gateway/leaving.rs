@@ -13,7 +13,7 @@ use tollway_server::ledger::MemoryLedger;
 
 use crate::support::client::{Client, empty, get, read_to_close, read_until};
 use crate::support::shop::Shop;
-use crate::support::site::{SUNNY, Site, held};
+use crate::support::site::{SUNNY, Site, held, sends};
 use crate::support::{self, upstream};
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_client_that_closes_its_sending_side_gets_its_response() {
 
 #[tokio::test]
 async fn a_client_that_closes_its_sending_side_gets_a_refusal_as_well() {
-    let site = Site::open(support::dead_port()).await;
+    let site = Site::open(sends(SUNNY).await).await;
     let mut client = site.connect().await;
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

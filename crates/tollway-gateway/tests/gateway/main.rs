@@ -13,6 +13,7 @@ mod support;
 mod admin;
 mod certificates;
 mod closing;
+mod counts;
 mod crowd;
 mod delivery;
 mod down;
