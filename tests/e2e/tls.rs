@@ -256,6 +256,7 @@ fn write(folder: &Path, certificate: &str, key: &KeyPair) -> Issued {
     };
     fs::write(&issued.certificate, certificate).unwrap();
     fs::write(&issued.key, key.serialize_pem()).unwrap();
+    fs::set_permissions(&issued.key, fs::Permissions::from_mode(0o600)).unwrap();
     issued
 }
 

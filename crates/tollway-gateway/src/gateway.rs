@@ -227,6 +227,12 @@ impl Running {
         }
     }
 
+    /// Makes `/readyz` 503, so that load balancers send their requests elsewhere. Everything is
+    /// still served until [`stop`](Self::stop).
+    pub fn announce_stop(&self) {
+        self.telemetry.set_draining();
+    }
+
     /// Stops accepting, lets requests in flight finish within the limits, and stops.
     ///
     /// Dropping the future cuts everything off.

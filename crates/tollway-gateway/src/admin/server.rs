@@ -1,18 +1,25 @@
 //! Admin port: `/metrics` for Prometheus, `/healthz` and `/readyz` for load balancers.
 //!
-//! `/healthz` is 503 while the gateway stops, `/readyz` also while an upstream is down.
+//! `/healthz` is 200 for as long as this port is served, also while the gateway finishes what is
+//! in flight: a process that stops need not be restarted. `/readyz` is 503 from the beginning of a
+//! stop, while an upstream is down, and while a ledger cannot count uses. A wallet that fails does
+//! not change it: what is paid for is served without.
+//!
+//! A name of another site that resolves to this machine must not let a page of that site read
+//! what is here, so `Host` has to be an address or a name that no other site can have.
 //!
 //! Served on a port and a thread of its own: a scrape costs the workers nothing. Revenue
 //! figures come from the ledger.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -78,10 +85,11 @@ impl AdminState {
     async fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
+            _ if !is_for_this_machine(request) => text(
+                StatusCode::FORBIDDEN,
+                "ask with an IP address, `localhost` or a host name without a dot\n",
+            ),
             _ if !is_safe => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
-            "/healthz" if self.telemetry.is_draining() => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-            }
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.readiness(),
             "/metrics" => text(StatusCode::OK, self.metrics().await),
@@ -89,21 +97,24 @@ impl AdminState {
         }
     }
 
-    /// Whether requests can be served: 503 while stopping, or while an upstream is down.
+    /// Whether to send requests here, and all reasons why not.
     fn readiness(&self) -> Response<Full<Bytes>> {
-        if self.telemetry.is_draining() {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-        }
         let routes = self.routes.load();
+        let is_draining = self.telemetry.is_draining();
+        let draining = is_draining.then(|| "draining\n".to_owned());
         let services = routes.services().into_iter();
-        let down = services.filter(|service| service.health.is_down());
-        let lines: String = down
-            .map(|service| format!("upstream of {} is down\n", service.name))
-            .collect();
-        if lines.is_empty() {
+        let down = services
+            .filter(|service| service.health.is_down())
+            .map(|service| format!("upstream of {} is down\n", service.name));
+        let stores = stores(&routes).into_iter();
+        let fails = stores
+            .filter(|stores| !stores.uses.is_working())
+            .map(|_| "the ledger cannot be written\n".to_owned());
+        let reasons: String = draining.into_iter().chain(down).chain(fails).collect();
+        if reasons.is_empty() {
             text(StatusCode::OK, "ok\n")
         } else {
-            text(StatusCode::SERVICE_UNAVAILABLE, lines)
+            text(StatusCode::SERVICE_UNAVAILABLE, reasons)
         }
     }
 
@@ -133,6 +144,22 @@ impl AdminState {
         page.line(metrics::LEDGER_EVENTS_LOST.name, &[], events_lost);
         page.text
     }
+}
+
+/// Returns whether a request names this machine, or no host: a name with a dot can be anybody's.
+fn is_for_this_machine(request: &Request<Incoming>) -> bool {
+    let named = request.headers().get(header::HOST).map(HeaderValue::to_str);
+    let authority = match (request.uri().authority(), named) {
+        (Some(authority), _) => authority.clone(),
+        (None, None) => return true,
+        (None, Some(named)) => match named.map(Authority::try_from) {
+            Ok(Ok(authority)) => authority,
+            Ok(Err(_)) | Err(_) => return false,
+        },
+    };
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok() || !host.trim_end_matches('.').contains('.')
 }
 
 /// Returns the stores of each gate, those shared by several routes once.

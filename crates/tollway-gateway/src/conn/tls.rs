@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +74,9 @@ pub enum PemProblem {
     /// The key in it is encrypted.
     #[error("the key in it is encrypted")]
     Encrypted,
+    /// It holds a private key that every user of the machine can read or replace.
+    #[error("every user of this machine can read it or write it")]
+    Exposed,
     /// It holds a private key where a certificate is expected.
     #[error("it holds a private key and no certificate")]
     HoldsKey,
@@ -138,15 +142,18 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     if String::from_utf8_lossy(&text).contains("ENCRYPTED") {
         return Err(in_file(path, PemProblem::Encrypted));
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        let is_absent = matches!(error, pem::Error::NoItemsFound);
-        let problem = if is_absent {
-            absent(&text, Wanted::Key)
-        } else {
-            PemProblem::Malformed(error)
-        };
-        in_file(path, problem)
-    })
+    match PrivateKeyDer::from_pem_slice(&text) {
+        Ok(_) if is_exposed(path) => Err(in_file(path, PemProblem::Exposed)),
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) => Err(in_file(path, absent(&text, Wanted::Key))),
+        Err(error) => Err(in_file(path, PemProblem::Malformed(error))),
+    }
+}
+
+/// Returns whether users other than the owner and the group of a file have access to it. A group
+/// is how a key is shared with the servers that need it.
+fn is_exposed(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & OTHERS_READ_WRITE != 0)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -214,6 +221,7 @@ fn warn_of_dates(path: &Path, chain: &[CertificateDer<'static>]) {
     }
 }
 
+const OTHERS_READ_WRITE: u32 = 0o006;
 /// The first byte of every certificate and key in DER.
 const DER_SEQUENCE: u8 = 0x30;
 pub(crate) const ALPN_HTTP2: &[u8] = b"h2";

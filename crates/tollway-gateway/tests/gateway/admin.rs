@@ -1,9 +1,9 @@
 //! The admin port, and what does not start.
 
 use http::StatusCode;
-use tollway_gateway::{Gateway, GatewayLimits, RoutingError, StartError, metrics};
+use tollway_gateway::{Gateway, GatewayLimits, Price, RoutingError, StartError, metrics};
 
-use crate::support::client::{Client, empty, get};
+use crate::support::client::{Client, empty, get, shout};
 use crate::support::shop::Shop;
 use crate::support::upstream::Upstream;
 use crate::support::{self};
@@ -124,6 +124,51 @@ async fn health_has_its_own_path() {
 }
 
 #[tokio::test]
+async fn a_name_that_another_site_could_have_is_refused() {
+    let running = support::start_with(support::nothing(), GatewayLimits::default());
+    let address = running.addresses().admin.unwrap();
+    for (host, status) in [
+        ("127.0.0.1", 200),
+        ("[::1]:9402", 200),
+        ("LocalHost:9402", 200),
+        ("tollway:9402", 200),
+        ("localhost.", 200),
+        ("rebound.example", 403),
+        ("rebound.example:9402", 403),
+        ("127.0.0.1.nip.io", 403),
+        ("a b", 403),
+        ("", 403),
+    ] {
+        for path in ["/metrics", "/healthz", "/readyz"] {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let answer = support::soon(shout(address, &request)).await;
+            let begins = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&begins), "{host}: {answer}");
+        }
+    }
+    let old = support::soon(shout(address, "GET /healthz HTTP/1.0\r\n\r\n")).await;
+    assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_about_to_stop_serves_and_is_healthy_and_not_ready() {
+    let upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
+
+    running.announce_stop();
+
+    for (path, status) in [("/healthz", 200), ("/readyz", 503)] {
+        let answer = admin.ask(get(path).body(empty()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
+    let mut late = Client::http1(support::http(&running)).await;
+    let answer = late.ask(get("/").body(empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn what_cannot_work_does_not_start() {
     let mut nowhere = support::config(support::nothing(), GatewayLimits::default());
     nowhere.http = None;
@@ -152,7 +197,7 @@ async fn what_cannot_work_does_not_start() {
         Err(StartError::Tls(_))
     ));
 
-    let mut relative = support::single(tollway_gateway::Price::Free, support::any_port());
+    let mut relative = support::single(Price::Free, support::any_port());
     relative.routes[0].path_prefix = "api".to_owned();
     let relative = support::config(relative, GatewayLimits::default());
     assert!(matches!(

@@ -1,6 +1,7 @@
 //! Files of the certificate and the key that cannot be used.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
@@ -27,6 +28,8 @@ async fn what_is_wrong_with_a_file_is_named() {
         b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let encrypted = file("encrypted.pem", encrypted);
     let junk = file("junk.pem", b"no certificate");
+    let exposed = file("exposed.pem", &fs::read(&key).unwrap());
+    fs::set_permissions(&exposed, fs::Permissions::from_mode(0o644)).unwrap();
     let missing = identity.folder.path().join("missing.pem");
     for (certificate, key, expected) in [
         (&missing, &key, "Unreadable"),
@@ -37,6 +40,7 @@ async fn what_is_wrong_with_a_file_is_named() {
         (&empty, &key, "Empty"),
         (&certificate, &encrypted, "Encrypted"),
         (&junk, &key, "NotPem"),
+        (&certificate, &exposed, "Exposed"),
     ] {
         let error = start(certificate, key);
         let StartError::Tls(TlsError::File { problem, .. }) = &error else {
@@ -47,6 +51,16 @@ async fn what_is_wrong_with_a_file_is_named() {
             "{expected}: {problem:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_key_may_be_shared_with_a_group() {
+    let identity = Identity::new();
+    fs::set_permissions(identity.key(), fs::Permissions::from_mode(0o640)).unwrap();
+    let mut config = support::config(support::nothing(), GatewayLimits::default());
+    config.https = Some(identity.listener());
+
+    assert!(Gateway::start(config).is_ok());
 }
 
 #[tokio::test]

@@ -13,8 +13,10 @@ pub(crate) mod shop;
 pub(crate) mod site;
 pub(crate) mod upstream;
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,7 +90,9 @@ impl Identity {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("cert.pem"), cert.pem()).unwrap();
-        std::fs::write(folder.path().join("key.pem"), signing_key.serialize_pem()).unwrap();
+        let key = folder.path().join("key.pem");
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
         Self { folder }
     }
 
