@@ -1,7 +1,9 @@
 //! `tollway serve`: what it prints at the start, how it stops, and what it logs.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -199,7 +201,30 @@ async fn the_time_to_finish_can_be_chosen() {
         last.contains("1 connection ") && last.contains("--drain-timeout"),
         "{last}"
     );
-    assert_eq!(serving.process.wait().unwrap().code(), Some(1));
+    let code = serving.process.wait().unwrap().code();
+    assert_eq!(code, Some(0), "a stop that was asked for is no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_can_be_announced_before_it_begins() {
+    let home = tempfile::tempdir().unwrap();
+    let mut upstream = Upstream::bind();
+    upstream.listen();
+    let arguments = ["--listen", "0", "--admin", "0", "--drain-delay", "1h"];
+    let serving = Serving::start(free(&home, upstream.address(), &arguments), 4);
+    let admin = serving.admin();
+    assert_eq!(request(admin, "/readyz", None).await.status(), 200);
+
+    signal(serving.process.id(), "TERM");
+    let note = serving.wait_for("stopping in 1 h");
+
+    assert!(note.contains("/readyz is 503"), "{note}");
+    assert_eq!(request(admin, "/readyz", None).await.status(), 503);
+    assert_eq!(request(admin, "/healthz", None).await.status(), 200);
+    let served = request(serving.address(), "/", None).await;
+    assert_eq!(served.delivered(), 1);
+    signal(serving.process.id(), "TERM");
+    serving.wait_for("stopped at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,10 +290,13 @@ async fn what_is_wrong_with_a_certificate_is_named_with_flag_and_remedy() {
     let file = |name: &str, text: &[u8]| {
         let path = home.path().join(name);
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path.display().to_string()
     };
     let (cert, key) = pair();
     let (_, other_key) = pair();
+    let exposed = file("exposed.pem", key.as_bytes());
+    std::fs::set_permissions(&exposed, Permissions::from_mode(0o644)).unwrap();
     let (cert, key) = (
         file("cert.pem", cert.as_bytes()),
         file("key.pem", key.as_bytes()),
@@ -283,6 +311,7 @@ async fn what_is_wrong_with_a_certificate_is_named_with_flag_and_remedy() {
         (&key, &cert, ["--tls-cert", "swapped"]),
         (&cert, &cert, ["--tls-key", "swapped"]),
         (&cert, &other_key, ["--tls-key", "does not belong to"]),
+        (&cert, &exposed, ["--tls-key", "chmod 600 "]),
         (&empty, &key, ["--tls-cert", "it is empty"]),
         (&der, &key, ["--tls-cert", "openssl x509 -inform der"]),
     ] {
@@ -374,10 +403,15 @@ async fn each_v_adds_to_the_log_and_none_takes_away() {
         if let Some(line) = access {
             let credential = Credential::parse(&token).unwrap();
             let hash = credential.preimage().payment_hash().to_string();
-            assert!(
-                line.contains(&hash[..16]) && line.contains("127.0.0.1"),
-                "{line}"
-            );
+            for part in [
+                &hash[..16],
+                "127.0.0.1",
+                "sent=",
+                "upstream_us=",
+                "complete",
+            ] {
+                assert!(line.contains(part), "{part}: {line}");
+            }
         }
         assert!(!log.contains("secret=query"), "{log}");
     }
@@ -419,6 +453,12 @@ impl Serving {
     fn address(&self) -> SocketAddr {
         let (_, address) = self.started[0].rsplit_once("http://").unwrap();
         address.parse().unwrap()
+    }
+
+    /// The address of the admin port, which is on its second line.
+    fn admin(&self) -> SocketAddr {
+        let (_, rest) = self.started[1].rsplit_once("http://").unwrap();
+        rest.split('/').next().unwrap().parse().unwrap()
     }
 
     /// Returns the next line of the log with a text.

@@ -1,6 +1,7 @@
 //! TLS as a buyer meets it: certificates, and ports that do not speak it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};

@@ -113,6 +113,12 @@ impl Reply {
         u64::from(self.0.starts_with("HTTP/1.1 200 "))
     }
 
+    /// Its status; 0 when there is none.
+    pub fn status(&self) -> u16 {
+        let status = self.0.split(' ').nth(1);
+        status.and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
     /// The values of its `WWW-Authenticate` lines.
     pub fn challenges(&self) -> Vec<&str> {
         let value = |line: &'_ str| {

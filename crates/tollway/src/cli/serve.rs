@@ -39,6 +39,9 @@ pub(crate) struct ServeArgs {
     /// Most time to stop [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
     pub(crate) drain_timeout: Option<Duration>,
+    /// Time to stop from /readyz 503 on [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = input::duration, help_heading = heading::CONNECTION)]
+    pub(crate) drain_delay: Option<Duration>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = input::count::<NonZeroUsize>, help_heading = heading::CONNECTION)]
     pub(crate) workers: Option<NonZeroUsize>,

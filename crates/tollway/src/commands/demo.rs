@@ -9,6 +9,7 @@ mod steps;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -29,7 +30,7 @@ use crate::cli::DemoArgs;
 use crate::commands::get;
 use crate::commands::sandbox;
 use crate::commands::serve::failure::listen;
-use crate::commands::serve::stop::stop;
+use crate::commands::serve::stop::{StopTimes, stop};
 use crate::config::Config;
 use crate::exit::{Failure, with_sources};
 use crate::output::Output;
@@ -66,8 +67,11 @@ pub(crate) async fn run(args: &DemoArgs, dirs: &Dirs, output: Output) -> Result<
         steps.invite(&url);
         shutdown.requested().await;
     }
-    let drain = GatewayLimits::default().drain_timeout;
-    let stopped = stop(gateway, drain, &mut shutdown, output).await;
+    let times = StopTimes {
+        delay: Duration::ZERO,
+        drain: GatewayLimits::default().drain_timeout,
+    };
+    let stopped = stop(gateway, times, &mut shutdown, output).await;
     api.stop().await;
     match network {
         Some(network) => sandbox::stop(network, &mut shutdown).await.and(stopped),

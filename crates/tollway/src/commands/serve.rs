@@ -9,6 +9,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -26,6 +27,7 @@ use tollway_server::{
 };
 
 use self::announce::{SaleFacts, Started, announce};
+use self::stop::StopTimes;
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::exit::{Failure, with_sources};
@@ -63,7 +65,15 @@ pub(crate) async fn run(
         part = failed => Some(part),
         () = running.failed() => Some("a listener"),
     };
-    let stopped = stop::stop(running, started.limits.drain_timeout, &mut shutdown, output).await;
+    let times = StopTimes {
+        delay: match failed {
+            None => args.drain_delay.unwrap_or_default(),
+            // There is no use in more requests.
+            Some(_) => Duration::ZERO,
+        },
+        drain: started.limits.drain_timeout,
+    };
+    let stopped = stop::stop(running, times, &mut shutdown, output).await;
     match failed {
         Some(part) => Err(Failure::general(format!(
             "{part} has stopped, the log has the reason: start the gateway again"

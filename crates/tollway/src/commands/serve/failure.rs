@@ -88,6 +88,7 @@ fn remedy(path: &Path, problem: &PemProblem, is_key: bool) -> String {
         PemProblem::Der => {
             format!("convert it: openssl x509 -inform der -in {path} -out cert.pem")
         }
+        PemProblem::Exposed => format!("chmod 600 {path}"),
         PemProblem::Encrypted => format!("decrypt it: openssl pkey -in {path} -out key.pem"),
         PemProblem::Empty
         | PemProblem::Malformed(_)
