@@ -100,6 +100,7 @@ pub(crate) struct ServeConfig {
     upstream_timeout: Option<Time>,
     upstream_body_timeout: Option<TimeLimit>,
     upstream_connect_timeout: Option<Time>,
+    upstream_connections_max: Option<NonZeroUsize>,
 }
 
 impl ServeConfig {
@@ -129,6 +130,9 @@ impl ServeConfig {
             connect_timeout: or(self.upstream_connect_timeout, usual.connect_timeout),
             response_timeout: or(self.upstream_timeout, usual.response_timeout),
             body_timeout: limit_or(self.upstream_body_timeout, usual.body_timeout),
+            connections_max: self
+                .upstream_connections_max
+                .unwrap_or(usual.connections_max),
             ..usual
         }
     }
@@ -428,6 +432,7 @@ const SERVE_KEYS: &[&str] = &[
     "tunnel_idle_timeout",
     "upstream_body_timeout",
     "upstream_connect_timeout",
+    "upstream_connections_max",
     "upstream_timeout",
     "wallet",
     "write_timeout",
