@@ -116,7 +116,7 @@ async fn a_buyer_who_insists_ends_the_stop_for_good_with_what_is_delivered() {
         after_refusal: AfterRefusal::BuyAgain,
         ..policy()
     });
-    text(insisting.send(world.get("/a")).await).await;
+    text(insisting.send(world.get("/a/other")).await).await;
     assert_eq!(world.wallet.asked().len(), 2);
 
     text(world.client().send(world.get("/a")).await).await;
