@@ -1,4 +1,5 @@
-//! The cost of verification: from a header, and from a parsed token, next to another library.
+//! The cost of verification: from a header, again from the same header, and from a parsed token,
+//! next to another library.
 //!
 //! Prints one line per measurement: what, number of caveats, median nanoseconds. The
 //! `macaroon` crate is measured in the same run, batch by batch in turns, so that whatever
@@ -12,12 +13,20 @@
 )]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{self, BoxFuture};
+use http::Request;
 use l402::{
-    Credential, KeyRing, Macaroon, MasterKey, Preimage, RequestContext, RevocationSet, RootKeys,
-    SchemeName, Services, UnixSeconds, caveat, mint, read_credentials, verify,
+    Credential, Invoice, KeyRing, Macaroon, MasterKey, Network, PaymentHash, Preimage,
+    RequestContext, RevocationSet, RootKeys, SchemeName, Services, UnixSeconds, caveat, mint,
+    read_credentials, verify,
 };
+use tollway_lightning::{InvoiceState, InvoiceTerms, Invoicer, WalletError};
+use tollway_server::ledger::MemoryLedger;
+use tollway_server::{Gate, GateSettings, Peeked, Peer, RequestInfo, Requirement};
 
 /// One thing to measure: its name and one run of it.
 type Contender = (&'static str, Box<dyn Fn()>);
@@ -54,7 +63,8 @@ fn contenders(caveats: usize) -> Vec<Contender> {
     let line = credential.authorization(SchemeName::L402);
     let root = ring().root_key(token.identifier()).expect("minted here");
     vec![
-        ("ours: header to grant", ours_from_header(line)),
+        ("ours: header to grant", ours_from_header(line.clone())),
+        ("ours: header to grant, again", ours_again(&line)),
         ("ours: parsed token to grant", ours_parsed(credential)),
         (
             "macaroon crate: text to verdict",
@@ -75,6 +85,58 @@ fn ours_from_header(line: String) -> Box<dyn Fn()> {
             let _ = black_box(verify(&ring, &revoked, &credential, &request()));
         }
     })
+}
+
+/// By the gate of a server, which remembers what it verified.
+fn ours_again(line: &str) -> Box<dyn Fn()> {
+    let gate = ready(Gate::open(
+        ring(),
+        Arc::new(NoWallet),
+        Arc::new(MemoryLedger::new()),
+        GateSettings {
+            clock: || NOW,
+            ..GateSettings::default()
+        },
+    ));
+    let gate = gate.expect("an empty ledger");
+    let requirement = Requirement::new("weather".parse().expect("a service name"))
+        .with_capability("read".parse().expect("a capability"));
+    let request = Request::get("/v1/today")
+        .header("host", "api.example")
+        .header("user-agent", "bench")
+        .header("accept", "*/*")
+        .header("authorization", line)
+        .body(())
+        .expect("a request");
+    let (parts, ()) = request.into_parts();
+    Box::new(move || {
+        let info = RequestInfo::of(black_box(&parts), Peer::default());
+        let peeked = ready(gate.peek(&requirement, &info)).expect("no keys are looked up");
+        assert!(matches!(black_box(peeked), Peeked::Granted { .. }));
+    })
+}
+
+/// The result of a future that does not wait.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing is waited for")
+}
+
+/// Nothing is sold here.
+#[derive(Debug)]
+struct NoWallet;
+
+impl Invoicer for NoWallet {
+    fn network(&self) -> BoxFuture<'_, Result<Network, WalletError>> {
+        Box::pin(future::pending())
+    }
+
+    fn invoice(&self, _terms: InvoiceTerms) -> BoxFuture<'_, Result<Invoice, WalletError>> {
+        Box::pin(future::pending())
+    }
+
+    fn lookup(&self, _: PaymentHash) -> BoxFuture<'_, Result<Option<InvoiceState>, WalletError>> {
+        Box::pin(future::pending())
+    }
 }
 
 fn ours_parsed(credential: Credential) -> Box<dyn Fn()> {

@@ -55,40 +55,43 @@ fn read(text: &str) -> anyhow::Result<Figures> {
 fn print_table(figures: &Figures) -> anyhow::Result<()> {
     println!("nanoseconds, medians; the ratio is the `macaroon` crate's time over ours\n");
     println!(
-        "| caveats | header to grant | macaroon crate | ratio | parsed to grant | macaroon crate | ratio |"
+        "| caveats | header to grant | again | macaroon crate | ratio | parsed to grant | macaroon crate | ratio |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     for (caveats, row) in figures {
         let figure = |name: &str| row.get(name).copied().context(format!("no `{name}`"));
         let whole = figure("ours: header to grant")?;
+        let again = figure(AGAIN)?;
         let their_whole = figure("macaroon crate: text to verdict")?;
         let parsed = figure("ours: parsed token to grant")?;
         let their_parsed = figure("macaroon crate: parsed token to verdict")?;
         println!(
-            "| {caveats} | {whole:.0} | {their_whole:.0} | {:.1} | {parsed:.0} | {their_parsed:.0} | {:.1} |",
+            "| {caveats} | {whole:.0} | {again:.0} | {their_whole:.0} | {:.1} | {parsed:.0} | {their_parsed:.0} | {:.1} |",
             their_whole / whole,
             their_parsed / parsed
         );
     }
-    println!("\nwithout a caveat a token names no service and is denied, after the same work");
-    print_goal(figures);
+    println!("\nagain: by a gate that remembers the credential, its header found among others");
+    println!("without a caveat a token names no service and is denied, after the same work");
+    print_goals(figures);
     Ok(())
 }
 
-fn print_goal(figures: &Figures) {
-    let at_five = figures
-        .get(&5)
-        .and_then(|row| row.get("ours: parsed token to grant"));
-    if let Some(nanos) = at_five {
-        let word = if *nanos <= GOAL_NANOS {
-            "reached"
-        } else {
-            "missed"
-        };
-        println!(
-            "goal of {GOAL_NANOS:.0} ns for a verification with 5 caveats: {word} ({nanos:.0} ns)"
-        );
+fn print_goals(figures: &Figures) {
+    let Some(at_five) = figures.get(&5) else {
+        return;
+    };
+    for (what, name, goal) in GOALS {
+        if let Some(nanos) = at_five.get(name) {
+            let word = if *nanos <= goal { "reached" } else { "missed" };
+            println!("goal of {goal:.0} ns for {what} with 5 caveats: {word} ({nanos:.0} ns)");
+        }
     }
 }
 
-const GOAL_NANOS: f64 = 1_500.0;
+const AGAIN: &str = "ours: header to grant, again";
+/// What, the name of its measurement, and nanoseconds.
+const GOALS: [(&str, &str, f64); 2] = [
+    ("a verification", "ours: parsed token to grant", 1_500.0),
+    ("a credential that is remembered", AGAIN, 150.0),
+];
