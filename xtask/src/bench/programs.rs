@@ -44,4 +44,4 @@ impl Source {
 }
 
 /// The profile that is shipped.
-pub(crate) const PROFILE: &str = "dist";
+pub(crate) const PROFILE: &str = "release";
