@@ -1,7 +1,7 @@
 //! One request and its response on an HTTP/1.1 connection.
 //!
-//! Both directions are driven by whoever waits for the response, at the same time: the
-//! response may begin, and end, before the request does. Dropping the connection closes it.
+//! Both directions are driven by the future or body that waits for the response, at the same
+//! time: the response may begin, and end, before the request does. Dropping the connection closes it.
 //!
 //! Specification: RFC 9110 sections 10.1.1 and 15.2, RFC 9112 section 9.
 

@@ -117,8 +117,8 @@ pub(crate) fn take_head(
 }
 
 impl ResponseHead {
-    /// Returns how the body ends. Removes a `Content-Length` that does not say it, and
-    /// repetitions of one that does.
+    /// Returns how the body ends. Removes a `Content-Length` that does not state it,
+    /// and repetitions of one that does.
     pub(crate) fn framing(&mut self, method: &Method) -> Result<Framing, ExchangeError> {
         let mut keeps_alive = self.keeps_alive();
         let content_length = self.content_length()?;

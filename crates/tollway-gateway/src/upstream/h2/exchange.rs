@@ -1,7 +1,7 @@
 //! One request and its response on an HTTP/2 stream.
 //!
-//! Both directions are driven by whoever waits for the response. Dropping either half before
-//! its end resets the stream, and the connection stays as it is.
+//! Both directions are driven by the future or body that waits for the response. Dropping either
+//! half before its end resets the stream, and the connection stays as it is.
 //!
 //! Specification: RFC 9113 sections 5.1.2, 6.8, 8.1 and 8.7.
 

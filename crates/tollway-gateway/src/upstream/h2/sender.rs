@@ -49,7 +49,7 @@ impl BodySender {
             if self.stream.capacity() == 0 {
                 self.stream.reserve_capacity(1);
                 let is_open = matches!(ready!(self.stream.poll_capacity(cx)), Some(Ok(_)));
-                // The response says why a stream has ended.
+                // The response states why a stream has ended.
                 self.is_active = is_open;
                 continue;
             }
