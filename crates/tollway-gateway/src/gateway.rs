@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::server as admin;
 use crate::admin::telemetry::Telemetry;
-use crate::config::{GatewayConfig, RoutingConfig};
+use crate::config::{GatewayConfig, GatewayLimits, RoutingConfig};
 use crate::conn::clients::Clients;
 use crate::conn::descriptors;
 use crate::conn::listener;
@@ -292,7 +292,7 @@ fn fit_connections(config: &GatewayConfig) -> NonZeroUsize {
     let asked = config.limits.connections_max;
     let limit = descriptors::raise_limit();
     let fit = descriptors::connections(asked, limit, config.workers);
-    if fit < asked {
+    if fit < asked && asked != GatewayLimits::default().connections_max {
         tracing::warn!(
             connections_max = fit,
             asked,

@@ -42,7 +42,7 @@ pub(crate) struct GetArgs {
     /// Never pay: show price and invoice instead.
     #[arg(long, help_heading = heading::PAYMENT)]
     pub(crate) no_pay: bool,
-    /// Buy again where what was paid for brought nothing.
+    /// Buy again where a payment brought nothing.
     #[arg(long, help_heading = heading::PAYMENT)]
     pub(crate) buy_after_refusal: bool,
     /// For all of it [default: 300s without a byte]
