@@ -256,6 +256,7 @@ const COMMANDS: &[&str] = &[
     "serve --upstream 1 --price 1sat --valid-for SECRET",
     "serve --upstream 1 --price 1sat --max-uses SECRET",
     "serve --upstream 1 --price 1sat --workers SECRET",
+    "serve --upstream 1 --price 1sat --drain-delay SECRET",
     "serve --upstream 1 --price 1sat --drain-timeout SECRET",
     "serve --upstream 1 --price 1sat --service SECRET",
     "serve --upstream 1 --price 1sat --data-dir SECRET",
