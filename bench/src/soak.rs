@@ -43,6 +43,8 @@ struct Counts {
     left: u64,
     /// Responses that were cut short, or that never began.
     broken: u64,
+    /// Those that the proxy may not have read.
+    lost: u64,
     /// Complete responses by status.
     statuses: BTreeMap<u16, u64>,
 }
@@ -58,6 +60,7 @@ impl Counts {
             }
             Ended::Left => &mut self.left,
             Ended::Broken => &mut self.broken,
+            Ended::Lost => &mut self.lost,
         };
         *counter = counter.saturating_add(1);
         self.sent = self.sent.saturating_add(1);

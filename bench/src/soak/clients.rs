@@ -59,6 +59,8 @@ pub(super) enum Ended {
     Left,
     /// The response was cut short, or never began.
     Broken,
+    /// The same on a kept connection, which the proxy may have closed before it read the request.
+    Lost,
 }
 
 /// A kept connection.
@@ -181,12 +183,14 @@ async fn whole(
     let Ok(request) = request else {
         return Ended::Unsent;
     };
+    let was_kept = kept.is_some();
     let Ok(mut connection) = Kept::ready(kept.take(), proxy, version).await else {
         return Ended::Unsent;
     };
     let response = match timeout(PATIENCE, connection.send(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) if error.is_canceled() => return Ended::Unsent,
+        Ok(Err(_)) if was_kept => return Ended::Lost,
         Ok(Err(_)) | Err(_) => return Ended::Broken,
     };
     let status = response.status().as_u16();
