@@ -19,7 +19,7 @@ use crate::admin::telemetry::{CoreStats, Telemetry};
 use crate::request::admit::CutOff;
 use crate::request::request_id::RequestIds;
 use crate::request::route::{Route, Routes};
-use crate::upstream::connect::look;
+use crate::upstream::connect::probe;
 use crate::upstream::pool::Pool;
 
 /// What the requests of one worker share.
@@ -90,13 +90,13 @@ impl Core {
         self.tunnels_closing.send_replace(true);
     }
 
-    /// Ages what is known of upstreams, and looks whether those that are down accept connections
-    /// again, so that metrics and log show it without any request. To be called once a second.
+    /// Ages what is known of upstreams, and probes those that are down, so that metrics and
+    /// log show it without any request. To be called once a second.
     pub(crate) fn check_upstreams(&self) {
         for service in self.local_routes().snapshot.services() {
             service.health.tick();
             if service.health.is_down() {
-                look(&service.target, &service.health, LOOK_GAP);
+                probe(&service.target, &service.health, PROBE_GAP);
             }
         }
     }
@@ -154,5 +154,5 @@ impl LocalRoutes {
     }
 }
 
-/// Longer than for a request, which should not find that another look has just failed.
-const LOOK_GAP: Duration = Duration::from_secs(5);
+/// Longer than for a request, which should not find that another probe has just failed.
+const PROBE_GAP: Duration = Duration::from_secs(5);

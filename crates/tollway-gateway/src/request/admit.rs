@@ -23,7 +23,7 @@ use tollway_server::{
 use crate::admin::access_log::Verdict;
 use crate::config::Price;
 use crate::request::route::Route;
-use crate::upstream::connect::is_up;
+use crate::upstream::connect::{Availability, availability};
 
 /// Proof that a request may be forwarded, with the use it takes.
 #[derive(Debug)]
@@ -172,6 +172,8 @@ pub(crate) enum Declined {
     },
     /// It is not paid for, and nothing is sold while the upstream is down.
     UpstreamDown,
+    /// It is not paid for, and the upstream cannot be probed for want of file descriptors.
+    NoDescriptors,
 }
 
 /// Admits a request, or returns what it lacks.
@@ -209,8 +211,11 @@ pub(crate) async fn admit(
     };
     // Rarer than an admission, and larger.
     let offered = Box::pin(async {
-        if !is_up(&route.service.target, &route.service.health).await {
-            return Declined::UpstreamDown;
+        let service = &route.service;
+        match availability(&service.target, &service.health).await {
+            Availability::Down => return Declined::UpstreamDown,
+            Availability::Unknown => return Declined::NoDescriptors,
+            Availability::Up => {}
         }
         let rejection = gate.refuse(requirement, pricer.as_ref(), &info, reason);
         let rejection = rejection.await;

@@ -225,6 +225,7 @@ fn decline(
             return ResponseSource::Local(response);
         }
         Declined::UpstreamDown => return fail(in_flight, form, Problem::UPSTREAM_DOWN),
+        Declined::NoDescriptors => return fail(in_flight, form, Problem::NO_DESCRIPTORS),
         Declined::Refused { rejection, style } => (rejection, style),
     };
     local.stats.refused(rejection.code());

@@ -57,7 +57,8 @@ impl Problem {
         detail: "all connections to the upstream are in use",
         retry_after_secs: Some(RETRY_BUSY_SECS),
     };
-    const NO_DESCRIPTORS: Self = Self {
+    /// This process can open no more files.
+    pub(crate) const NO_DESCRIPTORS: Self = Self {
         detail: "the gateway has no file descriptors left",
         reason: "gateway_busy",
         ..Self::UPSTREAM_BUSY

@@ -79,33 +79,48 @@ pub(crate) async fn connect(
         .unwrap_or(Err(ConnectError::Timeout(limit)))
 }
 
-/// Returns whether an upstream accepts connections. When nothing was heard from it of late, this
-/// waits for a [look](look): within [`PROBE_TIMEOUT`].
-pub(crate) async fn is_up(target: &Arc<Target>, health: &Arc<Health>) -> bool {
+/// Whether an upstream accepts connections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Availability {
+    Down,
+    /// This process can open no connection to find out.
+    Unknown,
+    Up,
+}
+
+/// Returns whether an upstream accepts connections. When nothing was received from it of late,
+/// this waits for a [probe], which takes [`PROBE_TIMEOUT`] at most.
+pub(crate) async fn availability(target: &Arc<Target>, health: &Arc<Health>) -> Availability {
     if health.is_up() {
-        return true;
+        return Availability::Up;
     }
-    let mut looks = health.looks();
-    look(target, health, LOOK_GAP);
-    if health.is_looking() {
+    let mut probes = health.probes();
+    probe(target, health, PROBE_GAP);
+    let is_probed = health.is_probing();
+    if is_probed {
         // The sender is part of `health`.
-        let _ended = looks.changed().await;
-        return health.is_up();
+        let _ended = probes.changed().await;
     }
-    // The last look is less than a second old.
-    !health.is_down()
+    if health.is_down() {
+        Availability::Down
+    } else if is_probed && !health.is_up() {
+        Availability::Unknown
+    } else {
+        // Or the last probe is less than a second old.
+        Availability::Up
+    }
 }
 
 /// Opens a connection to see whether an upstream accepts any, in a task of its own, unless one is
 /// being opened or the last one was less than `gap` ago.
-pub(crate) fn look(target: &Arc<Target>, health: &Arc<Health>, gap: Duration) {
-    if let Some(look) = health.begin_look(gap) {
+pub(crate) fn probe(target: &Arc<Target>, health: &Arc<Health>, gap: Duration) {
+    if let Some(probe) = health.begin_probe(gap) {
         let target = Arc::clone(target);
         // Ends within the time of a probe.
         tokio::spawn(async move {
             match reach(&target).await {
-                Ok(()) => look.found_up(),
-                Err(error) if error.is_down() => look.found_down(&error),
+                Ok(()) => probe.found_up(),
+                Err(error) if error.is_down() => probe.found_down(&error),
                 Err(error) => tracing::debug!(%error, "no connection to an upstream can be opened"),
             }
         });
@@ -199,10 +214,10 @@ fn dial_failed(error: io::Error) -> ConnectError {
 /// The limit of files open in this process, and in the whole system: the same on every Unix.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
-/// How long an upstream may take to accept a connection that is opened to look.
+/// How long an upstream may take to accept a connection that is opened as a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The least time between two looks of requests that are not paid for.
-const LOOK_GAP: Duration = Duration::from_secs(1);
+/// The least time between two probes for requests that are not paid for.
+const PROBE_GAP: Duration = Duration::from_secs(1);
 /// What one stream may receive before its client reads. Memory is bounded by this, and by the
 /// number of streams.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;

@@ -5,12 +5,12 @@
 //!
 //! | state | meaning | left when |
 //! |---|---|---|
-//! | up | a response or a new connection of the last second or so | a second passes: quiet; no connection can be opened: down |
-//! | quiet | nothing was heard since: look before something is sold | as for up and down |
-//! | down | the last connection could not be opened | a response, or a connection opened to look: up |
+//! | up | a response or a new connection of the last second or so | a second passes: stale; no connection can be opened: down |
+//! | stale | nothing was received since: probed before something is sold | as for up and down |
+//! | down | the last connection could not be opened | a response, or a probe that was accepted: up |
 //!
-//! One connection at a time is opened to look, at most one per second: see
-//! [`connect`](super::connect). A response in state up costs one load.
+//! A probe opens a connection and closes it. There is one at a time, and at most one per second:
+//! see [`connect`](super::connect). A response in state up costs one load.
 //!
 //! That it is down, or no longer, is logged when it happens, and no more than once a second.
 
@@ -29,8 +29,8 @@ pub(crate) struct Health {
     /// Written while `history` is locked.
     state: AtomicU8,
     history: Mutex<History>,
-    /// Changes whenever a look has ended.
-    looks: watch::Sender<()>,
+    /// Changes whenever a probe has ended.
+    probes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -39,21 +39,21 @@ struct History {
     up_at: Option<Instant>,
     /// Why it was down last.
     error: String,
-    is_looking: bool,
-    looked_at: Option<Instant>,
+    is_probing: bool,
+    probed_at: Option<Instant>,
     logged_down: bool,
     logged_at: Option<Instant>,
 }
 
 impl Health {
-    /// Creates the health of an upstream of which nothing was heard yet.
+    /// Creates the health of an upstream from which nothing was received yet.
     pub(crate) fn new(service: &str, upstream: &impl fmt::Display) -> Self {
         Self {
             service: service.to_owned(),
             upstream: upstream.to_string(),
-            state: AtomicU8::new(QUIET),
+            state: AtomicU8::new(STALE),
             history: Mutex::default(),
-            looks: watch::Sender::default(),
+            probes: watch::Sender::default(),
         }
     }
 
@@ -96,36 +96,36 @@ impl Health {
     /// once a second, by each worker.
     pub(crate) fn tick(&self) {
         let mut history = self.history();
-        let is_old = history.up_at.is_some_and(|at| at.elapsed() >= QUIET_AFTER);
+        let is_old = history.up_at.is_some_and(|at| at.elapsed() >= STALE_AFTER);
         if self.is_up() && is_old {
-            self.change(&mut history, QUIET);
+            self.change(&mut history, STALE);
         } else {
             self.log_change(&mut history);
         }
     }
 
-    /// Begins a look, unless there is one or the last one began less than `gap` ago.
-    pub(crate) fn begin_look(self: &Arc<Self>, gap: Duration) -> Option<Look> {
+    /// Begins a probe, unless there is one or the last one began less than `gap` ago.
+    pub(crate) fn begin_probe(self: &Arc<Self>, gap: Duration) -> Option<Probe> {
         let mut history = self.history();
-        let is_early = history.looked_at.is_some_and(|at| at.elapsed() < gap);
-        if history.is_looking || is_early {
+        let is_early = history.probed_at.is_some_and(|at| at.elapsed() < gap);
+        if history.is_probing || is_early {
             return None;
         }
-        history.is_looking = true;
-        history.looked_at = Some(Instant::now());
-        Some(Look {
+        history.is_probing = true;
+        history.probed_at = Some(Instant::now());
+        Some(Probe {
             health: Arc::clone(self),
             is_inconclusive: true,
         })
     }
 
-    pub(crate) fn is_looking(&self) -> bool {
-        self.history().is_looking
+    pub(crate) fn is_probing(&self) -> bool {
+        self.history().is_probing
     }
 
-    /// Changes whenever a look has ended.
-    pub(crate) fn looks(&self) -> watch::Receiver<()> {
-        self.looks.subscribe()
+    /// Changes whenever a probe has ended.
+    pub(crate) fn probes(&self) -> watch::Receiver<()> {
+        self.probes.subscribe()
     }
 
     fn change(&self, history: &mut History, state: u8) {
@@ -160,14 +160,14 @@ impl Health {
     }
 }
 
-/// A look at an upstream in progress. It ends when this is dropped.
+/// A probe in progress. It ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct Probe {
     health: Arc<Health>,
     is_inconclusive: bool,
 }
 
-impl Look {
+impl Probe {
     /// Records that the upstream accepted a connection.
     pub(crate) fn found_up(mut self) {
         self.is_inconclusive = false;
@@ -181,25 +181,25 @@ impl Look {
     }
 }
 
-impl Drop for Look {
+impl Drop for Probe {
     fn drop(&mut self) {
         let mut history = self.health.history();
-        history.is_looking = false;
+        history.is_probing = false;
         if self.is_inconclusive {
-            history.looked_at = None;
+            history.probed_at = None;
         }
         drop(history);
-        self.health.looks.send_replace(());
+        self.health.probes.send_replace(());
     }
 }
 
 /// States.
 const UP: u8 = 0;
-const QUIET: u8 = 1;
+const STALE: u8 = 1;
 const DOWN: u8 = 2;
 
 /// Each worker checks once a second: the state up ends within a second and a half.
-const QUIET_AFTER: Duration = Duration::from_millis(500);
+const STALE_AFTER: Duration = Duration::from_millis(500);
 const LOG_GAP: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -213,41 +213,41 @@ mod tests {
     }
 
     #[test]
-    fn one_look_is_made_at_a_time_and_none_soon_after() {
+    fn one_probe_is_made_at_a_time_and_none_soon_after() {
         let health = health();
 
-        let look = health.begin_look(Duration::ZERO).unwrap();
-        assert!(health.begin_look(Duration::ZERO).is_none());
-        look.found_up();
+        let probe = health.begin_probe(Duration::ZERO).unwrap();
+        assert!(health.begin_probe(Duration::ZERO).is_none());
+        probe.found_up();
 
         assert!(health.is_up());
-        assert!(health.begin_look(Duration::from_secs(60)).is_none());
-        assert!(health.begin_look(Duration::ZERO).is_some());
+        assert!(health.begin_probe(Duration::from_secs(60)).is_none());
+        assert!(health.begin_probe(Duration::ZERO).is_some());
     }
 
     #[test]
-    fn a_look_that_shows_nothing_changes_nothing_and_is_repeated() {
+    fn a_probe_that_shows_nothing_changes_nothing_and_is_repeated() {
         let health = health();
 
-        drop(health.begin_look(Duration::ZERO));
+        drop(health.begin_probe(Duration::ZERO));
 
         assert!(!health.is_up() && !health.is_down());
-        assert!(health.begin_look(Duration::from_secs(60)).is_some());
+        assert!(health.begin_probe(Duration::from_secs(60)).is_some());
     }
 
     #[test]
-    fn what_was_heard_grows_old_and_what_failed_does_not() {
+    fn a_success_becomes_stale_and_a_failure_does_not() {
         let health = health();
         health.mark_up();
         health.tick();
-        assert!(health.is_up(), "heard just now");
+        assert!(health.is_up(), "received just now");
 
-        thread::sleep(QUIET_AFTER);
+        thread::sleep(STALE_AFTER);
         health.tick();
         assert!(!health.is_up() && !health.is_down());
 
         health.mark_down(&"refused");
-        thread::sleep(QUIET_AFTER);
+        thread::sleep(STALE_AFTER);
         health.tick();
         assert!(health.is_down());
         health.mark_up();

@@ -85,11 +85,11 @@ async fn an_upstream_is_not_flooded_by_requests_that_are_not_paid_for() {
     for answer in answers {
         assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
     }
-    let mut looks = 0;
+    let mut probes = 0;
     while connections.try_recv().is_ok() {
-        looks += 1;
+        probes += 1;
     }
-    assert!(looks <= seconds + 1, "{looks} in {seconds} s");
+    assert!(probes <= seconds + 1, "{probes} in {seconds} s");
 }
 
 #[tokio::test]
