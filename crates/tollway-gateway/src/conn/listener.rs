@@ -51,12 +51,16 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     // Accepted connections inherit these, which saves system calls on each.
     socket.set_tcp_nodelay(true)?;
     probe_when_silent(&SockRef::from(&socket))?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
 const BACKLOG: i32 = 1024;
+/// Bytes that the kernel takes from a connection beyond what it has sent. With its usual megabytes,
+/// nobody could tell a slow reader from one that has stopped.
+const UNSENT_MAX: u32 = 128 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -273,9 +273,9 @@ impl Connection {
         self.is_last.get()
     }
 
-    /// Returns whether it has no request and is not about to close.
+    /// Returns whether it has no request, nothing left to send, and is not about to close.
     fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.phase.get() != Phase::Closing
+        self.requests.is_empty() && !self.link.is_blocked() && self.phase.get() != Phase::Closing
     }
 
     /// Ends what makes no progress.
@@ -284,6 +284,9 @@ impl Connection {
         let flows = sent.wrapping_sub(self.sent_before.replace(sent)) >= FLOW_BYTES;
         if self.requests.is_empty() {
             // The last response may still be on its way.
+            if self.link.is_blocked() {
+                return self.check_last_response(now, flows, limits);
+            }
             if flows && self.phase.get() == Phase::Open {
                 self.idle_since.set(now);
             }
@@ -303,6 +306,19 @@ impl Connection {
             tracing::debug!("a request makes no progress: closing its connection");
             self.stalled.set(true);
             self.wake();
+        }
+    }
+
+    /// Ends a connection whose client takes none of what is left to send.
+    fn check_last_response(&self, now: u64, flows: bool, limits: StallLimits) {
+        if flows {
+            self.idle_since.set(now);
+        }
+        if limits
+            .write
+            .is_over(now.wrapping_sub(self.idle_since.get()))
+        {
+            self.advance();
         }
     }
 
@@ -506,6 +522,24 @@ mod tests {
             tick(&connections, 1);
         }
         assert_eq!(connection.phase.get(), Phase::Open);
+    }
+
+    #[test]
+    fn a_connection_with_more_to_send_is_closed_only_when_nothing_is_taken() {
+        let connections = registry();
+        let connection = open(&connections);
+        connection.link().set_blocked(true);
+        assert!(!connections.close_idle(|_| true));
+        connections.drain();
+        for _ in 0..10 {
+            connection.link().add_sent(16 * 1024);
+            tick(&connections, 2);
+            assert_eq!(connection.phase.get(), Phase::Draining);
+        }
+
+        tick(&connections, 3);
+
+        assert_eq!(connection.phase.get(), Phase::Closing);
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl ClientTcp {
         if let Poll::Ready(Ok(bytes)) = &written {
             self.link.add_sent(*bytes);
         }
+        self.link.set_blocked(written.is_pending());
         written
     }
 
@@ -233,6 +234,7 @@ pub(crate) struct Link(Arc<LinkState>);
 #[derive(Debug, Default)]
 struct LinkState {
     sent: AtomicU64,
+    is_blocked: AtomicBool,
     is_upload: AtomicBool,
 }
 
@@ -240,6 +242,15 @@ impl Link {
     /// Returns the number of bytes that the kernel has taken, to be compared with a later one.
     pub(crate) fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether there is more to send than the kernel takes.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.is_blocked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
+        self.0.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
     /// Whether the last request has a body, some of which may arrive after the response is sent.

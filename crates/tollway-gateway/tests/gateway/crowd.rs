@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use http::StatusCode;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tollway_gateway::{GatewayLimits, Price, Running};
 
 use crate::support;
 use crate::support::client::{Client, empty, get};
 use crate::support::shop::Shop;
 use crate::support::site::{SUNNY, held};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{self, Upstream};
 
 #[tokio::test]
 async fn silent_connections_make_room_for_a_customer() {
@@ -54,6 +54,38 @@ async fn a_connection_with_a_request_is_not_closed_for_another() {
     respond.send(SUNNY).unwrap();
 
     assert_eq!(support::soon(asked).await.unwrap().body, "sunny");
+}
+
+#[tokio::test]
+async fn a_response_that_is_being_sent_is_not_cut_off_for_another_connection() {
+    let address = upstream::accept(|mut stream| async move {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n");
+        let response = [head.as_bytes(), &vec![b'.'; LONG]].concat();
+        let _request = stream.read(&mut [0; 1024]).await.unwrap();
+        stream.write_all(&response).await.unwrap();
+    })
+    .await;
+    let limits = GatewayLimits {
+        connections_max: count(2),
+        ..GatewayLimits::default()
+    };
+    let running = support::start_with(support::single(Price::Free, address), limits);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut slow = socket.connect(support::http(&running)).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    slow.write_all(request).await.unwrap();
+    slow.peek(&mut [0]).await.unwrap();
+    while running.in_flight().get() > 0 {
+        tokio::task::yield_now().await;
+    }
+
+    let mut others = connect(&running, 20).await;
+    let first = support::soon(others[0].read(&mut [0])).await;
+    assert_eq!(first.unwrap_or(0), 0, "it made room");
+
+    let mut received = vec![0; LONG];
+    support::soon(slow.read_exact(&mut received)).await.unwrap();
 }
 
 #[tokio::test]
@@ -130,3 +162,6 @@ async fn connect(running: &Running, many: usize) -> Vec<TcpStream> {
 fn count(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
+
+/// More than the kernel takes, and less than it and hyper take together.
+const LONG: usize = 500_000;
