@@ -6,7 +6,7 @@
 //!
 //! | stated | contradicted when |
 //! |---|---|
-//! | `exhausted` | the token counts no uses, or was bought here and less than half of its uses were taken here |
+//! | `exhausted` | the token counts no uses, or was bought here, less than half of its uses were taken here, and another one for the same was bought within a day: a copy may have been used elsewhere, but not of each token that is bought |
 //! | `expired` | the token has no deadline, or it is more than [`CLOCK_SKEW_SECS`] ahead |
 //! | nothing, or a text that is no code | the token is good for this: it counts no uses, has not expired, and was accepted for the very request it was bought for, which is this one |
 //! | any other code | the token is good for this, and another one for the same was bought within a day: one token may be revoked, or its key retired, but not each that is bought |
@@ -16,14 +16,14 @@
 
 use l402::{Msat, UnixSeconds};
 
-use crate::book::{Evidence, StoredCredential, TargetResource};
+use crate::book::{BrakeCause, Evidence, StoredCredential, TargetResource};
 use crate::refusal_reason::RefusalReason;
 
 /// What a refusal means.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// The token contradicts it: it was paid for and is refused.
-    Contradicted,
+    /// It was paid for and is refused, though it is good for this: what is to be remembered.
+    Contradicted(BrakeCause),
     /// The token does not buy this, as far as it shows: another may be bought.
     Plausible,
 }
@@ -36,17 +36,21 @@ pub(crate) fn of(
     evidence: &Evidence,
     now: UnixSeconds,
 ) -> Verdict {
-    let is_good_for_this = credential.uses_max().is_none()
+    let uses_max = credential.uses_max();
+    let is_good_for_this = uses_max.is_none()
         && is_valid(credential, now)
         && evidence.is_accepted
         && credential.resource == *resource;
-    let is_contradicted = match reason {
-        RefusalReason::Exhausted => credential.uses_max().is_none_or(|max| {
-            let is_bought = credential.price > Msat::ZERO;
-            is_bought && evidence.taken.saturating_mul(2) < max
-        }),
-        RefusalReason::Expired => is_valid(credential, now.plus_secs(CLOCK_SKEW_SECS)),
-        RefusalReason::Other(_) | RefusalReason::Unstated => is_good_for_this,
+    let contradicted = || BrakeCause::Contradicted(reason.clone());
+    let cause = match reason {
+        RefusalReason::Exhausted => match uses_max {
+            None => Some(contradicted()),
+            Some(max) => is_early(credential, evidence, max).then_some(BrakeCause::ExhaustedEarly),
+        },
+        RefusalReason::Expired => {
+            is_valid(credential, now.plus_secs(CLOCK_SKEW_SECS)).then(contradicted)
+        }
+        RefusalReason::Other(_) | RefusalReason::Unstated => is_good_for_this.then(contradicted),
         RefusalReason::Forged
         | RefusalReason::Malformed
         | RefusalReason::MissingCapability
@@ -55,13 +59,18 @@ pub(crate) fn of(
         | RefusalReason::WrongClient
         | RefusalReason::WrongMethod
         | RefusalReason::WrongPath
-        | RefusalReason::WrongService => is_good_for_this && evidence.is_one_of_several,
+        | RefusalReason::WrongService => {
+            (is_good_for_this && evidence.is_one_of_several).then(contradicted)
+        }
     };
-    if is_contradicted {
-        Verdict::Contradicted
-    } else {
-        Verdict::Plausible
-    }
+    cause.map_or(Verdict::Plausible, Verdict::Contradicted)
+}
+
+/// Returns true when a counted token is too early to be exhausted. Its other uses may have been
+/// taken elsewhere, with a copy of it; not those of each token that is bought.
+fn is_early(credential: &StoredCredential, evidence: &Evidence, max: u64) -> bool {
+    let is_bought = credential.price > Msat::ZERO;
+    is_bought && evidence.is_one_of_several && evidence.taken.saturating_mul(2) < max
 }
 
 /// Returns true when a credential can be read, and its deadline, if it has one, is after `moment`.
@@ -115,7 +124,7 @@ mod tests {
         ] {
             let now = NOON.plus_secs(secs);
             let verdict = of(held, &held.resource, &reason, &ACCEPTED, now);
-            let is_contradicted = verdict == Verdict::Contradicted;
+            let is_contradicted = verdict != Verdict::Plausible;
             assert_eq!(is_contradicted, contradicted, "{reason:?} after {secs} s");
         }
     }
@@ -134,7 +143,8 @@ mod tests {
         ] {
             let verdict = |evidence| of(&held, &held.resource, &reason, evidence, NOON);
             assert_eq!(verdict(&ACCEPTED), Verdict::Plausible);
-            assert_eq!(verdict(&again), Verdict::Contradicted);
+            let contradicted = BrakeCause::Contradicted(reason.clone());
+            assert_eq!(verdict(&again), Verdict::Contradicted(contradicted));
         }
     }
 
@@ -156,21 +166,27 @@ mod tests {
     }
 
     #[test]
-    fn a_counted_token_is_exhausted_when_half_of_its_uses_were_taken_here() {
+    fn not_each_counted_token_is_exhausted_before_half_of_its_uses_were_taken_here() {
         let counted = credential(&[caveat::max_uses(10.try_into().unwrap())]);
         let imported = StoredCredential {
             price: Msat::ZERO,
             ..counted.clone()
         };
-        for (held, taken, contradicted) in [
-            (&counted, 4, true),
-            (&counted, 5, false),
-            (&imported, 0, false),
+        for (held, taken, is_one_of_several, contradicted) in [
+            (&counted, 4, true, true),
+            (&counted, 5, true, false),
+            (&counted, 0, false, false),
+            (&imported, 0, true, false),
         ] {
-            let evidence = Evidence { taken, ..ACCEPTED };
+            let evidence = Evidence {
+                taken,
+                is_one_of_several,
+                ..ACCEPTED
+            };
             let reason = RefusalReason::Exhausted;
             let verdict = of(held, &held.resource, &reason, &evidence, NOON);
-            assert_eq!(verdict == Verdict::Contradicted, contradicted, "{taken}");
+            let early = Verdict::Contradicted(BrakeCause::ExhaustedEarly);
+            assert_eq!(verdict == early, contradicted, "{taken}");
         }
     }
 

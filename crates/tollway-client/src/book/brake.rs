@@ -57,6 +57,9 @@ pub enum BrakeScope {
 pub enum BrakeCause {
     /// The token was refused for a reason that its own text contradicts.
     Contradicted(RefusalReason),
+    /// The token was refused as exhausted although less than half of its uses were taken here, and
+    /// another one for the same was bought within a day.
+    ExhaustedEarly,
     /// The application refused the first request with the token, with 401 or 403.
     Forbidden,
     /// The token was asked to be paid for again as soon as it was bought.
@@ -77,6 +80,9 @@ impl BrakeCause {
             Self::Contradicted(reason) => {
                 format!("{payment}, and its token is refused as {reason}, which it is not")
             }
+            Self::ExhaustedEarly => format!(
+                "{payment}, and its token is refused as exhausted although less than half of its uses were taken here; another one for the same was bought within a day"
+            ),
             Self::Forbidden => {
                 format!("{payment}, and the server forbade the request that was paid for")
             }

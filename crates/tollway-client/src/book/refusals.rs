@@ -36,7 +36,7 @@ impl Book {
             rows.remove_acceptances(hash, &resource.path)?;
             let reason = refused.reason.clone();
             brake::put(rows, &refused.brakes, now)?;
-            if refused.verdict == Verdict::Contradicted {
+            if matches!(refused.verdict, Verdict::Contradicted(_)) {
                 return rows.put_refusal(&Refusal {
                     payment_hash: *hash,
                     resource: resource.clone(),

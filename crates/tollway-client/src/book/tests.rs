@@ -675,6 +675,7 @@ fn brakes_are_read_as_they_were_written() {
         written[1].cause = BrakeCause::Contradicted(exhausted);
         written[2].cause = BrakeCause::Refused(RefusalReason::Unstated);
         written[3].cause = BrakeCause::Undelivered;
+        written[0].cause = BrakeCause::ExhaustedEarly;
         buyer.book.brake(&written, NOON).unwrap();
 
         let mut read = buyer.book.view(&resource("/a"), NOON).unwrap().brakes;

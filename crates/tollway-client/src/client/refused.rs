@@ -89,13 +89,15 @@ impl Inner {
         } else {
             let verdict = self.verdict(resource, credential, reason, now).await;
             let mut brakes = Vec::new();
-            if verdict == Verdict::Contradicted && self.policy.after_refusal == AfterRefusal::Wait {
+            if let Verdict::Contradicted(cause) = &verdict
+                && self.policy.after_refusal == AfterRefusal::Wait
+            {
                 let paid = credential.price.checked_add(credential.fee);
                 let braked = Braked {
                     token: &credential.token,
                     payment_hash,
                     paid: paid.unwrap_or(Msat::MAX),
-                    cause: BrakeCause::Contradicted(reason.clone()),
+                    cause: cause.clone(),
                 };
                 brakes = self::brakes(call, resource, braked, now).to_vec();
             }

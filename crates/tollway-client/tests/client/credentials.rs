@@ -928,17 +928,23 @@ async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_exhausted_after_a_few_of_its_uses() {
+async fn a_copy_may_take_the_uses_of_one_token_and_not_of_each() {
     let world = World::new().await;
-    world.shop.sells(|terms| terms.max_uses = Some(1_000));
-    text(world.client().send(world.get("/a")).await).await;
-    world.shop.sells(|terms| terms.honours = Honours::Nothing);
+    world.shop.sells(|terms| {
+        terms.max_uses = Some(1_000);
+        terms.honours = Honours::Once;
+    });
+    // The others of the first token's uses were taken elsewhere.
+    for _bought in 0..2 {
+        text(world.client().send(world.get("/a")).await).await;
+    }
 
-    let refused = world.client().send(world.get("/a")).await.unwrap_err();
-
-    assert!(
-        matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
-        "{refused}"
-    );
-    assert_eq!(world.wallet.asked().len(), 1);
+    for _again in 0..2 {
+        let refused = world.client().send(world.get("/a")).await.unwrap_err();
+        let Error::NotPaid(NotPaid::PaidBefore(brake)) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(brake.cause, BrakeCause::ExhaustedEarly);
+    }
+    assert_eq!(world.wallet.asked().len(), 2);
 }

@@ -101,6 +101,7 @@ fn cause(row: &Row<'_>) -> Read<BrakeCause> {
     let reason = RefusalReason::from_text(&text(row, "reason")?);
     match text(row, "cause")?.as_str() {
         CONTRADICTED => Ok(BrakeCause::Contradicted(reason)),
+        EXHAUSTED_EARLY => Ok(BrakeCause::ExhaustedEarly),
         FORBIDDEN => Ok(BrakeCause::Forbidden),
         REFUSED => Ok(BrakeCause::Refused(reason)),
         UNDELIVERED => Ok(BrakeCause::Undelivered),
@@ -112,6 +113,7 @@ fn cause(row: &Row<'_>) -> Read<BrakeCause> {
 pub(super) fn cause_columns(cause: &BrakeCause) -> (&'static str, &str) {
     match cause {
         BrakeCause::Contradicted(reason) => (CONTRADICTED, reason.as_str()),
+        BrakeCause::ExhaustedEarly => (EXHAUSTED_EARLY, ""),
         BrakeCause::Forbidden => (FORBIDDEN, ""),
         BrakeCause::Refused(reason) => (REFUSED, reason.as_str()),
         BrakeCause::Undelivered => (UNDELIVERED, ""),
@@ -244,6 +246,7 @@ fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Read<T> {
 
 const L402: &str = "L402";
 const CONTRADICTED: &str = "contradicted";
+const EXHAUSTED_EARLY: &str = "exhausted_early";
 const FORBIDDEN: &str = "forbidden";
 const REFUSED: &str = "refused";
 const UNDELIVERED: &str = "undelivered";

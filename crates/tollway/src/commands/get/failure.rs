@@ -271,6 +271,9 @@ fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
     match reason {
         NotPaid::OverLimit(over) => over_limit_advice(over),
         NotPaid::PaidBefore(brake) => Some(match brake.cause {
+            BrakeCause::ExhaustedEarly => {
+                "contact the seller unless it was used elsewhere; --buy-after-refusal buys again, and ends this once it is delivered"
+            }
             BrakeCause::Undelivered => {
                 "--buy-after-refusal buys again, and ends this once it is delivered"
             }
