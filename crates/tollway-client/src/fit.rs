@@ -155,6 +155,12 @@ pub(crate) fn is_replaced_by(
     is_same && misfit(token, resource).is_none()
 }
 
+/// Returns true when a token's own text restricts the paths, or methods, that it is good for.
+pub(crate) fn is_restricted(token: &SoldToken, condition: &str) -> bool {
+    let token = token.macaroon();
+    token.is_none_or(|token| last(&token, condition).is_some())
+}
+
 /// Returns the names of a token's services, without tiers and paths; empty when it names none.
 pub(crate) fn service_names(token: &SoldToken) -> Vec<String> {
     let services = token.macaroon().and_then(|token| last(&token, "services"));

@@ -9,14 +9,17 @@
 //! | `exhausted` | the token counts no uses, or was bought here, less than half of its uses were taken here, and another one for the same was bought within a day: a copy may have been used elsewhere, but not of each token that is bought |
 //! | `expired` | the token has no deadline, or it is more than [`CLOCK_SKEW_SECS`] ahead |
 //! | nothing, or a text that is no code | the token is good for this: it counts no uses, has not expired, and was accepted for the very request it was bought for, which is this one |
-//! | any other code | the token is good for this, and another one for the same was bought within a day: one token may be revoked, or its key retired, but not each that is bought |
+//! | `wrong_path`, `wrong_method`, `wrong_service` | the token restricts no such thing, and was accepted for the very path it was bought for, which is this one |
+//! | any other code, or one of these | the token is good for this, and another one for the same was bought within a day: one token may be revoked, or its key retired, but not each that is bought |
+//! | anything but an expiry, and an exhaustion after a use | the token was bought within a day for this very path, and has brought nothing |
 //!
 //! A contradicted refusal stops purchases, and is remembered for a moment only: a server that is
 //! set right accepts the token that is there.
 
 use l402::{Msat, UnixSeconds};
 
-use crate::book::{BrakeCause, Evidence, StoredCredential, TargetResource};
+use crate::book::{BRAKE_SECS, BrakeCause, Evidence, StoredCredential, TargetResource};
+use crate::fit;
 use crate::refusal_reason::RefusalReason;
 
 /// What a refusal means.
@@ -28,49 +31,109 @@ pub(crate) enum Verdict {
     Plausible,
 }
 
-/// Returns what the refusal of a stored credential means.
-pub(crate) fn of(
-    credential: &StoredCredential,
-    resource: &TargetResource,
-    reason: &RefusalReason,
-    evidence: &Evidence,
-    now: UnixSeconds,
-) -> Verdict {
-    let uses_max = credential.uses_max();
-    let is_good_for_this = uses_max.is_none()
-        && is_valid(credential, now)
-        && evidence.is_accepted
-        && credential.resource == *resource;
-    let contradicted = || BrakeCause::Contradicted(reason.clone());
-    let cause = match reason {
-        RefusalReason::Exhausted => match uses_max {
-            None => Some(contradicted()),
-            Some(max) => is_early(credential, evidence, max).then_some(BrakeCause::ExhaustedEarly),
-        },
-        RefusalReason::Expired => {
-            is_valid(credential, now.plus_secs(CLOCK_SKEW_SECS)).then(contradicted)
+/// The refusal of a stored credential.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) credential: &'a StoredCredential,
+    /// What was requested.
+    pub(crate) resource: &'a TargetResource,
+    /// What the server stated.
+    pub(crate) reason: &'a RefusalReason,
+    /// Whether what the server asks to be paid for is what the credential is for.
+    pub(crate) is_its_service: bool,
+}
+
+/// Returns what a refusal means.
+pub(crate) fn of(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds) -> Verdict {
+    let Refusal {
+        credential, reason, ..
+    } = *refusal;
+    let cause = if is_contradicted(refusal, evidence, now) {
+        Some(BrakeCause::Contradicted(reason.clone()))
+    } else if has_brought_nothing(refusal, evidence, now) {
+        Some(BrakeCause::BroughtNothing(reason.clone()))
+    } else if is_early(credential, evidence) && *reason == RefusalReason::Exhausted {
+        Some(BrakeCause::ExhaustedEarly)
+    } else if is_refused_again(refusal, evidence, now) {
+        Some(BrakeCause::RefusedAgain(reason.clone()))
+    } else {
+        None
+    };
+    cause.map_or(Verdict::Plausible, Verdict::Contradicted)
+}
+
+/// Returns true when the token's own text, or that it was accepted before, contradicts the reason.
+fn is_contradicted(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds) -> bool {
+    let Refusal {
+        credential,
+        resource,
+        reason,
+        is_its_service,
+    } = *refusal;
+    let token = &credential.token;
+    let was_accepted = is_valid(credential, now) && evidence.is_accepted && is_at_home(refusal);
+    match reason {
+        RefusalReason::Exhausted => credential.uses_max().is_none(),
+        RefusalReason::Expired => is_valid(credential, now.plus_secs(CLOCK_SKEW_SECS)),
+        RefusalReason::Other(_) | RefusalReason::Unstated => {
+            let is_the_same = credential.resource == *resource;
+            was_accepted && is_the_same && credential.uses_max().is_none()
         }
-        RefusalReason::Other(_) | RefusalReason::Unstated => is_good_for_this.then(contradicted),
+        RefusalReason::WrongMethod => was_accepted && !fit::is_restricted(token, "method"),
+        RefusalReason::WrongPath => was_accepted && !fit::is_restricted(token, "path_prefix"),
+        RefusalReason::WrongService => was_accepted && is_its_service,
         RefusalReason::Forged
         | RefusalReason::Malformed
         | RefusalReason::MissingCapability
         | RefusalReason::Revoked
         | RefusalReason::TierTooLow
-        | RefusalReason::WrongClient
-        | RefusalReason::WrongMethod
-        | RefusalReason::WrongPath
-        | RefusalReason::WrongService => {
-            (is_good_for_this && evidence.is_one_of_several).then(contradicted)
-        }
-    };
-    cause.map_or(Verdict::Plausible, Verdict::Contradicted)
+        | RefusalReason::WrongClient => false,
+    }
+}
+
+/// Returns true when a token was paid for lately, for this path, and has brought nothing.
+fn has_brought_nothing(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds) -> bool {
+    let Refusal {
+        credential, reason, ..
+    } = *refusal;
+    let is_bought = credential.price > Msat::ZERO;
+    let is_late = now.secs_since(credential.bought_at) >= BRAKE_SECS;
+    // Its deadline may be over by the seller's clock, and a use that took one delivered nothing.
+    let is_used_up = *reason == RefusalReason::Exhausted && evidence.taken > 0;
+    let is_over = *reason == RefusalReason::Expired || !is_valid(credential, now);
+    let is_explained = is_used_up || is_over;
+    is_bought && !is_late && is_at_home(refusal) && !evidence.is_accepted && !is_explained
+}
+
+/// Returns true when a token that is good for this is refused, which is not the only one that was
+/// bought: one token may be revoked, or its key retired, but not each that is bought.
+fn is_refused_again(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds) -> bool {
+    let Refusal {
+        credential, reason, ..
+    } = *refusal;
+    let has_uses_left = credential.uses_max().is_none_or(|max| evidence.taken < max);
+    let is_stated = !matches!(
+        reason,
+        RefusalReason::Exhausted
+            | RefusalReason::Expired
+            | RefusalReason::Other(_)
+            | RefusalReason::Unstated
+    );
+    let is_good = is_valid(credential, now) && evidence.is_accepted && has_uses_left;
+    is_stated && is_good && is_at_home(refusal) && evidence.is_one_of_several
+}
+
+/// Returns true at the path that a credential was bought for.
+fn is_at_home(refusal: &Refusal<'_>) -> bool {
+    refusal.credential.resource.path == refusal.resource.path
 }
 
 /// Returns true when a counted token is too early to be exhausted. Its other uses may have been
 /// taken elsewhere, with a copy of it; not those of each token that is bought.
-fn is_early(credential: &StoredCredential, evidence: &Evidence, max: u64) -> bool {
+fn is_early(credential: &StoredCredential, evidence: &Evidence) -> bool {
     let is_bought = credential.price > Msat::ZERO;
-    is_bought && evidence.is_one_of_several && evidence.taken.saturating_mul(2) < max
+    let is_early = |max| evidence.taken.saturating_mul(2) < max;
+    is_bought && evidence.is_one_of_several && credential.uses_max().is_some_and(is_early)
 }
 
 /// Returns true when a credential can be read, and its deadline, if it has one, is after `moment`.
@@ -105,7 +168,9 @@ mod tests {
             (&unlimited, RefusalReason::Expired, 0, true),
             (&unlimited, RefusalReason::Unstated, 0, true),
             (&unlimited, RefusalReason::Revoked, 0, false),
-            (&unlimited, RefusalReason::WrongPath, 0, false),
+            (&unlimited, RefusalReason::WrongPath, 0, true),
+            (&unlimited, RefusalReason::WrongMethod, 0, true),
+            (&unlimited, RefusalReason::WrongService, 0, true),
             (&expiring, RefusalReason::Expired, 0, true),
             (
                 &expiring,
@@ -123,7 +188,7 @@ mod tests {
             (&expiring, RefusalReason::Unstated, 1_000, false),
         ] {
             let now = NOON.plus_secs(secs);
-            let verdict = of(held, &held.resource, &reason, &ACCEPTED, now);
+            let verdict = of(&refusal(held, &reason), &ACCEPTED, now);
             let is_contradicted = verdict != Verdict::Plausible;
             assert_eq!(is_contradicted, contradicted, "{reason:?} after {secs} s");
         }
@@ -139,29 +204,60 @@ mod tests {
         for reason in [
             RefusalReason::Forged,
             RefusalReason::Revoked,
-            RefusalReason::WrongService,
+            RefusalReason::TierTooLow,
         ] {
-            let verdict = |evidence| of(&held, &held.resource, &reason, evidence, NOON);
+            let verdict = |evidence| of(&refusal(&held, &reason), evidence, NOON);
             assert_eq!(verdict(&ACCEPTED), Verdict::Plausible);
-            let contradicted = BrakeCause::Contradicted(reason.clone());
-            assert_eq!(verdict(&again), Verdict::Contradicted(contradicted));
+            let again = verdict(&again);
+            let refused = BrakeCause::RefusedAgain(reason.clone());
+            assert_eq!(again, Verdict::Contradicted(refused));
         }
     }
 
     #[test]
-    fn where_it_was_never_accepted_a_token_may_be_refused() {
+    fn where_it_was_not_bought_for_a_token_may_be_refused() {
         let held = credential(&[]);
         let elsewhere = TargetResource {
             path: "/b".to_owned(),
             ..held.resource.clone()
         };
-        let unaccepted = Evidence {
-            is_accepted: false,
-            ..ACCEPTED
+        let reason = RefusalReason::Unstated;
+        let refused = Refusal {
+            resource: &elsewhere,
+            ..refusal(&held, &reason)
         };
-        for (resource, evidence) in [(&elsewhere, &ACCEPTED), (&held.resource, &unaccepted)] {
-            let verdict = of(&held, resource, &RefusalReason::Unstated, evidence, NOON);
-            assert_eq!(verdict, Verdict::Plausible);
+        assert_eq!(of(&refused, &ACCEPTED, NOON), Verdict::Plausible);
+    }
+
+    #[test]
+    fn what_was_bought_and_has_brought_nothing_is_not_bought_again() {
+        let unaccepted = |taken| Evidence {
+            taken,
+            is_accepted: false,
+            is_one_of_several: false,
+        };
+        let counted = credential(&[caveat::max_uses(1.try_into().unwrap())]);
+        let imported = StoredCredential {
+            price: Msat::ZERO,
+            ..counted.clone()
+        };
+        for (held, reason, taken, secs, stopped) in [
+            (&credential(&[]), RefusalReason::Unstated, 0, 0, true),
+            (&credential(&[]), RefusalReason::Revoked, 0, 0, true),
+            (&counted, RefusalReason::Revoked, 0, 0, true),
+            (&counted, RefusalReason::Revoked, 0, BRAKE_SECS, false),
+            (&counted, RefusalReason::Exhausted, 0, 0, true),
+            (&counted, RefusalReason::Exhausted, 1, 0, false),
+            (&imported, RefusalReason::Revoked, 0, 0, false),
+        ] {
+            let now = NOON.plus_secs(secs);
+            let verdict = of(&refusal(held, &reason), &unaccepted(taken), now);
+            let nothing = BrakeCause::BroughtNothing(reason.clone());
+            assert_eq!(
+                verdict == Verdict::Contradicted(nothing),
+                stopped,
+                "{reason:?}"
+            );
         }
     }
 
@@ -184,9 +280,18 @@ mod tests {
                 ..ACCEPTED
             };
             let reason = RefusalReason::Exhausted;
-            let verdict = of(held, &held.resource, &reason, &evidence, NOON);
+            let verdict = of(&refusal(held, &reason), &evidence, NOON);
             let early = Verdict::Contradicted(BrakeCause::ExhaustedEarly);
             assert_eq!(verdict == early, contradicted, "{taken}");
+        }
+    }
+
+    fn refusal<'a>(held: &'a StoredCredential, reason: &'a RefusalReason) -> Refusal<'a> {
+        Refusal {
+            credential: held,
+            resource: &held.resource,
+            reason,
+            is_its_service: true,
         }
     }
 

@@ -57,6 +57,11 @@ pub enum BrakeScope {
 pub enum BrakeCause {
     /// The token was refused for a reason that its own text contradicts.
     Contradicted(RefusalReason),
+    /// The token was bought within a day, brought nothing, and is refused.
+    BroughtNothing(RefusalReason),
+    /// The token is good for this as far as it shows, and is refused; another one for the same was
+    /// bought within a day.
+    RefusedAgain(RefusalReason),
     /// The token was refused as exhausted although less than half of its uses were taken here, and
     /// another one for the same was bought within a day.
     ExhaustedEarly,
@@ -80,6 +85,16 @@ impl BrakeCause {
             Self::Contradicted(reason) => {
                 format!("{payment}, and its token is refused as {reason}, which it is not")
             }
+            Self::BroughtNothing(reason) => {
+                format!(
+                    "{payment}, and its token has brought nothing and is refused{}",
+                    stated(reason)
+                )
+            }
+            Self::RefusedAgain(reason) => format!(
+                "{payment}, and its token is refused{}; another one for the same was bought within a day",
+                stated(reason)
+            ),
             Self::ExhaustedEarly => format!(
                 "{payment}, and its token is refused as exhausted although less than half of its uses were taken here; another one for the same was bought within a day"
             ),
@@ -96,6 +111,15 @@ impl BrakeCause {
                 format!("{payment}, and the response to a use of its token was not delivered")
             }
         }
+    }
+}
+
+/// Returns a reason as an addition to the statement of a refusal.
+fn stated(reason: &RefusalReason) -> String {
+    if *reason == RefusalReason::Unstated {
+        String::new()
+    } else {
+        format!(": {reason}")
     }
 }
 

@@ -35,7 +35,15 @@ impl Book {
             let (hash, resource) = (&refused.payment_hash, &refused.resource);
             rows.remove_acceptances(hash, &resource.path)?;
             let reason = refused.reason.clone();
-            brake::put(rows, &refused.brakes, now)?;
+            // One that is in force goes on to its end, and states what happened first.
+            let mut brakes = refused.brakes.clone();
+            for at in &refused.brakes {
+                let before = brake::in_force(rows, &at.origin, now)?;
+                if before.iter().any(|brake| brake.payment_hash == *hash) {
+                    brakes.retain(|brake| brake.origin != at.origin);
+                }
+            }
+            brake::put(rows, &brakes, now)?;
             if matches!(refused.verdict, Verdict::Contradicted(_)) {
                 return rows.put_refusal(&Refusal {
                     payment_hash: *hash,
@@ -65,6 +73,17 @@ impl Book {
                 until: now.plus_secs(refusal_secs(FINAL)),
                 ..refusal
             })
+        })
+    }
+
+    /// Notes that a credential which is not counted was accepted, after a first use that was not.
+    pub(crate) fn note_accepted(&self, hash: &PaymentHash) -> Result<(), BookError> {
+        self.write(|rows, _session| {
+            let Some(mut credential) = rows.credential(hash)? else {
+                return Ok(());
+            };
+            credential.uses.delivered = credential.uses.delivered.max(1);
+            rows.put_credential(&credential)
         })
     }
 

@@ -676,6 +676,14 @@ fn brakes_are_read_as_they_were_written() {
         written[2].cause = BrakeCause::Refused(RefusalReason::Unstated);
         written[3].cause = BrakeCause::Undelivered;
         written[0].cause = BrakeCause::ExhaustedEarly;
+        written.push(Brake {
+            cause: BrakeCause::BroughtNothing(RefusalReason::Revoked),
+            ..brake(94, BrakeScope::Folder("/b/".to_owned()))
+        });
+        written.push(Brake {
+            cause: BrakeCause::RefusedAgain(RefusalReason::Forged),
+            ..brake(95, BrakeScope::Folder("/c/".to_owned()))
+        });
         buyer.book.brake(&written, NOON).unwrap();
 
         let mut read = buyer.book.view(&resource("/a"), NOON).unwrap().brakes;

@@ -40,7 +40,7 @@ impl Presentation {
 pub(crate) struct Evidence {
     /// How many of its uses this book may have taken, whatever they delivered.
     pub(crate) taken: u64,
-    /// Whether its first use was accepted.
+    /// Whether it has delivered something, or its first use was accepted if it is not counted.
     pub(crate) is_accepted: bool,
     /// Whether another token for the same was bought lately, besides this one.
     pub(crate) is_one_of_several: bool,

@@ -10,7 +10,9 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use l402::{Challenge, ChallengeError};
 
+use crate::book::SoldToken;
 use crate::decide::Returned;
+use crate::fit;
 use crate::refusal_reason::RefusalReason;
 
 /// What a server returned.
@@ -76,6 +78,15 @@ impl Answer {
             Self::Challenged(challenged) => challenged.reason.clone(),
             Self::Response(response) => RefusalReason::of_response(response.headers(), &[]),
         }
+    }
+
+    /// Returns true when what is demanded to be paid for is what a token is for.
+    pub(super) fn is_for_service(&self, token: &SoldToken) -> bool {
+        let Self::Challenged(challenged) = self else {
+            return false;
+        };
+        let challenges = challenged.challenges.as_ref();
+        challenges.is_ok_and(|challenges| fit::is_for_service(token, challenges))
     }
 
     pub(super) fn status(&self) -> StatusCode {

@@ -3,6 +3,7 @@
 use l402::{Msat, PaymentHash, UnixSeconds};
 
 use super::Inner;
+use super::answer::Answer;
 use super::call::Call;
 use super::progress::Progress;
 use crate::book::{
@@ -79,15 +80,22 @@ impl Inner {
         call: &mut Call,
         resource: &TargetResource,
         credential: &StoredCredential,
-        reason: &RefusalReason,
+        answer: &Answer,
     ) {
+        let reason = answer.reason();
         let now = self.now();
         let payment_hash = credential.payment_hash();
         // A request that may not buy must not make a later one buy what is there.
         if self.policy.paying == Paying::Off {
             self.take_no_use(call, credential).await;
         } else {
-            let verdict = self.verdict(resource, credential, reason, now).await;
+            let refusal = verdict::Refusal {
+                credential,
+                resource,
+                reason: &reason,
+                is_its_service: answer.is_for_service(&credential.token),
+            };
+            let verdict = self.verdict(&refusal, now).await;
             let mut brakes = Vec::new();
             if let Verdict::Contradicted(cause) = &verdict
                 && self.policy.after_refusal == AfterRefusal::Wait
@@ -113,22 +121,16 @@ impl Inner {
         }
         self.emit(&Event::Refused {
             payment_hash,
-            reason: reason.clone(),
+            reason,
         });
     }
 
     /// Returns what a refusal means. What cannot be read is not held against the seller.
-    async fn verdict(
-        &self,
-        resource: &TargetResource,
-        credential: &StoredCredential,
-        reason: &RefusalReason,
-        now: UnixSeconds,
-    ) -> Verdict {
-        let refused = credential.clone();
+    async fn verdict(&self, refusal: &verdict::Refusal<'_>, now: UnixSeconds) -> Verdict {
+        let refused = refusal.credential.clone();
         let evidence = self.with_book(move |book| book.evidence(&refused, now));
         match evidence.await {
-            Ok(Ok(evidence)) => verdict::of(credential, resource, reason, &evidence, now),
+            Ok(Ok(evidence)) => verdict::of(refusal, &evidence, now),
             Ok(Err(_)) | Err(_) => Verdict::Plausible,
         }
     }

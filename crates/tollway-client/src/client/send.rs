@@ -116,7 +116,7 @@ impl Inner {
         };
         if answer.returned() != Returned::Response {
             let reason = answer.reason();
-            self.refuse(call, &progress.resource, &credential, &reason)
+            self.refuse(call, &progress.resource, &credential, &answer)
                 .await;
             progress.refused.push((credential, reason));
         }
@@ -269,6 +269,12 @@ impl Inner {
             let _ = self
                 .with_book(move |book| book.remember(&hash, &resource))
                 .await;
+        }
+        let is_first = progress
+            .shown_credential()
+            .is_some_and(|shown| shown.uses_max().is_none() && shown.uses.delivered == 0);
+        if is_first && status.is_success() {
+            let _ = self.with_book(move |book| book.note_accepted(&hash)).await;
         }
         if progress.view.refused.contains(&hash) {
             let _ = self

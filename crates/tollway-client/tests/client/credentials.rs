@@ -905,11 +905,16 @@ async fn a_seller_that_names_a_new_service_each_time_collects_twice() {
 
 #[tokio::test]
 async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
-    for reason in ["revoked", "forged", "wrong_path"] {
+    for (reason, max_uses) in [
+        ("revoked", None),
+        ("forged", None),
+        ("revoked", Some(1_000)),
+    ] {
         let world = World::new().await;
         world.shop.sells(|terms| {
             terms.honours = Honours::Once;
             terms.reason = Some(reason);
+            terms.max_uses = max_uses;
         });
         for _bought in 0..2 {
             text(world.client().send(world.get("/a")).await).await;
@@ -924,6 +929,81 @@ async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
         }
 
         assert_eq!(world.wallet.asked().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_brought_nothing_is_not_bought_again_when_it_is_refused() {
+    for (status, max_uses) in [
+        (StatusCode::NOT_FOUND, None),
+        (StatusCode::TOO_MANY_REQUESTS, None),
+        (StatusCode::INTERNAL_SERVER_ERROR, None),
+        (StatusCode::BAD_GATEWAY, Some(1)),
+        (StatusCode::BAD_GATEWAY, Some(3)),
+    ] {
+        let world = World::new().await;
+        world.shop.sells(|terms| {
+            terms.honours = Honours::OwnRefusal(status);
+            terms.max_uses = max_uses;
+        });
+        text(world.client().send(world.get("/a")).await).await;
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Nothing;
+            terms.reason = Some("revoked");
+        });
+
+        for _again in 0..3 {
+            let refused = world.client().send(world.get("/a?b")).await.unwrap_err();
+            let Error::NotPaid(NotPaid::PaidBefore(brake)) = refused else {
+                panic!("{refused}")
+            };
+            assert!(
+                matches!(brake.cause, BrakeCause::BroughtNothing(_)),
+                "{brake:?}"
+            );
+        }
+        assert_eq!(world.wallet.asked().len(), 1, "{status} {max_uses:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_late_may_be_revoked() {
+    let world = World::new().await;
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::OwnRefusal(StatusCode::NOT_FOUND));
+    text(world.client().send(world.get("/a")).await).await;
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+    text(world.client().send(world.get("/a")).await).await;
+    world.shop.sells(|terms| {
+        terms.honours = Honours::Nothing;
+        terms.reason = Some("revoked");
+    });
+
+    world.client().send(world.get("/a")).await.unwrap_err();
+
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_restricts_no_path_is_not_for_another_query() {
+    for reason in ["wrong_path", "wrong_method", "wrong_service"] {
+        let world = World::new().await;
+        text(world.client().send(world.get("/a?1")).await).await;
+        world.shop.sells(|terms| {
+            terms.honours = Honours::Nothing;
+            terms.reason = Some(reason);
+        });
+
+        let refused = world.client().send(world.get("/a?2")).await.unwrap_err();
+
+        assert!(
+            matches!(refused, Error::NotPaid(NotPaid::PaidBefore(_))),
+            "{refused}"
+        );
+        assert_eq!(world.wallet.asked().len(), 1, "{reason}");
     }
 }
 

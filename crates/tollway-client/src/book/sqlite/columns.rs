@@ -101,8 +101,10 @@ fn cause(row: &Row<'_>) -> Read<BrakeCause> {
     let reason = RefusalReason::from_text(&text(row, "reason")?);
     match text(row, "cause")?.as_str() {
         CONTRADICTED => Ok(BrakeCause::Contradicted(reason)),
+        BROUGHT_NOTHING => Ok(BrakeCause::BroughtNothing(reason)),
         EXHAUSTED_EARLY => Ok(BrakeCause::ExhaustedEarly),
         FORBIDDEN => Ok(BrakeCause::Forbidden),
+        REFUSED_AGAIN => Ok(BrakeCause::RefusedAgain(reason)),
         REFUSED => Ok(BrakeCause::Refused(reason)),
         UNDELIVERED => Ok(BrakeCause::Undelivered),
         _ => Err(ColumnError::Meaningless("cause")),
@@ -113,6 +115,8 @@ fn cause(row: &Row<'_>) -> Read<BrakeCause> {
 pub(super) fn cause_columns(cause: &BrakeCause) -> (&'static str, &str) {
     match cause {
         BrakeCause::Contradicted(reason) => (CONTRADICTED, reason.as_str()),
+        BrakeCause::BroughtNothing(reason) => (BROUGHT_NOTHING, reason.as_str()),
+        BrakeCause::RefusedAgain(reason) => (REFUSED_AGAIN, reason.as_str()),
         BrakeCause::ExhaustedEarly => (EXHAUSTED_EARLY, ""),
         BrakeCause::Forbidden => (FORBIDDEN, ""),
         BrakeCause::Refused(reason) => (REFUSED, reason.as_str()),
@@ -246,6 +250,8 @@ fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Read<T> {
 
 const L402: &str = "L402";
 const CONTRADICTED: &str = "contradicted";
+const BROUGHT_NOTHING: &str = "brought_nothing";
+const REFUSED_AGAIN: &str = "refused_again";
 const EXHAUSTED_EARLY: &str = "exhausted_early";
 const FORBIDDEN: &str = "forbidden";
 const REFUSED: &str = "refused";

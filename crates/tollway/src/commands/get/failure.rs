@@ -277,7 +277,11 @@ fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
             BrakeCause::Undelivered => {
                 "--buy-after-refusal buys again, and ends this once it is delivered"
             }
-            BrakeCause::Contradicted(_) | BrakeCause::Forbidden | BrakeCause::Refused(_) => {
+            BrakeCause::BroughtNothing(_)
+            | BrakeCause::Contradicted(_)
+            | BrakeCause::Forbidden
+            | BrakeCause::Refused(_)
+            | BrakeCause::RefusedAgain(_) => {
                 "contact the seller; --buy-after-refusal buys again, and ends this once it is delivered"
             }
         }),
