@@ -378,6 +378,22 @@ async fn a_response_that_is_an_error_has_its_status_in_the_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_was_paid_for_is_never_one_after_which_nothing_was_paid() {
+    let market = Market::open().await;
+    let response = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
+    let api = raw_api(response.as_bytes().to_vec()).await;
+    let gateway = market.serve(api, &[]).await;
+
+    let failed = failure(&market.run(&["get", &gateway.url("/a"), "--json"]).await);
+
+    assert_eq!(market.settled_payments().len(), 1);
+    let code = (failed["code"].as_str(), failed["exit_code"].as_u64());
+    assert_eq!(code, (Some("server_error"), Some(8)), "{failed}");
+    assert_eq!(failed["status"], 429, "{failed}");
+    assert_eq!(failed["retry_after"], 7, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_loop_is_the_servers_error() {
     let market = Market::open().await;
     let response = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";

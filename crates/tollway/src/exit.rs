@@ -145,7 +145,11 @@ impl FailureKind {
                 "paid_refused",
                 "paid, and refused all the same; the token is stored",
             ),
-            Self::RateLimited => (6, "rate_limited", "too many requests; try again later"),
+            Self::RateLimited => (
+                6,
+                "rate_limited",
+                "too many requests; try again later, nothing was paid",
+            ),
             Self::Busy => (
                 6,
                 "busy",
@@ -253,8 +257,8 @@ impl FailureKind {
             | Self::InDoubt
             | Self::PaidRefused
             | Self::PaidUndelivered
-            | Self::RateLimited
             | Self::ServerError => self,
+            Self::RateLimited => Self::ServerError,
             Self::BadChallenge
             | Self::Busy
             | Self::ClearText
