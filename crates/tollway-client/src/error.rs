@@ -8,6 +8,7 @@ use tollway_lightning::WalletError;
 
 use crate::book::BookError;
 use crate::origin::Origin;
+use crate::visible::visible;
 
 mod connect;
 mod not_paid;
@@ -67,15 +68,19 @@ pub enum Error {
     /// Paid, and the server refused the credential. Do not retry; contact the seller. The
     /// credential is kept, and is presented again by later requests.
     #[error(
-        "payment {} of {} was made and the server still responds {status}",
+        "payment {} of {} was made and the server still responds {status}{}",
         receipt.payment.payment_hash,
-        receipt.paid()
+        receipt.paid(),
+        bought_redirect(redirected_to.as_deref())
     )]
     PaidButRefused {
         /// What was paid.
         receipt: Box<Receipt>,
         /// The status of the response to the paid request.
         status: StatusCode,
+        /// Where the paid request was redirected, which asks to be paid again. The
+        /// credential was accepted then: this address is to be requested directly.
+        redirected_to: Option<String>,
     },
     /// Paid, and the paid request did not get through. The credential is stored, and is presented
     /// when it is sent again; one for a single request may have been used up by this one.
@@ -128,6 +133,16 @@ pub enum Error {
     #[error(transparent)]
     Wallet(#[from] WalletError),
 }
+
+fn bought_redirect(address: Option<&str>) -> String {
+    address.map_or_else(String::new, |address| {
+        let address = visible(address, ADDRESS_MAX);
+        format!("; it bought a redirect to {address}, which asks to be paid: request that directly")
+    })
+}
+
+/// Characters of an address that are shown.
+const ADDRESS_MAX: usize = 256;
 
 impl From<BookError> for Error {
     fn from(error: BookError) -> Self {

@@ -1,7 +1,8 @@
 //! Brakes: where nothing is bought for a while, because what was paid for brought nothing.
 //!
 //! A brake stops purchases of what was paid for: the services that the token names, or the folder
-//! of the path where it names none. A seller could name another service in each challenge, so a
+//! of the path where it names none; or the very path that redirects to another demand for payment,
+//! so that the other may be requested by itself. A seller could name another service in each challenge, so a
 //! second payment that brings nothing stops the whole origin: it collects two in
 //! [`BRAKE_SECS`], whatever it calls what it sells.
 //!
@@ -46,6 +47,8 @@ pub struct Brake {
 pub enum BrakeScope {
     /// Everything.
     Origin,
+    /// This very path.
+    Path(String),
     /// What lies below a path, which ends in `/`.
     Folder(String),
     /// These services.
@@ -67,6 +70,8 @@ pub enum BrakeCause {
     ExhaustedEarly,
     /// The application refused the first request with the token, with 401 or 403.
     Forbidden,
+    /// The request that was paid for was redirected to this address, which asks to be paid too.
+    Redirected(String),
     /// The token was asked to be paid for again as soon as it was bought.
     Refused(RefusalReason),
     /// Uses of the token may have been taken, and delivered nothing.
@@ -107,6 +112,12 @@ impl BrakeCause {
             Self::Refused(reason) => {
                 format!("{payment}, and the server refused its token: {reason}")
             }
+            Self::Redirected(address) => {
+                let address = visible(address, ADDRESS_MAX);
+                format!(
+                    "{payment}, and bought a redirect to {address}, which asks to be paid: request that"
+                )
+            }
             Self::Undelivered => {
                 format!("{payment}, and the response to a use of its token was not delivered")
             }
@@ -128,6 +139,7 @@ impl fmt::Display for BrakeScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin => Ok(()),
+            Self::Path(path) => write!(f, "{path} itself"),
             Self::Folder(folder) => f.write_str(folder),
             Self::Services(names) => {
                 let names = visible(&names.join(", "), NAMES_MAX);
@@ -152,6 +164,7 @@ impl BrakeScope {
     fn holds(&self, token: &SoldToken, path: &str) -> bool {
         match self {
             Self::Origin => true,
+            Self::Path(stopped) => path == stopped,
             Self::Folder(folder) => is_at_or_below(path, folder),
             Self::Services(stopped) => {
                 let named = fit::service_names(token);
@@ -164,6 +177,7 @@ impl BrakeScope {
     pub(super) fn from_text(text: &str) -> Option<Self> {
         match text.split_once('=') {
             Some(("folder", folder)) => Some(Self::Folder(folder.to_owned())),
+            Some(("path", path)) => Some(Self::Path(path.to_owned())),
             Some(("services", list)) => {
                 Some(Self::Services(list.split(',').map(str::to_owned).collect()))
             }
@@ -176,6 +190,7 @@ impl BrakeScope {
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Origin => ORIGIN.to_owned(),
+            Self::Path(path) => format!("path={path}"),
             Self::Folder(folder) => format!("folder={folder}"),
             Self::Services(services) => format!("services={}", services.join(",")),
         }
@@ -258,5 +273,7 @@ pub(super) fn put(
 /// How long a brake holds.
 pub(crate) const BRAKE_SECS: u64 = 86_400;
 const ORIGIN: &str = "*";
+/// Characters of an address that are shown.
+const ADDRESS_MAX: usize = 256;
 /// Characters of services' names that are shown.
 const NAMES_MAX: usize = 128;

@@ -677,6 +677,10 @@ fn brakes_are_read_as_they_were_written() {
         written[3].cause = BrakeCause::Undelivered;
         written[0].cause = BrakeCause::ExhaustedEarly;
         written.push(Brake {
+            cause: BrakeCause::Redirected("http://127.0.0.1:1/b".to_owned()),
+            ..brake(96, BrakeScope::Path("/a=b".to_owned()))
+        });
+        written.push(Brake {
             cause: BrakeCause::BroughtNothing(RefusalReason::Revoked),
             ..brake(94, BrakeScope::Folder("/b/".to_owned()))
         });

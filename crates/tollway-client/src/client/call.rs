@@ -26,6 +26,8 @@ pub(super) struct Call {
     addressed: Origin,
     /// The one payment made for this call.
     receipt: Option<Receipt>,
+    /// What was paid for, once it has redirected.
+    bought_redirect: Option<TargetResource>,
     /// What is written once its response is delivered.
     pub(super) delivery: Delivery,
     /// The payment that is waited for.
@@ -51,6 +53,7 @@ impl Call {
             addressed: origin.clone(),
             origin,
             receipt: None,
+            bought_redirect: None,
             delivery,
             awaited: None,
             deadline,
@@ -104,6 +107,11 @@ impl Call {
 
     pub(super) fn set_receipt(&mut self, receipt: Receipt) {
         self.receipt = Some(receipt);
+    }
+
+    /// Returns what was paid for, if it has redirected.
+    pub(super) const fn bought_redirect(&self) -> Option<&TargetResource> {
+        self.bought_redirect.as_ref()
     }
 
     /// Notes that a payment is waited for, and returns what starts it.
@@ -222,6 +230,9 @@ impl Call {
             .map_err(|_unusable| refuse(&self.origin, "its address cannot be read"))?;
         if self.origin.protocol() == Protocol::Https && origin.protocol() == Protocol::Http {
             return Err(refuse(&self.origin, "it leads from https to plain http"));
+        }
+        if self.receipt.is_some() && self.bought_redirect.is_none() {
+            self.bought_redirect = Some(self.resource());
         }
         if origin != self.origin {
             redirect::leave_origin(&mut self.headers);

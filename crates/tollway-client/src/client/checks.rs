@@ -19,6 +19,7 @@ impl Inner {
             return Err(Error::PaidButRefused {
                 receipt: Box::new(receipt.clone()),
                 status: challenged.status,
+                redirected_to: None,
             });
         }
         let origin = call.origin().clone();

@@ -36,6 +36,49 @@ impl Inner {
         Error::PaidButRefused {
             receipt: Box::new(receipt),
             status,
+            redirected_to: None,
+        }
+    }
+
+    /// Returns the error of a call. Where its payment has bought a redirect to another demand for
+    /// payment, the path that redirects is not bought for a while. The redirect is what the use of
+    /// the token has brought: it is not lost.
+    pub(super) async fn ended(&self, call: &mut Call, error: Error) -> Error {
+        let Some(bought) = call.bought_redirect().cloned() else {
+            return error;
+        };
+        let Error::PaidButRefused {
+            receipt,
+            status,
+            redirected_to: None,
+        } = error
+        else {
+            return error;
+        };
+        let address = format!("{}{}", call.origin(), call.path());
+        let now = self.now();
+        let brake = Brake {
+            origin: bought.origin,
+            scope: BrakeScope::Path(bought.path.clone()),
+            path: bought.path,
+            payment_hash: receipt.payment.payment_hash,
+            paid: receipt.paid(),
+            until: now.plus_secs(BRAKE_SECS),
+            cause: BrakeCause::Redirected(address.clone()),
+        };
+        let addressed = Brake {
+            origin: call.addressed().clone(),
+            ..brake.clone()
+        };
+        let brakes = [brake, addressed];
+        let _ = self.with_book(move |book| book.brake(&brakes, now)).await;
+        let delivery = std::mem::replace(&mut call.delivery, self.new_delivery());
+        // Failing to counts the use as lost: nothing is bought in its place unasked.
+        let _ = delivery.confirm().await;
+        Error::PaidButRefused {
+            receipt,
+            status,
+            redirected_to: Some(address),
         }
     }
 

@@ -28,7 +28,10 @@ impl Inner {
         call: &mut Call,
     ) -> Result<Response<ResponseBody>, Error> {
         loop {
-            let response = self.respond(call).await?;
+            let response = match self.respond(call).await {
+                Ok(response) => response,
+                Err(error) => return Err(self.ended(call, error).await),
+            };
             let follows = call.follow(&response, self.policy.redirects_max);
             if !follows.map_err(|error| call.failed(error))? {
                 return Ok(self.responded(call, response).await);

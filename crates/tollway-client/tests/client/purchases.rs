@@ -77,7 +77,10 @@ async fn a_second_402_is_an_error_and_never_a_second_payment() {
 
     let refused = client.send(world.get("/a")).await.unwrap_err();
 
-    let Error::PaidButRefused { receipt, status } = refused else {
+    let Error::PaidButRefused {
+        receipt, status, ..
+    } = refused
+    else {
         panic!("{refused}")
     };
     assert_eq!(world.wallet.settled(), [receipt.payment.payment_hash]);

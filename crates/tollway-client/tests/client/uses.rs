@@ -230,6 +230,50 @@ async fn a_use_that_buys_a_redirect_is_delivered_with_what_it_leads_to() {
 }
 
 #[tokio::test]
+async fn a_payment_for_a_redirect_to_another_demand_stops_the_path_that_redirects() {
+    let world = counting(1).await;
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::Redirected("/b"));
+    let paid = world.client().send(world.get("/a/go")).await.unwrap_err();
+    let address = world.shop.url("/b");
+    assert!(
+        matches!(&paid, Error::PaidButRefused { redirected_to: Some(to), .. } if *to == address),
+        "{paid}"
+    );
+
+    for _again in 0..2 {
+        let refused = world.client().send(world.get("/a/go")).await.unwrap_err();
+        let Error::NotPaid(NotPaid::PaidBefore(brake)) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(brake.cause, BrakeCause::Redirected(address.clone()));
+    }
+    assert_eq!(world.wallet.asked().len(), 1);
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::SameService);
+    for path in ["/b", "/a/other"] {
+        text(world.client().send(world.get(path)).await).await;
+    }
+}
+
+#[tokio::test]
+async fn two_payments_for_redirects_to_other_demands_stop_the_origin() {
+    let world = World::new().await;
+    world
+        .shop
+        .sells(|terms| terms.honours = Honours::Redirected("/b"));
+
+    for number in 0..4 {
+        let path = format!("/{number}");
+        world.client().send(world.get(&path)).await.unwrap_err();
+    }
+
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_counted_has_no_marks() {
     let world = World::new().await;
     let client = world.client();

@@ -98,12 +98,14 @@ pub(super) fn brake(row: &Row<'_>) -> Read<Brake> {
 }
 
 fn cause(row: &Row<'_>) -> Read<BrakeCause> {
-    let reason = RefusalReason::from_text(&text(row, "reason")?);
+    let stated = text(row, "reason")?;
+    let reason = RefusalReason::from_text(&stated);
     match text(row, "cause")?.as_str() {
         CONTRADICTED => Ok(BrakeCause::Contradicted(reason)),
         BROUGHT_NOTHING => Ok(BrakeCause::BroughtNothing(reason)),
         EXHAUSTED_EARLY => Ok(BrakeCause::ExhaustedEarly),
         FORBIDDEN => Ok(BrakeCause::Forbidden),
+        REDIRECTED => Ok(BrakeCause::Redirected(stated)),
         REFUSED_AGAIN => Ok(BrakeCause::RefusedAgain(reason)),
         REFUSED => Ok(BrakeCause::Refused(reason)),
         UNDELIVERED => Ok(BrakeCause::Undelivered),
@@ -117,6 +119,7 @@ pub(super) fn cause_columns(cause: &BrakeCause) -> (&'static str, &str) {
         BrakeCause::Contradicted(reason) => (CONTRADICTED, reason.as_str()),
         BrakeCause::BroughtNothing(reason) => (BROUGHT_NOTHING, reason.as_str()),
         BrakeCause::RefusedAgain(reason) => (REFUSED_AGAIN, reason.as_str()),
+        BrakeCause::Redirected(address) => (REDIRECTED, address),
         BrakeCause::ExhaustedEarly => (EXHAUSTED_EARLY, ""),
         BrakeCause::Forbidden => (FORBIDDEN, ""),
         BrakeCause::Refused(reason) => (REFUSED, reason.as_str()),
@@ -251,6 +254,7 @@ fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Read<T> {
 const L402: &str = "L402";
 const CONTRADICTED: &str = "contradicted";
 const BROUGHT_NOTHING: &str = "brought_nothing";
+const REDIRECTED: &str = "redirected";
 const REFUSED_AGAIN: &str = "refused_again";
 const EXHAUSTED_EARLY: &str = "exhausted_early";
 const FORBIDDEN: &str = "forbidden";

@@ -274,7 +274,7 @@ fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
             BrakeCause::ExhaustedEarly => {
                 "contact the seller unless it was used elsewhere; --buy-after-refusal buys again, and ends this once it is delivered"
             }
-            BrakeCause::Undelivered => {
+            BrakeCause::Redirected(_) | BrakeCause::Undelivered => {
                 "--buy-after-refusal buys again, and ends this once it is delivered"
             }
             BrakeCause::BroughtNothing(_)
