@@ -52,6 +52,40 @@ async fn a_paid_credential_that_could_not_be_saved_is_warned_about_and_used_agai
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_for_and_counts_no_uses_is_fetched_with_a_full_disk() {
+    for is_counted in [false, true] {
+        let market = Market::open().await;
+        let Some(disk) = SmallDisk::mount(&market.client_dir()) else {
+            println!("skipped: a tmpfs cannot be mounted here, which needs root");
+            return;
+        };
+        let terms: &[&str] = if is_counted {
+            &["--max-uses", "3"]
+        } else {
+            &[]
+        };
+        let gateway = market.serve(echo_api().await, terms).await;
+        let (url, elsewhere) = (gateway.url("/a"), gateway.url("/b"));
+        stdout(&market.run(&["get", &url]).await);
+        disk.fill();
+
+        let again = market.run(&["get", &url]).await;
+        let other = market.run(&["get", &elsewhere]).await;
+
+        if is_counted {
+            let errors = stderr(&again);
+            assert_eq!(again.status.code(), Some(1), "{errors}");
+            assert!(errors.contains("full"), "{errors}");
+        } else {
+            for output in [again, other] {
+                assert!(stdout(&output).contains("\"path\""));
+            }
+        }
+        assert_eq!(market.settled_payments().len(), 1);
+    }
+}
+
 /// A file system of one megabyte, unmounted when dropped.
 struct SmallDisk {
     dir: PathBuf,

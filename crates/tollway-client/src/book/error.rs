@@ -16,7 +16,7 @@ pub enum BookError {
         path: PathBuf,
     },
     /// The database cannot be used.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}: {source}{}", path.display(), hint(source))]
     Database {
         /// The file.
         path: PathBuf,
@@ -104,4 +104,13 @@ pub enum BookError {
         /// The payment hash.
         hash: PaymentHash,
     },
+}
+
+/// Returns what SQLite's text for a failed write leaves open.
+fn hint(error: &rusqlite::Error) -> &'static str {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+        "; is its disk full?"
+    } else {
+        ""
+    }
 }

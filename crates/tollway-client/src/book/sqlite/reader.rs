@@ -39,8 +39,17 @@ fn try_open(path: &Path, marker: &Marker, patience: Duration) -> Result<Found, B
     let marked = marker.read()?;
     let metadata = fs::metadata(path).map_err(|source| schema::io_error(path, source))?;
     schema::check_private(path, &metadata)?;
-    let connection = connect(path, Access::of(path), patience).map_err(error)?;
-    let applied = schema::version(&connection).map_err(error)?;
+    let opened = |access| {
+        let connection = connect(path, access, patience)?;
+        let applied = schema::version(&connection)?;
+        Ok((connection, applied))
+    };
+    let (connection, applied) = match opened(Access::of(path)) {
+        // An index that was begun on a full disk is of no use.
+        Err(refused) if schema::is_out_of_room(&refused) => opened(Access::Log),
+        opened => opened,
+    }
+    .map_err(error)?;
     match (schema::check_version(path, applied)?, marked) {
         (0, None) => Ok(Found::Nothing),
         (0, Some(_id)) => Err(marker.lost(path)),

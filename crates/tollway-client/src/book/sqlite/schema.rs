@@ -58,17 +58,22 @@ pub(super) fn open(path: &Path, marker: &Marker, patience: Duration) -> Result<O
     }
 }
 
-/// Returns true for the error of a file or folder that cannot be written.
+/// Returns true for the error of a file or folder that cannot be written, because its disk is full
+/// for example.
 pub(super) fn is_unwritable(error: &BookError) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     match error {
         BookError::Io { source, .. } => {
             [PermissionDenied, ReadOnlyFilesystem].contains(&source.kind())
         }
-        BookError::Database { source, .. } => matches!(
-            source.sqlite_error_code(),
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
-        ),
+        BookError::Database { source, .. } => {
+            let code = source.sqlite_error_code();
+            let is_denied = matches!(
+                code,
+                Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+            );
+            is_denied || is_out_of_room(source)
+        }
         BookError::Busy { .. }
         | BookError::Damaged { .. }
         | BookError::Exposed { .. }
@@ -80,6 +85,13 @@ pub(super) fn is_unwritable(error: &BookError) -> bool {
         | BookError::Replaced { .. }
         | BookError::Unknown { .. } => false,
     }
+}
+
+/// Returns true for what SQLite reports of a full disk. It does not tell one from a broken one
+/// where it cannot extend its index.
+pub(super) fn is_out_of_room(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
 }
 
 /// Connects, and returns the number of migrations that were applied to the database.
