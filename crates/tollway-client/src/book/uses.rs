@@ -8,6 +8,7 @@
 //!
 //! What delivered nothing stops the next purchase in its place: see [`find_loss`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use l402::{PaymentHash, UnixSeconds};
@@ -18,6 +19,7 @@ use super::{
     UseCounts, lock,
 };
 use crate::fit;
+use crate::origin::Origin;
 use crate::policy::AfterRefusal;
 
 /// A counted credential that a request of this process presents, or whose response it waits for.
@@ -260,7 +262,9 @@ impl Book {
 
     /// Finds a credential in whose place a purchase would be made although its uses delivered
     /// nothing, unless they are few for a token that is good for many requests. It is found once:
-    /// the brake that is written with this, or a buyer who insists, settles it.
+    /// the brake that is written with this, or a buyer who insists, settles it. A seller could name
+    /// another service in each challenge, so two tokens that were bought within a day and have
+    /// delivered nothing stop the whole origin.
     pub(super) fn find_loss(
         &self,
         new: &Admission<'_>,
@@ -268,10 +272,13 @@ impl Book {
         now: UnixSeconds,
     ) -> Result<Option<Brake>, BookError> {
         let TargetResource { origin, path, .. } = new.resource;
+        let unsettled = rows.unsettled(origin)?;
+        let is_second = self.are_several_barren(rows, &unsettled, origin, now)?;
         let mut found = None;
-        for mut credential in rows.unsettled(origin)? {
+        for mut credential in unsettled {
             let is_meant = credential.resource.path == *path
-                || fit::is_replaced_by(&credential.token, new.token, new.resource);
+                || fit::is_replaced_by(&credential.token, new.token, new.resource)
+                || (is_second && self.is_barren(rows, &credential, now)?);
             let Some(max) = credential.uses_max().filter(|_max| is_meant) else {
                 continue;
             };
@@ -296,7 +303,11 @@ impl Book {
         let paid = credential.price.checked_add(credential.fee);
         let brake = Brake {
             origin: origin.clone(),
-            scope: BrakeScope::of(&credential.token, path),
+            scope: if is_second {
+                BrakeScope::Origin
+            } else {
+                BrakeScope::of(&credential.token, path)
+            },
             path: path.clone(),
             payment_hash: credential.payment_hash(),
             paid: paid.unwrap_or(l402::Msat::MAX),
@@ -309,6 +320,43 @@ impl Book {
         };
         brake::put(rows, &[brake.clone(), addressed], now)?;
         Ok(Some(brake))
+    }
+}
+
+impl Book {
+    /// Returns true when several counted tokens of one origin were bought within a day and have
+    /// delivered nothing, those with a brake included.
+    fn are_several_barren(
+        &self,
+        rows: &dyn Rows,
+        unsettled: &[StoredCredential],
+        origin: &Origin,
+        now: UnixSeconds,
+    ) -> Result<bool, BookError> {
+        let brakes = brake::in_force(rows, origin, now)?;
+        let mut barren: HashSet<PaymentHash> =
+            brakes.iter().map(|brake| brake.payment_hash).collect();
+        let braked = barren.len();
+        for credential in unsettled {
+            if self.is_barren(rows, credential, now)? {
+                barren.insert(credential.payment_hash());
+            }
+        }
+        Ok(barren.len() > braked && barren.len() > 1)
+    }
+
+    /// Returns true for a counted token that was bought within a day, and whose uses that may have
+    /// been taken delivered nothing.
+    fn is_barren(
+        &self,
+        rows: &dyn Rows,
+        credential: &StoredCredential,
+        now: UnixSeconds,
+    ) -> Result<bool, BookError> {
+        let is_recent = now.secs_since(credential.bought_at) < brake::BRAKE_SECS;
+        let is_bought = credential.price > l402::Msat::ZERO;
+        let has_delivered = credential.uses.delivered > 0;
+        Ok(is_recent && is_bought && !has_delivered && self.undelivered(rows, credential)? > 0)
     }
 }
 

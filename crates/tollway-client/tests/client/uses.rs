@@ -274,6 +274,27 @@ async fn two_payments_for_redirects_to_other_demands_stop_the_origin() {
 }
 
 #[tokio::test]
+async fn two_tokens_that_delivered_nothing_stop_the_origin_whatever_they_are_for() {
+    for delivers in [Delivers::FirstByte, Delivers::Whole] {
+        let world = counting(1).await;
+        for number in 0..4 {
+            world.shop.sells(|terms| terms.delivers = delivers);
+            let client = world.client();
+            // Dropped, it is not delivered.
+            let sent = client.send(world.get(&format!("/{number}"))).await;
+            if delivers == Delivers::Whole {
+                text(sent).await;
+            } else {
+                drop(sent);
+            }
+            client.finish().await;
+        }
+        let paid = if delivers == Delivers::Whole { 4 } else { 2 };
+        assert_eq!(world.wallet.asked().len(), paid);
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_counted_has_no_marks() {
     let world = World::new().await;
     let client = world.client();
