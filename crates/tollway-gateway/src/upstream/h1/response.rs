@@ -63,17 +63,24 @@ struct Span {
 }
 
 impl Span {
-    /// Where `piece` is in `whole`, of which it is a part.
+    /// Where `piece` is in `whole`. Empty if it is no part of it: the parser has a text of its
+    /// own for a reason that is missing or not in ASCII.
     fn of(piece: &[u8], whole: &[u8]) -> Self {
-        let from = piece.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        Self {
-            from,
-            to: from.saturating_add(piece.len()),
-        }
+        let distance = piece.as_ptr().addr().checked_sub(whole.as_ptr().addr());
+        let span = distance.and_then(|from| {
+            let to = from.checked_add(piece.len())?;
+            (to <= whole.len()).then_some(Self { from, to })
+        });
+        span.unwrap_or_default()
     }
 
     fn of_text<'a>(&self, whole: &'a [u8]) -> &'a [u8] {
         whole.get(self.from..self.to).unwrap_or_default()
+    }
+
+    /// The same, without a copy.
+    fn of_shared(&self, whole: &Bytes) -> Bytes {
+        whole.slice_ref(self.of_text(whole))
     }
 }
 
@@ -100,17 +107,16 @@ pub(crate) fn take_head(
     headers.clear();
     for line in &spans.lines {
         let name = HeaderName::from_bytes(line.name.of_text(&bytes)).map_err(|_| INVALID)?;
-        let value = bytes.slice(line.value.from..line.value.to);
+        let value = line.value.of_shared(&bytes);
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| INVALID)?;
         headers.try_append(name, value).map_err(|_| INVALID)?;
     }
     let reason = spans.reason.of_text(&bytes);
-    let is_usual = status
-        .canonical_reason()
-        .is_some_and(|usual| usual.as_bytes() == reason);
+    let usual = status.canonical_reason().unwrap_or_default();
+    let is_usual = reason.is_empty() || reason == usual.as_bytes();
     Ok(Some(ResponseHead {
         status,
-        reason: (!is_usual).then(|| bytes.slice(spans.reason.from..spans.reason.to)),
+        reason: (!is_usual).then(|| spans.reason.of_shared(&bytes)),
         headers,
         is_http_1_0: spans.is_http_1_0,
     }))
@@ -305,6 +311,94 @@ mod tests {
     fn an_unusual_reason_is_kept() {
         let head = parse("HTTP/1.1 200 Fine\r\n\r\n").unwrap().unwrap();
         assert_eq!(head.reason.as_deref(), Some(&b"Fine"[..]));
+    }
+
+    #[test]
+    fn a_status_without_a_readable_reason_has_the_usual_one() {
+        for line in [
+            &b"HTTP/1.1 200"[..],
+            b"HTTP/1.1 200 ",
+            b"HTTP/1.1 200 gr\xc3\xbcn",
+            b"HTTP/1.1 200 trouv\xe9e",
+            b"HTTP/1.0 200",
+        ] {
+            for lines in ["\r\n\r\n", "\r\nA:\r\nB: \r\n\r\n"] {
+                let mut buffer = BytesMut::from(line);
+                buffer.extend_from_slice(lines.as_bytes());
+                let mut spans = Spans::default();
+                let head = take_head(&mut buffer, &mut spans, &mut HeaderMap::new());
+
+                let head = head.unwrap().unwrap();
+                assert_eq!(head.status, StatusCode::OK);
+                assert_eq!(head.reason, None, "{line:?}");
+                assert!(head.headers.values().all(HeaderValue::is_empty));
+            }
+        }
+    }
+
+    #[test]
+    fn random_heads_end_alike_however_they_are_split() {
+        // A fixed sequence: xorshift.
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % u64::try_from(below).unwrap()).unwrap()
+        };
+        let pieces: [&[u8]; 20] = [
+            b"HTTP/1.1",
+            b"HTTP/1.0",
+            b" ",
+            b" ",
+            b"200",
+            b"999",
+            b"OK",
+            b"\r\n",
+            b"\r\n",
+            b"\r\n\r\n",
+            b"\n",
+            b"\n\n",
+            b"\r",
+            b"A",
+            b":",
+            b": b",
+            b"\t",
+            b"\xe9",
+            b"\0",
+            b"9",
+        ];
+        let mut heads = 0;
+        for _ in 0..3000 {
+            let mut text = [
+                &b""[..],
+                b"HTTP/1.1 ",
+                b"HTTP/1.1 200",
+                b"HTTP/1.1 404 x\r\n",
+            ][next(4)]
+            .to_vec();
+            for _ in 0..next(10) {
+                text.extend_from_slice(pieces[next(pieces.len())]);
+            }
+            let take = |cut: usize| {
+                let (mut buffer, mut spans) = (BytesMut::new(), Spans::default());
+                for piece in [&text[..cut], &text[cut..]] {
+                    buffer.extend_from_slice(piece);
+                    let head = take_head(&mut buffer, &mut spans, &mut HeaderMap::new());
+                    let Ok(head) = head else { return Err(()) };
+                    if let Some(head) = head {
+                        return Ok(Some((head.status, head.reason, head.headers)));
+                    }
+                }
+                Ok(None)
+            };
+            let whole = take(0);
+            heads += usize::from(matches!(whole, Ok(Some(_))));
+            for cut in 1..text.len() {
+                assert_eq!(take(cut), whole, "{text:?} at {cut}");
+            }
+        }
+        assert!(heads > 100, "{heads}");
     }
 
     #[test]
