@@ -8,7 +8,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Uri, Version, response};
+use http::{StatusCode, Uri, Version, response};
 
 use crate::request::kind::{self, RequestKind};
 use crate::upstream::target::Target;
@@ -58,9 +58,13 @@ pub(crate) fn prepare_request(
 
 /// Prepares the head of a response for a client.
 pub(crate) fn prepare_response(head: &mut response::Parts) {
-    let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     remove_named_in_connection(&mut head.headers);
     remove_where(&mut head.headers, is_hop_by_hop);
+    if head.status == StatusCode::NO_CONTENT || head.status.is_informational() {
+        // RFC 9110 section 8.6. Over HTTP/2 it would contradict the end of the stream.
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
     if switches {
         set_websocket_upgrade(&mut head.headers);
     }

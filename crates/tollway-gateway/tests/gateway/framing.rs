@@ -3,11 +3,12 @@
 //! Whatever is sent, the upstream sees at most one request, and never one that was hidden
 //! in the body of another.
 
+use http::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tollway_gateway::{GatewayLimits, Price};
 
-use crate::support::client::{read_to_close, read_until, shout};
+use crate::support::client::{Client, empty, get, read_to_close, read_until, shout};
 use crate::support::site::SUNNY;
 use crate::support::upstream::Upstream;
 use crate::support::{self, upstream};
@@ -221,6 +222,32 @@ async fn a_response_ends_with_its_connection_where_nothing_else_is_stated() {
         let answer = support::soon(shout(support::http(&running), GET)).await;
 
         assert!(answer.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_without_a_body_states_no_length_of_one() {
+    // After 304 it is optional.
+    for (method, status, lengths) in [
+        (Method::GET, 204, &[None][..]),
+        (Method::HEAD, 204, &[None]),
+        (Method::GET, 304, &[None, Some("5")]),
+        (Method::HEAD, 200, &[Some("5")]),
+    ] {
+        let response = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
+        let running = support::start(Price::Free, sends_text(response).await);
+        for mut client in [
+            Client::http1(support::http(&running)).await,
+            Client::h2c(support::http(&running)).await,
+        ] {
+            let request = get("/").method(method.clone()).body(empty()).unwrap();
+
+            let answer = support::soon(client.ask(request)).await;
+
+            assert_eq!(answer.status, status);
+            let length = answer.header("content-length");
+            assert!(lengths.contains(&length), "{method} {status}: {length:?}");
+        }
     }
 }
 
