@@ -172,6 +172,36 @@ async fn trailers_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_reset_before_its_end_does_not_look_complete() {
+    for (ends, is_complete) in [(false, false), (true, true)] {
+        let address = upstream::accept(move |stream| async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            stream.send_data(Bytes::from_static(b"part"), ends).unwrap();
+            tokio::spawn(async move {
+                // The request has not ended.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                stream.send_reset(h2::Reason::NO_ERROR);
+            });
+            while connection.accept().await.is_some() {}
+        })
+        .await;
+        let running = support::start(Price::Free, address);
+        let request = Request::post("http://localhost/tollway.test.Echo/Any")
+            .header("content-type", "application/grpc")
+            .body(StreamBody::new(tokio_stream::pending()).boxed_unsync())
+            .unwrap();
+        let mut client = Client::h2c(support::http(&running)).await;
+
+        let body = support::soon(client.send(request)).await.into_body();
+        let collected = support::soon(body.collect()).await;
+
+        assert_eq!(collected.is_ok(), is_complete, "END_STREAM: {ends}");
+    }
+}
+
+#[tokio::test]
 async fn many_calls_at_once_all_get_a_reply() {
     let (shop, client) = site().await;
     let line = shop.authorization().await;

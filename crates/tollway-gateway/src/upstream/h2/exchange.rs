@@ -124,7 +124,8 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Returns the next frame of the response; `None` at its end.
+    /// Returns the next frame of the response; `None` at its end, which only the upstream's
+    /// `END_STREAM` states: after it, a reset is no error.
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -135,13 +136,13 @@ impl Body {
         if self.has_data {
             match ready!(self.received.poll_data(cx)) {
                 Some(Ok(data)) => return Poll::Ready(Some(Ok(self.take(data)))),
-                Some(Err(error)) => return Poll::Ready(ended_by(error).map(Err)),
+                Some(Err(error)) => return Poll::Ready(Some(Err(ExchangeError::Http2(error)))),
                 None => self.has_data = false,
             }
         }
         match ready!(self.received.poll_trailers(cx)) {
             Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Err(error) => Poll::Ready(ended_by(error).map(Err)),
+            Err(error) => Poll::Ready(Some(Err(ExchangeError::Http2(error)))),
         }
     }
 
@@ -202,13 +203,6 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
         .ok()?
         .parse()
         .ok()
-}
-
-/// Without an error after a complete response, whose stream may be reset so that no more of the
-/// request is sent.
-fn ended_by(error: h2::Error) -> Option<ExchangeError> {
-    let is_complete = error.is_reset() && error.reason() == Some(Reason::NO_ERROR);
-    (!is_complete).then_some(ExchangeError::Http2(error))
 }
 
 fn failed_to_open(error: h2::Error) -> Failed {
