@@ -7,7 +7,6 @@
 //! request is admitted once, before it comes here, however often it is sent.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -227,7 +226,7 @@ impl From<ExchangeError> for SendError {
     }
 }
 
-/// Waits for a response; the limit restarts whenever a frame of the request leaves.
+/// Waits for a response; the limit restarts whenever any of the request leaves.
 async fn within<T>(
     limit: Option<Duration>,
     progress: &Progress,
@@ -236,14 +235,9 @@ async fn within<T>(
     let Some(limit) = limit else {
         return Ok(response.await);
     };
-    let mut response = pin!(response);
-    loop {
-        let frames = progress.frames();
-        match tokio::time::timeout(limit, response.as_mut()).await {
-            Ok(response) => return Ok(response),
-            Err(_) if progress.frames() != frames => {}
-            Err(_) if progress.is_waiting() => return Err(SendError::RequestStalled(limit)),
-            Err(_) => return Err(SendError::Timeout(limit)),
-        }
+    match progress.limit(limit, response).await {
+        Some(response) => Ok(response),
+        None if progress.is_waiting() => Err(SendError::RequestStalled(limit)),
+        None => Err(SendError::Timeout(limit)),
     }
 }

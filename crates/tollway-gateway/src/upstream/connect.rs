@@ -150,7 +150,11 @@ async fn open(target: &Target, offered: Offered) -> Result<Connected, ConnectErr
     let stream = dial_tcp(target).await?;
     tracing::debug!(upstream = %target.upstream, "new connection");
     stream.set_nodelay(true).map_err(dial_failed)?;
-    probe_when_silent(&SockRef::from(&stream)).map_err(dial_failed)?;
+    let socket = SockRef::from(&stream);
+    probe_when_silent(&socket).map_err(dial_failed)?;
+    socket
+        .set_tcp_notsent_lowat(UNSENT_MAX)
+        .map_err(dial_failed)?;
     let Some(tls) = &target.tls else {
         let stream = Stream::Plain(Tcp(stream));
         return match offered {
@@ -214,6 +218,9 @@ fn dial_failed(error: io::Error) -> ConnectError {
 /// The limit of files open in this process, and in the whole system: the same on every Unix.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
+/// How much of a request the kernel takes before it is sent. With more, minutes pass without a
+/// sign that a slow upstream takes any of it.
+const UNSENT_MAX: u32 = 128 * 1024;
 /// How long an upstream may take to accept a connection that is opened as a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The least time between two probes for requests that are not paid for.

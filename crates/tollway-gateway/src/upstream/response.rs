@@ -18,6 +18,7 @@ use crate::upstream::h2::exchange::Body as Http2Body;
 use crate::upstream::idle::IdleConnections;
 use crate::upstream::slots::Slot;
 use crate::upstream::stream::Stream;
+use crate::upstream::upload::Progress;
 
 /// A response whose body holds the connection it arrives on.
 pub(crate) type Response = http::Response<ResponseBody>;
@@ -123,20 +124,22 @@ impl ResponseBody {
     }
 
     /// Returns the connection for another exchange. If the request is still being sent, that is
-    /// waited for: most end soon.
+    /// waited for while it moves.
     fn release(&mut self) {
         match std::mem::replace(&mut self.0, Source::Ended) {
             Source::Ended => {}
             Source::Http1 {
                 mut connection,
                 idle,
-            } if connection.is_sending() => settle(async move {
+            } if connection.is_sending() => settle(connection.progress(), async move {
                 poll_fn(|cx| connection.poll_rest(cx)).await;
                 keep(connection, &idle);
             }),
             Source::Http1 { connection, idle } => keep(connection, &idle),
             Source::Http2(mut body) if body.is_sending() => {
-                settle(async move { poll_fn(|cx| body.poll_rest(cx)).await });
+                settle(body.progress(), async move {
+                    poll_fn(|cx| body.poll_rest(cx)).await;
+                });
             }
             Source::Http2(_) => {}
         }
@@ -149,9 +152,10 @@ fn keep(mut connection: Box<Connection>, idle: &IdleConnections) {
     }
 }
 
-fn settle(rest: impl Future<Output = ()> + 'static) {
+/// Sends the rest of a request for as long as any of it moves.
+fn settle(progress: Progress, rest: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(async move {
-        let _timed_out = tokio::time::timeout(SETTLING_TIME_MAX, rest).await;
+        let _timed_out = progress.limit(SETTLING_TIME_MAX, rest).await;
     });
 }
 
@@ -192,5 +196,5 @@ impl Body for ResponseBody {
     }
 }
 
-/// How long a connection waits for the rest of a request that has been responded to.
+/// How long a connection waits for more of a request that has been responded to.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(5);

@@ -5,9 +5,10 @@
 //! request that an upstream has not processed can be sent again.
 
 use std::cell::Cell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -147,13 +148,14 @@ impl Body for Upload {
     }
 }
 
-/// The number of frames and bytes sent so far; without a counter when the body is empty.
+/// What has been sent so far; without a counter when the body is empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress(Option<Rc<Counter>>);
 
 #[derive(Debug, Default)]
 struct Counter {
-    frames: Cell<u64>,
+    /// Frames taken from the client, and writes to the upstream.
+    moves: Cell<u64>,
     bytes: Cell<u64>,
     /// Whether the next frame has not arrived from the client.
     is_waiting: Cell<bool>,
@@ -165,13 +167,39 @@ impl Progress {
         Self(None)
     }
 
-    pub(crate) fn frames(&self) -> u64 {
-        self.0.as_ref().map_or(0, |counter| counter.frames.get())
+    fn moves(&self) -> u64 {
+        self.0.as_ref().map_or(0, |counter| counter.moves.get())
+    }
+
+    /// Records that bytes of the body have been written to the upstream.
+    pub(crate) fn touch(&self) {
+        if let Some(counter) = &self.0 {
+            counter.moves.set(counter.moves.get().wrapping_add(1));
+        }
     }
 
     /// Returns the number of bytes of the body that have left so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, |counter| counter.bytes.get())
+    }
+
+    /// Waits for `future`, which sends the body, while any of it leaves within `limit`.
+    ///
+    /// Returns `None` when none does.
+    pub(crate) async fn limit<T>(
+        &self,
+        limit: Duration,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut future = pin!(future);
+        loop {
+            let before = self.moves();
+            match tokio::time::timeout(limit, future.as_mut()).await {
+                Ok(ended) => return Some(ended),
+                Err(_) if self.moves() != before => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Returns whether the upstream would take more of the body than the client has sent.
@@ -185,8 +213,8 @@ impl Progress {
         if let Some(counter) = &self.0 {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             counter.bytes.set(counter.bytes.get().saturating_add(bytes));
-            counter.frames.set(counter.frames.get().wrapping_add(1));
             counter.is_waiting.set(false);
+            self.touch();
         }
     }
 

@@ -169,6 +169,63 @@ async fn a_silent_upstream_is_waited_for_while_an_upload_moves() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_reads_slowly_is_waited_for() {
+    // As a whole it takes longer than the limit.
+    const LENGTH: usize = 3_000_000;
+    let address = upstream::accept(|mut stream| async move {
+        let begun = read_until(&mut stream, "\r\n\r\n").await;
+        let mut received = begun.split_once("\r\n\r\n").unwrap().1.len();
+        let mut part = vec![0; 40_000];
+        while received < LENGTH {
+            let read = stream.read(&mut part).await.unwrap();
+            assert_ne!(read, 0, "given up after {received}");
+            received += read;
+            tokio::time::sleep(Duration::from_millis(80)).await;
+        }
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";
+        stream.write_all(response).await.unwrap();
+    })
+    .await;
+    let mut service = support::service(address);
+    service.limits.response_timeout = 2 * SECOND;
+    let routing = RoutingConfig::single(service, Price::Free);
+    let running = support::start_with(routing, GatewayLimits::default());
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n");
+    let mut client = request(&running, &head).await;
+
+    client.write_all(&vec![b'.'; LENGTH]).await.unwrap();
+
+    support::soon(read_until(&mut client, "sunny")).await;
+}
+
+#[tokio::test]
+async fn the_rest_of_an_upload_is_sent_on_after_the_response() {
+    let (uploaded, mut uploads) = mpsc::unbounded_channel();
+    let address = upstream::accept(move |mut stream| {
+        let uploaded = uploaded.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";
+            stream.write_all(response).await.unwrap();
+            uploaded.send(read_until(&mut stream, "end").await).unwrap();
+        }
+    })
+    .await;
+    let running = impatient_with_upstream(address);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let mut client = request(&running, head).await;
+    support::soon(read_until(&mut client, "sunny")).await;
+
+    for _ in 0..7 {
+        tokio::time::sleep(SECOND).await;
+        client.write_all(b".").await.unwrap();
+    }
+    client.write_all(b"end").await.unwrap();
+
+    assert!(support::soon(uploads.recv()).await.is_some());
+}
+
+#[tokio::test]
 async fn a_tunnel_ends_soon_after_one_of_its_ends() {
     let address = upstream::accept(|mut stream| async move {
         switch(&mut stream).await;

@@ -141,6 +141,13 @@ impl Output {
         self.pieces().iter().all(|piece| piece.is_empty())
     }
 
+    /// Returns how many bytes are left to be written.
+    pub(crate) fn len(&self) -> usize {
+        self.pieces()
+            .iter()
+            .fold(0, |sum, piece| sum.saturating_add(piece.len()))
+    }
+
     /// Adds data of the body: short data is copied, to be written in one piece.
     pub(crate) fn push_data(&mut self, data: Bytes, tail: &'static [u8]) {
         if data.len() <= COPIED_MAX {

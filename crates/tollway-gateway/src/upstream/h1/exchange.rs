@@ -20,7 +20,7 @@ use crate::upstream::h1::response::{ResponseHead, ResponseLength, take_head};
 use crate::upstream::h1::sender::{SendFailure, Sender};
 use crate::upstream::slots::Slot;
 use crate::upstream::stream::Stream;
-use crate::upstream::upload::Upload;
+use crate::upstream::upload::{Progress, Upload};
 
 /// An HTTP/1.1 connection, and the exchange on it.
 #[derive(Debug)]
@@ -166,6 +166,11 @@ impl Connection {
     /// Returns whether the request is still being sent after a complete response.
     pub(crate) fn is_sending(&self) -> bool {
         self.keeps_alive && matches!(self.sending, Sending::Active)
+    }
+
+    /// Returns how far the request has been sent.
+    pub(crate) fn progress(&self) -> Progress {
+        self.sender.progress()
     }
 
     /// Prepares the connection for another exchange. Returns whether there can be one.

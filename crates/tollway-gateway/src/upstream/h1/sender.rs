@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use crate::upstream::error::ExchangeError;
 use crate::upstream::h1::connection::{Output, Wire};
 use crate::upstream::h1::request::{RequestLength, write_chunk_size, write_head, write_last_chunk};
-use crate::upstream::upload::Upload;
+use crate::upstream::upload::{Progress, Upload};
 
 /// The part of a request that has not been written.
 #[derive(Debug)]
@@ -102,6 +102,11 @@ impl Sender {
         self.permission = Permission::Granted;
     }
 
+    /// Returns how far the body has been sent.
+    pub(crate) fn progress(&self) -> Progress {
+        self.upload.progress()
+    }
+
     /// Returns the body after an attempt that failed.
     pub(crate) fn take_back(&mut self) -> Upload {
         std::mem::replace(&mut self.upload, Upload::empty())
@@ -125,7 +130,12 @@ impl Sender {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            ready!(wire.poll_write(cx)).map_err(SendFailure::Wire)?;
+            let left = wire.output.len();
+            let written = wire.poll_write(cx);
+            if wire.output.len() != left {
+                self.progress().touch();
+            }
+            ready!(written).map_err(SendFailure::Wire)?;
             if self.has_all() {
                 return Poll::Ready(Ok(()));
             }

@@ -22,7 +22,7 @@ use crate::upstream::h2::connection::Http2Sender;
 use crate::upstream::h2::sender::BodySender;
 use crate::upstream::h2::shared::StreamGuard;
 use crate::upstream::target::Target;
-use crate::upstream::upload::Upload;
+use crate::upstream::upload::{Progress, Upload};
 
 /// A request on a stream of its own.
 #[derive(Debug)]
@@ -158,6 +158,11 @@ impl Body {
     /// Returns how much is left, where that is known.
     pub(crate) const fn left(&self) -> Option<u64> {
         self.left
+    }
+
+    /// Returns how far the request has been sent.
+    pub(crate) fn progress(&self) -> Progress {
+        self.sender.progress()
     }
 
     /// Returns whether the request is still being sent.

@@ -8,7 +8,7 @@ use h2::SendStream;
 use http_body::{Body, Frame};
 
 use crate::upstream::error::ExchangeError;
-use crate::upstream::upload::Upload;
+use crate::upstream::upload::{Progress, Upload};
 
 /// A request body, and the stream that takes it.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl BodySender {
             upload,
             is_active,
         }
+    }
+
+    /// Returns how far the body has been sent.
+    pub(crate) fn progress(&self) -> Progress {
+        self.upload.progress()
     }
 
     /// Returns the body after an attempt that failed.
