@@ -146,6 +146,9 @@ fn find(core: &Core, head: &Parts) -> Result<(Rc<LocalRoute>, HeaderValue), Prob
     if head.method == Method::CONNECT {
         return Err(Unroutable::Tunnel.into());
     }
+    if !headers::has_plain_body(&head.headers) {
+        return Err(Problem::UNKNOWN_CODING);
+    }
     let host = route::requested_host(head)?;
     let path = path::canonical(head.uri.path()).map_err(Unroutable::from)?;
     let name = route::without_port(host.to_str().unwrap_or_default());

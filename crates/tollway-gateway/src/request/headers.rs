@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{StatusCode, Uri, Version, response};
 
 use crate::request::kind::{self, RequestKind};
+use crate::request::request_id::X_REQUEST_ID;
 use crate::upstream::target::Target;
 
 /// What the gateway states about a client to the upstream, in `X-Forwarded-*`.
@@ -54,6 +55,23 @@ pub(crate) fn prepare_request(
     headers.insert(header::HOST, target.host.clone());
     use_origin_form(&mut head.uri);
     head.version = Version::HTTP_11;
+}
+
+/// Removes the trailer fields of a request that an upstream could take for headers it trusts.
+pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
+    // CGI and WSGI do not distinguish the two characters.
+    remove_where(trailers, |name| match name.contains('_') {
+        true => is_header_only(&name.replace('_', "-")),
+        false => is_header_only(name),
+    });
+}
+
+/// Returns whether a body is as it was sent but for chunks, which are undone on arrival.
+pub(crate) fn has_plain_body(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = lines.next().map(HeaderValue::as_bytes);
+    first.is_none_or(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        && lines.next().is_none()
 }
 
 /// Prepares the head of a response for a client.
@@ -120,6 +138,30 @@ fn is_hop_by_hop(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// Fields that are none in trailers: framing, routing, authentication and content negotiation
+/// (RFC 9110 section 6.5.1), and what the gateway states or keeps.
+fn is_header_only(name: &str) -> bool {
+    is_hop_by_hop(name)
+        || is_forwarded_claim(name)
+        || name == X_REQUEST_ID
+        || l402::METADATA_HEADERS.contains(&name)
+        || matches!(
+            name,
+            "authorization"
+                | "cache-control"
+                | "content-encoding"
+                | "content-length"
+                | "content-range"
+                | "content-type"
+                | "cookie"
+                | "expect"
+                | "host"
+                | "max-forwards"
+                | "set-cookie"
+                | "trailer"
+        )
 }
 
 /// Headers an upstream trusts because a gateway writes them.

@@ -33,7 +33,15 @@ impl Problem {
         detail: "no service at this host and path",
         retry_after_secs: None,
     };
-    /// The upstream closed the connection, or its response cannot be forwarded.
+    /// The body has a transfer coding besides chunks.
+    pub(crate) const UNKNOWN_CODING: Self = Self {
+        status: StatusCode::NOT_IMPLEMENTED,
+        grpc_status: "12",
+        reason: "unknown_coding",
+        detail: "the only transfer coding served is `chunked`",
+        retry_after_secs: None,
+    };
+    /// The upstream closed the connection.
     pub(crate) const UPSTREAM_RESET: Self = Self {
         status: StatusCode::BAD_GATEWAY,
         grpc_status: "14",

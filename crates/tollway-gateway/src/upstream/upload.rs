@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::conn::activity::Activity;
+use crate::request::headers;
 
 /// The body of a request on its way to an upstream.
 #[derive(Debug)]
@@ -120,8 +121,11 @@ impl Body for Upload {
             Poll::Ready(_) => self.progress.advance(0),
             Poll::Pending => self.progress.wait(),
         }
-        let frame = ready!(polled);
-        if let Some(Ok(frame)) = &frame {
+        let mut frame = ready!(polled);
+        if let Some(Ok(frame)) = &mut frame {
+            if let Some(trailers) = frame.trailers_mut() {
+                headers::prepare_trailers(trailers);
+            }
             self.record(frame);
         }
         Poll::Ready(frame)

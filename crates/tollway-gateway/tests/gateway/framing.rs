@@ -45,6 +45,61 @@ async fn ambiguous_requests_are_refused() {
 }
 
 #[tokio::test]
+async fn another_coding_under_the_chunks_is_refused() {
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(Price::Free, upstream.address);
+    for lines in [
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
+
+        let answer = support::soon(shout(support::http(&running), &request)).await;
+
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{lines:?}: {answer}");
+        assert!(upstream.all_seen().is_empty(), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_cannot_claim_what_a_gateway_states() {
+    let trailers = "X-Forwarded-For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+        X-Request-Id: mine\r\nProxy-Authorization: Basic x\r\nKeep-Alive: x\r\n\
+        Authorization: L402 a:b\r\nMacaroon: 00\r\nHost: b\r\nX_Request-Id: mine\r\nX-Sum: 1\r\n";
+    let names: Vec<&str> = trailers
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0))
+        .collect();
+    let address = upstream::accept(|mut stream| async move {
+        let request = read_until(&mut stream, "\r\n0\r\n").await;
+        let rest = match request.ends_with("\r\n\r\n") {
+            true => String::new(),
+            false => read_until(&mut stream, "\r\n\r\n").await,
+        };
+        let (_, request) = request.split_once("\r\n0\r\n").unwrap();
+        let seen = format!("{request}{rest}").trim().to_owned();
+        let response = format!(
+            "HTTP/1.1 200\r\nContent-Length: {}\r\n\r\n{seen}",
+            seen.len()
+        );
+        stream.write_all(response.as_bytes()).await.unwrap();
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTrailer: {}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{trailers}\r\n",
+        names.join(", ")
+    );
+
+    let answer = support::soon(shout(support::http(&running), &request)).await;
+
+    assert!(answer.ends_with("\r\n\r\nx-sum: 1"), "{answer}");
+}
+
+#[tokio::test]
 async fn chunked_on_http_1_0_is_refused() {
     let mut upstream = Upstream::sunny().await;
     let running = support::start(Price::Free, upstream.address);

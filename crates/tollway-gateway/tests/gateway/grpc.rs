@@ -172,6 +172,45 @@ async fn trailers_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn trailers_of_a_call_cannot_claim_what_a_gateway_states() {
+    let (notify, mut seen) = mpsc::unbounded_channel();
+    let address = upstream::serve_h2c(move |request| {
+        let notify = notify.clone();
+        async move {
+            let body = request.into_body().collect().await.unwrap();
+            notify.send(body.trailers().cloned()).unwrap();
+            Response::new(empty())
+        }
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    let names = [
+        "x-forwarded-for",
+        "x_real_ip",
+        "x-request-id",
+        "macaroon",
+        "x-sum",
+    ];
+    let trailers = names.map(|name| {
+        let name = http::HeaderName::from_static(name);
+        (name, HeaderValue::from_static("1"))
+    });
+    let frames = [Ok(Frame::trailers(HeaderMap::from_iter(trailers)))];
+    let request = Request::post("http://localhost/tollway.test.Echo/Any")
+        .header("content-type", "application/grpc")
+        .body(StreamBody::new(tokio_stream::iter(frames)).boxed_unsync())
+        .unwrap();
+
+    Client::h2c(support::http(&running))
+        .await
+        .ask(request)
+        .await;
+
+    let seen = support::soon(seen.recv()).await.unwrap().unwrap();
+    assert_eq!(seen.keys().collect::<Vec<_>>(), ["x-sum"]);
+}
+
+#[tokio::test]
 async fn a_stream_that_is_reset_before_its_end_does_not_look_complete() {
     for (ends, is_complete) in [(false, false), (true, true)] {
         let address = upstream::accept(move |stream| async move {

@@ -39,6 +39,8 @@ pub(crate) fn write_head(head: &Parts, length: RequestLength, out: &mut Vec<u8>)
 }
 
 /// Appends the last chunk, and those trailer fields that `is_announced`.
+///
+/// The trailers are those that may be forwarded.
 pub(crate) fn write_last_chunk(
     trailers: &HeaderMap,
     is_announced: impl Fn(&HeaderName) -> bool,
@@ -46,7 +48,7 @@ pub(crate) fn write_last_chunk(
 ) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
-        if is_announced(name) && may_be_trailer(name) {
+        if is_announced(name) {
             write_line(name, value.as_bytes(), out);
         }
     }
@@ -107,29 +109,6 @@ fn write_line(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// RFC 9110 section 6.5.1: no framing, routing, authentication or content negotiation.
-fn may_be_trailer(name: &HeaderName) -> bool {
-    ![
-        header::AUTHORIZATION,
-        header::CACHE_CONTROL,
-        header::CONNECTION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_RANGE,
-        header::CONTENT_TYPE,
-        header::COOKIE,
-        header::EXPECT,
-        header::HOST,
-        header::MAX_FORWARDS,
-        header::SET_COOKIE,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ]
-    .contains(name)
 }
 
 #[cfg(test)]
@@ -213,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn only_announced_trailers_that_change_no_meaning_are_written() {
+    fn only_announced_trailers_are_written() {
         let mut trailers = HeaderMap::new();
-        for name in ["x-sum", "x-other", "host", "content-length"] {
+        for name in ["x-sum", "x-other"] {
             trailers.insert(name, HeaderValue::from_static("1"));
         }
         let mut out = Vec::new();
