@@ -269,7 +269,7 @@ async fn forward(
         StatusCode::SWITCHING_PROTOCOLS => Some(
             client_side
                 .filter(|_| kind == RequestKind::WebSocket)
-                .ok_or(Problem::UPSTREAM_RESET)?,
+                .ok_or(Problem::UPSTREAM_INVALID)?,
         ),
         _ => None,
     };

@@ -12,6 +12,7 @@ use tollway_server::respond::Form;
 use crate::request::route::Unroutable;
 use crate::upstream::attempt::SendError;
 use crate::upstream::connect::ConnectError;
+use crate::upstream::error::ExchangeError;
 
 /// A request the gateway itself refuses or fails, as the client sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +49,11 @@ impl Problem {
         reason: "upstream_reset",
         detail: "the upstream closed the connection",
         retry_after_secs: None,
+    };
+    /// What the upstream sent cannot be forwarded.
+    pub(crate) const UPSTREAM_INVALID: Self = Self {
+        detail: "the upstream sent no valid response",
+        ..Self::UPSTREAM_RESET
     };
     /// The upstream accepts no connection.
     pub(crate) const UPSTREAM_DOWN: Self = Self {
@@ -201,6 +207,7 @@ impl From<Unroutable> for Problem {
 impl From<&SendError> for Problem {
     fn from(error: &SendError) -> Self {
         match error {
+            SendError::Reset(ExchangeError::Invalid(_)) => Self::UPSTREAM_INVALID,
             SendError::Reset(_) => Self::UPSTREAM_RESET,
             SendError::RequestAborted(_) => Self::REQUEST_ABORTED,
             SendError::RequestStalled(_) => Self::REQUEST_STALLED,

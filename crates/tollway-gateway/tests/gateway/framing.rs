@@ -230,6 +230,7 @@ async fn responses_whose_end_is_ambiguous_are_not_forwarded() {
             "{head:?} got {answer:?}"
         );
         assert!(answer.contains("upstream_reset"), "{answer}");
+        assert!(answer.contains("sent no valid response"), "{answer}");
     }
 }
 
