@@ -58,8 +58,8 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
 }
 
 const BACKLOG: i32 = 1024;
-/// Bytes that the kernel takes from a connection beyond what it has sent. With its usual megabytes,
-/// nobody could tell a slow reader from one that has stopped.
+/// Bytes that the kernel takes from a connection beyond what it has sent. With its usual megabytes, a
+/// slow reader would look like one that has stopped.
 const UNSENT_MAX: u32 = 128 * 1024;
 
 #[cfg(test)]

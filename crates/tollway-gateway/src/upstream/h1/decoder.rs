@@ -15,7 +15,7 @@ use crate::upstream::h1::response::ResponseLength;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
-    /// How many more bytes beside its size are accepted in this line of a chunk.
+    /// How many more bytes this line of a chunk may have besides its size.
     extension_left: usize,
 }
 
