@@ -49,7 +49,9 @@ impl Exchange {
         let (response, stream) = match connection.requests.send_request(request, is_empty) {
             Ok(opened) => opened,
             Err(error) => {
-                connection.has_ended.set(is_of_connection(&error));
+                if is_of_connection(&error) {
+                    connection.has_ended.set(true);
+                }
                 return Err((failed_to_open(error), upload));
             }
         };
