@@ -3,6 +3,8 @@
 //! Written from the head and what is known of the body, never from a `Content-Length` or
 //! `Transfer-Encoding` line among the headers: the two cannot disagree.
 
+use std::io::Write as _;
+
 use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -57,16 +59,8 @@ pub(crate) fn write_last_chunk(
 
 /// Appends the line before the data of a chunk. The data must not be empty.
 pub(crate) fn write_chunk_size(len: usize, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut is_leading = true;
-    for shift in (0..usize::BITS).step_by(4).rev() {
-        let digit = (len >> shift) & 0xf;
-        is_leading &= digit == 0;
-        if !is_leading {
-            out.extend(DIGITS.get(digit));
-        }
-    }
-    out.extend_from_slice(b"\r\n");
+    // Writing to memory cannot fail.
+    let _infallible = write!(out, "{len:x}\r\n");
 }
 
 fn write_length(head: &Parts, length: RequestLength, out: &mut Vec<u8>) {
@@ -84,24 +78,7 @@ fn write_length(head: &Parts, length: RequestLength, out: &mut Vec<u8>) {
 }
 
 fn write_content_length(len: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"content-length: ");
-    let mut text = [0; 20];
-    let mut from = text.len();
-    let mut left = len;
-    loop {
-        from = from.saturating_sub(1);
-        // Below ten: nothing is cut off.
-        let digit = u8::try_from(left % 10).unwrap_or_default();
-        if let Some(place) = text.get_mut(from) {
-            *place = digit | b'0';
-        }
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(text.get(from..).unwrap_or_default());
-    out.extend_from_slice(b"\r\n");
+    let _infallible = write!(out, "content-length: {len}\r\n");
 }
 
 fn write_line(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
