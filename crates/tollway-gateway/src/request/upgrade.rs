@@ -41,6 +41,10 @@ impl Tunnel {
             settlement,
             mut in_flight,
         } = self;
+        let Upgraded {
+            stream,
+            slot: _open,
+        } = upstream;
         let limits = in_flight.active().limits();
         let activity = Rc::clone(in_flight.active().activity());
         activity.allow(limits.tunnel);
@@ -52,7 +56,7 @@ impl Tunnel {
                 return Ended::UpstreamFailed;
             };
             let client = TunnelEnd::new(TokioIo::new(client), &received, &activity, closing_limit);
-            let upstream = TunnelEnd::new(upstream, &sent, &activity, closing_limit);
+            let upstream = TunnelEnd::new(stream, &sent, &activity, closing_limit);
             copy(client, upstream).await
         };
         let ended = tokio::select! {
