@@ -1,5 +1,6 @@
 //! Executors for the tasks of HTTP/2 connections, on the worker's own thread.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,7 +31,7 @@ where
 /// A client that grants no window is not noticed by the body of a response: nothing asks it
 /// for another frame. Dropping the task resets the stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StreamExecutor(Rc<std::cell::RefCell<Option<Rc<Activity>>>>);
+pub(crate) struct StreamExecutor(Rc<RefCell<Option<Rc<Activity>>>>);
 
 impl StreamExecutor {
     /// Names the request whose task is spawned next.
