@@ -196,6 +196,10 @@ impl Running {
                     service.health.mark_up();
                     return None;
                 }
+                Err(error) if !error.is_down() => {
+                    tracing::warn!(service = service.name, %error, "an upstream cannot be checked");
+                    return None;
+                }
                 Err(error) => error,
             };
             service.health.mark_reported_down(&error);

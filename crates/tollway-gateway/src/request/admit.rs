@@ -172,8 +172,9 @@ pub(crate) enum Declined {
     },
     /// It is not paid for, and nothing is sold while the upstream is down.
     UpstreamDown,
-    /// It is not paid for, and the upstream cannot be probed for want of file descriptors.
-    NoDescriptors,
+    /// It is not paid for, and the upstream cannot be probed: this machine lacks what a connection
+    /// needs.
+    Shortage,
 }
 
 /// Admits a request, or returns what it lacks.
@@ -214,7 +215,7 @@ pub(crate) async fn admit(
         let service = &route.service;
         match availability(&service.target, &service.health).await {
             Availability::Down => return Declined::UpstreamDown,
-            Availability::Unknown => return Declined::NoDescriptors,
+            Availability::Unknown => return Declined::Shortage,
             Availability::Up => {}
         }
         let rejection = gate.refuse(requirement, pricer.as_ref(), &info, reason);

@@ -228,7 +228,7 @@ fn decline(
             return ResponseSource::Local(response);
         }
         Declined::UpstreamDown => return fail(in_flight, form, Problem::UPSTREAM_DOWN),
-        Declined::NoDescriptors => return fail(in_flight, form, Problem::NO_DESCRIPTORS),
+        Declined::Shortage => return fail(in_flight, form, Problem::SHORTAGE),
         Declined::Refused { rejection, style } => (rejection, style),
     };
     local.stats.refused(rejection.code());

@@ -71,9 +71,9 @@ impl Problem {
         detail: "all connections to the upstream are in use",
         retry_after_secs: Some(RETRY_BUSY_SECS),
     };
-    /// This process can open no more files.
-    pub(crate) const NO_DESCRIPTORS: Self = Self {
-        detail: "the gateway has no file descriptors left",
+    /// This machine lacks what another connection needs.
+    pub(crate) const SHORTAGE: Self = Self {
+        detail: "the gateway has no file descriptors, ports or memory left",
         reason: "gateway_busy",
         ..Self::UPSTREAM_BUSY
     };
@@ -213,7 +213,7 @@ impl From<&SendError> for Problem {
             SendError::RequestStalled(_) => Self::REQUEST_STALLED,
             SendError::Unreachable(ConnectError::Timeout(_)) => Self::CONNECT_TIMEOUT,
             SendError::Unreachable(ConnectError::Busy) => Self::UPSTREAM_BUSY,
-            SendError::Unreachable(ConnectError::NoDescriptors(_)) => Self::NO_DESCRIPTORS,
+            SendError::Unreachable(ConnectError::Shortage(_)) => Self::SHORTAGE,
             SendError::Unreachable(
                 ConnectError::Dial(_)
                 | ConnectError::Http(_)

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::conn::tcp::{Tcp, probe_when_silent};
 use crate::conn::tls::ALPN_HTTP2;
-use crate::upstream::dial::dial;
+use crate::upstream::dial::{dial, is_shortage};
 use crate::upstream::h2::connection::Http2Sender;
 use crate::upstream::health::Health;
 use crate::upstream::stream::Stream;
@@ -41,9 +41,9 @@ pub(crate) enum ConnectError {
     /// The HTTP handshake failed.
     #[error("closed the connection: {0}")]
     Http(Arc<h2::Error>),
-    /// The gateway may open no more files. The upstream has no part in that.
-    #[error("cannot be dialled, the gateway has no file descriptors left: {0}")]
-    NoDescriptors(Arc<io::Error>),
+    /// This machine lacks what a connection needs. The upstream has no part in that.
+    #[error("cannot be dialled, the gateway lacks the means: {0}")]
+    Shortage(Arc<io::Error>),
     /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
     Tls(Arc<io::Error>),
@@ -60,7 +60,7 @@ impl ConnectError {
     pub(crate) fn is_down(&self) -> bool {
         match self {
             Self::Dial(_) | Self::Tls(_) | Self::Timeout(_) => true,
-            Self::Busy | Self::Http(_) | Self::NoDescriptors(_) | Self::WrongProtocol => false,
+            Self::Busy | Self::Http(_) | Self::Shortage(_) | Self::WrongProtocol => false,
         }
     }
 }
@@ -83,7 +83,7 @@ pub(crate) async fn connect(
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Availability {
     Down,
-    /// This process can open no connection to find out.
+    /// This machine lacks what a connection needs to find out.
     Unknown,
     Up,
 }
@@ -207,17 +207,14 @@ async fn http2_over(stream: Stream) -> Result<Connected, ConnectError> {
 }
 
 fn dial_failed(error: io::Error) -> ConnectError {
-    let is_own_shortage = cfg!(unix) && matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+    let is_shortage = is_shortage(&error);
     let error = Arc::new(error);
-    match is_own_shortage {
-        true => ConnectError::NoDescriptors(error),
+    match is_shortage {
+        true => ConnectError::Shortage(error),
         false => ConnectError::Dial(error),
     }
 }
 
-/// The limit of files open in this process, and in the whole system: the same on every Unix.
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
 /// How much of a request the kernel takes before it is sent. With more, minutes pass without a
 /// sign that a slow upstream takes any of it.
 const UNSENT_MAX: u32 = 128 * 1024;
@@ -235,12 +232,22 @@ const HEADERS_MAX_BYTES: u32 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
-    fn a_shortage_of_descriptors_is_not_the_upstreams() {
-        for (code, is_down) in [(EMFILE, false), (ENFILE, false), (111, true)] {
-            let error = dial_failed(io::Error::from_raw_os_error(code));
+    fn what_this_machine_lacks_is_not_the_upstreams() {
+        for (code, is_down) in [
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOBUFS, false),
+            (Errno::NOMEM, false),
+            (Errno::ADDRNOTAVAIL, false),
+            (Errno::CONNREFUSED, true),
+            (Errno::HOSTUNREACH, true),
+        ] {
+            let error = dial_failed(code.into());
             assert_eq!(error.is_down(), is_down, "{error}");
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustix::io::Errno;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
@@ -24,14 +25,30 @@ pub(crate) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     }
 }
 
+/// Returns whether this machine lacks what any connection needs: a file descriptor, memory, or a
+/// port of its own.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    Errno::from_io_error(error).is_some_and(|code| shortages.contains(&code))
+}
+
 /// Returns the first connection to any of the addresses; the error of the last when there is none.
+///
+/// A shortage is returned only when all have it: an address of a family that this machine does not
+/// have fails as if no port were left.
 async fn race<F, T>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<T>
 where
     F: Future<Output = io::Result<T>>,
 {
     let mut addresses = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
-    let mut error = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    let mut error = None;
     loop {
         let is_last = match addresses.next() {
             Some(address) => {
@@ -46,10 +63,15 @@ where
         };
         match ended {
             Some(Ok(stream)) => return Ok(stream),
-            Some(Err(failed)) => error = failed,
-            None => return Err(error),
+            Some(Err(failed)) if error.is_some() && is_shortage(&failed) => {}
+            Some(Err(failed)) => error = Some(failed),
+            None => return Err(error.unwrap_or_else(no_address)),
         }
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "its name has no address")
 }
 
 /// The addresses in their order, with the two families taking turns.
@@ -123,6 +145,23 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert_eq!(*tried.borrow(), all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_is_missing_hides_no_refusal() {
+        let all = addresses(&["[::1]:1", "127.0.0.1:1"]);
+        for order in [all.clone(), all.into_iter().rev().collect()] {
+            let connected = race(order, |address| async move {
+                let code = match address.is_ipv6() {
+                    true => Errno::ADDRNOTAVAIL,
+                    false => Errno::CONNREFUSED,
+                };
+                Err::<(), _>(code.into())
+            });
+
+            let error = connected.await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
     }
 
     #[tokio::test(start_paused = true)]
