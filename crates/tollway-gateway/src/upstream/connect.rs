@@ -63,6 +63,14 @@ impl ConnectError {
             Self::Busy | Self::Http(_) | Self::Shortage(_) | Self::WrongProtocol => false,
         }
     }
+
+    /// Returns whether the upstream was dialled and would not speak what was offered to it.
+    pub(crate) fn is_handshake(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Tls(_) | Self::WrongProtocol => true,
+            Self::Busy | Self::Dial(_) | Self::Shortage(_) | Self::Timeout(_) => false,
+        }
+    }
 }
 
 /// Opens a connection. On a plaintext port, `offered` is what will be spoken: there is

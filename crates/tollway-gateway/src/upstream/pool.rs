@@ -86,10 +86,14 @@ impl Pool {
     ///
     /// [`ConnectError::Busy`] when all that may be open are in use for too long.
     pub(crate) async fn link(&self, kind: RequestKind) -> Result<UpstreamLink, ConnectError> {
-        let offered = self.offered(kind);
-        if offered == Offered::Http2 {
-            return self.share().await;
+        if self.offered(kind) == Offered::Http2 {
+            match self.share().await {
+                // An upstream that chose HTTP/2 before may have been replaced by one without.
+                Err(error) if error.is_handshake() && self.offered(kind) != Offered::Http2 => {}
+                shared => return shared,
+            }
         }
+        let offered = self.offered(kind);
         let slot = match self.slot_or_idle().await? {
             Available::Idle(connection) => return Ok(UpstreamLink::Http1(connection)),
             Available::Slot(slot) => slot,

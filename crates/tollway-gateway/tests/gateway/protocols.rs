@@ -1,10 +1,13 @@
 //! The same paid request over every protocol spoken.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use l402::SchemeName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tollway_gateway::{Gateway, GatewayLimits, Price, RoutingConfig, Running};
 
 use crate::support::client::{Client, empty, full, get, shout};
@@ -69,6 +72,46 @@ async fn an_upstream_with_tls_is_spoken_to_in_either_version() {
             seen.head.headers["x-forwarded-host"],
             format!("localhost:{port}")
         );
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_replaced_by_one_without_http_2_fails_no_request() {
+    let identity = Identity::new();
+    let [before, after] =
+        [&["h2", "http/1.1"][..], &["http/1.1"]].map(|protocols| identity.acceptor(protocols));
+    let connections = AtomicUsize::new(0);
+    let address = upstream::accept(move |stream| {
+        let is_first = connections.fetch_add(1, Ordering::SeqCst) == 0;
+        let acceptor = if is_first {
+            before.clone()
+        } else {
+            after.clone()
+        };
+        async move {
+            // The handshake fails when HTTP/2 alone is offered.
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            match is_first {
+                true => respond_once_over_http2(stream).await,
+                false => upstream::serve_http1(stream, |_| async { sunny() }).await,
+            }
+        }
+    })
+    .await;
+    let mut service = support::service(address);
+    service.upstream = format!("https://localhost:{}", address.port())
+        .parse()
+        .unwrap();
+    service.upstream_authorities = Some(identity.certificate());
+    let routing = RoutingConfig::single(service, Price::Free);
+    let running = support::start_with(routing, GatewayLimits::default());
+    let mut client = Client::http1(support::http(&running)).await;
+
+    for _ in 0..3 {
+        let answer = support::soon(client.ask(get("/").body(empty()).unwrap())).await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, "sunny"));
     }
 }
 
@@ -270,4 +313,18 @@ fn identity_gateway(identity: &Identity, upstream: std::net::SocketAddr) -> Runn
     );
     config.https = Some(identity.listener());
     Gateway::start(config).unwrap()
+}
+
+fn sunny() -> Response<upstream::Body> {
+    Response::new(Full::new(Bytes::from_static(b"sunny")).boxed_unsync())
+}
+
+/// Serves one request over HTTP/2 and closes.
+async fn respond_once_over_http2(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut http = h2::server::handshake(stream).await.unwrap();
+    let (_request, mut respond) = http.accept().await.unwrap().unwrap();
+    let mut body = respond.send_response(Response::new(()), false).unwrap();
+    body.send_data(Bytes::from_static(b"sunny"), true).unwrap();
+    http.graceful_shutdown();
+    while http.accept().await.is_some() {}
 }
