@@ -39,8 +39,11 @@ pub(crate) fn connections(
     };
     let own = DESCRIPTORS_OF_WORKER.saturating_mul(workers.get());
     let own = own.saturating_add(DESCRIPTORS_OF_PROCESS);
-    let left = limit.saturating_sub(own).div_euclid(DESCRIPTORS_OF_REQUEST);
-    NonZeroUsize::new(left).map_or(NonZeroUsize::MIN, |left| left.min(asked))
+    let left = limit.saturating_sub(own);
+    // Where there are few, what the process itself needs is less than what is set aside for it.
+    let left = left.max(limit.div_euclid(OF_REQUESTS_MIN_DIVISOR));
+    let fit = left.div_euclid(DESCRIPTORS_OF_REQUEST);
+    NonZeroUsize::new(fit).map_or(NonZeroUsize::MIN, |fit| fit.min(asked))
 }
 
 /// A client's connection, and one to the upstream.
@@ -49,6 +52,8 @@ const DESCRIPTORS_OF_REQUEST: usize = 2;
 const DESCRIPTORS_OF_WORKER: usize = 8;
 /// Ledger, keys, wallet, metrics, and what the process has been started with.
 const DESCRIPTORS_OF_PROCESS: usize = 64;
+/// The part of all descriptors that requests always have.
+const OF_REQUESTS_MIN_DIVISOR: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -63,6 +68,14 @@ mod tests {
         let fit = connections(count(20_000), Some(1024), count(2));
 
         assert_eq!(fit, count(472));
+    }
+
+    #[test]
+    fn a_low_limit_leaves_room_for_several() {
+        for (limit, fit) in [(32, 4), (64, 8), (128, 24), (256, 88)] {
+            let found = connections(count(20_000), Some(limit), count(2));
+            assert_eq!(found, count(fit), "{limit}");
+        }
     }
 
     #[test]
