@@ -172,8 +172,10 @@ pub struct UpstreamLimits {
     /// moving. Default 60 s. gRPC calls carry their own deadline and are exempt.
     pub response_timeout: Duration,
     /// How long the upstream may be silent in the middle of a response, in whole seconds;
-    /// `None` for no limit. Default 60 s. Streams are exempt: gRPC, `text/event-stream` and
-    /// upgraded connections.
+    /// `None` for no limit. Default 60 s. Streams are exempt: gRPC, gRPC-Web, upgraded connections
+    /// and the media types `text/event-stream`, `application/x-ndjson`, `application/ndjson`,
+    /// `application/jsonl`, `application/stream+json`, `application/json-seq` and
+    /// `multipart/x-mixed-replace`.
     pub body_timeout: Option<Duration>,
     /// Idle HTTP/1.1 connections kept by one worker. Default 256.
     pub idle_max: usize,

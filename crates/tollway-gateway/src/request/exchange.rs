@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use l402::path;
+use l402::{Grpc, path};
 use tollway_server::respond::{self, Form};
 use tollway_server::{Rejection, Settlement};
 
@@ -320,10 +320,18 @@ fn no_response(service: &Service, error: &SendError) -> Problem {
 
 /// Returns whether a response may be silent for any time between its parts.
 fn is_stream(kind: RequestKind, response: &HeaderMap) -> bool {
-    let media_type = response.get(header::CONTENT_TYPE);
-    let media_type = media_type.and_then(|value| value.to_str().ok());
-    let is_events = media_type.is_some_and(|value| value.starts_with("text/event-stream"));
-    kind == RequestKind::Grpc || is_events
+    kind == RequestKind::Grpc || has_streaming_type(response)
+}
+
+fn has_streaming_type(response: &HeaderMap) -> bool {
+    let Some(value) = response.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let value = value.as_bytes();
+    let mut pieces = value.split(|byte| *byte == b';');
+    let essence = pieces.next().unwrap_or_default().trim_ascii();
+    let is_listed = |one: &&str| essence.eq_ignore_ascii_case(one.as_bytes());
+    STREAMING_TYPES.iter().any(is_listed) || Grpc::of(value).is_some()
 }
 
 /// Prepares the tunnel of an upgraded connection; `None` if it cannot leave HTTP.
@@ -341,9 +349,45 @@ fn switch(
     })
 }
 
+/// Media types whose parts are sent as they come to be, besides those of gRPC.
+const STREAMING_TYPES: [&str; 7] = [
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/stream+json",
+    "application/json-seq",
+    "multipart/x-mixed-replace",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn streams_are_known_by_their_media_type() {
+        for (value, is_one) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("application/x-ndjson", true),
+            ("multipart/x-mixed-replace;boundary=frame", true),
+            ("application/grpc-web+proto", true),
+            ("application/json", false),
+            ("application/json-seq-not", false),
+            ("text/event-streams", false),
+            ("", false),
+        ] {
+            let value = HeaderValue::from_static(value);
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value)]);
+            assert_eq!(
+                is_stream(RequestKind::Http, &headers),
+                is_one,
+                "{headers:?}"
+            );
+        }
+        assert!(is_stream(RequestKind::Grpc, &HeaderMap::new()));
+        assert!(!is_stream(RequestKind::Http, &HeaderMap::new()));
+    }
 
     /// The future of every request is moved, with room for its largest branch.
     #[test]
