@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use serde::{Deserialize, Deserializer};
 use tollway_client::DEFAULT_LIMITS;
 use tollway_gateway::{GatewayLimits, UpstreamLimits};
 use tollway_lightning::registry::{Registry, WalletTable, plain_name};
+use tollway_server::GateSettings;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -89,6 +90,7 @@ pub(crate) struct ServeConfig {
     connections_max: Option<NonZeroUsize>,
     client_connections_max: Option<NonZeroUsize>,
     client_requests_max: Option<NonZeroUsize>,
+    requests_per_token_max: Option<NonZeroU32>,
     head_max_bytes: Option<NonZeroUsize>,
     idle_timeout: Option<Time>,
     write_timeout: Option<Time>,
@@ -120,6 +122,15 @@ impl ServeConfig {
             connections_max: self.connections_max.unwrap_or(usual.connections_max),
             client_connections_max: self.client_connections_max,
             client_requests_max: self.client_requests_max,
+        }
+    }
+
+    /// Returns the settings of a gate that are in force where no flag sets another.
+    pub(crate) fn gate(&self) -> GateSettings {
+        let usual = GateSettings::default();
+        GateSettings {
+            requests_per_token_max: self.requests_per_token_max.or(usual.requests_per_token_max),
+            ..usual
         }
     }
 
@@ -427,6 +438,7 @@ const SERVE_KEYS: &[&str] = &[
     "head_max_bytes",
     "idle_timeout",
     "local_response_timeout",
+    "requests_per_token_max",
     "tunnel_close_timeout",
     "tunnel_drain_timeout",
     "tunnel_idle_timeout",
@@ -542,6 +554,17 @@ mod tests {
         let upstream = config.upstream_limits();
         assert_eq!(upstream.response_timeout, Duration::from_secs(300));
         assert_eq!(upstream.body_timeout, None);
+    }
+
+    #[test]
+    fn the_requests_of_one_token_are_1000_unless_configured() {
+        let max = |text| {
+            let gate = read(text).unwrap().serve.gate();
+            gate.requests_per_token_max.map(NonZeroU32::get)
+        };
+
+        assert_eq!(max(""), Some(1_000));
+        assert_eq!(max("[serve]\nrequests_per_token_max = 10\n"), Some(10));
     }
 
     #[test]

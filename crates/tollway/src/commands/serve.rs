@@ -156,11 +156,17 @@ impl Sale {
     }
 
     /// Opens the books and the gate. Returns what waits until one of them has failed, too.
-    async fn price(self, args: &ServeArgs, data_dir: &Path) -> Result<(Price, Failed), Failure> {
+    async fn price(
+        self,
+        args: &ServeArgs,
+        config: &Config,
+        data_dir: &Path,
+    ) -> Result<(Price, Failed), Failure> {
+        let settings = settings(args, config);
         let DataDir { keys, ledger } =
             DataDir::open_to_sell(data_dir, Some(&self.recorded(args))).map_err(unusable)?;
         let failed = first_failed(keys.stopped(), ledger.stopped()).boxed();
-        let gate = Gate::open(keys, self.invoicer, Arc::new(ledger), settings(args))
+        let gate = Gate::open(keys, self.invoicer, Arc::new(ledger), settings)
             .await
             .map_err(Failure::caused)?;
         let price = Price::Paid {
@@ -202,7 +208,7 @@ async fn start(
     data_dir: &Path,
 ) -> Result<(Running, Failed), Failure> {
     let (price, failed) = match sale {
-        Some(sale) => sale.price(args, data_dir).await?,
+        Some(sale) => sale.price(args, config, data_dir).await?,
         None => (Price::Free, pending().boxed()),
     };
     let gateway = GatewayConfig {
@@ -238,7 +244,7 @@ fn terms(args: &ServeArgs, price: Msat) -> Result<Terms, Failure> {
     Ok(terms)
 }
 
-fn settings(args: &ServeArgs) -> GateSettings {
+fn settings(args: &ServeArgs, config: &Config) -> GateSettings {
     GateSettings {
         challenge_limit: challenge_limit(args),
         lsat: if args.no_lsat {
@@ -251,7 +257,7 @@ fn settings(args: &ServeArgs) -> GateSettings {
         } else {
             StatusStyle::Lenient402
         },
-        ..GateSettings::default()
+        ..config.serve.gate()
     }
 }
 
