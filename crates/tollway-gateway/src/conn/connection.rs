@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -88,9 +88,11 @@ impl ClientConnection {
                     connection
                         .link()
                         .set_upload(!request.body().is_end_stream());
+                    let version = request.version();
                     let active = connection.begin_request();
-                    exchange::handle_request(Rc::clone(&client), request, active)
-                        .map(move |response| Ok::<_, Infallible>(last_if(&connection, response)))
+                    exchange::handle_request(Rc::clone(&client), request, active).map(
+                        move |response| Ok::<_, Infallible>(ends(&connection, version, response)),
+                    )
                 });
                 let http = builders.http1.serve_connection(stream, service);
                 let finish = http1::UpgradeableConnection::graceful_shutdown;
@@ -136,14 +138,22 @@ fn status_sent_for(error: &hyper::Error, protocol: Protocol) -> Option<StatusCod
     }
 }
 
-/// Announces the end of a connection that closes after this response. What arrives in a tunnel
-/// belongs to it.
-fn last_if(connection: &Connection, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+/// Announces the end of a connection that closes after this response, and records whether that is
+/// how its client finds the end of the response. What arrives in a tunnel belongs to it.
+fn ends(
+    connection: &Connection,
+    version: Version,
+    mut response: Response<ReplyBody>,
+) -> Response<ReplyBody> {
+    let link = connection.link();
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        connection.link().set_upload(false);
+        link.set_upload(false);
     } else if connection.is_last() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
+    }
+    if version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
+        link.await_end(true);
     }
     response
 }

@@ -122,6 +122,16 @@ impl ClientTcp {
     }
 }
 
+/// A response whose end is that of the connection must not look complete when it is not: the
+/// connection is reset.
+impl Drop for ClientTcp {
+    fn drop(&mut self) {
+        if self.link.is_end_awaited() {
+            let _closed_already = self.stream.set_zero_linger();
+        }
+    }
+}
+
 impl AsyncRead for ClientTcp {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -149,6 +159,7 @@ impl AsyncWrite for ClientTcp {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.link.await_end(false);
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             if !this.link.is_upload() {
@@ -236,6 +247,7 @@ struct LinkState {
     sent: AtomicU64,
     is_blocked: AtomicBool,
     is_upload: AtomicBool,
+    is_end_awaited: AtomicBool,
 }
 
 impl Link {
@@ -260,6 +272,16 @@ impl Link {
 
     fn is_upload(&self) -> bool {
         self.0.is_upload.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client takes the end of the connection for the end of a response that has not
+    /// been sent to its end.
+    pub(crate) fn await_end(&self, is_awaited: bool) {
+        self.0.is_end_awaited.store(is_awaited, Ordering::Relaxed);
+    }
+
+    fn is_end_awaited(&self) -> bool {
+        self.0.is_end_awaited.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_sent(&self, bytes: usize) {

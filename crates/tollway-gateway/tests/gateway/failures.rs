@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tollway_gateway::{GatewayLimits, Price, RoutingConfig, Running, ServiceConfig};
 
@@ -158,6 +158,30 @@ async fn a_response_that_breaks_off_does_not_look_complete() {
     ] {
         let response = client.send(plain_get("/")).await;
         assert!(support::soon(response.into_body().collect()).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_ends_with_its_connection_does_not_look_complete_when_cut() {
+    for (rest, is_complete) in [("", false), ("0\r\n\r\n", true)] {
+        let address = upstream::accept(move |mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let response = format!("{head}5\r\nhello\r\n{rest}");
+            stream.write_all(response.as_bytes()).await.unwrap();
+        })
+        .await;
+        let running = support::start(Price::Free, address);
+        let mut client = TcpStream::connect(support::http(&running)).await.unwrap();
+        let request = b"GET / HTTP/1.0\r\nHost: a\r\n\r\n";
+        client.write_all(request).await.unwrap();
+
+        let mut received = Vec::new();
+        let ended = support::soon(client.read_to_end(&mut received)).await;
+
+        let received = String::from_utf8(received).unwrap();
+        assert_eq!(ended.is_ok(), is_complete, "{ended:?} after {received}");
+        assert!(!is_complete || received.ends_with("hello"), "{received}");
     }
 }
 
