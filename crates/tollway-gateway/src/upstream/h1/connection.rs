@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -56,13 +56,8 @@ impl Wire {
     }
 
     /// Returns whether the upstream has neither closed the connection nor sent anything.
-    ///
-    /// Does not wait, and makes no system call unless there is something.
     pub(crate) fn is_silent(&mut self) -> bool {
-        let mut unexpected = [0; 1];
-        let mut cx = Context::from_waker(Waker::noop());
-        let read = pin!(self.stream.read(&mut unexpected)).poll(&mut cx);
-        self.read.is_empty() && read.is_pending()
+        self.read.is_empty() && self.stream.is_silent()
     }
 
     /// Reads what there is. Returns the number of bytes: 0 at the end.
