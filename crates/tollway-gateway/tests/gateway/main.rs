@@ -20,6 +20,7 @@ mod down;
 mod drain;
 mod failures;
 mod framing;
+mod goaway;
 mod grpc;
 mod headers;
 mod leaving;

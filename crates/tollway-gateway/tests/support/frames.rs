@@ -1,4 +1,7 @@
-//! HTTP/2 frames as bytes (RFC 9113), for clients that no library would be.
+//! HTTP/2 frames as bytes (RFC 9113), for clients and servers that no library would be.
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 /// The client preface with these settings.
 pub(crate) fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
@@ -43,6 +46,36 @@ pub(crate) fn call(stream: u32, path: &str, authorization: &str) -> Vec<u8> {
     let mut bytes = frame(1, END_HEADERS, stream, &block(&fields));
     bytes.extend(frame(0, END_STREAM, stream, &[0; 5]));
     bytes
+}
+
+/// A whole gRPC response without messages' framing.
+pub(crate) fn response(stream: u32, body: &str) -> Vec<u8> {
+    let fields = [(":status", "200"), ("content-type", "application/grpc")];
+    let mut bytes = frame(1, END_HEADERS, stream, &block(&fields));
+    bytes.extend(frame(0, END_STREAM, stream, body.as_bytes()));
+    bytes
+}
+
+/// Announces, with NO_ERROR, that streams above `last` are not processed.
+pub(crate) fn go_away(last: u32) -> Vec<u8> {
+    let payload = [last.to_be_bytes(), 0_u32.to_be_bytes()].concat();
+    frame(7, 0, 0, &payload)
+}
+
+/// Reads the preface of a client.
+pub(crate) async fn read_preface(stream: &mut TcpStream) {
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+}
+
+/// Reads the kind and the payload of the next frame; `None` at the end of the connection.
+pub(crate) async fn read(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let [a, b, c, kind, ..] = head;
+    let length = u32::from_be_bytes([0, a, b, c]);
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some((kind, payload))
 }
 
 /// A head that goes on for ever: its beginning, and then more of it.
@@ -102,6 +135,10 @@ fn length(bytes: &mut Vec<u8>, length: usize) {
 
 /// The identifier of SETTINGS_INITIAL_WINDOW_SIZE.
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// The kinds of two frames.
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
