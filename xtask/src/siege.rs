@@ -10,7 +10,7 @@
 pub(crate) mod proxies;
 mod scenarios;
 mod table;
-pub(crate) mod upstream;
+mod upstream;
 
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +29,6 @@ use crate::interop::workspace::Workspace;
 use proxies::{Proxy, Setup};
 use scenarios::{SCENARIOS, Scenario};
 use table::{Outcome, Row};
-use upstream::Upstream;
 
 /// Attacks the gateway and checks that every paying customer is served.
 #[derive(Debug, clap::Args)]
@@ -125,7 +124,7 @@ struct Tokens {
 impl Tokens {
     /// Buys one for each from a gateway with the keys of all later ones.
     fn buy(setup: &Setup<'_>, buyer: &str) -> Result<Self> {
-        let upstream = Upstream::start(setup, &[])?;
+        let upstream = setup.upstream(&[])?;
         let gateway = setup.gateway(&upstream, None)?;
         let page = format!("http://{}/item", gateway.http1);
         let Programs { bench, .. } = setup.programs;
@@ -143,7 +142,7 @@ fn attack(
     tokens: &Tokens,
     kind: Kind,
 ) -> Result<Row> {
-    let mut upstream = Upstream::start(setup, scenario.upstream)?;
+    let mut upstream = setup.upstream(scenario.upstream)?;
     if scenario.over_tls {
         upstream = upstream.over_tls()?;
     }

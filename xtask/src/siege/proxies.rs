@@ -53,6 +53,15 @@ impl Proxy {
 }
 
 impl Setup<'_> {
+    /// Starts an upstream with these flags.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) fn upstream(&self, flags: &[&str]) -> Result<Upstream> {
+        Upstream::start(&self.programs.bench, self.certificate, flags)
+    }
+
     /// Starts the gateway as it comes, with one worker.
     ///
     /// # Errors

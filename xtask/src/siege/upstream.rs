@@ -2,12 +2,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::proxies::Setup;
+use crate::interop::certificate::Certificate;
 
 /// A running upstream, killed when dropped.
 #[derive(Debug)]
@@ -24,18 +25,18 @@ struct Addresses {
 }
 
 impl Upstream {
-    /// Starts one with these flags.
+    /// Starts one with these flags. `bench` is the program `tollway-bench`.
     ///
     /// # Errors
     ///
     /// When it does not start.
-    pub(crate) fn start(setup: &Setup<'_>, flags: &[&str]) -> Result<Self> {
-        let mut child = Command::new(&setup.programs.bench)
+    pub(super) fn start(bench: &Path, certificate: &Certificate, flags: &[&str]) -> Result<Self> {
+        let mut child = Command::new(bench)
             .arg("upstream")
             .arg("--tls-cert")
-            .arg(&setup.certificate.chain)
+            .arg(&certificate.chain)
             .arg("--tls-key")
-            .arg(&setup.certificate.key)
+            .arg(&certificate.key)
             .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,7 +62,7 @@ impl Upstream {
         Ok(self)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         match self.addresses.https {
             Some(https) if self.over_tls => https,
             Some(_) | None => self.addresses.http,
