@@ -10,6 +10,7 @@
 mod attack;
 mod customers;
 mod floods;
+#[path = "../../crates/tollway-gateway/tests/support/frames.rs"]
 mod frames;
 mod silent;
 mod slow;

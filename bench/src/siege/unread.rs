@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::Target;
-use super::frames::{self, Body};
+use super::frames;
 use super::socket::{Side, is_open, still_open};
 
 /// Each on a connection of its own, as HTTP/1.1 needs.
@@ -34,28 +34,25 @@ pub(super) async fn over_http1(
 
 /// All on one connection, with the window that clients have by default and never more.
 pub(super) async fn over_http2(target: &Target, count: usize, until: Instant) -> Result<String> {
-    let heads = ids(count).flat_map(|id| {
-        let fields = frames::get("/big", Some(&target.attacker));
-        frames::headers(id, Body::None, &fields)
-    });
-    streams(target, heads.collect(), count, until).await
+    let requests = ids(count).flat_map(|id| frames::get(id, "/big", Some(&target.attacker)));
+    streams(target, requests.collect(), count, until).await
 }
 
 /// The same as gRPC calls.
 pub(super) async fn over_grpc(target: &Target, count: usize, until: Instant) -> Result<String> {
-    let heads = ids(count).flat_map(|id| {
-        let fields = frames::call("/grpc/big", &target.attacker);
-        let mut bytes = frames::headers(id, Body::Follows, &fields);
-        bytes.extend(frames::last_data(id, EMPTY_MESSAGE));
-        bytes
-    });
-    streams(target, heads.collect(), count, until).await
+    let calls = ids(count).flat_map(|id| frames::call(id, "/grpc/big", &target.attacker));
+    streams(target, calls.collect(), count, until).await
 }
 
-async fn streams(target: &Target, heads: Vec<u8>, count: usize, until: Instant) -> Result<String> {
+async fn streams(
+    target: &Target,
+    requests: Vec<u8>,
+    count: usize,
+    until: Instant,
+) -> Result<String> {
     let mut stream = Side::Attacker.connect(target.http2).await?;
     stream.write_all(&frames::preface(&[])).await?;
-    stream.write_all(&heads).await?;
+    stream.write_all(&requests).await?;
     sleep_until(until).await;
     let open = if is_open(&stream) { "open" } else { "closed" };
     Ok(format!(
@@ -67,6 +64,3 @@ async fn streams(target: &Target, heads: Vec<u8>, count: usize, until: Instant) 
 fn ids(count: usize) -> impl Iterator<Item = u32> {
     (1_u32..).step_by(2).take(count)
 }
-
-/// A gRPC frame without content.
-const EMPTY_MESSAGE: &[u8] = &[0; 5];

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::Target;
-use super::frames::{self, Body, INITIAL_WINDOW_SIZE};
+use super::frames::{self, INITIAL_WINDOW_SIZE};
 use super::socket::{Side, still_open};
 
 pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result<String> {
@@ -29,11 +29,7 @@ pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result
 async fn ask(target: &Target) -> Result<TcpStream> {
     let mut stream = Side::Attacker.connect(target.http2).await?;
     let mut bytes = frames::preface(&[(INITIAL_WINDOW_SIZE, 0)]);
-    bytes.extend(frames::headers(
-        1,
-        Body::None,
-        &frames::get("/a/../b", None),
-    ));
+    bytes.extend(frames::get(1, "/a/../b", None));
     stream.write_all(&bytes).await?;
     Ok(stream)
 }

@@ -16,9 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use tollway_gateway::Price;
 
 use crate::support::client::{Body, Client, empty, full};
-use crate::support::frames;
 use crate::support::site::Site;
-use crate::support::{self, upstream};
+use crate::support::{self, frames, upstream, upstream_frames};
 
 #[tokio::test]
 async fn a_stream_that_is_not_processed_is_sent_again_and_the_others_end() {
@@ -30,9 +29,13 @@ async fn a_stream_that_is_not_processed_is_sent_again_and_the_others_end() {
             read_frame(&mut stream, frames::HEADERS).await;
             arrived.send(()).unwrap();
             read_frame(&mut stream, frames::HEADERS).await;
-            let bytes = [frames::go_away(1), frames::response(1, "processed")].concat();
+            let bytes = [
+                upstream_frames::go_away(1),
+                upstream_frames::response(1, "processed"),
+            ]
+            .concat();
             stream.write_all(&bytes).await.unwrap();
-            while frames::read(&mut stream).await.is_some() {}
+            while upstream_frames::read(&mut stream).await.is_some() {}
         }
     })
     .await;
@@ -134,8 +137,11 @@ async fn goes_away_in_body() -> SocketAddr {
     replaced(|mut stream| async move {
         begin(&mut stream).await;
         read_frame(&mut stream, frames::DATA).await;
-        stream.write_all(&frames::go_away(0)).await.unwrap();
-        while frames::read(&mut stream).await.is_some() {}
+        stream
+            .write_all(&upstream_frames::go_away(0))
+            .await
+            .unwrap();
+        while upstream_frames::read(&mut stream).await.is_some() {}
     })
     .await
 }
@@ -181,13 +187,13 @@ async fn send_back(request: Request<h2::RecvStream>, mut respond: SendResponse<B
 
 /// Begins HTTP/2 as a server.
 async fn begin(stream: &mut TcpStream) {
-    frames::read_preface(stream).await;
+    upstream_frames::read_preface(stream).await;
     stream.write_all(&frames::settings(&[])).await.unwrap();
 }
 
 /// Reads until a frame of a kind has arrived.
 async fn read_frame(stream: &mut TcpStream, wanted: u8) {
-    while let Some((kind, _)) = frames::read(stream).await {
+    while let Some((kind, _)) = upstream_frames::read(stream).await {
         if kind == wanted {
             return;
         }

@@ -117,7 +117,7 @@ async fn floods_of_frames_fail_no_customer() {
     });
     let floods: [Vec<u8>; 4] = [
         resets.collect(),
-        frames::endless_head(1, 100),
+        [frames::head_begun(1), frames::continuation(1).repeat(100)].concat(),
         frames::ping().repeat(5000),
         frames::settings(&[(frames::INITIAL_WINDOW_SIZE, 65_535)]).repeat(5000),
     ];

@@ -12,6 +12,7 @@ pub(crate) mod frames;
 pub(crate) mod shop;
 pub(crate) mod site;
 pub(crate) mod upstream;
+pub(crate) mod upstream_frames;
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
