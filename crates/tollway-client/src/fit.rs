@@ -7,6 +7,7 @@
 use l402::{Challenge, Macaroon, UnixSeconds};
 
 use crate::book::{SoldToken, TargetResource};
+use crate::caveats::{items, last};
 use crate::refusal_reason::RefusalReason;
 use crate::visible::visible;
 
@@ -130,13 +131,6 @@ fn is_single_use(token: &Macaroon) -> bool {
     last(token, "max_uses").is_some_and(|uses| uses == "1")
 }
 
-/// Returns how many requests a token is good for, if it counts them. A number that cannot be
-/// read is one.
-pub(crate) fn uses_max(token: &SoldToken) -> Option<u64> {
-    let uses = last(&token.macaroon()?, "max_uses")?;
-    Some(uses.parse().unwrap_or(1))
-}
-
 /// Returns true when a token was to be good for this request, and for what `sold` is for: what
 /// is bought then takes its place.
 pub(crate) fn is_replaced_by(
@@ -159,34 +153,6 @@ pub(crate) fn is_replaced_by(
 pub(crate) fn is_restricted(token: &SoldToken, condition: &str) -> bool {
     let token = token.macaroon();
     token.is_none_or(|token| last(&token, condition).is_some())
-}
-
-/// Returns the names of a token's services, without tiers and paths; empty when it names none.
-pub(crate) fn service_names(token: &SoldToken) -> Vec<String> {
-    let services = token.macaroon().and_then(|token| last(&token, "services"));
-    let services = services.unwrap_or_default();
-    let name = |item: &str| item.split('/').next().unwrap_or_default().to_owned();
-    let names = items(&services).map(|(item, _tier)| name(item));
-    names.filter(|name| !name.is_empty()).collect()
-}
-
-/// Returns the items of a list of services with their tiers.
-fn items(list: &str) -> impl Iterator<Item = (&str, Option<u8>)> {
-    list.split(',').map(|item| {
-        let item = item.trim();
-        let with_tier = item.rsplit_once(':');
-        with_tier.map_or((item, None), |(name, tier)| (name, tier.parse().ok()))
-    })
-}
-
-/// Returns the last value of a condition: the others only ever allow more.
-fn last(token: &Macaroon, condition: &str) -> Option<String> {
-    let values = token.unverified_caveats().filter_map(|caveat| {
-        let text = std::str::from_utf8(caveat.id()).ok()?;
-        let (found, value) = text.split_once('=')?;
-        (found.trim() == condition).then(|| value.trim().to_owned())
-    });
-    values.last()
 }
 
 /// Characters of a name, more than a gateway accepts.

@@ -74,6 +74,7 @@
 
 mod body;
 pub mod book;
+mod caveats;
 mod client;
 mod decide;
 mod delivery;

@@ -15,10 +15,8 @@ use std::fmt;
 
 use l402::{Msat, PaymentHash, UnixSeconds};
 
-use super::purchase::is_at_or_below;
-use super::refusals::folder;
+use super::purchase::{folder, is_at_or_below};
 use super::{Book, BookError, Rows, SoldToken};
-use crate::fit;
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
 use crate::visible::visible;
@@ -152,7 +150,7 @@ impl fmt::Display for BrakeScope {
 impl BrakeScope {
     /// Returns what is stopped after a payment for a token at a path.
     pub(crate) fn of(token: &SoldToken, path: &str) -> Self {
-        let services = fit::service_names(token);
+        let services = token.service_names();
         if services.is_empty() {
             Self::Folder(folder(path).to_owned())
         } else {
@@ -167,7 +165,7 @@ impl BrakeScope {
             Self::Path(stopped) => path == stopped,
             Self::Folder(folder) => is_at_or_below(path, folder),
             Self::Services(stopped) => {
-                let named = fit::service_names(token);
+                let named = token.service_names();
                 named.iter().any(|name| stopped.contains(name))
             }
         }

@@ -10,7 +10,7 @@ use l402::{
 use sha2::{Digest as _, Sha256};
 use tollway_lightning::{LookupByHash, WalletIdentity};
 
-use crate::fit;
+use crate::caveats::{items, last};
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
 
@@ -124,6 +124,23 @@ impl SoldToken {
     #[must_use]
     pub fn deadline(&self) -> Option<UnixSeconds> {
         l402::unverified_deadline(&self.macaroon()?)
+    }
+
+    /// Returns how many requests the token is good for, if it counts them. A number that cannot
+    /// be read is one.
+    pub(crate) fn uses_max(&self) -> Option<u64> {
+        let uses = last(&self.macaroon()?, "max_uses")?;
+        Some(uses.parse().unwrap_or(1))
+    }
+
+    /// Returns the names of the token's services, without tiers and paths; empty when it names
+    /// none.
+    pub(crate) fn service_names(&self) -> Vec<String> {
+        let services = self.macaroon().and_then(|token| last(&token, "services"));
+        let services = services.unwrap_or_default();
+        let name = |item: &str| item.split('/').next().unwrap_or_default().to_owned();
+        let names = items(&services).map(|(item, _tier)| name(item));
+        names.filter(|name| !name.is_empty()).collect()
     }
 
     /// Returns the token's caveats and identifier, if it can be read. Nothing is verified.
@@ -293,7 +310,7 @@ impl StoredCredential {
     /// number that cannot be read is one.
     #[must_use]
     pub fn uses_max(&self) -> Option<u64> {
-        fit::uses_max(&self.token)
+        self.token.uses_max()
     }
 
     /// Returns true when its own text names a deadline that is past.
@@ -309,6 +326,12 @@ impl StoredCredential {
 pub(super) fn is_at_or_below(path: &str, above: &str) -> bool {
     path.strip_prefix(path_prefix(above))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns a path up to its last `/`.
+pub(super) fn folder(path: &str) -> &str {
+    let end = path.rfind('/').map_or(0, |slash| slash.saturating_add(1));
+    path.get(..end).unwrap_or(path)
 }
 
 /// The part of a path that every path below it starts with.

@@ -3,7 +3,7 @@
 
 use l402::{PaymentHash, UnixSeconds};
 
-use super::purchase::{FINAL, QueryHash, StaleCredential, refusal_secs};
+use super::purchase::{self, FINAL, QueryHash, StaleCredential, refusal_secs};
 use super::rows::SIBLINGS_MIN;
 use super::{Book, BookError, Brake, Ending, Presentation, Refusal, TargetResource, brake, uses};
 use crate::origin::Origin;
@@ -106,10 +106,10 @@ impl Book {
     ) -> Result<(), BookError> {
         self.write(|rows, _session| {
             rows.put_acceptance(hash, &resource.path)?;
-            let folder = folder(&resource.path);
+            let folder = purchase::folder(&resource.path);
             let mut paths = rows.acceptances(hash)?;
             paths.extend(rows.credential(hash)?.map(|bought| bought.resource.path));
-            paths.retain(|path| path != folder && self::folder(path) == folder);
+            paths.retain(|path| path != folder && purchase::folder(path) == folder);
             if paths.len() < SIBLINGS_MIN || rows.is_refused_below(hash, folder)? {
                 return Ok(());
             }
@@ -142,12 +142,6 @@ impl Book {
             Ok(stale)
         })
     }
-}
-
-/// Returns a path up to its last `/`.
-pub(super) fn folder(path: &str) -> &str {
-    let end = path.rfind('/').map_or(0, |slash| slash.saturating_add(1));
-    path.get(..end).unwrap_or(path)
 }
 
 /// Returns what stands for every resource of an origin.
