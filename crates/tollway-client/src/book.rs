@@ -40,7 +40,7 @@ mod upkeep;
 mod uses;
 
 pub(crate) use admission::{Admission, BeginError, Rules};
-pub(crate) use brake::{BRAKE_SECS, passed};
+pub(crate) use brake::{BRAKE_SECS, WastedPayment, passed};
 pub use brake::{Brake, BrakeCause, BrakeScope};
 pub use error::BookError;
 pub(crate) use ownership::Ticket;

@@ -16,7 +16,7 @@
 //! A contradicted refusal stops purchases, and is remembered for a moment only: a server that is
 //! set right accepts the token that is there.
 
-use l402::{Msat, UnixSeconds};
+use l402::UnixSeconds;
 
 use crate::book::{BRAKE_SECS, BrakeCause, Evidence, StoredCredential, TargetResource};
 use crate::fit;
@@ -96,13 +96,12 @@ fn has_brought_nothing(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeco
     let Refusal {
         credential, reason, ..
     } = *refusal;
-    let is_bought = credential.price > Msat::ZERO;
     let is_late = now.secs_since(credential.bought_at) >= BRAKE_SECS;
     // Its deadline may be over by the seller's clock, and a use that took one delivered nothing.
     let is_used_up = *reason == RefusalReason::Exhausted && evidence.taken > 0;
     let is_over = *reason == RefusalReason::Expired || !is_valid(credential, now);
     let is_explained = is_used_up || is_over;
-    is_bought && !is_late && is_at_home(refusal) && !evidence.is_accepted && !is_explained
+    credential.is_bought() && !is_late && is_at_home(refusal) && !evidence.is_accepted && !is_explained
 }
 
 /// Returns true when a token that is good for this is refused, which is not the only one that was
@@ -131,9 +130,9 @@ fn is_at_home(refusal: &Refusal<'_>) -> bool {
 /// Returns true when a counted token is too early to be exhausted. Its other uses may have been
 /// taken elsewhere, with a copy of it; not those of each token that is bought.
 fn is_early(credential: &StoredCredential, evidence: &Evidence) -> bool {
-    let is_bought = credential.price > Msat::ZERO;
     let is_early = |max| evidence.taken.saturating_mul(2) < max;
-    is_bought && evidence.is_one_of_several && credential.uses_max().is_some_and(is_early)
+    let is_one_of_several = credential.is_bought() && evidence.is_one_of_several;
+    is_one_of_several && credential.uses_max().is_some_and(is_early)
 }
 
 /// Returns true when a credential can be read, and its deadline, if it has one, is after `moment`.
@@ -147,7 +146,7 @@ const CLOCK_SKEW_SECS: u64 = 300;
 
 #[cfg(test)]
 mod tests {
-    use l402::{Caveat, KeyRing, MasterKey, Preimage, SchemeName, Services, Token, caveat};
+    use l402::{Caveat, KeyRing, MasterKey, Msat, Preimage, SchemeName, Services, Token, caveat};
 
     use super::*;
     use crate::book::{QueryHash, SoldToken, UseCounts};

@@ -16,7 +16,7 @@ use std::fmt;
 use l402::{Msat, PaymentHash, UnixSeconds};
 
 use super::purchase::{folder, is_at_or_below};
-use super::{Book, BookError, Rows, SoldToken};
+use super::{Book, BookError, Rows, SoldToken, TargetResource};
 use crate::origin::Origin;
 use crate::refusal_reason::RefusalReason;
 use crate::visible::visible;
@@ -38,6 +38,19 @@ pub struct Brake {
     pub until: UnixSeconds,
     /// What happened.
     pub cause: BrakeCause,
+}
+
+/// A payment that brought nothing.
+pub(crate) struct WastedPayment<'a> {
+    /// What was paid for.
+    pub(crate) resource: &'a TargetResource,
+    /// Where the request was addressed, before any redirect.
+    pub(crate) addressed: &'a Origin,
+    /// What is not bought any more.
+    pub(crate) scope: BrakeScope,
+    pub(crate) payment_hash: PaymentHash,
+    pub(crate) paid: Msat,
+    pub(crate) cause: BrakeCause,
 }
 
 /// What a brake stops at its origin.
@@ -196,6 +209,25 @@ impl BrakeScope {
 }
 
 impl Brake {
+    /// Returns the brakes after a payment that brought nothing: at its seller, and where the
+    /// request was addressed.
+    pub(crate) fn after(payment: WastedPayment<'_>, now: UnixSeconds) -> [Self; 2] {
+        let brake = Self {
+            origin: payment.resource.origin.clone(),
+            scope: payment.scope,
+            path: payment.resource.path.clone(),
+            payment_hash: payment.payment_hash,
+            paid: payment.paid,
+            until: now.plus_secs(BRAKE_SECS),
+            cause: payment.cause,
+        };
+        let addressed = Self {
+            origin: payment.addressed.clone(),
+            ..brake.clone()
+        };
+        [brake, addressed]
+    }
+
     /// Returns true while it holds. One that was written by a clock far ahead ends when the clock
     /// is set right.
     fn is_in_force(&self, now: UnixSeconds) -> bool {

@@ -294,6 +294,17 @@ impl StoredCredential {
         self.preimage.payment_hash()
     }
 
+    /// Returns price and fee together, in millisatoshis.
+    pub fn paid(&self) -> Msat {
+        self.price.checked_add(self.fee).unwrap_or(Msat::MAX)
+    }
+
+    /// Returns false for one that was imported: nothing was paid for it here.
+    #[must_use]
+    pub fn is_bought(&self) -> bool {
+        self.price > Msat::ZERO
+    }
+
     /// Returns the value of the `Authorization` line to present.
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {

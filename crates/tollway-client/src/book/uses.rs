@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use l402::{PaymentHash, UnixSeconds};
 
-use super::brake::{self, Brake, BrakeCause, BrakeScope};
+use super::brake::{self, Brake, BrakeCause, BrakeScope, WastedPayment};
 use super::{
     Admission, Book, BookError, Rows, SessionId, Shared, StoredCredential, TargetResource,
     UseCounts, lock,
@@ -176,7 +176,7 @@ impl Book {
                 other.payment_hash() != hash
                     && other.resource.origin == refused.resource.origin
                     && now.secs_since(other.bought_at) < brake::BRAKE_SECS
-                    && other.price > l402::Msat::ZERO
+                    && other.is_bought()
                     && fit::is_replaced_by(&other.token, &refused.token, &refused.resource)
             };
             Ok(Evidence {
@@ -300,25 +300,22 @@ impl Book {
         if new.rules.after_refusal == AfterRefusal::BuyAgain {
             return Ok(None);
         }
-        let paid = credential.price.checked_add(credential.fee);
-        let brake = Brake {
-            origin: origin.clone(),
-            scope: if is_second {
-                BrakeScope::Origin
-            } else {
-                BrakeScope::of(&credential.token, path)
-            },
-            path: path.clone(),
+        let scope = if is_second {
+            BrakeScope::Origin
+        } else {
+            BrakeScope::of(&credential.token, path)
+        };
+        let payment = WastedPayment {
+            resource: new.resource,
+            addressed: new.addressed,
+            scope,
             payment_hash: credential.payment_hash(),
-            paid: paid.unwrap_or(l402::Msat::MAX),
-            until: now.plus_secs(brake::BRAKE_SECS),
+            paid: credential.paid(),
             cause: BrakeCause::Undelivered,
         };
-        let addressed = Brake {
-            origin: new.addressed.clone(),
-            ..brake.clone()
-        };
-        brake::put(rows, &[brake.clone(), addressed], now)?;
+        let brakes = Brake::after(payment, now);
+        brake::put(rows, &brakes, now)?;
+        let [brake, _addressed] = brakes;
         Ok(Some(brake))
     }
 }
@@ -354,9 +351,9 @@ impl Book {
         now: UnixSeconds,
     ) -> Result<bool, BookError> {
         let is_recent = now.secs_since(credential.bought_at) < brake::BRAKE_SECS;
-        let is_bought = credential.price > l402::Msat::ZERO;
         let has_delivered = credential.uses.delivered > 0;
-        Ok(is_recent && is_bought && !has_delivered && self.undelivered(rows, credential)? > 0)
+        let may_be = is_recent && credential.is_bought() && !has_delivered;
+        Ok(may_be && self.undelivered(rows, credential)? > 0)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Credentials that were refused: what is remembered, stopped and reported.
 
-use l402::{Msat, PaymentHash, UnixSeconds};
+use l402::{Msat, UnixSeconds};
 
 use super::Inner;
 use super::answer::Answer;
 use super::call::Call;
 use super::progress::Progress;
 use crate::book::{
-    BRAKE_SECS, Brake, BrakeCause, BrakeScope, Refused, SoldToken, StaleCredential,
-    StoredCredential, TargetResource,
+    Brake, BrakeCause, BrakeScope, WastedPayment, Refused, StaleCredential, StoredCredential,
+    TargetResource,
 };
 use crate::decide::TokenScope;
 use crate::error::Error;
@@ -57,20 +57,15 @@ impl Inner {
         };
         let address = format!("{}{}", call.origin(), call.path());
         let now = self.now();
-        let brake = Brake {
-            origin: bought.origin,
+        let payment = WastedPayment {
+            resource: &bought,
+            addressed: call.addressed(),
             scope: BrakeScope::Path(bought.path.clone()),
-            path: bought.path,
             payment_hash: receipt.payment.payment_hash,
             paid: receipt.paid(),
-            until: now.plus_secs(BRAKE_SECS),
             cause: BrakeCause::Redirected(address.clone()),
         };
-        let addressed = Brake {
-            origin: call.addressed().clone(),
-            ..brake.clone()
-        };
-        let brakes = [brake, addressed];
+        let brakes = Brake::after(payment, now);
         let _ = self.with_book(move |book| book.brake(&brakes, now)).await;
         let delivery = std::mem::replace(&mut call.delivery, self.new_delivery());
         // Failing to counts the use as lost: nothing is bought in its place unasked.
@@ -102,17 +97,15 @@ impl Inner {
             return;
         };
         let now = self.now();
-        let brakes = brakes(
-            call,
-            &progress.resource,
-            Braked {
-                token: bought,
-                payment_hash,
-                paid,
-                cause,
-            },
-            now,
-        );
+        let payment = WastedPayment {
+            resource: &progress.resource,
+            addressed: call.addressed(),
+            scope: BrakeScope::of(bought, &progress.resource.path),
+            payment_hash,
+            paid,
+            cause,
+        };
+        let brakes = Brake::after(payment, now);
         let _ = self.with_book(move |book| book.brake(&brakes, now)).await;
     }
 
@@ -143,14 +136,15 @@ impl Inner {
             if let Verdict::Contradicted(cause) = &verdict
                 && self.policy.after_refusal == AfterRefusal::Wait
             {
-                let paid = credential.price.checked_add(credential.fee);
-                let braked = Braked {
-                    token: &credential.token,
+                let payment = WastedPayment {
+                    resource,
+                    addressed: call.addressed(),
+                    scope: BrakeScope::of(&credential.token, &resource.path),
                     payment_hash,
-                    paid: paid.unwrap_or(Msat::MAX),
+                    paid: credential.paid(),
                     cause: cause.clone(),
                 };
-                brakes = self::brakes(call, resource, braked, now).to_vec();
+                brakes = Brake::after(payment, now).to_vec();
             }
             let refused = Refused {
                 payment_hash,
@@ -226,36 +220,4 @@ fn newest(
         .filter(would_be_presented)
         .max_by_key(|stale| stale.credential.bought_at.as_secs())?;
     Some((newest.credential, newest.reason))
-}
-
-/// A payment that brought nothing.
-struct Braked<'a> {
-    token: &'a SoldToken,
-    payment_hash: PaymentHash,
-    paid: Msat,
-    cause: BrakeCause,
-}
-
-/// Returns the brakes for a payment that brought nothing: at its seller, and where the request was
-/// addressed.
-fn brakes(
-    call: &Call,
-    resource: &TargetResource,
-    braked: Braked<'_>,
-    now: UnixSeconds,
-) -> [Brake; 2] {
-    let brake = Brake {
-        origin: resource.origin.clone(),
-        scope: BrakeScope::of(braked.token, &resource.path),
-        path: resource.path.clone(),
-        payment_hash: braked.payment_hash,
-        paid: braked.paid,
-        until: now.plus_secs(BRAKE_SECS),
-        cause: braked.cause,
-    };
-    let addressed = Brake {
-        origin: call.addressed().clone(),
-        ..brake.clone()
-    };
-    [brake, addressed]
 }
