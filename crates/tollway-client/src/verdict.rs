@@ -71,7 +71,8 @@ fn is_contradicted(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds)
         is_its_service,
     } = *refusal;
     let token = &credential.token;
-    let was_accepted = is_valid(credential, now) && evidence.is_accepted && is_at_home(refusal);
+    let was_accepted =
+        is_valid(credential, now) && evidence.is_accepted && is_where_bought(refusal);
     match reason {
         RefusalReason::Exhausted => credential.uses_max().is_none(),
         RefusalReason::Expired => is_valid(credential, now.plus_secs(CLOCK_SKEW_SECS)),
@@ -101,7 +102,11 @@ fn has_brought_nothing(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeco
     let is_used_up = *reason == RefusalReason::Exhausted && evidence.taken > 0;
     let is_over = *reason == RefusalReason::Expired || !is_valid(credential, now);
     let is_explained = is_used_up || is_over;
-    credential.is_bought() && !is_late && is_at_home(refusal) && !evidence.is_accepted && !is_explained
+    credential.is_bought()
+        && !is_late
+        && is_where_bought(refusal)
+        && !evidence.is_accepted
+        && !is_explained
 }
 
 /// Returns true when a token that is good for this is refused, which is not the only one that was
@@ -119,11 +124,11 @@ fn is_refused_again(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds
             | RefusalReason::Unstated
     );
     let is_good = is_valid(credential, now) && evidence.is_accepted && has_uses_left;
-    is_stated && is_good && is_at_home(refusal) && evidence.is_one_of_several
+    is_stated && is_good && is_where_bought(refusal) && evidence.is_one_of_several
 }
 
 /// Returns true at the path that a credential was bought for.
-fn is_at_home(refusal: &Refusal<'_>) -> bool {
+fn is_where_bought(refusal: &Refusal<'_>) -> bool {
     refusal.credential.resource.path == refusal.resource.path
 }
 

@@ -84,9 +84,9 @@ impl TokenRequests {
         }
     }
 
-    /// Waits for the turn of a request to reserve its use; it ends when what is returned is
-    /// dropped. First come, first served.
-    pub(crate) async fn turn_to_reserve(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a permit to reserve the use of a request, in order of arrival. The permit is given
+    /// back when it is dropped.
+    pub(crate) async fn reserve_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.reserving.acquire().await.ok()
     }
 }

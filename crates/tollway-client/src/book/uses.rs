@@ -251,8 +251,8 @@ impl Book {
             return Ok(0);
         };
         let marks = self.abandoned(rows, &credential.payment_hash())?.len();
-        let is_forsaken = credential.holder.is_some() && !self.is_held(credential)?;
-        let lost = (marks as u64).saturating_add(u64::from(is_forsaken));
+        let is_holder_gone = credential.holder.is_some() && !self.is_held(credential)?;
+        let lost = (marks as u64).saturating_add(u64::from(is_holder_gone));
         let uses = UseCounts {
             lost: credential.uses.lost.saturating_add(lost),
             ..credential.uses
@@ -273,12 +273,12 @@ impl Book {
     ) -> Result<Option<Brake>, BookError> {
         let TargetResource { origin, path, .. } = new.resource;
         let unsettled = rows.unsettled(origin)?;
-        let is_second = self.are_several_barren(rows, &unsettled, origin, now)?;
+        let is_second = self.are_several_undelivered(rows, &unsettled, origin, now)?;
         let mut found = None;
         for mut credential in unsettled {
             let is_meant = credential.resource.path == *path
                 || fit::is_replaced_by(&credential.token, new.token, new.resource)
-                || (is_second && self.is_barren(rows, &credential, now)?);
+                || (is_second && self.has_delivered_nothing(rows, &credential, now)?);
             let Some(max) = credential.uses_max().filter(|_max| is_meant) else {
                 continue;
             };
@@ -323,7 +323,7 @@ impl Book {
 impl Book {
     /// Returns true when several counted tokens of one origin were bought within a day and have
     /// delivered nothing, those with a brake included.
-    fn are_several_barren(
+    fn are_several_undelivered(
         &self,
         rows: &dyn Rows,
         unsettled: &[StoredCredential],
@@ -331,20 +331,20 @@ impl Book {
         now: UnixSeconds,
     ) -> Result<bool, BookError> {
         let brakes = brake::in_force(rows, origin, now)?;
-        let mut barren: HashSet<PaymentHash> =
+        let mut undelivered: HashSet<PaymentHash> =
             brakes.iter().map(|brake| brake.payment_hash).collect();
-        let braked = barren.len();
+        let braked = undelivered.len();
         for credential in unsettled {
-            if self.is_barren(rows, credential, now)? {
-                barren.insert(credential.payment_hash());
+            if self.has_delivered_nothing(rows, credential, now)? {
+                undelivered.insert(credential.payment_hash());
             }
         }
-        Ok(barren.len() > braked && barren.len() > 1)
+        Ok(undelivered.len() > braked && undelivered.len() > 1)
     }
 
     /// Returns true for a counted token that was bought within a day, and whose uses that may have
     /// been taken delivered nothing.
-    fn is_barren(
+    fn has_delivered_nothing(
         &self,
         rows: &dyn Rows,
         credential: &StoredCredential,

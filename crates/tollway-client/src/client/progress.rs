@@ -98,8 +98,8 @@ impl Progress {
 
     /// Returns true for a credential that was accepted at the path of the request before.
     pub(super) fn was_accepted(&self, credential: &StoredCredential) -> bool {
-        let is_at_home = credential.covers(&self.resource.path);
-        (is_at_home && credential.uses.delivered > 0)
+        let covers_path = credential.covers(&self.resource.path);
+        (covers_path && credential.uses.delivered > 0)
             || self.view.accepted.contains(&credential.payment_hash())
     }
 

@@ -7,8 +7,8 @@ use super::answer::Answer;
 use super::call::Call;
 use super::progress::Progress;
 use crate::book::{
-    Brake, BrakeCause, BrakeScope, WastedPayment, Refused, StaleCredential, StoredCredential,
-    TargetResource,
+    Brake, BrakeCause, BrakeScope, Refused, StaleCredential, StoredCredential, TargetResource,
+    WastedPayment,
 };
 use crate::decide::TokenScope;
 use crate::error::Error;

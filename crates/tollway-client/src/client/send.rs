@@ -264,10 +264,10 @@ impl Inner {
             return;
         };
         let resource = progress.resource.clone();
-        let is_elsewheres = progress
+        let was_bought_elsewhere = progress
             .shown_credential()
             .is_some_and(|shown| progress.scope(shown) == TokenScope::SameOrigin);
-        if is_elsewheres && status.is_success() {
+        if was_bought_elsewhere && status.is_success() {
             let resource = resource.clone();
             let _ = self
                 .with_book(move |book| book.remember(&hash, &resource))

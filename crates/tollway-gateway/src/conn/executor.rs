@@ -28,8 +28,8 @@ where
 /// Spawns the tasks of one client connection's streams, each of which ends when its request
 /// stalls.
 ///
-/// A client that grants no window is not noticed by the body of a response: nothing asks it
-/// for another frame. Dropping the task resets the stream.
+/// The body of a response does not notice a client that grants no window: it is not polled for
+/// another frame. Dropping the task resets the stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StreamExecutor(Rc<RefCell<Option<Rc<Activity>>>>);
 

@@ -80,7 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tcp<S> {
 pub(crate) struct ClientTcp {
     stream: TcpStream,
     link: Link,
-    /// Since the sending side was shut down.
+    /// Set once the sending side is shut down.
     lingering: Option<Box<Lingering>>,
     /// Runs once the stream stays readable: then nothing else wakes the task after a reset.
     clock: Option<Interval>,
@@ -184,11 +184,11 @@ impl AsyncWrite for ClientTcp {
     }
 }
 
-/// The time between the last byte of a response and the end of a connection on which the client
-/// still sends.
+/// The lingering close of a connection on which the client still sends (RFC 9112, section 9.6).
 ///
-/// Closed at once, the kernel would reset the connection, and the client could lose the response
-/// with the price in it. So what it sends is read and discarded, for a while.
+/// Closed at once, the kernel would reset the connection, and the client could lose the end of the
+/// response. So the sending side is shut down, and what arrives is read and discarded until the
+/// client closes or a limit is reached.
 #[derive(Debug)]
 struct Lingering {
     end: Instant,
@@ -209,7 +209,7 @@ impl Default for Lingering {
 }
 
 impl Lingering {
-    /// Reads until the client has closed, or has had its time.
+    /// Reads until the client has closed, or a limit is reached.
     fn poll_discard(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
         let mut room = [MaybeUninit::uninit(); DISCARDED_AT_ONCE];
         let mut has_read = false;
@@ -236,7 +236,7 @@ impl Lingering {
     }
 }
 
-/// What a client's socket and the requests on it know of each other.
+/// State that a client's socket and the requests on it share.
 ///
 /// Used by one thread only; atomic because hyper wants a stream that could move to another.
 #[derive(Clone, Debug, Default)]

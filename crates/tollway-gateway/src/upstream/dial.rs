@@ -21,7 +21,7 @@ pub(crate) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
     match found.as_slice() {
         [only] => TcpStream::connect(only).await,
-        _ => race(alternating(&found), TcpStream::connect).await,
+        _ => race(interleaved(&found), TcpStream::connect).await,
     }
 }
 
@@ -74,8 +74,9 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "its name has no address")
 }
 
-/// The addresses in their order, with the two families taking turns.
-fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+/// Returns the addresses with the two families interleaved, each in its order (RFC 8305,
+/// section 4).
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let starts_with_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let family = |is_v6: bool| addresses.iter().filter(move |one| one.is_ipv6() == is_v6);
     let (mut one, mut other) = (family(starts_with_v6), family(!starts_with_v6));
@@ -107,10 +108,10 @@ mod tests {
     fn families_take_turns_and_the_first_stays_first() {
         let found = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]);
         assert_eq!(
-            alternating(&found),
+            interleaved(&found),
             addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"])
         );
-        assert_eq!(alternating(&[]), []);
+        assert_eq!(interleaved(&[]), []);
     }
 
     #[tokio::test(start_paused = true)]

@@ -215,7 +215,7 @@ impl Gate {
         let uses = &self.stores.uses;
         let token = uncounted.scope().identifier().token_id;
         let reserved = {
-            let _turn = request.requests().turn_to_reserve().await;
+            let _permit = request.requests().reserve_permit().await;
             uses.reserve(token, uncounted.uses_max()).await?
         };
         Ok(match reserved {

@@ -6,10 +6,10 @@
 //!
 //! Only what is paid for gets in, and a payment has its place: all credentials of one preimage,
 //! however narrowed or spelt, share the set of [`WAYS`] entries that a keyed hash of the
-//! preimage selects, and take [`OWN_MAX`] of them at most. A holder who makes ever new
-//! ones displaces his own. Lines over [`LINE_BYTES_MAX`] are not kept: an entry has about three
-//! times the bytes of its line and a few hundred more, so 2,048 entries are 3 MiB when they are
-//! usual and 9 MiB at most.
+//! preimage selects, and take [`OWN_MAX`] of them at most: a new one then evicts one
+//! of the same payment. Lines over [`LINE_BYTES_MAX`] are not kept: an entry has about three times
+//! the bytes of its line and a few hundred more, so 2,048 entries are 3 MiB when they are usual and
+//! 9 MiB at most.
 //!
 //! Read without a lock, by any number of threads; a set is replaced as a whole.
 
@@ -29,8 +29,8 @@ use crate::in_flight::TokenRequests;
 pub(super) struct Remembered {
     sets: Box<[ArcSwap<Set>]>,
     hasher: RandomState,
-    /// Counted up, so that another entry is displaced each time.
-    displaced: AtomicUsize,
+    /// Counted up, so that another entry is evicted each time.
+    evicted: AtomicUsize,
 }
 
 type Set = [Option<Arc<Entry>>; WAYS];
@@ -53,7 +53,7 @@ impl Remembered {
         Self {
             sets: sets.map(|_| ArcSwap::default()).collect(),
             hasher: RandomState::new(),
-            displaced: AtomicUsize::new(0),
+            evicted: AtomicUsize::new(0),
         }
     }
 
@@ -92,8 +92,8 @@ impl Remembered {
             paid,
             requests,
         });
-        let turn = self.displaced.fetch_add(1, Ordering::Relaxed);
-        set.rcu(|before| with_entry(before, &entry, turn));
+        let first = self.evicted.fetch_add(1, Ordering::Relaxed);
+        set.rcu(|before| with_entry(before, &entry, first));
     }
 
     fn place(&self, preimage_end: u64) -> u64 {
@@ -116,8 +116,8 @@ impl fmt::Debug for Remembered {
 
 /// Returns the set with one more entry: in the place of the same line, of another one of the same
 /// payment when that has its share, in an empty place, or in that of any other.
-fn with_entry(before: &Set, entry: &Arc<Entry>, turn: usize) -> Set {
-    let ways = || array::from_fn::<_, WAYS, _>(|at| turn.wrapping_add(at) % WAYS).into_iter();
+fn with_entry(before: &Set, entry: &Arc<Entry>, first: usize) -> Set {
+    let ways = || array::from_fn::<_, WAYS, _>(|at| first.wrapping_add(at) % WAYS).into_iter();
     let at = |way: usize| before.get(way).and_then(Option::as_ref);
     let is_own = |way: &usize| at(*way).is_some_and(|held| held.place == entry.place);
     let is_same = |way: &usize| at(*way).is_some_and(|held| is_same(&held.line, &entry.line));
@@ -126,7 +126,7 @@ fn with_entry(before: &Set, entry: &Arc<Entry>, turn: usize) -> Set {
         .find(is_same)
         .or_else(|| ways().find(is_own).filter(|_| is_over))
         .or_else(|| ways().find(|way| at(*way).is_none()))
-        .unwrap_or(turn % WAYS);
+        .unwrap_or(first % WAYS);
     let mut after = before.clone();
     if let Some(slot) = after.get_mut(way) {
         *slot = Some(Arc::clone(entry));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_of_one_payment_displaces_his_own_lines_only() {
+    fn lines_of_one_payment_evict_those_of_the_same_payment_only() {
         let memory = Remembered::new(4);
         let others = [keep(&memory, 1, "a=1"), keep(&memory, 2, "a=1")];
 

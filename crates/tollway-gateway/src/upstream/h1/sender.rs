@@ -97,7 +97,7 @@ impl Sender {
         matches!(self.permission, Permission::Awaited(_))
     }
 
-    /// Records that the upstream wants the body.
+    /// Records that the upstream has asked for the body, with 100 (Continue).
     pub(crate) fn allow_body(&mut self) {
         self.permission = Permission::Granted;
     }
