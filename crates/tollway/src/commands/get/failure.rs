@@ -225,7 +225,7 @@ fn advice(error: &Error) -> Option<&'static str> {
             "a route may need a higher --max-fee (max_fee in [get]) or a longer --payment-timeout",
         ),
         Error::PaymentUnknown { .. } => Some("`tollway purchases list` shows what to do"),
-        Error::Transport(reason) => transport_advice(reason),
+        Error::Transport(TransportError::OutOfTime { .. }) => Some("--max-time gives it longer"),
         Error::Wallet(WalletError::Unreachable { .. }) => {
             Some("--wallet (wallet in [get]) chooses another one")
         }
@@ -233,26 +233,8 @@ fn advice(error: &Error) -> Option<&'static str> {
         | Error::PaidButRefused { .. }
         | Error::PaidButUndelivered { .. }
         | Error::Storage(_)
+        | Error::Transport(_)
         | Error::Wallet(_) => None,
-    }
-}
-
-fn transport_advice(reason: &TransportError) -> Option<&'static str> {
-    match reason {
-        TransportError::OutOfTime { .. } => Some("--max-time gives it longer"),
-        TransportError::Address(_)
-        | TransportError::Body(_)
-        | TransportError::Certificates { .. }
-        | TransportError::Connect { .. }
-        | TransportError::CutOff { .. }
-        | TransportError::Exchange { .. }
-        | TransportError::Onion { .. }
-        | TransportError::Redirect { .. }
-        | TransportError::Reset { .. }
-        | TransportError::Stalled { .. }
-        | TransportError::Timeout { .. }
-        | TransportError::Tls(_)
-        | _ => None,
     }
 }
 
