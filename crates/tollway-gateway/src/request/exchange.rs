@@ -24,7 +24,7 @@ use crate::conn::registry::ActiveRequest;
 use crate::core::{Core, LocalRoute};
 use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
-use crate::request::headers;
+use crate::request::headers::{self, HeaderRules, MethodOverride};
 use crate::request::in_flight::InFlight;
 use crate::request::kind::RequestKind;
 use crate::request::problem::Problem;
@@ -298,8 +298,11 @@ fn upstream_request(
     } = routed;
     let kind = RequestKind::of(&head);
     let client_side = head.extensions.remove::<OnUpgrade>();
-    let (forwarded, target) = (&client.forwarded, local.pool.target());
-    headers::prepare_request(&mut head, kind, forwarded, host, target);
+    let rules = HeaderRules {
+        target: local.pool.target(),
+        method_override: MethodOverride::at(&local.route.price),
+    };
+    headers::prepare_request(&mut head, kind, &client.forwarded, host, rules);
     head.headers
         .insert(X_REQUEST_ID, in_flight.request_id().clone());
     let upload = Upload::new(body, Rc::clone(in_flight.active().activity()));

@@ -1,15 +1,18 @@
 //! Headers that cross the gateway.
 //!
-//! Towards the upstream: hop-by-hop headers and the credential are removed, and what only
-//! a gateway can know is written by the gateway, whatever the client claimed. Towards the
+//! Towards the upstream: hop-by-hop headers and the credential are removed, and so is what an
+//! upstream could take for the word of a gateway: who the client is, which host or URL it asked
+//! for, and which method. What only a gateway can know is written by the gateway. Towards the
 //! client: hop-by-hop headers are removed.
 //!
-//! Specification: RFC 9110 section 7.6.1 (Connection), RFC 9113 section 8.2.3 (cookies).
+//! Specification: RFC 9110 section 7.6.1 (Connection), RFC 9113 section 8.2.3 (cookies), RFC 9440
+//! section 2.4 (Client-Cert).
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{StatusCode, Uri, Version, response};
 
+use crate::config::Price;
 use crate::request::kind::{self, RequestKind};
 use crate::request::request_id::X_REQUEST_ID;
 use crate::upstream::target::Target;
@@ -23,6 +26,41 @@ pub(crate) struct ForwardedHeaders {
     pub(crate) scheme: HeaderValue,
 }
 
+/// What the route of a request decides about its headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeaderRules<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) method_override: MethodOverride,
+}
+
+/// Whether the upstream receives headers that replace the method.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum MethodOverride {
+    /// Nothing is decided by the method.
+    Forwarded,
+    /// A price or a token may depend on the method of the request line.
+    Removed,
+}
+
+impl MethodOverride {
+    pub(crate) const fn at(price: &Price) -> Self {
+        match price {
+            Price::Free => Self::Forwarded,
+            Price::Paid { .. } => Self::Removed,
+        }
+    }
+}
+
+impl HeaderRules<'_> {
+    fn forwards(&self, name: &str) -> bool {
+        match Class::of(name) {
+            None => true,
+            Some(Class::Method) => self.method_override == MethodOverride::Forwarded,
+            Some(Class::HopByHop | Class::Identity | Class::Target) => false,
+        }
+    }
+}
+
 /// Prepares the head of a request for an upstream.
 ///
 /// The result is in HTTP/1.1 form; `host` is what the client asked for.
@@ -31,14 +69,12 @@ pub(crate) fn prepare_request(
     kind: RequestKind,
     forwarded: &ForwardedHeaders,
     host: HeaderValue,
-    target: &Target,
+    rules: HeaderRules<'_>,
 ) {
     let headers = &mut head.headers;
     let takes_trailers = kind::lists(headers, header::TE, "trailers");
     remove_named_in_connection(headers);
-    remove_where(headers, |name| {
-        is_hop_by_hop(name) || is_forwarded_claim(name)
-    });
+    remove_where(headers, |name| !rules.forwards(name));
     tollway_server::strip_credentials(headers);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -52,17 +88,15 @@ pub(crate) fn prepare_request(
     headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
     headers.insert(X_FORWARDED_PROTO, forwarded.scheme.clone());
     headers.insert(X_FORWARDED_HOST, host);
-    headers.insert(header::HOST, target.host.clone());
+    headers.insert(header::HOST, rules.target.host.clone());
     use_origin_form(&mut head.uri);
     head.version = Version::HTTP_11;
 }
 
 /// Removes the trailer fields of a request that an upstream could take for headers it trusts.
 pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
-    // CGI and WSGI do not distinguish the two characters.
-    remove_where(trailers, |name| match name.contains('_') {
-        true => is_header_only(&name.replace('_', "-")),
-        false => is_header_only(name),
+    remove_where(trailers, |name| {
+        Class::of(name).is_some() || is_header_only(name)
     });
 }
 
@@ -78,7 +112,9 @@ pub(crate) fn has_plain_body(headers: &HeaderMap) -> bool {
 pub(crate) fn prepare_response(head: &mut response::Parts) {
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     remove_named_in_connection(&mut head.headers);
-    remove_where(&mut head.headers, is_hop_by_hop);
+    remove_where(&mut head.headers, |name| {
+        Class::of(name) == Some(Class::HopByHop)
+    });
     if head.status == StatusCode::NO_CONTENT || head.status.is_informational() {
         // RFC 9110 section 8.6. Over HTTP/2 it would contradict the end of the stream.
         head.headers.remove(header::CONTENT_LENGTH);
@@ -121,61 +157,63 @@ fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
     }
 }
 
-/// Hop-by-hop headers, even when `Connection` does not name them.
-///
-/// `Trailer` is not among them: it announces fields that are forwarded, and without it
-/// HTTP/1.1 would lose them.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+/// Why a header is not forwarded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Class {
+    /// It is for one connection, whether or not `Connection` names it.
+    ///
+    /// `Trailer` is not among them: it announces fields that are forwarded, and without it
+    /// HTTP/1.1 would lose them.
+    HopByHop,
+    /// An upstream trusts it because a gateway writes it: the client's address, scheme or
+    /// certificate.
+    Identity,
+    /// It replaces the host or the URL by which the request was routed and priced.
+    Target,
+    /// It replaces the method, to which a token may be restricted.
+    Method,
 }
 
-/// Fields that are none in trailers: framing, routing, authentication and content negotiation
-/// (RFC 9110 section 6.5.1), and what the gateway states or keeps.
+impl Class {
+    /// Looks at few names more closely than at their first byte: it is called for every header.
+    fn of(name: &str) -> Option<Self> {
+        let name = name.as_bytes();
+        let known = match name.first()? {
+            b'c' => BEGINNING_WITH_C,
+            b'f' => BEGINNING_WITH_F,
+            b'h' => BEGINNING_WITH_H,
+            b'k' => BEGINNING_WITH_K,
+            b'p' => BEGINNING_WITH_P,
+            b't' => BEGINNING_WITH_T,
+            b'u' => BEGINNING_WITH_U,
+            b'w' => BEGINNING_WITH_W,
+            b'x' if begins_with(name, X_FORWARDED) => return Some(Self::Identity),
+            b'x' => BEGINNING_WITH_X,
+            _ => return None,
+        };
+        let found = known.iter().find(|(known, _)| is_same(name, known));
+        found.map(|(_, class)| *class)
+    }
+}
+
+/// Compares header names. CGI and WSGI make one variable of `X-Real-IP` and `X_Real_IP`.
+fn is_same(name: &[u8], known: &str) -> bool {
+    let is_same = |(byte, known): (&u8, u8)| *byte == known || (*byte == b'_' && known == b'-');
+    name.len() == known.len() && name.iter().zip(known.bytes()).all(is_same)
+}
+
+fn begins_with(name: &[u8], known: &str) -> bool {
+    name.get(..known.len())
+        .is_some_and(|start| is_same(start, known))
+}
+
+/// Fields that are none in trailers, besides those of a [`Class`]: framing, routing,
+/// authentication and content negotiation (RFC 9110 section 6.5.1), and what the gateway keeps.
 fn is_header_only(name: &str) -> bool {
-    is_hop_by_hop(name)
-        || is_forwarded_claim(name)
-        || name == X_REQUEST_ID
-        || l402::METADATA_HEADERS.contains(&name)
-        || matches!(
-            name,
-            "authorization"
-                | "cache-control"
-                | "content-encoding"
-                | "content-length"
-                | "content-range"
-                | "content-type"
-                | "cookie"
-                | "expect"
-                | "host"
-                | "max-forwards"
-                | "set-cookie"
-                | "trailer"
-        )
-}
-
-/// Headers an upstream trusts because a gateway writes them.
-///
-/// CGI and WSGI make one variable of `X-Forwarded-For` and `X_Forwarded_For`.
-fn is_forwarded_claim(name: &str) -> bool {
-    let begins_with = |claim: &str| {
-        let hyphens = name
-            .bytes()
-            .map(|byte| if byte == b'_' { b'-' } else { byte });
-        name.len() >= claim.len() && hyphens.zip(claim.bytes()).all(|(a, b)| a == b)
-    };
-    let is = |claim: &str| name.len() == claim.len() && begins_with(claim);
-    begins_with("x-forwarded-") || is("forwarded") || is("x-real-ip")
+    let is = |known: &&str| is_same(name.as_bytes(), known);
+    HEADER_ONLY.iter().any(is)
+        || l402::METADATA_HEADERS.iter().any(is)
+        || is(&X_REQUEST_ID.as_str())
 }
 
 /// HTTP/2 may split a cookie over several lines; HTTP/1.1 servers expect one.
@@ -203,6 +241,86 @@ fn use_origin_form(uri: &mut Uri) {
         .map_or_else(Uri::default, |path| Uri::from(path.clone()));
 }
 
+const HEADER_ONLY: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "max-forwards",
+    "set-cookie",
+    "trailer",
+];
+
+/// Every name of a [`Class`] but those that begin with [`X_FORWARDED`], in lower case.
+type Classes = &'static [(&'static str, Class)];
+
+const BEGINNING_WITH_C: Classes = &[
+    ("cf-connecting-ip", Class::Identity),
+    ("cf-connecting-ipv6", Class::Identity),
+    ("cf-pseudo-ipv4", Class::Identity),
+    ("client-cert", Class::Identity),
+    ("client-cert-chain", Class::Identity),
+    ("client-ip", Class::Identity),
+    ("connection", Class::HopByHop),
+];
+const BEGINNING_WITH_F: Classes = &[
+    ("fastly-client-ip", Class::Identity),
+    ("fly-client-ip", Class::Identity),
+    ("forwarded", Class::Identity),
+    ("forwarded-for", Class::Identity),
+    ("front-end-https", Class::Identity),
+];
+const BEGINNING_WITH_H: Classes = &[("http2-settings", Class::HopByHop)];
+const BEGINNING_WITH_K: Classes = &[("keep-alive", Class::HopByHop)];
+const BEGINNING_WITH_P: Classes = &[
+    ("proxy-authenticate", Class::HopByHop),
+    ("proxy-authorization", Class::HopByHop),
+    ("proxy-client-ip", Class::Identity),
+    ("proxy-connection", Class::HopByHop),
+];
+const BEGINNING_WITH_T: Classes = &[
+    ("te", Class::HopByHop),
+    ("transfer-encoding", Class::HopByHop),
+    ("true-client-ip", Class::Identity),
+];
+const BEGINNING_WITH_U: Classes = &[("upgrade", Class::HopByHop)];
+const BEGINNING_WITH_W: Classes = &[("wl-proxy-client-ip", Class::Identity)];
+const BEGINNING_WITH_X: Classes = &[
+    ("x-appengine-remote-addr", Class::Identity),
+    ("x-appengine-user-ip", Class::Identity),
+    ("x-azure-clientip", Class::Identity),
+    ("x-azure-socketip", Class::Identity),
+    ("x-client-ip", Class::Identity),
+    ("x-cluster-client-ip", Class::Identity),
+    ("x-envoy-external-address", Class::Identity),
+    ("x-forwarded", Class::Identity),
+    ("x-host", Class::Target),
+    ("x-http-host-override", Class::Target),
+    ("x-http-method", Class::Method),
+    ("x-http-method-override", Class::Method),
+    ("x-method-override", Class::Method),
+    ("x-original-host", Class::Target),
+    ("x-original-method", Class::Method),
+    ("x-original-uri", Class::Target),
+    ("x-original-url", Class::Target),
+    ("x-originating-ip", Class::Identity),
+    ("x-override-url", Class::Target),
+    ("x-proxyuser-ip", Class::Identity),
+    ("x-real-ip", Class::Identity),
+    ("x-remote-addr", Class::Identity),
+    ("x-remote-ip", Class::Identity),
+    ("x-rewrite-url", Class::Target),
+    ("x-scheme", Class::Identity),
+    ("x-true-client-ip", Class::Identity),
+    ("x-url-scheme", Class::Identity),
+];
+const X_FORWARDED: &str = "x-forwarded-";
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -220,14 +338,22 @@ mod tests {
         head
     }
 
-    fn sent(mut head: Parts, kind: RequestKind) -> Parts {
+    fn sent(head: Parts, kind: RequestKind) -> Parts {
+        sent_at(MethodOverride::Removed, head, kind)
+    }
+
+    fn sent_at(method_override: MethodOverride, mut head: Parts, kind: RequestKind) -> Parts {
         let target = Target::new("http://upstream:3000".parse().unwrap(), None).unwrap();
         let forwarded = ForwardedHeaders {
             address: HeaderValue::from_static("192.0.2.1"),
             scheme: HeaderValue::from_static("https"),
         };
         let host = HeaderValue::from_static("api.example.com");
-        prepare_request(&mut head, kind, &forwarded, host, &target);
+        let rules = HeaderRules {
+            target: &target,
+            method_override,
+        };
+        prepare_request(&mut head, kind, &forwarded, host, rules);
         head
     }
 
@@ -313,6 +439,86 @@ mod tests {
             "forwarded",
         ] {
             assert!(values(&head, name).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_upstream_could_take_for_the_word_of_a_gateway_is_removed() {
+        for name in [
+            "True-Client-IP",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "CF-Connecting-IP",
+            "Fastly-Client-IP",
+            "Client-Cert",
+            "X-Forwarded-Client-Cert",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-Original-Host",
+            "X-Host",
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-Method-Override",
+        ] {
+            for name in [name.to_owned(), name.replace('-', "_")] {
+                let (mut head, ()) = http::Request::new(()).into_parts();
+                let name: HeaderName = name.parse().unwrap();
+                head.headers.insert(&name, HeaderValue::from_static("1"));
+                let mut trailers = head.headers.clone();
+
+                let head = sent(head, RequestKind::Http);
+                prepare_trailers(&mut trailers);
+
+                assert!(!head.headers.contains_key(&name), "{name}");
+                assert!(trailers.is_empty(), "{name} in trailers");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_are_only_similar_are_forwarded() {
+        let lines = [
+            ("x-hostname", "1"),
+            ("x-forwardedness", "1"),
+            ("x-http-methods", "1"),
+            ("cf-ray", "1"),
+            ("client-id", "1"),
+            ("via", "1"),
+            ("x", "1"),
+        ];
+        let head = sent(head(&lines), RequestKind::Http);
+
+        for (name, _) in lines {
+            assert_eq!(values(&head, name), ["1"], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_method_may_be_overridden_where_nothing_depends_on_it() {
+        let lines = [("x-http-method-override", "PUT"), ("x-original-url", "/b")];
+
+        let free = sent_at(MethodOverride::Forwarded, head(&lines), RequestKind::Http);
+
+        assert_eq!(values(&free, "x-http-method-override"), ["PUT"]);
+        assert!(values(&free, "x-original-url").is_empty());
+    }
+
+    #[test]
+    fn every_known_name_is_found() {
+        for known in [
+            BEGINNING_WITH_C,
+            BEGINNING_WITH_F,
+            BEGINNING_WITH_H,
+            BEGINNING_WITH_K,
+            BEGINNING_WITH_P,
+            BEGINNING_WITH_T,
+            BEGINNING_WITH_U,
+            BEGINNING_WITH_W,
+            BEGINNING_WITH_X,
+        ] {
+            for (name, class) in known {
+                assert_eq!(Class::of(name), Some(*class), "{name}");
+            }
         }
     }
 

@@ -137,6 +137,43 @@ async fn an_upstream_receives_who_asked_for_what() {
 }
 
 #[tokio::test]
+async fn no_header_of_a_client_steps_round_what_the_gateway_decides() {
+    let shop = Shop::open().await;
+    let mut upstream = Upstream::sunny().await;
+    let running = support::start(shop.price(), upstream.address);
+    let line = shop.authorization().await;
+    let claims = [
+        "true-client-ip",
+        "x-client-ip",
+        "cf-connecting-ip",
+        "x_forwarded_for",
+        "x-original-url",
+        "x_rewrite_url",
+        "x-original-host",
+        "x-http-method-override",
+        "x-method_override",
+    ];
+    for mut client in [
+        Client::http1(support::http(&running)).await,
+        Client::h2c(support::http(&running)).await,
+    ] {
+        let mut request = get("/").header("authorization", &line);
+        for name in claims {
+            request = request.header(name, "/other");
+        }
+        let answer = client.ask(request.body(empty()).unwrap()).await;
+
+        assert_eq!(answer.status, StatusCode::OK);
+        let seen = upstream.seen().await.head.headers;
+        let passed: Vec<_> = claims
+            .iter()
+            .filter(|name| seen.contains_key(**name))
+            .collect();
+        assert!(passed.is_empty(), "{passed:?}");
+    }
+}
+
+#[tokio::test]
 async fn headers_of_one_connection_stop_at_the_gateway_both_ways() {
     let mut upstream = Upstream::responding(|_| {
         Response::builder()
