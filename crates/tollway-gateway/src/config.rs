@@ -6,9 +6,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::uri::Authority;
 use tollway_server::{Gate, Pricer, Requirement};
 
 use crate::upstream::target::Upstream;
@@ -70,6 +73,8 @@ pub struct ServiceConfig {
     pub upstream: Upstream,
     /// A PEM file of authorities to trust for an `https://` upstream, in place of the system's.
     pub upstream_authorities: Option<PathBuf>,
+    /// The `Host` that the upstream receives.
+    pub upstream_host: UpstreamHost,
     /// Timeouts and bounds of calls to the upstream.
     pub limits: UpstreamLimits,
 }
@@ -82,9 +87,68 @@ impl ServiceConfig {
             name: name.into(),
             upstream,
             upstream_authorities: None,
+            upstream_host: UpstreamHost::default(),
             limits: UpstreamLimits::default(),
         }
     }
+}
+
+/// The `Host` that an upstream receives; over HTTP/2, `:authority`.
+///
+/// The host that was asked for is in `X-Forwarded-Host` in any case. TLS is not affected: the
+/// connection is shared by requests for all hosts, so the certificate is always expected to be for
+/// the host of the upstream's URL, which is also what SNI names.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum UpstreamHost {
+    /// Host and port of the upstream's URL, as they are written there.
+    #[default]
+    Upstream,
+    /// The host that the client asked for.
+    Preserved,
+    /// This one.
+    Named(HostName),
+}
+
+/// A host, with or without a port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostName(HeaderValue);
+
+impl HostName {
+    pub(crate) const fn as_value(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+/// A text that is no `Host`.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{text}` is no host: write `upstream`, `preserve`, or a host like api.example.com")]
+pub struct UpstreamHostError {
+    text: String,
+}
+
+impl FromStr for UpstreamHost {
+    type Err = UpstreamHostError;
+
+    /// Reads `upstream`, `preserve`, or a host with or without a port.
+    fn from_str(text: &str) -> Result<Self, UpstreamHostError> {
+        match text {
+            "upstream" => Ok(Self::Upstream),
+            "preserve" => Ok(Self::Preserved),
+            host => read_host(host)
+                .map(Self::Named)
+                .ok_or_else(|| UpstreamHostError {
+                    text: host.to_owned(),
+                }),
+        }
+    }
+}
+
+fn read_host(text: &str) -> Option<HostName> {
+    let authority: Authority = text.parse().ok()?;
+    if authority.host().is_empty() || text.contains('@') {
+        return None;
+    }
+    HeaderValue::from_str(text).ok().map(HostName)
 }
 
 /// One route: which requests go to a service, and what they cost.
@@ -224,3 +288,27 @@ impl Default for UpstreamLimits {
 const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
 const UPSTREAM_CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 const UPSTREAM_H2_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_upstream_is_a_word_or_a_host() {
+        for (text, host) in [
+            ("upstream", UpstreamHost::Upstream),
+            ("preserve", UpstreamHost::Preserved),
+        ] {
+            assert_eq!(text.parse(), Ok(host));
+        }
+        for text in ["api.example.com", "api.example.com:8443", "[::1]:80"] {
+            let Ok(UpstreamHost::Named(host)) = text.parse() else {
+                panic!("{text}");
+            };
+            assert_eq!(host.as_value(), text);
+        }
+        for text in ["", "http://a", "a b", "user@a", "a/b", ":80"] {
+            assert!(text.parse::<UpstreamHost>().is_err(), "{text}");
+        }
+    }
+}

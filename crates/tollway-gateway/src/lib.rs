@@ -39,8 +39,8 @@ mod worker;
 
 pub use admin::metrics;
 pub use config::{
-    GatewayConfig, GatewayLimits, Price, RouteConfig, RoutingConfig, ServiceConfig, TlsListener,
-    UpstreamLimits,
+    GatewayConfig, GatewayLimits, HostName, Price, RouteConfig, RoutingConfig, ServiceConfig,
+    TlsListener, UpstreamHost, UpstreamHostError, UpstreamLimits,
 };
 pub use conn::tls::{PemProblem, TlsError};
 pub use gateway::{Addresses, Gateway, InFlightCount, Running, StartError, Stopped, UpstreamDown};

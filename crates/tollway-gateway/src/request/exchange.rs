@@ -300,6 +300,7 @@ fn upstream_request(
     let client_side = head.extensions.remove::<OnUpgrade>();
     let rules = HeaderRules {
         target: local.pool.target(),
+        upstream_host: &local.route.service.upstream_host,
         method_override: MethodOverride::at(&local.route.price),
     };
     headers::prepare_request(&mut head, kind, &client.forwarded, host, rules);

@@ -12,7 +12,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{StatusCode, Uri, Version, response};
 
-use crate::config::Price;
+use crate::config::{Price, UpstreamHost};
 use crate::request::kind::{self, RequestKind};
 use crate::request::request_id::X_REQUEST_ID;
 use crate::upstream::target::Target;
@@ -30,6 +30,7 @@ pub(crate) struct ForwardedHeaders {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderRules<'a> {
     pub(crate) target: &'a Target,
+    pub(crate) upstream_host: &'a UpstreamHost,
     pub(crate) method_override: MethodOverride,
 }
 
@@ -52,6 +53,16 @@ impl MethodOverride {
 }
 
 impl HeaderRules<'_> {
+    /// Returns the `Host` for the upstream, where the client asked for `requested`.
+    fn host(&self, requested: &HeaderValue) -> HeaderValue {
+        match self.upstream_host {
+            // HTTP/1.0 knows requests without a host.
+            UpstreamHost::Preserved if !requested.is_empty() => requested.clone(),
+            UpstreamHost::Preserved | UpstreamHost::Upstream => self.target.host.clone(),
+            UpstreamHost::Named(host) => host.as_value().clone(),
+        }
+    }
+
     fn forwards(&self, name: &str) -> bool {
         match Class::of(name) {
             None => true,
@@ -87,8 +98,8 @@ pub(crate) fn prepare_request(
     }
     headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
     headers.insert(X_FORWARDED_PROTO, forwarded.scheme.clone());
+    headers.insert(header::HOST, rules.host(&host));
     headers.insert(X_FORWARDED_HOST, host);
-    headers.insert(header::HOST, rules.target.host.clone());
     use_origin_form(&mut head.uri);
     head.version = Version::HTTP_11;
 }
@@ -343,18 +354,29 @@ mod tests {
     }
 
     fn sent_at(method_override: MethodOverride, mut head: Parts, kind: RequestKind) -> Parts {
+        let rules = (method_override, &UpstreamHost::Upstream);
+        prepare(rules, "api.example.com", &mut head, kind);
+        head
+    }
+
+    fn prepare(
+        (method_override, upstream_host): (MethodOverride, &UpstreamHost),
+        host: &'static str,
+        head: &mut Parts,
+        kind: RequestKind,
+    ) {
         let target = Target::new("http://upstream:3000".parse().unwrap(), None).unwrap();
         let forwarded = ForwardedHeaders {
             address: HeaderValue::from_static("192.0.2.1"),
             scheme: HeaderValue::from_static("https"),
         };
-        let host = HeaderValue::from_static("api.example.com");
         let rules = HeaderRules {
             target: &target,
+            upstream_host,
             method_override,
         };
-        prepare_request(&mut head, kind, &forwarded, host, rules);
-        head
+        let host = HeaderValue::from_static(host);
+        prepare_request(head, kind, &forwarded, host, rules);
     }
 
     fn values<'a>(head: &'a Parts, name: &str) -> Vec<&'a str> {
@@ -490,6 +512,24 @@ mod tests {
 
         for (name, _) in lines {
             assert_eq!(values(&head, name), ["1"], "{name}");
+        }
+    }
+
+    #[test]
+    fn the_upstream_receives_the_host_that_is_configured() {
+        for (configured, requested, host) in [
+            ("upstream", "api.example.com:8402", "upstream:3000"),
+            ("preserve", "api.example.com:8402", "api.example.com:8402"),
+            ("preserve", "", "upstream:3000"),
+            ("inner.example", "api.example.com:8402", "inner.example"),
+        ] {
+            let mut head = head(&[("host", requested)]);
+            let rules = (MethodOverride::Removed, &configured.parse().unwrap());
+
+            prepare(rules, requested, &mut head, RequestKind::Http);
+
+            assert_eq!(values(&head, "host"), [host], "{configured} {requested}");
+            assert_eq!(values(&head, "x-forwarded-host"), [requested]);
         }
     }
 

@@ -14,7 +14,9 @@ use l402::path::{self, AmbiguousPath};
 use tollway_server::{PriceConflict, PricedRoute, check_prices};
 
 use crate::admin::telemetry::{ServiceStats, Telemetry};
-use crate::config::{Price, RouteConfig, RoutingConfig, ServiceConfig, UpstreamLimits};
+use crate::config::{
+    Price, RouteConfig, RoutingConfig, ServiceConfig, UpstreamHost, UpstreamLimits,
+};
 use crate::conn::tls::TlsError;
 use crate::upstream::health::Health;
 use crate::upstream::target::Target;
@@ -24,6 +26,7 @@ use crate::upstream::target::Target;
 pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) target: Arc<Target>,
+    pub(crate) upstream_host: UpstreamHost,
     pub(crate) limits: UpstreamLimits,
     pub(crate) health: Arc<Health>,
     pub(crate) stats: Arc<ServiceStats>,
@@ -135,6 +138,7 @@ fn checked_service(config: ServiceConfig, telemetry: &Telemetry) -> Result<Servi
         stats: telemetry.service(&config.name),
         name: config.name,
         target: Arc::new(target),
+        upstream_host: config.upstream_host,
         limits: config.limits,
     })
 }

@@ -1,14 +1,15 @@
 //! Headers that cross the gateway, and headers that do not.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use l402::SchemeName;
-use tollway_gateway::Price;
+use tollway_gateway::{GatewayLimits, Price, RoutingConfig};
 
 use crate::support::client::{Client, empty, get, shout};
 use crate::support::shop::Shop;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{self, Upstream};
 use crate::support::{self};
 
 #[tokio::test]
@@ -170,6 +171,42 @@ async fn no_header_of_a_client_steps_round_what_the_gateway_decides() {
             .filter(|name| seen.contains_key(**name))
             .collect();
         assert!(passed.is_empty(), "{passed:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_host_of_the_upstream_is_its_own_the_clients_or_a_named_one() {
+    // Its authority comes back, be it a `Host` line or `:authority`.
+    let echo = |request: http::Request<Incoming>| async move {
+        let line = request.headers().get(header::HOST).cloned();
+        let line = line.map(|line| line.to_str().unwrap().to_owned());
+        let authority = request.uri().authority().map(ToString::to_string);
+        let host = authority.or(line).unwrap_or_default();
+        Response::new(Full::new(Bytes::from(host)).boxed_unsync())
+    };
+    let (http1, http2) = (upstream::serve(echo).await, upstream::serve_h2c(echo).await);
+    for (address, content_type) in [(http1, "text/plain"), (http2, "application/grpc")] {
+        for (configured, host) in [
+            ("upstream", address.to_string()),
+            ("preserve", "api.example.com:8402".to_owned()),
+            ("inner.example", "inner.example".to_owned()),
+        ] {
+            let mut service = support::service(address);
+            service.upstream_host = configured.parse().unwrap();
+            let routing = RoutingConfig::single(service, Price::Free);
+            let running = support::start_with(routing, GatewayLimits::default());
+            let request = http::Request::post("http://api.example.com:8402/")
+                .header("content-type", content_type)
+                .body(empty())
+                .unwrap();
+
+            let answer = Client::h2c(support::http(&running))
+                .await
+                .ask(request)
+                .await;
+
+            assert_eq!(answer.body, host, "{configured}, {content_type}");
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Uri, Version, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use http_body::{Body as _, Frame};
 
 use crate::upstream::error::{ExchangeError, Failed, Reach};
@@ -185,22 +186,29 @@ impl Body {
 /// Puts the head of a request into the form of HTTP/2, which names the origin in the request
 /// target and has no `Host` line.
 pub(crate) fn http2_form(head: &Parts, upload: &Upload, target: &Target) -> Request<()> {
-    let mut uri = head.uri.clone().into_parts();
-    uri.scheme = Some(target.scheme.clone());
-    uri.authority = Some(target.authority.clone());
     let mut request = Request::new(());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
-    *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = head.headers.clone();
     let headers = request.headers_mut();
-    headers.remove(header::HOST);
+    let host = headers.remove(header::HOST);
     // The body is sent at once: there is nothing to wait for.
     headers.remove(header::EXPECT);
     if upload.size_hint().exact().is_none() {
         headers.remove(header::CONTENT_LENGTH);
     }
+    let mut uri = head.uri.clone().into_parts();
+    uri.scheme = Some(target.scheme.clone());
+    uri.authority = Some(authority(host.as_ref(), target));
+    *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+    *request.method_mut() = head.method.clone();
+    *request.version_mut() = Version::HTTP_2;
     request
+}
+
+/// Returns what HTTP/2 has in place of `Host`.
+fn authority(host: Option<&HeaderValue>, target: &Target) -> Authority {
+    let other = host.filter(|host| **host != target.host);
+    let other = other.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    other.unwrap_or_else(|| target.authority.clone())
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
