@@ -200,6 +200,9 @@ pub struct GatewayLimits {
     /// How long a client may take to complete a request head, first or later, in whole
     /// seconds. Default 60 s.
     pub idle_timeout: Duration,
+    /// How long a client may send none of the rest of a request that waits for it, in whole
+    /// seconds, before the response is 408. Default 60 s. gRPC calls are exempt.
+    pub read_timeout: Duration,
     /// How long a client may take none of a response, before the connection (HTTP/1.1) or the
     /// stream (HTTP/2) is closed, in whole seconds. Default 60 s.
     pub write_timeout: Duration,
@@ -232,8 +235,8 @@ pub struct GatewayLimits {
 pub struct UpstreamLimits {
     /// How long a connection may take to open, TLS included. Default 5 s.
     pub connect_timeout: Duration,
-    /// How long the upstream may take to begin its response once the request stopped
-    /// moving. Default 60 s. gRPC calls carry their own deadline and are exempt.
+    /// How long the upstream may take to begin its response once the request stopped moving, in
+    /// whole seconds. Default 60 s. gRPC calls carry their own deadline and are exempt.
     pub response_timeout: Duration,
     /// How long the upstream may be silent in the middle of a response, in whole seconds;
     /// `None` for no limit. Default 60 s. Streams are exempt: gRPC, gRPC-Web, upgraded connections
@@ -257,6 +260,7 @@ impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             local_response_timeout: Duration::from_secs(10),
             tunnel_idle_timeout: None,

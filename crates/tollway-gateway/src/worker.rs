@@ -289,6 +289,7 @@ fn stall_limits(limits: &GatewayLimits) -> StallLimits {
     StallLimits {
         head: StallLimit::of(limits.idle_timeout),
         local_response: StallLimit::of(limits.local_response_timeout),
+        read: StallLimit::of(limits.read_timeout),
         write: StallLimit::of(limits.write_timeout),
         tunnel: limits.tunnel_idle_timeout.into(),
         closing_tunnel: StallLimit::of(limits.tunnel_close_timeout),

@@ -93,6 +93,7 @@ pub(crate) struct ServeConfig {
     requests_per_token_max: Option<NonZeroU32>,
     head_max_bytes: Option<NonZeroUsize>,
     idle_timeout: Option<Time>,
+    read_timeout: Option<Time>,
     write_timeout: Option<Time>,
     local_response_timeout: Option<Time>,
     tunnel_idle_timeout: Option<TimeLimit>,
@@ -112,6 +113,7 @@ impl ServeConfig {
         let head_max_bytes = self.head_max_bytes.map(NonZeroUsize::get);
         GatewayLimits {
             idle_timeout: or(self.idle_timeout, usual.idle_timeout),
+            read_timeout: or(self.read_timeout, usual.read_timeout),
             write_timeout: or(self.write_timeout, usual.write_timeout),
             local_response_timeout: or(self.local_response_timeout, usual.local_response_timeout),
             tunnel_idle_timeout: limit_or(self.tunnel_idle_timeout, usual.tunnel_idle_timeout),
@@ -438,6 +440,7 @@ const SERVE_KEYS: &[&str] = &[
     "head_max_bytes",
     "idle_timeout",
     "local_response_timeout",
+    "read_timeout",
     "requests_per_token_max",
     "tunnel_close_timeout",
     "tunnel_drain_timeout",

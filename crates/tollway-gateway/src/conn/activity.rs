@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -59,12 +60,30 @@ pub(crate) struct StallLimits {
     pub(crate) head: StallLimit,
     /// A response of the gateway itself, which is short and not taken.
     pub(crate) local_response: StallLimit,
+    /// A part of a request body that the client does not send.
+    pub(crate) read: StallLimit,
     /// A part of a response that the client does not take.
     pub(crate) write: StallLimit,
     /// A tunnel.
     pub(crate) tunnel: StallLimit,
     /// A tunnel of which one end has closed.
     pub(crate) closing_tunnel: StallLimit,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WaitsFor {
+    Client,
+    Upstream,
+}
+
+/// The limits on what happens before a response begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ExchangeLimits {
+    /// The next part of the request body, from the client.
+    pub(crate) client: StallLimit,
+    /// Anything that the upstream takes of the request, and the head of its response.
+    pub(crate) upstream: StallLimit,
 }
 
 /// The record of one request.
@@ -77,8 +96,13 @@ pub(crate) struct Activity {
     limit: Cell<StallLimit>,
     /// The limit on the time between two parts of the upstream's response.
     body_limit: Cell<StallLimit>,
+    /// Set before the response begins.
+    exchange: Cell<Option<(WaitsFor, ExchangeLimits)>>,
     is_stalled: Cell<bool>,
-    /// The task to wake when it has stalled; `None` for the task of the connection.
+    /// Whether a task of its own looks at it, which is woken when it has stalled. Otherwise that
+    /// is left to the task of the connection.
+    is_watched: Cell<bool>,
+    /// Kept longer than needed: it is often the same again.
     task: RefCell<Option<Waker>>,
 }
 
@@ -113,6 +137,7 @@ impl Activity {
         if self.is_stalled() {
             return Poll::Ready(());
         }
+        self.is_watched.set(true);
         let mut task = self.task.borrow_mut();
         if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *task = Some(cx.waker().clone());
@@ -125,12 +150,64 @@ impl Activity {
         poll_fn(|cx| self.poll_stalled(cx)).await;
     }
 
+    /// Waits for the head of a response, or for why there is none, while the request body or the
+    /// response moves.
+    ///
+    /// # Errors
+    ///
+    /// What did not move for too long. The request has not stalled by that: it is responded to.
+    pub(crate) async fn watch<T>(
+        &self,
+        limits: ExchangeLimits,
+        response: impl Future<Output = T>,
+    ) -> Result<T, WaitsFor> {
+        self.exchange.set(Some((WaitsFor::Upstream, limits)));
+        self.allow(limits.upstream);
+        let mut response = pin!(response);
+        let ended = poll_fn(|cx| match response.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => self.poll_stalled(cx).map(|()| None),
+        })
+        .await;
+        let waited_for = self.exchange.take();
+        self.is_stalled.set(false);
+        self.is_watched.set(false);
+        self.allow(StallLimit::NONE);
+        ended.ok_or_else(|| waited_for.map_or(WaitsFor::Upstream, |(waits_for, _)| waits_for))
+    }
+
+    /// A part of the request body has arrived from the client.
+    pub(crate) fn received(&self) {
+        self.touch();
+        self.wait_for(WaitsFor::Upstream);
+    }
+
+    /// The upstream would take more of the request body than has arrived.
+    pub(crate) fn wait_for_client(&self) {
+        self.wait_for(WaitsFor::Client);
+    }
+
+    fn wait_for(&self, next: WaitsFor) {
+        let Some((before, limits)) = self.exchange.get() else {
+            return;
+        };
+        if before == next {
+            return;
+        }
+        self.exchange.set(Some((next, limits)));
+        self.allow(match next {
+            WaitsFor::Client => limits.client,
+            WaitsFor::Upstream => limits.upstream,
+        });
+    }
+
     fn begin(&self, place: usize) {
         self.place.set(place);
         self.allow(StallLimit::NONE);
         self.body_limit.set(StallLimit::NONE);
+        self.exchange.set(None);
         self.is_stalled.set(false);
-        self.task.take();
+        self.is_watched.set(false);
     }
 
     fn is_overdue(&self, now: u64) -> bool {
@@ -157,7 +234,9 @@ impl Activities {
                 moved: Cell::new(0),
                 limit: Cell::new(StallLimit::NONE),
                 body_limit: Cell::new(StallLimit::NONE),
+                exchange: Cell::new(None),
                 is_stalled: Cell::new(false),
+                is_watched: Cell::new(false),
                 task: RefCell::default(),
             })
         });
@@ -196,11 +275,74 @@ impl Activities {
             if !activity.is_overdue(now) || activity.is_stalled.replace(true) {
                 continue;
             }
-            match activity.task.take() {
-                Some(task) => task.wake(),
-                None => is_left = true,
+            match activity.task.borrow().as_ref() {
+                Some(task) if activity.is_watched.get() => task.wake_by_ref(),
+                Some(_) | None => is_left = true,
             }
         }
         is_left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_waited_for_last_is_what_stalled() {
+        let (clock, activities) = (Rc::default(), Activities::default());
+        let activity = activities.begin(&clock);
+        let limits = ExchangeLimits {
+            client: StallLimit::of(Duration::from_secs(5)),
+            upstream: StallLimit::of(Duration::from_secs(1)),
+        };
+        let mut waiting = pin!(activity.watch(limits, pending::<()>()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut tick = || {
+            activities.mark_stalled(clock.tick());
+            waiting.as_mut().poll(&mut cx)
+        };
+
+        assert_eq!(tick(), Poll::Pending);
+        activity.wait_for_client();
+        for _ in 0..5 {
+            assert_eq!(tick(), Poll::Pending, "the client may take longer");
+        }
+        activity.received();
+        assert_eq!(
+            tick(),
+            Poll::Pending,
+            "the upstream has its time from then on"
+        );
+
+        assert_eq!(tick(), Poll::Ready(Err(WaitsFor::Upstream)));
+        assert!(!activity.is_stalled(), "it is responded to");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_not_watched_is_left_to_its_connection() {
+        let (clock, activities) = (Rc::default(), Activities::default());
+        let activity = activities.begin(&clock);
+        let limit = StallLimit::of(Duration::from_secs(1));
+        let limits = ExchangeLimits {
+            client: limit,
+            upstream: limit,
+        };
+        let mut waits = true;
+        let head = poll_fn(|_| match std::mem::take(&mut waits) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        });
+        let mut waiting = pin!(activity.watch(limits, head));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Pending);
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
+
+        activity.allow(limit);
+        clock.tick();
+
+        assert!(activities.mark_stalled(clock.tick()));
     }
 }

@@ -389,6 +389,7 @@ mod tests {
         Connections::new(StallLimits {
             head: limit,
             local_response: limit,
+            read: limit,
             write: limit,
             tunnel: limit,
             closing_tunnel: limit,

@@ -257,7 +257,8 @@ async fn forward(
     let (request, kind, client_side) = upstream_request(client, local, in_flight, *routed);
     let sent = Instant::now();
     let service = &local.route.service;
-    let response = match local.pool.send(admission, request, kind).await {
+    let active = in_flight.active();
+    let response = match local.pool.send(admission, active, request, kind).await {
         Ok(response) => response,
         Err(error) => return Err(no_response(service, &error)),
     };

@@ -210,7 +210,7 @@ impl From<&SendError> for Problem {
             SendError::Reset(ExchangeError::Invalid(_)) => Self::UPSTREAM_INVALID,
             SendError::Reset(_) => Self::UPSTREAM_RESET,
             SendError::RequestAborted(_) => Self::REQUEST_ABORTED,
-            SendError::RequestStalled(_) => Self::REQUEST_STALLED,
+            SendError::RequestStalled => Self::REQUEST_STALLED,
             SendError::Unreachable(ConnectError::Timeout(_)) => Self::CONNECT_TIMEOUT,
             SendError::Unreachable(ConnectError::Busy) => Self::UPSTREAM_BUSY,
             SendError::Unreachable(ConnectError::Shortage(_)) => Self::SHORTAGE,

@@ -17,7 +17,7 @@ use tollway_server::Settlement;
 use tollway_server::paywall::SettledBody;
 
 use crate::admin::metrics::Ended;
-use crate::conn::activity::{Activity, StallLimit};
+use crate::conn::activity::{Activity, StallLimit, WaitsFor};
 use crate::conn::registry::ActiveRequest;
 use crate::request::in_flight::InFlight;
 use crate::upstream::error::ExchangeError;
@@ -150,17 +150,11 @@ struct LimitedBody {
     rest: Bytes,
     activity: Rc<Activity>,
     write: StallLimit,
+    /// For the next frame.
     waits_for: WaitsFor,
     /// hyper takes a frame of a stream once the client takes some of the one before, so long
     /// ones are cut: each is progress.
     frame_max: usize,
-}
-
-/// What the next frame waits for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum WaitsFor {
-    Client,
-    Upstream,
 }
 
 impl LimitedBody {

@@ -14,6 +14,8 @@ use http::request::Parts;
 use http::{Request, StatusCode};
 use hyper::ext::ReasonPhrase;
 
+use crate::conn::activity::{ExchangeLimits, StallLimit, WaitsFor};
+use crate::conn::registry::ActiveRequest;
 use crate::request::admit::Admission;
 use crate::request::kind::RequestKind;
 use crate::upstream::connect::ConnectError;
@@ -25,7 +27,7 @@ use crate::upstream::h2::exchange::{Exchange, http2_form};
 use crate::upstream::h2::shared::StreamGuard;
 use crate::upstream::pool::{Pool, UpstreamLink};
 use crate::upstream::response::{Response, ResponseBody};
-use crate::upstream::upload::{Progress, Upload};
+use crate::upstream::upload::Upload;
 
 /// Why there is no response from an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +39,8 @@ pub(crate) enum SendError {
     #[error("{0}")]
     Reset(ExchangeError),
     /// The client stopped sending its request body.
-    #[error("client sent no more of its request within {0:?}")]
-    RequestStalled(Duration),
+    #[error("client sent no more of its request in time")]
+    RequestStalled,
     /// The response did not begin in time.
     #[error("upstream sent no response within {0:?}")]
     Timeout(Duration),
@@ -48,12 +50,14 @@ pub(crate) enum SendError {
 }
 
 impl Pool {
-    /// Sends an admitted request, in HTTP/1.1 form, and waits for the head of the response.
+    /// Sends an admitted request, in HTTP/1.1 form, and waits for the head of the response, while
+    /// the request moves.
     ///
     /// Dropping the future abandons the request and closes its connection or stream.
     pub(crate) fn send<'a>(
         self: &'a Rc<Self>,
         admission: &'a Admission,
+        active: &'a ActiveRequest,
         request: Request<Upload>,
         kind: RequestKind,
     ) -> impl Future<Output = Result<Response, SendError>> + use<'a> {
@@ -77,13 +81,16 @@ impl Pool {
                 admission.mark_forwarded();
                 let mut lost = match link {
                     UpstreamLink::Http1(connection) => {
-                        match self.over_http1(connection, &mut head, upload).await? {
+                        match self
+                            .over_http1(connection, active, &mut head, upload)
+                            .await?
+                        {
                             Ok(response) => return Ok(response),
                             Err(lost) => lost,
                         }
                     }
                     UpstreamLink::Http2(sender, guard) => {
-                        let attempt = self.over_http2(sender, guard, &head, upload, kind);
+                        let attempt = self.over_http2(sender, guard, active, &head, upload, kind);
                         match Box::pin(attempt).await? {
                             Ok(response) => return Ok(response),
                             Err(lost) => lost,
@@ -106,16 +113,16 @@ impl Pool {
     fn over_http1<'a>(
         &'a self,
         mut connection: Box<Connection>,
+        active: &'a ActiveRequest,
         head: &'a mut Parts,
         upload: Upload,
     ) -> impl Future<Output = Result<Result<Response, Lost>, SendError>> + use<'a> {
-        let progress = upload.progress();
         connection.begin(head, upload);
         let headers = &mut head.headers;
         async move {
             let response = poll_fn(|cx| connection.poll_head(headers, cx));
-            let limit = Some(self.limits.response_timeout);
-            let response = within(limit, &progress, response).await?;
+            let limit = StallLimit::of(self.limits.response_timeout);
+            let response = self.within(limit, active, response).await?;
             Ok(match response {
                 Ok(head) => Ok(self.http1_response(head, connection)),
                 Err(failed) => Err(Lost {
@@ -148,11 +155,11 @@ impl Pool {
         &self,
         sender: Http2Sender,
         guard: StreamGuard,
+        active: &ActiveRequest,
         head: &Parts,
         upload: Upload,
         kind: RequestKind,
     ) -> Result<Result<Response, Lost>, SendError> {
-        let progress = upload.progress();
         let request = http2_form(head, &upload, self.target());
         let limit = self.limits.connect_timeout;
         let mut exchange = match Exchange::open(sender, guard, request, upload, limit).await {
@@ -161,10 +168,13 @@ impl Pool {
         };
         let limit = match kind {
             // A gRPC call carries its own deadline, and a stream may begin with silence.
-            RequestKind::Grpc => None,
-            RequestKind::Http | RequestKind::WebSocket => Some(self.limits.response_timeout),
+            RequestKind::Grpc => StallLimit::NONE,
+            RequestKind::Http | RequestKind::WebSocket => {
+                StallLimit::of(self.limits.response_timeout)
+            }
         };
-        let response = within(limit, &progress, poll_fn(|cx| exchange.poll_head(cx))).await?;
+        let response = poll_fn(|cx| exchange.poll_head(cx));
+        let response = self.within(limit, active, response).await?;
         Ok(match response {
             Ok(response) => {
                 let (head, body) = response.into_parts();
@@ -177,6 +187,28 @@ impl Pool {
                 is_reused: exchange.is_reused(),
                 upload: exchange.into_upload(),
             }),
+        })
+    }
+
+    /// Waits for the head of a response. `limit` is that of the upstream; without one, the client
+    /// may be silent, too.
+    async fn within<T>(
+        &self,
+        limit: StallLimit,
+        active: &ActiveRequest,
+        response: impl Future<Output = T>,
+    ) -> Result<T, SendError> {
+        let limits = ExchangeLimits {
+            client: match limit == StallLimit::NONE {
+                true => StallLimit::NONE,
+                false => active.limits().read,
+            },
+            upstream: limit,
+        };
+        let response = active.activity().watch(limits, response).await;
+        response.map_err(|stalled| match stalled {
+            WaitsFor::Client => SendError::RequestStalled,
+            WaitsFor::Upstream => SendError::Timeout(self.limits.response_timeout),
         })
     }
 }
@@ -223,21 +255,5 @@ impl From<ExchangeError> for SendError {
         } else {
             Self::Reset(error)
         }
-    }
-}
-
-/// Waits for a response; the limit restarts whenever any of the request leaves.
-async fn within<T>(
-    limit: Option<Duration>,
-    progress: &Progress,
-    response: impl Future<Output = T>,
-) -> Result<T, SendError> {
-    let Some(limit) = limit else {
-        return Ok(response.await);
-    };
-    match progress.limit(limit, response).await {
-        Some(response) => Ok(response),
-        None if progress.is_waiting() => Err(SendError::RequestStalled(limit)),
-        None => Err(SendError::Timeout(limit)),
     }
 }

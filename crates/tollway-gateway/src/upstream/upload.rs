@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,6 +84,30 @@ impl Upload {
         !matches!(self.taken, Taken::More)
     }
 
+    /// Records that bytes of the body have been written to the upstream.
+    pub(crate) fn touch(&self) {
+        self.progress.touch();
+        if let Some(activity) = &self.activity {
+            activity.touch();
+        }
+    }
+
+    fn receive(&self, frame: &Option<Result<Frame<Bytes>, hyper::Error>>) {
+        let data = frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.progress.advance(data.map_or(0, Bytes::len));
+        if let Some(activity) = &self.activity {
+            activity.received();
+        }
+    }
+
+    fn wait(&self) {
+        if let Some(activity) = &self.activity {
+            activity.wait_for_client();
+        }
+    }
+
     fn record(&mut self, frame: &Frame<Bytes>) {
         self.taken = match (&self.taken, frame.data_ref()) {
             (Taken::Nothing, Some(data)) => Taken::First(data.clone()),
@@ -110,18 +134,14 @@ impl Body for Upload {
             return Poll::Ready(None);
         };
         let polled = Pin::new(body).poll_frame(cx);
-        if let (Poll::Ready(_), Some(activity)) = (&polled, &self.activity) {
-            activity.touch();
-        }
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.progress
-                    .advance(frame.data_ref().map_or(0, Bytes::len));
+        let mut frame = match polled {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                self.wait();
+                return Poll::Pending;
             }
-            Poll::Ready(_) => self.progress.advance(0),
-            Poll::Pending => self.progress.wait(),
-        }
-        let mut frame = ready!(polled);
+        };
+        self.receive(&frame);
         if let Some(Ok(frame)) = &mut frame {
             if let Some(trailers) = frame.trailers_mut() {
                 headers::prepare_trailers(trailers);
@@ -161,8 +181,6 @@ struct Counter {
     /// Frames taken from the client, and writes to the upstream.
     moves: Cell<u64>,
     bytes: Cell<u64>,
-    /// Whether the next frame has not arrived from the client.
-    is_waiting: Cell<bool>,
 }
 
 impl Progress {
@@ -175,8 +193,7 @@ impl Progress {
         self.0.as_ref().map_or(0, |counter| counter.moves.get())
     }
 
-    /// Records that bytes of the body have been written to the upstream.
-    pub(crate) fn touch(&self) {
+    fn touch(&self) {
         if let Some(counter) = &self.0 {
             counter.moves.set(counter.moves.get().wrapping_add(1));
         }
@@ -206,25 +223,11 @@ impl Progress {
         }
     }
 
-    /// Returns whether the upstream would take more of the body than the client has sent.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|counter| counter.is_waiting.get())
-    }
-
     fn advance(&self, bytes: usize) {
         if let Some(counter) = &self.0 {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             counter.bytes.set(counter.bytes.get().saturating_add(bytes));
-            counter.is_waiting.set(false);
             self.touch();
-        }
-    }
-
-    fn wait(&self) {
-        if let Some(counter) = &self.0 {
-            counter.is_waiting.set(true);
         }
     }
 }

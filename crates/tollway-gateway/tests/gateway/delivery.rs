@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tollway_gateway::{Price, RoutingConfig};
+use tollway_gateway::{GatewayLimits, Price, RoutingConfig};
 use tollway_server::ledger::{LedgerError, MemoryLedger, Reservation, Reserved, Stores, Uses};
 use tollway_server::{Pricer, PricerError, RequestInfo, Terms};
 
@@ -270,10 +270,12 @@ async fn an_upstream_that_is_too_slow_takes_no_use() {
 async fn a_client_that_stops_sending_its_request_has_used_its_token() {
     let address = upstream::serve(|_| std::future::pending()).await;
     let shop = Shop::single_use(Arc::new(MemoryLedger::new())).await;
-    let mut service = support::service(address);
-    service.limits.response_timeout = Duration::from_secs(1);
-    let routing = RoutingConfig::single(service, shop.price());
-    let site = Site::with(shop, routing).await;
+    let routing = support::single(shop.price(), address);
+    let limits = GatewayLimits {
+        read_timeout: Duration::from_secs(1),
+        ..GatewayLimits::default()
+    };
+    let site = Site::limited(shop, routing, limits).await;
     let mut client = TcpStream::connect(support::http(&site.running))
         .await
         .unwrap();

@@ -10,9 +10,10 @@ use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tollway_gateway::{GatewayLimits, Price, RoutingConfig, Running};
+use tollway_gateway::{GatewayLimits, Price, RouteConfig, RoutingConfig, Running, ServiceConfig};
 
 use crate::support::client::{read_to_close, read_until};
+use crate::support::upstream::Upstream;
 use crate::support::{self, upstream};
 
 #[tokio::test]
@@ -166,6 +167,49 @@ async fn a_silent_upstream_is_waited_for_while_an_upload_moves() {
     client.write_all(b"end").await.unwrap();
 
     support::soon(read_until(&mut client, "sunny")).await;
+}
+
+#[tokio::test]
+async fn a_client_may_pause_for_longer_than_the_upstream_may() {
+    let upstream = Upstream::sunny().await;
+    let running = impatient_with_responses(&[
+        ("silent", stops_after(b"").await),
+        ("sunny", upstream.address),
+    ]);
+    let head = "POST /sunny HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nbe";
+    let mut client = request(&running, head).await;
+
+    for _ in 0..2 {
+        let silent = request(&running, "GET /silent HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        support::soon(read_head(silent, " 504 ")).await;
+    }
+    client.write_all(b"late").await.unwrap();
+
+    support::soon(read_until(&mut client, "sunny")).await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_a_body_is_told_by_its_own_limit() {
+    let limits = GatewayLimits {
+        read_timeout: SECOND,
+        ..GatewayLimits::default()
+    };
+    let routing = support::single(Price::Free, stops_after(b"").await);
+    let running = support::start_with(routing, limits);
+
+    let begun = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nbe";
+    let http1 = request(&running, begun).await;
+    let mut http2 = RawHttp2::connect(support::http(&running), 65_535).await;
+    let post = Request::post("http://localhost/").body(()).unwrap();
+    let (response, mut body) = http2.sender.send_request(post, false).unwrap();
+    body.send_data(Bytes::from_static(b"be"), false).unwrap();
+
+    support::soon(read_head(http1, " 408 ")).await;
+    let response = support::soon(response).await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    let mut problem = response.into_body();
+    let problem = support::soon(problem.data()).await.unwrap().unwrap();
+    assert!(problem.ends_with(b"}"), "{problem:?}");
 }
 
 #[tokio::test]
@@ -349,6 +393,21 @@ fn impatient_with_upstream(upstream: SocketAddr) -> Running {
     support::start_with(routing, GatewayLimits::default())
 }
 
+/// A gateway with a service below the path of each name.
+fn impatient_with_responses(upstreams: &[(&str, SocketAddr)]) -> Running {
+    let mut routing = RoutingConfig::default();
+    for (name, address) in upstreams {
+        let mut service = ServiceConfig::new(*name, support::origin(*address));
+        service.limits.response_timeout = SECOND;
+        routing.services.push(service);
+        routing.routes.push(RouteConfig {
+            path_prefix: format!("/{name}"),
+            ..RouteConfig::new(*name, Price::Free)
+        });
+    }
+    support::start_with(routing, GatewayLimits::default())
+}
+
 /// An upstream whose response never ends.
 async fn endless() -> SocketAddr {
     upstream::accept(|mut stream| async move {
@@ -386,6 +445,11 @@ async fn request(running: &Running, bytes: &str) -> TcpStream {
     let mut stream = TcpStream::connect(support::http(running)).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     stream
+}
+
+async fn read_head(mut stream: TcpStream, expected: &str) {
+    let head = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(head.contains(expected), "{head}");
 }
 
 async fn open_tunnel(running: &Running) -> TcpStream {

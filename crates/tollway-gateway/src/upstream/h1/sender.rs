@@ -133,7 +133,7 @@ impl Sender {
             let left = wire.output.len();
             let written = wire.poll_write(cx);
             if wire.output.len() != left {
-                self.progress().touch();
+                self.upload.touch();
             }
             ready!(written).map_err(SendFailure::Wire)?;
             if self.has_all() {
