@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,15 +15,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tollway_gateway::{GatewayLimits, Running};
+use tokio_stream::StreamExt;
+use tollway_gateway::{GatewayLimits, RoutingConfig, Running, ServiceConfig};
 
 use crate::support::client::{Client, empty, get, read_until};
 use crate::support::shop::Shop;
+use crate::support::site::SUNNY;
 use crate::support::upstream::Body;
-use crate::support::{self, frames, upstream};
+use crate::support::{self, Identity, frames, upstream};
 
 #[tokio::test]
 async fn silent_connections_do_not_keep_a_customer_out() {
@@ -60,13 +63,27 @@ async fn streams_that_are_not_read_stall_no_other_client() {
     let mut siege = Siege::begin(GatewayLimits::default()).await;
     let mut attacker = siege.attacker().await;
     let mut bytes = frames::preface(&[]);
-    // Fewer than make the gateway open another connection to the upstream.
-    for stream in (1..).step_by(2).take(24) {
-        bytes.extend(frames::call(stream, "/counted", &siege.attackers));
+    for stream in unread_streams() {
+        bytes.extend(frames::call(stream, "/big", &siege.attackers));
     }
 
     attacker.write_all(&bytes).await.unwrap();
-    support::soon(until_sent(2 << 20)).await;
+    siege.until_sent(2 << 20).await;
+
+    siege.customers_are_served().await;
+}
+
+#[tokio::test]
+async fn streams_from_an_upstream_with_tls_that_are_not_read_stall_no_other_client() {
+    let mut siege = Siege::begin_over_tls().await;
+    let mut attacker = siege.attacker().await;
+    let mut bytes = frames::preface(&[]);
+    for stream in unread_streams() {
+        bytes.extend(frames::get(stream, "/big", Some(&siege.attackers)));
+    }
+
+    attacker.write_all(&bytes).await.unwrap();
+    siege.until_sent(2 << 20).await;
 
     siege.customers_are_served().await;
 }
@@ -82,6 +99,46 @@ async fn responses_that_are_not_read_stall_no_other_client() {
         attacker.write_all(request.as_bytes()).await.unwrap();
         attackers.push(attacker);
     }
+
+    siege.customers_are_served().await;
+}
+
+#[tokio::test]
+async fn responses_that_are_read_byte_by_byte_delay_no_customer() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+    let request = siege.request("GET /big");
+    let mut attackers = Vec::new();
+    for _ in 0..40 {
+        let mut attacker = siege.reluctant_attacker().await;
+        attacker.write_all(request.as_bytes()).await.unwrap();
+        attackers.push(attacker);
+    }
+
+    for _ in 0..3 {
+        for attacker in &mut attackers {
+            support::soon(attacker.read_u8()).await.unwrap();
+        }
+        siege.customers_are_served().await;
+    }
+}
+
+#[tokio::test]
+async fn responses_that_the_upstream_does_not_finish_delay_no_customer() {
+    let mut siege = Siege::begin(GatewayLimits::default()).await;
+    let request = siege.request("GET /stall");
+    let mut attackers = Vec::new();
+    for _ in 0..40 {
+        let mut attacker = siege.attacker().await;
+        attacker.write_all(request.as_bytes()).await.unwrap();
+        support::soon(read_until(&mut attacker, "begun")).await;
+        attackers.push(attacker);
+    }
+    let mut streams = siege.attacker().await;
+    let mut bytes = frames::preface(&[]);
+    for stream in unread_streams() {
+        bytes.extend(frames::call(stream, "/stall", &siege.attackers));
+    }
+    streams.write_all(&bytes).await.unwrap();
 
     siege.customers_are_served().await;
 }
@@ -143,16 +200,31 @@ async fn floods_of_frames_fail_no_customer() {
 
 #[tokio::test]
 async fn an_upstream_that_closes_kept_connections_fails_no_request() {
-    let upstream = upstream::accept(|mut stream| async move {
-        for _ in 0..3 {
-            read_until(&mut stream, "\r\n\r\n").await;
-            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsunny";
-            stream.write_all(response).await.unwrap();
-        }
-        // The next request has been sent when it closes.
+    let upstream = upstream::accept(|stream| async move {
+        drop(three_responses(stream).await);
+    });
+    sixty_requests_are_served(upstream.await).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_resets_kept_connections_fails_no_request() {
+    let upstream = upstream::accept(|stream| async move {
+        three_responses(stream).await.set_zero_linger().unwrap();
+    });
+    sixty_requests_are_served(upstream.await).await;
+}
+
+/// Reads four requests and responds to three.
+async fn three_responses(mut stream: TcpStream) -> TcpStream {
+    for _ in 0..3 {
         read_until(&mut stream, "\r\n\r\n").await;
-    })
-    .await;
+        stream.write_all(SUNNY).await.unwrap();
+    }
+    read_until(&mut stream, "\r\n\r\n").await;
+    stream
+}
+
+async fn sixty_requests_are_served(upstream: SocketAddr) {
     let shop = Shop::open().await;
     let running = support::start(shop.price(), upstream);
     let authorization = shop.authorization().await;
@@ -195,19 +267,47 @@ struct Siege {
     /// The attackers have paid too, for a token of their own.
     attackers: String,
     kept: [Client; 2],
+    /// The bytes that the upstream has sent of large pages.
+    sent: Sent,
+    _identity: Identity,
 }
 
+type Sent = Arc<AtomicUsize>;
+
 impl Siege {
+    /// Begins one with an upstream without TLS: HTTP/2 for gRPC calls, and HTTP/1.1.
     async fn begin(limits: GatewayLimits) -> Self {
+        let (sent, identity) = (Sent::default(), Identity::new());
+        let service = support::service(pages(&sent).await);
+        Self::with(service, limits, sent, identity).await
+    }
+
+    /// Begins one with an upstream with TLS: HTTP/2.
+    async fn begin_over_tls() -> Self {
+        let (sent, identity) = (Sent::default(), Identity::new());
+        let port = pages_over_tls(&identity, &sent).await.port();
+        let mut service = support::service(support::dead_port());
+        service.upstream = format!("https://localhost:{port}").parse().unwrap();
+        service.upstream_authorities = Some(identity.certificate());
+        Self::with(service, GatewayLimits::default(), sent, identity).await
+    }
+
+    async fn with(
+        service: ServiceConfig,
+        limits: GatewayLimits,
+        sent: Sent,
+        identity: Identity,
+    ) -> Self {
         let shop = Shop::open().await;
-        let routing = support::single(shop.price(), pages().await);
-        let running = support::start_with(routing, limits);
+        let running = support::start_with(RoutingConfig::single(service, shop.price()), limits);
         let address = support::http(&running);
         let mut siege = Self {
             kept: [Client::http1(address).await, Client::h2c(address).await],
             authorization: shop.authorization().await,
             attackers: shop.authorization().await,
             running,
+            sent,
+            _identity: identity,
         };
         siege.customers_are_served().await;
         siege
@@ -217,6 +317,24 @@ impl Siege {
         TcpStream::connect(support::http(&self.running))
             .await
             .unwrap()
+    }
+
+    /// An attacker for whom the kernel keeps little.
+    async fn reluctant_attacker(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let address = support::http(&self.running);
+        socket.connect(address).await.unwrap()
+    }
+
+    /// Waits until the upstream has sent so many bytes of large pages.
+    async fn until_sent(&self, bytes: usize) {
+        support::soon(async {
+            while self.sent.load(Ordering::Relaxed) < bytes {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// An attacker's request over HTTP/1.1, up to its body; more lines may follow `line`.
@@ -255,59 +373,87 @@ async fn served(client: &mut Client, request: http::request::Builder, authorizat
 }
 
 /// Starts an upstream that speaks HTTP/1.1 and HTTP/2 on one port.
-async fn pages() -> SocketAddr {
-    upstream::accept(|stream| async move {
-        let mut begun = [0; 3];
-        while stream
-            .peek(&mut begun)
-            .await
-            .is_ok_and(|read| (1..3).contains(&read))
-        {
-            tokio::task::yield_now().await;
-        }
-        let service = service_fn(|request| async { Ok::<_, Infallible>(respond(request).await) });
-        let stream = TokioIo::new(stream);
-        // A gateway that gives up is what some of the attacks are about.
-        if begun == *b"PRI" {
-            let http2 = http2::Builder::new(TokioExecutor::new());
-            let _ended = http2.serve_connection(stream, service).await;
-        } else {
+async fn pages(sent: &Sent) -> SocketAddr {
+    let sent = Arc::clone(sent);
+    upstream::accept(move |stream| {
+        let sent = Arc::clone(&sent);
+        async move {
+            let mut begun = [0; 3];
+            while stream
+                .peek(&mut begun)
+                .await
+                .is_ok_and(|read| (1..3).contains(&read))
+            {
+                tokio::task::yield_now().await;
+            }
+            if begun == *b"PRI" {
+                serve_http2(stream, sent).await;
+                return;
+            }
+            let service = service_fn(move |request| respond(request, Arc::clone(&sent)));
+            // A gateway that gives up is what some of the attacks are about.
             let _ended = http1::Builder::new()
-                .serve_connection(stream, service)
+                .serve_connection(TokioIo::new(stream), service)
                 .await;
         }
     })
     .await
 }
 
-async fn respond(request: Request<Incoming>) -> Response<Body> {
-    match request.uri().path() {
-        "/big" => large(|| ()),
-        "/counted" => large(|| {
-            SENT.fetch_add(CHUNK.len(), Ordering::Relaxed);
-        }),
+/// Starts an upstream that speaks HTTP/2 with TLS.
+async fn pages_over_tls(identity: &Identity, sent: &Sent) -> SocketAddr {
+    let acceptor = identity.acceptor(&["h2"]);
+    let sent = Arc::clone(sent);
+    upstream::accept(move |stream| {
+        let (acceptor, sent) = (acceptor.clone(), Arc::clone(&sent));
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve_http2(stream, sent).await;
+            }
+        }
+    })
+    .await
+}
+
+async fn serve_http2<S>(stream: S, sent: Sent)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| respond(request, Arc::clone(&sent)));
+    // A gateway that gives up is what some of the attacks are about.
+    let _ended = http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn respond(request: Request<Incoming>, sent: Sent) -> Result<Response<Body>, Infallible> {
+    Ok(match request.uri().path() {
+        "/big" => large(sent),
+        "/stall" => {
+            let begun = Ok(Frame::data(Bytes::from_static(b"begun")));
+            let frames = tokio_stream::once(begun).chain(tokio_stream::pending());
+            Response::new(StreamBody::new(frames).boxed_unsync())
+        }
         "/upload" => {
             let _received = request.into_body().collect().await;
             Response::new(Full::default().boxed_unsync())
         }
         _ => Response::new(Full::from("sunny").boxed_unsync()),
-    }
+    })
 }
 
 /// Responds with far more than the windows on the way hold.
-fn large(sent: impl Fn() + Send + 'static) -> Response<Body> {
+fn large(sent: Sent) -> Response<Body> {
     let frames = std::iter::repeat_with(move || {
-        sent();
+        sent.fetch_add(CHUNK.len(), Ordering::Relaxed);
         Ok(Frame::data(Bytes::from_static(CHUNK)))
     });
     Response::new(StreamBody::new(tokio_stream::iter(frames.take(CHUNKS))).boxed_unsync())
 }
 
-/// Waits until the upstream has sent so many bytes of the page that is counted.
-async fn until_sent(bytes: usize) {
-    while SENT.load(Ordering::Relaxed) < bytes {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Fewer than make the gateway open another connection to the upstream.
+fn unread_streams() -> impl Iterator<Item = u32> {
+    (1..).step_by(2).take(24)
 }
 
 fn few_connections() -> GatewayLimits {
@@ -322,5 +468,3 @@ const CONNECTIONS_MAX: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(15);
 const CHUNK: &[u8] = &[b'x'; 64 * 1024];
 const CHUNKS: usize = 128;
-/// What the upstream has sent of `/counted`, which one test asks for.
-static SENT: AtomicUsize = AtomicUsize::new(0);
