@@ -20,6 +20,7 @@ mod unread;
 mod window;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +28,10 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use attack::Attack;
+use attack::{Attack, Made};
 pub(crate) use customers::ITEM_BYTES;
 use customers::{Customers, Phase, PhaseFigures};
+use socket::Side;
 
 /// One attack on one proxy.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,13 +70,23 @@ pub(crate) struct Target {
     /// The value of the attackers' `Authorization` line, in the attacks that are paid for.
     #[arg(long, env = "ATTACKER", hide_env_values = true)]
     attacker: String,
+    /// How many addresses the attackers have.
+    #[arg(long, default_value = "1")]
+    addresses: NonZeroU16,
+}
+
+impl Target {
+    /// Returns the address of the attacker with this number.
+    fn attacker_at(&self, number: usize) -> Side {
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        Side::Attacker(number % self.addresses)
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct Outcome {
     phases: Vec<PhaseFigures>,
-    /// What the attackers saw.
-    attack: String,
+    attack: Made,
 }
 
 /// Runs the siege and prints its outcome.
@@ -110,6 +122,9 @@ async fn besiege(args: &Args) -> Result<Outcome> {
 
     Ok(Outcome {
         phases: customers.close().await?,
-        attack: attack.unwrap_or_else(|error| format!("ended early: {error:#}")),
+        attack: attack.unwrap_or_else(|error| Made {
+            count: 0,
+            seen: format!("ended early: {error:#}"),
+        }),
     })
 }

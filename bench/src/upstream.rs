@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// The private key, PEM.
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Offer no HTTP/2 with TLS.
+    #[arg(long)]
+    tls_http1: bool,
     /// How a connection ends.
     #[arg(long, default_value = "stays")]
     ends: Ends,
@@ -110,7 +113,10 @@ fn serve(args: &Args) -> Result<()> {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if !args.tls_http1 {
+            config.alpn_protocols.insert(0, b"h2".to_vec());
+        }
         let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(accept(listener, move |stream| {
             let acceptor = acceptor.clone();

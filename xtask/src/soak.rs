@@ -29,6 +29,7 @@ use crate::interop::process::{self, Service};
 use crate::interop::sandbox::Sandbox;
 use crate::interop::workspace::Workspace;
 use crate::siege::proxies::Setup;
+use crate::siege::upstream::Reached;
 use metrics::Metrics;
 use samples::{Sample, Samples};
 
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let [ports] = Ports::free::<1>()?;
     let port = format!("--port={}", ports.rpc);
-    let mut upstream = Some(setup.upstream(&[&port])?);
+    let mut upstream = Some(setup.upstream(Reached::Plaintext, &[&port])?);
     let gateway = start(&setup, ports.rpc)?;
     let admin = gateway.addresses.admin.context("no admin address")?;
     let page = format!("http://{}/item", gateway.addresses.http);
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         || {
             // The port is free again once the old one is gone.
             drop(upstream.take());
-            upstream = Some(setup.upstream(&[&port])?);
+            upstream = Some(setup.upstream(Reached::Plaintext, &[&port])?);
             Ok(())
         },
         || Sample::take(gateway.pid(), admin),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Target, floods, silent, slow, unpaid, unread, window};
@@ -42,18 +43,30 @@ pub(crate) enum Attack {
     Unpaid,
 }
 
+/// An attack that was made.
+#[derive(Debug, Serialize)]
+pub(super) struct Made {
+    /// How much of it: connections, streams or requests, as `--count` counts.
+    pub(super) count: usize,
+    /// What the attackers saw.
+    pub(super) seen: String,
+}
+
 impl Attack {
-    /// Attacks until a moment at the latest, and returns what it looked like.
+    /// Attacks until a moment at the latest.
     pub(super) async fn run(
         self,
         target: &Arc<Target>,
         count: usize,
         until: Instant,
-    ) -> Result<String> {
+    ) -> Result<Made> {
         match self {
             Self::Calm => {
                 sleep_until(until).await;
-                Ok(String::new())
+                Ok(Made {
+                    count,
+                    seen: String::new(),
+                })
             }
             Self::Silent => silent::run(target, count, until).await,
             Self::Window => window::run(target, count, until).await,

@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::Target;
+use super::attack::Made;
 use super::frames;
 use super::socket::{Side, is_open};
 
 /// Requests that are paid for and reset at once.
-pub(super) async fn resets(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn resets(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     let authorization = target.attacker.clone();
     flood(target, count, until, move |batch| {
         let first = batch
@@ -37,7 +38,7 @@ pub(super) async fn continuation(
     target: &Arc<Target>,
     count: usize,
     until: Instant,
-) -> Result<String> {
+) -> Result<Made> {
     flood(target, count, until, |batch| match batch {
         0 => frames::head_begun(1),
         _ => frames::continuation(1).repeat(CONTINUATIONS),
@@ -46,12 +47,12 @@ pub(super) async fn continuation(
 }
 
 /// PING frames.
-pub(super) async fn pings(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn pings(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     flood(target, count, until, |_| frames::ping().repeat(CONTROLS)).await
 }
 
 /// SETTINGS frames.
-pub(super) async fn settings(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn settings(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     flood(target, count, until, |_| {
         frames::settings(&[(frames::INITIAL_WINDOW_SIZE, 65_535)]).repeat(CONTROLS)
     })
@@ -64,17 +65,18 @@ async fn flood(
     count: usize,
     until: Instant,
     batch: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static,
-) -> Result<String> {
+) -> Result<Made> {
     let batch = Arc::new(batch);
     let mut attackers = JoinSet::new();
-    for _ in 0..count {
+    for number in 0..count {
         let (target, batch) = (Arc::clone(target), Arc::clone(&batch));
         attackers.spawn(async move {
+            let attacker = target.attacker_at(number);
             let mut connections = 0_usize;
             while Instant::now() < until {
                 connections = connections.saturating_add(1);
                 // It fails once the proxy has had enough.
-                let _disconnected = timeout_at(until, pour(&target, &*batch)).await;
+                let _disconnected = timeout_at(until, pour(&target, attacker, &*batch)).await;
                 sleep(BEFORE_NEXT).await;
             }
             connections
@@ -84,11 +86,18 @@ async fn flood(
     while let Some(ended) = attackers.join_next().await {
         connections = connections.saturating_add(ended?);
     }
-    Ok(format!("{count} attackers, {connections} connections"))
+    Ok(Made {
+        count,
+        seen: format!("{count} attackers, {connections} connections"),
+    })
 }
 
-async fn pour(target: &Target, batch: &(dyn Fn(u32) -> Vec<u8> + Send + Sync)) -> Result<()> {
-    let mut stream = Side::Attacker.connect(target.http2).await?;
+async fn pour(
+    target: &Target,
+    attacker: Side,
+    batch: &(dyn Fn(u32) -> Vec<u8> + Send + Sync),
+) -> Result<()> {
+    let mut stream = attacker.connect(target.http2).await?;
     stream.write_all(&frames::preface(&[])).await?;
     let mut number = 0_u32;
     while is_open(&stream) {

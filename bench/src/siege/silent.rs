@@ -5,16 +5,20 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::Target;
-use super::socket::{Side, still_open};
+use super::attack::Made;
+use super::socket::still_open;
 
-pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result<Made> {
     let opened = open(target, count, until).await;
     sleep_until(until).await;
-    Ok(format!(
-        "{} of {count} connected, {} open at the end",
-        opened.len(),
-        still_open(&opened)
-    ))
+    Ok(Made {
+        count: opened.len(),
+        seen: format!(
+            "{} connected, {} open at the end",
+            opened.len(),
+            still_open(&opened)
+        ),
+    })
 }
 
 /// Opens as many as there can be. The kernel refuses none: what the proxy does not accept waits
@@ -22,7 +26,8 @@ pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result
 async fn open(target: &Target, count: usize, until: Instant) -> Vec<TcpStream> {
     let mut opened = Vec::with_capacity(count);
     while opened.len() < count && Instant::now() < until {
-        match timeout(PATIENCE, Side::Attacker.connect(target.http1)).await {
+        let attacker = target.attacker_at(opened.len());
+        match timeout(PATIENCE, attacker.connect(target.http1)).await {
             Ok(Ok(stream)) => opened.push(stream),
             Ok(Err(_)) | Err(_) => break,
         }

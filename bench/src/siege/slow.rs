@@ -9,16 +9,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::Target;
+use super::attack::Made;
 use super::socket::Side;
 
 /// Heads of which a byte arrives now and then.
-pub(super) async fn heads(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn heads(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     let begin = "GET /item HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".to_owned();
     senders(target, begin, count, until).await
 }
 
 /// Uploads that are paid for and of which a byte arrives now and then.
-pub(super) async fn bodies(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn bodies(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     let begin = format!(
         "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\
          Authorization: {}\r\n\r\n",
@@ -28,11 +29,11 @@ pub(super) async fn bodies(target: &Arc<Target>, count: usize, until: Instant) -
 }
 
 /// Large responses that are paid for and read little by little.
-pub(super) async fn readers(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
+pub(super) async fn readers(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     let mut readers = JoinSet::new();
-    for _ in 0..count {
+    for number in 0..count {
         let target = Arc::clone(target);
-        readers.spawn(async move { read(&target, until).await });
+        readers.spawn(async move { read(&target, target.attacker_at(number), until).await });
     }
     Ok(ended(readers, count).await)
 }
@@ -42,13 +43,14 @@ async fn senders(
     begin: String,
     count: usize,
     until: Instant,
-) -> Result<String> {
+) -> Result<Made> {
     let begin: Arc<str> = begin.into();
     let mut senders = JoinSet::new();
-    for _ in 0..count {
+    for number in 0..count {
         let (target, begin) = (Arc::clone(target), Arc::clone(&begin));
         senders.spawn(async move {
-            let mut stream = Side::Attacker.connect(target.http1).await?;
+            let attacker = target.attacker_at(number);
+            let mut stream = attacker.connect(target.http1).await?;
             stream.write_all(begin.as_bytes()).await?;
             drip(stream, until).await
         });
@@ -64,8 +66,8 @@ async fn drip(mut stream: TcpStream, until: Instant) -> Result<()> {
     Ok(())
 }
 
-async fn read(target: &Target, until: Instant) -> Result<()> {
-    let mut stream = Side::Attacker.connect_reluctantly(target.http1).await?;
+async fn read(target: &Target, attacker: Side, until: Instant) -> Result<()> {
+    let mut stream = attacker.connect_reluctantly(target.http1).await?;
     let request = format!(
         "GET /big HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n",
         target.attacker
@@ -80,12 +82,15 @@ async fn read(target: &Target, until: Instant) -> Result<()> {
 }
 
 /// Waits for all, and counts those that the proxy did not end.
-async fn ended(mut attackers: JoinSet<Result<()>>, count: usize) -> String {
+async fn ended(mut attackers: JoinSet<Result<()>>, count: usize) -> Made {
     let mut open = 0_usize;
     while let Some(attacker) = attackers.join_next().await {
         open = open.saturating_add(usize::from(matches!(attacker, Ok(Ok(())))));
     }
-    format!("{open} of {count} open at the end")
+    Made {
+        count,
+        seen: format!("{open} of {count} open at the end"),
+    }
 }
 
 const PAUSE: Duration = Duration::from_millis(500);

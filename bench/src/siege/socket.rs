@@ -9,14 +9,18 @@ use tokio::net::{TcpSocket, TcpStream};
 /// The side of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Side {
-    Attacker,
+    /// One of the attackers' addresses.
+    Attacker(u16),
     Customer,
 }
 
 impl Side {
     const fn address(self) -> Ipv4Addr {
         match self {
-            Self::Attacker => Ipv4Addr::new(127, 66, 0, 1),
+            Self::Attacker(number) => {
+                let [high, low] = number.to_be_bytes();
+                Ipv4Addr::new(127, 66, high, low)
+            }
             Self::Customer => Ipv4Addr::new(127, 0, 0, 1),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,17 +11,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Target;
-use super::socket::Side;
+use super::attack::Made;
 
-/// Sends `count` requests over a few connections, or as many as there is time for.
-pub(super) async fn run(target: &Arc<Target>, count: usize, until: Instant) -> Result<String> {
-    let each = count.div_ceil(CONNECTIONS);
+/// Sends `count` requests over a few connections, each once the last has its response, or as many
+/// as there is time for.
+pub(super) async fn run(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
+    let left = Arc::new(AtomicUsize::new(count));
     let mut attackers = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let target = Arc::clone(target);
-        attackers.spawn(async move { ask(&target, each, until).await });
+    for number in 0..CONNECTIONS {
+        let (target, left) = (Arc::clone(target), Arc::clone(&left));
+        attackers.spawn(async move { ask(&target, number, &left, until).await });
     }
-    let mut statuses = BTreeMap::<u16, usize>::new();
+    let begun = Instant::now();
+    let mut statuses = Statuses::new();
     while let Some(ended) = attackers.join_next().await {
         for (status, times) in ended?? {
             let sum = statuses.entry(status).or_default();
@@ -31,30 +34,51 @@ pub(super) async fn run(target: &Arc<Target>, count: usize, until: Instant) -> R
         .iter()
         .map(|(status, times)| format!("{times} × {status}"))
         .collect();
-    Ok(shown.join(", "))
+    Ok(Made {
+        count: statuses.values().sum(),
+        seen: format!(
+            "{} in {:.1} s",
+            shown.join(", "),
+            begun.elapsed().as_secs_f64()
+        ),
+    })
 }
 
-async fn ask(target: &Target, count: usize, until: Instant) -> Result<BTreeMap<u16, usize>> {
-    let mut statuses = BTreeMap::new();
-    let mut stream = Side::Attacker.connect(target.http1).await?;
-    for _ in 0..count {
-        if Instant::now() >= until {
-            break;
-        }
-        stream
-            .write_all(b"GET /item HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await?;
-        let Some((status, stays)) = response(&mut stream).await? else {
-            stream = Side::Attacker.connect(target.http1).await?;
-            continue;
+/// How many responses had which status.
+type Statuses = BTreeMap<u16, usize>;
+
+async fn ask(
+    target: &Target,
+    number: usize,
+    left: &AtomicUsize,
+    until: Instant,
+) -> Result<Statuses> {
+    let attacker = target.attacker_at(number);
+    let mut statuses = Statuses::new();
+    let mut stream = attacker.connect(target.http1).await?;
+    while Instant::now() < until && take(left) {
+        let (status, stays) = loop {
+            stream.write_all(REQUEST).await?;
+            if let Some(responded) = response(&mut stream).await? {
+                break responded;
+            }
+            stream = attacker.connect(target.http1).await?;
         };
-        let times: &mut usize = statuses.entry(status).or_default();
+        let times = statuses.entry(status).or_default();
         *times = times.saturating_add(1);
         if !stays {
-            stream = Side::Attacker.connect(target.http1).await?;
+            stream = attacker.connect(target.http1).await?;
         }
     }
     Ok(statuses)
+}
+
+/// Takes one of those that are left; returns whether there was one.
+fn take(left: &AtomicUsize) -> bool {
+    let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        left.checked_sub(1)
+    });
+    taken.is_ok()
 }
 
 /// Reads a response, and returns its status and whether the connection stays open; nothing when
@@ -90,4 +114,5 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
+const REQUEST: &[u8] = b"GET /item HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const CONNECTIONS: usize = 32;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::upstream::Upstream;
+use super::scenarios::Challenges;
+use super::upstream::{Reached, Upstream};
 use crate::bench::programs::Programs;
 use crate::interop::certificate::Certificate;
 use crate::interop::gateway::Gateway;
@@ -58,8 +59,8 @@ impl Setup<'_> {
     /// # Errors
     ///
     /// When it does not start.
-    pub(crate) fn upstream(&self, flags: &[&str]) -> Result<Upstream> {
-        Upstream::start(&self.programs.bench, self.certificate, flags)
+    pub(crate) fn upstream(&self, reached: Reached, flags: &[&str]) -> Result<Upstream> {
+        Upstream::start(&self.programs.bench, self.certificate, reached, flags)
     }
 
     /// Starts the gateway as it comes, with one worker.
@@ -67,23 +68,23 @@ impl Setup<'_> {
     /// # Errors
     ///
     /// When it does not start.
-    pub(super) fn gateway(&self, upstream: &Upstream, descriptors: Option<u32>) -> Result<Proxy> {
+    pub(super) fn gateway(
+        &self,
+        upstream: &Upstream,
+        descriptors: Option<u32>,
+        challenges: Challenges,
+    ) -> Result<Proxy> {
         let mut command = limited(&self.programs.tollway, descriptors);
         command
             .env("TOLLWAY_HOME", self.dir)
             .env("SSL_CERT_FILE", &self.certificate.chain);
-        let gateway = Gateway::start_with(
-            command,
-            self.dir,
-            &[
-                "--workers=1",
-                "--price=10sat",
-                "--wallet",
-                self.wallet,
-                "--upstream",
-                &upstream.url(),
-            ],
-        )?;
+        let url = upstream.url();
+        let mut flags = vec!["--workers=1", "--price=10sat", "--upstream", &url];
+        flags.extend(["--wallet", self.wallet]);
+        if challenges == Challenges::Unlimited {
+            flags.push("--exempt-loopback");
+        }
+        let gateway = Gateway::start_with(command, self.dir, &flags)?;
         Ok(Proxy {
             name: "tollway",
             http1: gateway.addresses.http,
@@ -107,7 +108,7 @@ impl Setup<'_> {
             .replace("@HTTP1@", &http1.to_string())
             .replace("@HTTP2@", &http2.to_string())
             .replace("@UPSTREAM@", &upstream.address().to_string())
-            .replace("@TLS@", if upstream.over_tls { "s" } else { "" })
+            .replace("@TLS@", if upstream.has_tls() { "s" } else { "" })
             .replace("@DIR@", &self.dir.to_string_lossy());
         let file = self.dir.join("siege.conf");
         fs::write(&file, text)?;

@@ -1,5 +1,7 @@
 //! Scenarios of a siege.
 
+use super::upstream::Reached;
+
 /// An attack, or an upstream that fails.
 #[derive(Debug)]
 pub(super) struct Scenario {
@@ -8,14 +10,24 @@ pub(super) struct Scenario {
     /// The attack, as `tollway-bench siege` names it.
     pub(super) attack: &'static str,
     pub(super) count: u32,
+    /// How many addresses the attackers have.
+    pub(super) addresses: u16,
     /// The longest it goes on.
     pub(super) seconds: f64,
-    /// How the upstream fails, a flag of `tollway-bench upstream`.
+    /// How the upstream fails, flags of `tollway-bench upstream`.
     pub(super) upstream: &'static [&'static str],
-    /// Whether the upstream is reached with TLS, which chooses HTTP/2.
-    pub(super) over_tls: bool,
+    pub(super) reached: Reached,
     /// The descriptors that the proxy may have.
     pub(super) descriptors: Option<u32>,
+    pub(super) challenges: Challenges,
+}
+
+/// Whether the gateway limits challenges.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Challenges {
+    Limited,
+    /// Each unpaid request has an invoice, as if each client had a network of its own.
+    Unlimited,
 }
 
 impl Scenario {
@@ -25,10 +37,12 @@ impl Scenario {
             what,
             attack,
             count,
-            seconds: 6.0,
+            addresses: 1,
+            seconds: 5.0,
             upstream: &[],
-            over_tls: false,
+            reached: Reached::Plaintext,
             descriptors: None,
+            challenges: Challenges::Limited,
         }
     }
 
@@ -50,11 +64,12 @@ impl Scenario {
         }
     }
 
-    const fn over_tls(self) -> Self {
-        Self {
-            over_tls: true,
-            ..self
-        }
+    const fn spread_over(self, addresses: u16) -> Self {
+        Self { addresses, ..self }
+    }
+
+    const fn reached(self, reached: Reached) -> Self {
+        Self { reached, ..self }
     }
 
     const fn lasting(self, seconds: f64) -> Self {
@@ -70,7 +85,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         2000,
     )
     .with_descriptors(1024)
-    .lasting(10.0),
+    .lasting(8.0),
+    Scenario::new(
+        "silent-spread",
+        "the same from 500 addresses",
+        "silent",
+        2000,
+    )
+    .with_descriptors(1024)
+    .spread_over(500)
+    .lasting(8.0),
     Scenario::new(
         "window-0",
         "500 HTTP/2 clients that are refused and give no window, with `ulimit -n 512`",
@@ -78,34 +102,60 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         500,
     )
     .with_descriptors(512)
-    .lasting(15.0),
+    .lasting(12.0),
     Scenario::new(
-        "unread-h1",
-        "100 responses of 8 MiB over HTTP/1.1 that are not read",
+        "window-0-spread",
+        "the same from 250 addresses",
+        "window",
+        500,
+    )
+    .with_descriptors(512)
+    .spread_over(250)
+    .lasting(12.0),
+    Scenario::new(
+        "unread-h1-12",
+        "12 responses of 8 MiB over HTTP/1.1 that are not read",
         "unread-http1",
-        100,
+        12,
     ),
+    Scenario::new("unread-h1-200", "200 of them", "unread-http1", 200),
     Scenario::new(
-        "unread-h2",
-        "200 of them on one HTTP/2 connection",
+        "unread-h1-tls-12",
+        "12 of them from an HTTP/1.1 upstream with TLS",
+        "unread-http1",
+        12,
+    )
+    .reached(Reached::TlsHttp1),
+    Scenario::new("unread-h1-tls-200", "200 of them", "unread-http1", 200)
+        .reached(Reached::TlsHttp1),
+    Scenario::new(
+        "unread-streams-200",
+        "200 from an HTTP/1.1 upstream on one HTTP/2 connection",
         "unread-http2",
         200,
     ),
     Scenario::new(
-        "unread-grpc-12",
+        "unread-h2-12",
         "12 gRPC responses of 8 MiB on one connection that are not read",
         "unread-grpc",
         12,
     ),
-    Scenario::new("unread-grpc-200", "200 of them", "unread-grpc", 200),
+    Scenario::new("unread-h2-200", "200 of them", "unread-grpc", 200),
     Scenario::new(
-        "unread-tls-12",
-        "12 responses of 8 MiB from an HTTP/2 upstream with TLS that are not read",
+        "unread-h2-tls-12",
+        "12 responses of 8 MiB on one connection from an HTTP/2 upstream with TLS",
         "unread-http2",
         12,
     )
-    .over_tls(),
-    Scenario::new("unread-tls-200", "200 of them", "unread-http2", 200).over_tls(),
+    .reached(Reached::Tls),
+    Scenario::new("unread-h2-tls-200", "200 of them", "unread-http2", 200).reached(Reached::Tls),
+    Scenario::new(
+        "unread-shared-200",
+        "200 of them, each client with an HTTP/1.1 connection of its own",
+        "unread-http1",
+        200,
+    )
+    .reached(Reached::Tls),
     Scenario::new(
         "slow-heads",
         "400 request heads at two bytes a second",
@@ -160,6 +210,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::failing(
         "upstream-resets",
+        "an upstream that resets with its third response",
+        &["--ends=resets"],
+    ),
+    Scenario::failing(
+        "upstream-resets-1ms",
         "an upstream that resets a millisecond after its third response",
         &["--ends=resets", "--delay-ms=1"],
     ),
@@ -169,15 +224,35 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "stalled",
         200,
     ),
-    Scenario::new("unpaid", "100,000 unpaid requests", "unpaid", 100_000).lasting(25.0),
+    Scenario::new(
+        "upstream-stalls-h2",
+        "200 of them from an HTTP/2 upstream with TLS",
+        "stalled",
+        200,
+    )
+    .reached(Reached::Tls),
+    Scenario::new("unpaid", "100,000 unpaid requests", "unpaid", 100_000).lasting(UNPAID_SECS),
+    Scenario {
+        challenges: Challenges::Unlimited,
+        ..Scenario::new(
+            "challenges",
+            "100,000 unpaid requests that each have an invoice",
+            "unpaid",
+            100_000,
+        )
+        .lasting(UNPAID_SECS)
+    },
 ];
+
+/// What 100,000 requests may take; the attack ends with the last of them.
+const UNPAID_SECS: f64 = 60.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn all_scenarios_on_two_proxies_take_less_than_ten_minutes() {
+    fn all_scenarios_on_two_proxies_take_less_than_a_quarter_of_an_hour() {
         // Starting and stopping a proxy takes a second.
         let around = 2.0 * super::super::AROUND_SECS + 2.0;
         let seconds: f64 = SCENARIOS
@@ -185,7 +260,7 @@ mod tests {
             .map(|scenario| 2.0 * (scenario.seconds + around))
             .sum();
 
-        assert!(seconds < 600.0, "{seconds}");
+        assert!(seconds < 900.0, "{seconds}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Row {
 #[derive(Debug, Deserialize)]
 pub(super) struct Outcome {
     phases: Vec<Phase>,
-    attack: String,
+    attack: Made,
 }
 
 /// The customers' figures of one phase.
@@ -32,22 +32,57 @@ struct Phase {
     max_us: u32,
 }
 
+/// The attack as it was made.
+#[derive(Debug, Deserialize)]
+struct Made {
+    count: u32,
+    seen: String,
+}
+
 impl Outcome {
-    /// Returns whether every request of every customer was served.
-    pub(super) fn is_perfect(&self) -> bool {
-        self.phases.iter().all(|phase| phase.failures.is_empty())
+    /// Returns what is missed: customers that were not served, or an attack smaller than `count`.
+    pub(super) fn missed(&self, count: u32) -> Option<String> {
+        let failed: u32 = self.phases.iter().map(Phase::failed).sum();
+        if failed > 0 {
+            return Some(format!("{failed} requests of customers failed"));
+        }
+        let made = self.attack.count;
+        (made < count).then(|| format!("the attack was {made} of {count}"))
+    }
+}
+
+impl Phase {
+    fn failed(&self) -> u32 {
+        self.failures.values().sum()
+    }
+
+    /// Returns its columns.
+    fn columns(&self) -> String {
+        let served = self.requests.saturating_sub(self.failed());
+        format!(
+            "{} of {} | {:.1} | {:.1} | {:.0}",
+            share(served, self.requests),
+            self.requests,
+            ms(self.p50_us),
+            ms(self.p99_us),
+            ms(self.max_us)
+        )
     }
 }
 
 pub(super) fn print_head() {
+    let phase = |name| format!("served {name} | p50 ms | p99 ms | max ms");
     println!(
-        "| scenario | proxy | before: served, p50 / p99 / max ms | during | after | peak MiB | attackers |"
+        "| scenario | proxy | {} | {} | {} | peak MiB | attackers |",
+        phase("before"),
+        phase("during"),
+        phase("after")
     );
-    println!("|---|---|---|---|---|---:|---|");
+    println!("|---|---|{}---:|---|", "---:|".repeat(12));
 }
 
 pub(super) fn print(row: &Row) {
-    let phases: Vec<_> = row.outcome.phases.iter().map(phase).collect();
+    let phases: Vec<_> = row.outcome.phases.iter().map(Phase::columns).collect();
     let peak = row
         .peak_kib
         .map_or_else(|| "gone".to_owned(), |kib| kib.div_ceil(1024).to_string());
@@ -56,27 +91,22 @@ pub(super) fn print(row: &Row) {
         row.scenario,
         row.proxy,
         phases.join(" | "),
-        row.outcome.attack
+        row.outcome.attack.seen
     );
+}
+
+/// Prints why requests of customers failed.
+pub(super) fn print_failures(row: &Row) {
     for phase in &row.outcome.phases {
         for (failure, times) in &phase.failures {
-            println!("  {} {}: {times} × {failure}", row.proxy, phase.name);
+            let (scenario, proxy, name) = (row.scenario, row.proxy, &phase.name);
+            println!("- {scenario}, {proxy}, {name}: {times} × {failure}");
         }
     }
 }
 
-fn phase(phase: &Phase) -> String {
-    let failed: u32 = phase.failures.values().sum();
-    let served = phase.requests.saturating_sub(failed);
-    let percent = share(served, phase.requests);
-    let ms = |us: u32| f64::from(us) / 1e3;
-    format!(
-        "{percent} of {}, {:.1} / {:.1} / {:.0}",
-        phase.requests,
-        ms(phase.p50_us),
-        ms(phase.p99_us),
-        ms(phase.max_us)
-    )
+fn ms(us: u32) -> f64 {
+    f64::from(us) / 1e3
 }
 
 /// Never rounded up to 100 %.
@@ -102,15 +132,27 @@ mod tests {
         assert_eq!(share(7, 7), "100 %");
     }
 
-    #[test]
-    fn a_failure_in_any_phase_is_seen() {
-        let outcome: Outcome = serde_json::from_str(
-            r#"{"attack": "", "phases": [
-                {"name": "before", "requests": 2, "failures": {"status 502": 1}, "p50_us": 1, "p99_us": 2, "max_us": 3}
-            ]}"#,
-        )
-        .unwrap();
+    fn outcome(failures: &str) -> Outcome {
+        serde_json::from_str(&format!(
+            r#"{{"attack": {{"count": 7, "seen": ""}}, "phases": [
+                {{"name": "before", "requests": 2, "failures": {failures}, "p50_us": 1, "p99_us": 2, "max_us": 3}}
+            ]}}"#,
+        ))
+        .unwrap()
+    }
 
-        assert!(!outcome.is_perfect());
+    #[test]
+    fn a_failure_in_any_phase_is_missed() {
+        let missed = outcome(r#"{"status 502": 1}"#).missed(7);
+
+        assert_eq!(missed.unwrap(), "1 requests of customers failed");
+        assert!(outcome("{}").missed(7).is_none());
+    }
+
+    #[test]
+    fn an_attack_that_was_not_made_whole_is_missed() {
+        let missed = outcome("{}").missed(8);
+
+        assert_eq!(missed.unwrap(), "the attack was 7 of 8");
     }
 }

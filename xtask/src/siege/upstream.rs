@@ -14,10 +14,22 @@ use crate::interop::certificate::Certificate;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     child: Child,
-    addresses: Addresses,
-    pub(super) over_tls: bool,
+    reached: Reached,
+    address: SocketAddr,
 }
 
+/// How an upstream is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reached {
+    /// Without TLS: HTTP/1.1, and HTTP/2 for gRPC calls.
+    Plaintext,
+    /// With TLS, which chooses HTTP/2.
+    Tls,
+    /// With TLS and HTTP/1.1, so that there are no gRPC calls.
+    TlsHttp1,
+}
+
+/// What `tollway-bench upstream` prints.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Addresses {
     http: SocketAddr,
@@ -30,48 +42,54 @@ impl Upstream {
     /// # Errors
     ///
     /// When it does not start.
-    pub(super) fn start(bench: &Path, certificate: &Certificate, flags: &[&str]) -> Result<Self> {
-        let mut child = Command::new(bench)
+    pub(super) fn start(
+        bench: &Path,
+        certificate: &Certificate,
+        reached: Reached,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut command = Command::new(bench);
+        command
             .arg("upstream")
             .arg("--tls-cert")
             .arg(&certificate.chain)
             .arg("--tls-key")
             .arg(&certificate.key)
-            .args(flags)
+            .args(flags);
+        if reached == Reached::TlsHttp1 {
+            command.arg("--tls-http1");
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
         let printed = child.stdout.take().context("no output")?;
         BufReader::new(printed).read_line(&mut line)?;
+        let addresses: Addresses =
+            serde_json::from_str(&line).context("the upstream does not start")?;
+        let address = match reached {
+            Reached::Plaintext => addresses.http,
+            Reached::Tls | Reached::TlsHttp1 => addresses.https.context("no TLS port")?,
+        };
         Ok(Self {
-            addresses: serde_json::from_str(&line).context("the upstream does not start")?,
             child,
-            over_tls: false,
+            reached,
+            address,
         })
     }
 
-    /// Chooses the port with TLS.
-    ///
-    /// # Errors
-    ///
-    /// When it has none.
-    pub(super) fn over_tls(mut self) -> Result<Self> {
-        self.addresses.https.context("no TLS port")?;
-        self.over_tls = true;
-        Ok(self)
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        match self.addresses.https {
-            Some(https) if self.over_tls => https,
-            Some(_) | None => self.addresses.http,
-        }
+    pub(super) fn has_tls(&self) -> bool {
+        self.reached != Reached::Plaintext
     }
 
     pub(super) fn url(&self) -> String {
-        let scheme = if self.over_tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.address())
+        let scheme = if self.has_tls() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 }
 
