@@ -1,18 +1,19 @@
-//! Mixed traffic of paying customers, for as long as it is wanted, with every request counted.
+//! Mixed traffic of paying customers, for as long as it is wanted, with a book of every request.
 //!
 //! HTTP/1.1 and HTTP/2, gRPC streams, WebSockets, uploads, events, clients that leave early and
 //! clients that do not pay. Responses may fail while the upstream restarts: what is wanted of
-//! each request is that the proxy counts it once.
-#![expect(clippy::print_stdout, reason = "the counts are the output")]
+//! each request is that the proxy counts it once. Each has an `X-Request-Id` of its own, by which
+//! the book can be compared with the access log of the proxy.
 
 mod clients;
 
-use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -30,84 +31,81 @@ pub(crate) struct Args {
     /// How long.
     #[arg(long)]
     seconds: f64,
+    /// The file to write the book to: for each request that was sent its id and how it ended.
+    #[arg(long)]
+    book: PathBuf,
 }
 
-/// The requests of one kind of client.
-#[derive(Clone, Debug, Default, Serialize)]
-struct Counts {
-    /// Heads that were sent whole.
-    sent: u64,
-    /// Complete responses, whatever their status.
-    complete: u64,
-    /// Responses that the client left.
-    left: u64,
-    /// Responses that were cut short, or that never began.
-    broken: u64,
-    /// Those that the proxy may not have read.
-    lost: u64,
-    /// Complete responses by status.
-    statuses: BTreeMap<u16, u64>,
-}
-
-impl Counts {
-    fn add(&mut self, ended: &Ended) {
-        let counter = match ended {
-            Ended::Unsent => return,
-            Ended::Complete(status) => {
-                let times = self.statuses.entry(*status).or_default();
-                *times = times.saturating_add(1);
-                &mut self.complete
-            }
-            Ended::Left => &mut self.left,
-            Ended::Broken => &mut self.broken,
-            Ended::Lost => &mut self.lost,
-        };
-        *counter = counter.saturating_add(1);
-        self.sent = self.sent.saturating_add(1);
-    }
-}
-
-/// Sends traffic, and prints the counts.
+/// Sends traffic, and writes the book.
 ///
 /// # Errors
 ///
-/// When the proxy is not this machine.
+/// When the proxy is not this machine, or the book cannot be written.
 pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!(args.proxy.ip().is_loopback(), "only for this machine");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let counts = runtime.block_on(traffic(args))?;
-    println!("{}", serde_json::to_string(&counts)?);
-    Ok(())
+    runtime.block_on(traffic(args))
 }
 
-async fn traffic(args: &Args) -> Result<BTreeMap<&'static str, Counts>> {
+async fn traffic(args: &Args) -> Result<()> {
+    let book = Arc::new(Book::create(&args.book)?);
     let args = Arc::new(args.clone());
     let length = Duration::try_from_secs_f64(args.seconds)?;
     let until = Instant::now().checked_add(length).context("too long")?;
     let mut clients = JoinSet::new();
     for client in Client::ALL {
-        let args = Arc::clone(&args);
-        clients.spawn(async move { (client.name(), keep_on(client, &args, until).await) });
+        let (args, book) = (Arc::clone(&args), Arc::clone(&book));
+        clients.spawn(async move { keep_on(client, &args, &book, until).await });
     }
-    let mut counts = BTreeMap::new();
     while let Some(ended) = clients.join_next().await {
-        let (name, counted) = ended?;
-        counts.insert(name, counted);
+        ended??;
     }
-    Ok(counts)
+    book.close()
 }
 
-async fn keep_on(client: Client, args: &Args, until: Instant) -> Counts {
-    let mut counts = Counts::default();
+async fn keep_on(client: Client, args: &Args, book: &Book, until: Instant) -> Result<()> {
     let mut kept = None;
+    let mut number = 0_u64;
     while Instant::now() < until {
-        counts.add(&client.ask(args, &mut kept).await);
+        let id = format!("{}:{number}", client.name());
+        let ended = client.ask(args, &id, &mut kept).await;
+        book.enter(&id, &ended)?;
+        number = number.saturating_add(1);
         sleep(PAUSE).await;
     }
-    counts
+    Ok(())
 }
 
-const PAUSE: Duration = Duration::from_millis(10);
+/// A line for each request that was sent.
+struct Book(Mutex<BufWriter<File>>);
+
+impl Book {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| path.display().to_string())?;
+        Ok(Self(Mutex::new(BufWriter::new(file))))
+    }
+
+    fn enter(&self, id: &str, ended: &Ended) -> Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match ended {
+            Ended::Unsent => {}
+            Ended::Complete(status) => writeln!(file, "{id} complete {status}")?,
+            Ended::Cut(status) => writeln!(file, "{id} cut {status}")?,
+            Ended::Left => writeln!(file, "{id} left")?,
+            Ended::Failed => writeln!(file, "{id} failed")?,
+            Ended::Lost => writeln!(file, "{id} lost")?,
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(file.flush()?)
+    }
+}
+
+/// Between two requests of one client. It is about what is counted and kept, not about speed.
+const PAUSE: Duration = Duration::from_millis(50);

@@ -2,14 +2,14 @@
 //!
 //! HTTP/1.1, HTTP/2, gRPC streams, WebSockets, uploads, events, clients that leave and an upstream
 //! that is killed and started again. Three things must hold: memory and descriptors do not grow
-//! once the gateway is warm, nothing is in flight when the traffic has ended, and every request
-//! that was sent is counted, as responded to or as aborted.
+//! once the gateway is warm, nothing is left when the traffic has ended, and every request that
+//! was sent is accounted for: the clients' book, the access log and the counters agree.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
+mod books;
 mod metrics;
 mod samples;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::bench::gateway;
@@ -30,6 +29,7 @@ use crate::interop::sandbox::Sandbox;
 use crate::interop::workspace::Workspace;
 use crate::siege::proxies::Setup;
 use crate::siege::upstream::Reached;
+use books::Books;
 use metrics::Metrics;
 use samples::{Sample, Samples};
 
@@ -71,6 +71,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let customer = gateway::buy(&programs.bench, &page, &sandbox.buyer.lndconnect)?;
 
     let before = Metrics::read(admin)?;
+    let look = || Sample::take(gateway.pid(), admin);
+    let begin = look()?;
     let mut traffic = send(
         &programs.bench,
         gateway.addresses.http,
@@ -87,19 +89,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             upstream = Some(setup.upstream(Reached::Plaintext, &[&port])?);
             Ok(())
         },
-        || Sample::take(gateway.pid(), admin),
+        look,
     )?;
-    let counts = traffic.ready(GRACE, |printed| {
-        let last = printed.lines().last().context("no counts yet")?;
-        Ok(serde_json::from_str::<BTreeMap<String, Counts>>(last)?)
-    })?;
-    print_counts(&counts);
-
-    let flat = samples.verdict();
-    let idle = is_idle(admin);
-    let counted = all_counted(&counts, &before, &Metrics::read(admin)?);
+    let idle = until_idle(&begin, look);
+    let metrics = Metrics::read(admin)?;
+    let books = read_books(dir.path(), &metrics)?;
+    books.print();
+    let counted = books.balance(&before, &metrics);
     let mut missed = 0_usize;
-    for (what, verdict) in [("flat", flat), ("idle", idle), ("counted", counted)] {
+    for (what, verdict) in [
+        ("flat", samples.verdict()),
+        ("idle", idle),
+        ("counted", counted),
+    ] {
         match verdict {
             Ok(figures) => println!("{what}: {figures}"),
             Err(error) => {
@@ -121,6 +123,7 @@ fn start(setup: &Setup<'_>, upstream: u16) -> Result<Gateway> {
             "--wallet",
             setup.wallet,
             "--admin=127.0.0.1:0",
+            "--access-log",
             &format!("--upstream=http://127.0.0.1:{upstream}"),
         ],
     )
@@ -138,6 +141,7 @@ fn send(
         .arg("soak")
         .arg(format!("--proxy={proxy}"))
         .arg(format!("--seconds={}", length.as_secs_f64()))
+        .arg(process::flag("--book", &dir.join(BOOK)))
         .env("CUSTOMER", customer);
     Service::start("traffic", &mut command, dir)
 }
@@ -168,84 +172,33 @@ fn watch(
     Ok(samples)
 }
 
-/// The requests of one kind of client, as `tollway-bench soak` prints them.
-#[derive(Debug, Deserialize)]
-struct Counts {
-    sent: u64,
-    complete: u64,
-    left: u64,
-    broken: u64,
-    /// Sent on a connection that the gateway may have closed before it read them.
-    lost: u64,
-    statuses: BTreeMap<u16, u64>,
-}
-
-fn print_counts(counts: &BTreeMap<String, Counts>) {
-    println!("\n| client | sent | complete | left | broken | lost | statuses |");
-    println!("|---|---:|---:|---:|---:|---:|---|");
-    for (name, counts) in counts {
-        let statuses: Vec<_> = counts
-            .statuses
-            .iter()
-            .map(|(status, times)| format!("{times} × {status}"))
-            .collect();
-        println!(
-            "| {name} | {} | {} | {} | {} | {} | {} |",
-            counts.sent,
-            counts.complete,
-            counts.left,
-            counts.broken,
-            counts.lost,
-            statuses.join(", ")
-        );
-    }
-    println!();
-}
-
-/// Waits until nothing is in flight and no client is connected.
-fn is_idle(admin: SocketAddr) -> Result<String> {
+/// Waits until nothing is in flight, no client is connected and no descriptor is open that was not
+/// before.
+fn until_idle(begin: &Sample, look: impl Fn() -> Result<Sample>) -> Result<String> {
     process::until(IDLE_WITHIN, || {
-        let metrics = Metrics::read(admin)?;
-        let in_flight = metrics.sum("tollway_requests_in_flight");
-        // This request's own connection goes to another port.
-        let connections = metrics.sum("tollway_connections_open");
-        ensure!(
-            in_flight == 0 && connections == 0,
-            "{in_flight} requests in flight, {connections} connections"
-        );
-        Ok("nothing in flight, no connection open".to_owned())
+        let left = look()?;
+        ensure!(left.is_idle(begin), "left: {left}");
+        Ok(format!("left: {left}; at the beginning: {begin}"))
     })
 }
 
-/// Compares the requests that were sent with those that the gateway counted since.
-fn all_counted(
-    counts: &BTreeMap<String, Counts>,
-    before: &Metrics,
-    after: &Metrics,
-) -> Result<String> {
-    let sent: u64 = counts.values().map(|counts| counts.sent).sum();
-    let lost: u64 = counts.values().map(|counts| counts.lost).sum();
-    let grown = |name| after.sum(name).saturating_sub(before.sum(name));
-    let [begun, responded, aborted, ended] = [BEGUN, RESPONDED, ABORTED, ENDED].map(grown);
-    let figures = format!(
-        "{sent} sent, of which {lost} lost; {begun} begun = {responded} responded to + {aborted} aborted; \
-         {ended} responses ended"
-    );
-    let all = responded.saturating_add(aborted);
-    let may_have_begun = sent.saturating_sub(lost)..=sent;
-    ensure!(
-        may_have_begun.contains(&begun) && begun == all && responded == ended,
-        figures
-    );
-    Ok(figures)
+/// Reads both books, once the log has all requests that are counted.
+fn read_books(dir: &Path, metrics: &Metrics) -> Result<Books> {
+    process::until(LOGGED_WITHIN, || {
+        let books = Books::read(&dir.join(BOOK), &dir.join(LOG))?;
+        let (lines, begun) = (books.logged(), metrics.sum(books::BEGUN));
+        ensure!(lines == begun, "{lines} lines of {begun} requests");
+        Ok(books)
+    })
 }
 
-const BEGUN: &str = "tollway_requests_begun_total";
-const RESPONDED: &str = "tollway_requests_total";
-const ABORTED: &str = "tollway_requests_aborted_total";
-const ENDED: &str = "tollway_responses_ended_total";
+/// The clients' book.
+const BOOK: &str = "book";
+/// What the gateway writes.
+const LOG: &str = "gateway.log";
 const BETWEEN_SAMPLES: Duration = Duration::from_secs(2);
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(20);
 /// For the last responses, and for the counts to be printed.
 const GRACE: Duration = Duration::from_secs(60);
 const IDLE_WITHIN: Duration = Duration::from_secs(90);
+const LOGGED_WITHIN: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_tungstenite::client_async;
@@ -30,6 +30,8 @@ pub(super) enum Client {
     Http2,
     /// gRPC calls with a stream of messages each way.
     Grpc,
+    /// Resets such a call in the middle of its messages.
+    LeavesCall,
     /// WebSockets with a few messages.
     WebSocket,
     /// Uploads of a megabyte.
@@ -55,10 +57,12 @@ pub(super) enum Ended {
     Unsent,
     /// With a complete response of this status.
     Complete(u16),
+    /// In the middle of a response of this status.
+    Cut(u16),
     /// The client left it, as it meant to.
     Left,
-    /// The response was cut short, or never began.
-    Broken,
+    /// Without a response.
+    Failed,
     /// The same on a kept connection, which the proxy may have closed before it read the request.
     Lost,
 }
@@ -72,10 +76,11 @@ pub(super) enum Kept {
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 impl Client {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Http1,
         Self::Http2,
         Self::Grpc,
+        Self::LeavesCall,
         Self::WebSocket,
         Self::Uploads,
         Self::Events,
@@ -91,6 +96,7 @@ impl Client {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
             Self::Grpc => "grpc",
+            Self::LeavesCall => "leaves-call",
             Self::WebSocket => "websocket",
             Self::Uploads => "uploads",
             Self::Events => "events",
@@ -102,30 +108,31 @@ impl Client {
         }
     }
 
-    pub(super) async fn ask(self, args: &Args, kept: &mut Option<Kept>) -> Ended {
+    /// Sends one request with this id, and returns how it ended.
+    pub(super) async fn ask(self, args: &Args, id: &str, kept: &mut Option<Kept>) -> Ended {
+        let customer = Customer { args, id };
         match self {
-            Self::Http1 => whole(args.proxy, kept, Version::Http1, page(args)).await,
-            Self::Http2 => whole(args.proxy, kept, Version::Http2, page(args)).await,
-            Self::Grpc => whole(args.proxy, kept, Version::Http2, call(args)).await,
-            Self::Uploads => whole(args.proxy, kept, Version::Http1, upload(args)).await,
+            Self::Http1 => whole(args.proxy, kept, Version::Http1, customer.page()).await,
+            Self::Http2 => whole(args.proxy, kept, Version::Http2, customer.page()).await,
+            Self::Grpc => whole(args.proxy, kept, Version::Http2, customer.call()).await,
+            Self::LeavesCall => leave_call(args.proxy, kept, customer.call()).await,
+            Self::Uploads => whole(args.proxy, kept, Version::Http1, customer.upload()).await,
             Self::Events => {
-                let request = get(args, "/events").body(empty());
+                let request = customer.get("/events").body(empty());
                 whole(args.proxy, kept, Version::Http1, request).await
             }
-            Self::Unpaid => {
-                let request = Request::builder()
-                    .uri("http://localhost/item")
-                    .body(empty());
-                whole(args.proxy, kept, Version::Http1, request).await
-            }
-            Self::WebSocket => websocket(args).await,
-            Self::LeavesResponse => leave_response(args).await,
-            Self::LeavesEarly => write_and_leave(args, "GET /later HTTP/1.1", b"").await,
+            Self::Unpaid => whole(args.proxy, kept, Version::Http1, unpaid(id)).await,
+            Self::WebSocket => websocket(&customer).await,
+            Self::LeavesResponse => leave_response(&customer).await,
+            Self::LeavesEarly => write_and_leave(&customer, "GET /later HTTP/1.1", b"").await,
             Self::LeavesUpload => {
                 let line = "POST /upload HTTP/1.1\r\nContent-Length: 1000";
-                write_and_leave(args, line, b"begun").await
+                write_and_leave(&customer, line, b"begun").await
             }
-            Self::Resets => reset(args, kept).await,
+            Self::Resets => {
+                let request = customer.get("/later").body(empty());
+                reset(args.proxy, kept, request).await
+            }
         }
     }
 }
@@ -136,41 +143,65 @@ enum Version {
     Http2,
 }
 
-fn get(args: &Args, path: &str) -> request::Builder {
-    Request::builder()
-        .uri(format!("http://localhost{path}"))
-        .header("authorization", &args.customer)
+/// A client that pays, and the id of its request.
+struct Customer<'a> {
+    args: &'a Args,
+    id: &'a str,
 }
 
-fn page(args: &Args) -> http::Result<Request<Body>> {
-    get(args, "/item").body(empty())
+impl Customer<'_> {
+    fn get(&self, path: &str) -> request::Builder {
+        Request::builder()
+            .uri(format!("http://localhost{path}"))
+            .header("authorization", &self.args.customer)
+            .header(REQUEST_ID, self.id)
+    }
+
+    fn page(&self) -> http::Result<Request<Body>> {
+        self.get("/item").body(empty())
+    }
+
+    fn upload(&self) -> http::Result<Request<Body>> {
+        let chunks = stream::iter(0..16).map(|_| {
+            let chunk = Bytes::from_static(&[b'u'; 64 * 1024]);
+            Ok(Frame::data(chunk))
+        });
+        self.get("/upload")
+            .method("POST")
+            .body(StreamBody::new(chunks).boxed_unsync())
+    }
+
+    /// Ten messages, five milliseconds apart, which all come back.
+    fn call(&self) -> http::Result<Request<Body>> {
+        let messages = stream::iter(0..10).then(|_| async {
+            sleep(Duration::from_millis(5)).await;
+            Ok(Frame::data(Bytes::from_static(b"\0\0\0\0\x04echo")))
+        });
+        self.get("/grpc/echo")
+            .method("POST")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(StreamBody::new(messages).boxed_unsync())
+    }
+
+    /// A head as bytes; `line` is its first line, and more where it has more.
+    fn head(&self, line: &str) -> String {
+        format!(
+            "{line}\r\nHost: localhost\r\nX-Request-Id: {}\r\nAuthorization: {}\r\n\r\n",
+            self.id, self.args.customer
+        )
+    }
+}
+
+fn unpaid(id: &str) -> http::Result<Request<Body>> {
+    Request::builder()
+        .uri("http://localhost/item")
+        .header(REQUEST_ID, id)
+        .body(empty())
 }
 
 fn empty() -> Body {
     Empty::new().boxed_unsync()
-}
-
-fn upload(args: &Args) -> http::Result<Request<Body>> {
-    let chunks = stream::iter(0..16).map(|_| {
-        let chunk = Bytes::from_static(&[b'u'; 64 * 1024]);
-        Ok(Frame::data(chunk))
-    });
-    get(args, "/upload")
-        .method("POST")
-        .body(StreamBody::new(chunks).boxed_unsync())
-}
-
-/// Ten messages, five milliseconds apart, which all come back.
-fn call(args: &Args) -> http::Result<Request<Body>> {
-    let messages = stream::iter(0..10).then(|_| async {
-        sleep(Duration::from_millis(5)).await;
-        Ok(Frame::data(Bytes::from_static(b"\0\0\0\0\x04echo")))
-    });
-    get(args, "/grpc/echo")
-        .method("POST")
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(StreamBody::new(messages).boxed_unsync())
 }
 
 /// Sends a request and reads the whole response.
@@ -180,41 +211,101 @@ async fn whole(
     version: Version,
     request: http::Result<Request<Body>>,
 ) -> Ended {
-    let Ok(request) = request else {
-        return Ended::Unsent;
-    };
-    let was_kept = kept.is_some();
-    let Ok(mut connection) = Kept::ready(kept.take(), proxy, version).await else {
-        return Ended::Unsent;
-    };
-    let response = match timeout(PATIENCE, connection.send(request)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) if error.is_canceled() => return Ended::Unsent,
-        Ok(Err(_)) if was_kept => return Ended::Lost,
-        Ok(Err(_)) | Err(_) => return Ended::Broken,
+    match send(proxy, kept, version, request, PATIENCE).await {
+        Ok(response) => rest(response).await,
+        Err(Ended::Left) => Ended::Failed,
+        Err(ended) => ended,
+    }
+}
+
+/// Resets a stream before the response begins.
+async fn reset(
+    proxy: SocketAddr,
+    kept: &mut Option<Kept>,
+    request: http::Result<Request<Body>>,
+) -> Ended {
+    match send(proxy, kept, Version::Http2, request, BEFORE_LEAVING).await {
+        Ok(response) => rest(response).await,
+        Err(ended) => ended,
+    }
+}
+
+/// Resets a stream once a part of the response has arrived.
+async fn leave_call(
+    proxy: SocketAddr,
+    kept: &mut Option<Kept>,
+    request: http::Result<Request<Body>>,
+) -> Ended {
+    let mut response = match send(proxy, kept, Version::Http2, request, PATIENCE).await {
+        Ok(response) => response,
+        Err(Ended::Left) => return Ended::Failed,
+        Err(ended) => return ended,
     };
     let status = response.status().as_u16();
-    match timeout(PATIENCE, response.into_body().collect()).await {
-        Ok(Ok(_)) => {
+    match timeout(PATIENCE, response.body_mut().frame()).await {
+        Ok(Some(Ok(_))) => Ended::Left,
+        Ok(None) => Ended::Complete(status),
+        Ok(Some(Err(_))) | Err(_) => Ended::Cut(status),
+    }
+}
+
+/// Sends a request on the kept connection, or on a new one. Returns the response, or how the
+/// request ended without one; the client leaves when there is none for too long.
+async fn send(
+    proxy: SocketAddr,
+    kept: &mut Option<Kept>,
+    version: Version,
+    request: http::Result<Request<Body>>,
+    patience: Duration,
+) -> Result<Response<Incoming>, Ended> {
+    let request = request.map_err(|_| Ended::Unsent)?;
+    let usable = match kept.take() {
+        Some(kept) => kept.if_usable().await,
+        None => None,
+    };
+    let was_kept = usable.is_some();
+    let mut connection = match usable {
+        Some(usable) => usable,
+        None => Kept::open(proxy, version)
+            .await
+            .map_err(|_| Ended::Unsent)?,
+    };
+    let sent = timeout(patience, connection.send(request)).await;
+    match sent {
+        Ok(Ok(response)) => {
             *kept = Some(connection);
-            Ended::Complete(status)
+            Ok(response)
         }
-        Ok(Err(_)) | Err(_) => Ended::Broken,
+        Ok(Err(error)) if error.is_canceled() => Err(Ended::Unsent),
+        Ok(Err(_)) if was_kept => Err(Ended::Lost),
+        Ok(Err(_)) => Err(Ended::Failed),
+        Err(_) => {
+            *kept = Some(connection);
+            Err(Ended::Left)
+        }
+    }
+}
+
+/// Reads the rest of a response.
+async fn rest(response: Response<Incoming>) -> Ended {
+    let status = response.status().as_u16();
+    match timeout(PATIENCE, response.into_body().collect()).await {
+        Ok(Ok(_)) => Ended::Complete(status),
+        Ok(Err(_)) | Err(_) => Ended::Cut(status),
     }
 }
 
 impl Kept {
-    /// Returns a connection that can be used: this one, or a new one.
-    async fn ready(kept: Option<Self>, proxy: SocketAddr, version: Version) -> Result<Self> {
-        if let Some(mut kept) = kept {
-            let usable = match &mut kept {
-                Self::Http1(sender) => sender.ready().await.is_ok(),
-                Self::Http2(sender) => sender.ready().await.is_ok(),
-            };
-            if usable {
-                return Ok(kept);
-            }
-        }
+    /// Returns it unless it was closed.
+    async fn if_usable(mut self) -> Option<Self> {
+        let ready = match &mut self {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        };
+        ready.ok().map(|()| self)
+    }
+
+    async fn open(proxy: SocketAddr, version: Version) -> Result<Self> {
         let stream = TcpStream::connect(proxy).await?;
         stream.set_nodelay(true)?;
         let stream = TokioIo::new(stream);
@@ -247,23 +338,28 @@ impl Kept {
     }
 }
 
-async fn websocket(args: &Args) -> Ended {
-    let Ok(stream) = TcpStream::connect(args.proxy).await else {
+async fn websocket(customer: &Customer<'_>) -> Ended {
+    let Ok(stream) = TcpStream::connect(customer.args.proxy).await else {
         return Ended::Unsent;
     };
     let Ok(mut request) = "ws://localhost/ws".into_client_request() else {
         return Ended::Unsent;
     };
-    let Ok(authorization) = args.customer.parse() else {
-        return Ended::Unsent;
-    };
-    request.headers_mut().insert("authorization", authorization);
+    for (name, value) in [
+        ("authorization", customer.args.customer.as_str()),
+        (REQUEST_ID, customer.id),
+    ] {
+        let Ok(value) = value.parse() else {
+            return Ended::Unsent;
+        };
+        request.headers_mut().insert(name, value);
+    }
     let (mut socket, response) = match timeout(PATIENCE, client_async(request, stream)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(tungstenite::Error::Http(refused))) => {
             return Ended::Complete(refused.status().as_u16());
         }
-        Ok(Err(_)) | Err(_) => return Ended::Broken,
+        Ok(Err(_)) | Err(_) => return Ended::Failed,
     };
     let talk = async {
         for number in 0..10 {
@@ -274,78 +370,42 @@ async fn websocket(args: &Args) -> Ended {
         while socket.next().await.is_some() {}
         anyhow::Ok(())
     };
+    let status = response.status().as_u16();
     match timeout(PATIENCE, talk).await {
-        Ok(Ok(())) => Ended::Complete(response.status().as_u16()),
-        Ok(Err(_)) | Err(_) => Ended::Broken,
+        Ok(Ok(())) => Ended::Complete(status),
+        Ok(Err(_)) | Err(_) => Ended::Cut(status),
     }
 }
 
 /// Reads the beginning of a response and leaves.
-async fn leave_response(args: &Args) -> Ended {
-    let Ok(mut stream) = TcpStream::connect(args.proxy).await else {
+async fn leave_response(customer: &Customer<'_>) -> Ended {
+    let Ok(mut stream) = TcpStream::connect(customer.args.proxy).await else {
         return Ended::Unsent;
     };
-    let head = head(args, "GET /big HTTP/1.1");
+    let head = customer.head("GET /big HTTP/1.1");
     if stream.write_all(head.as_bytes()).await.is_err() {
-        return Ended::Broken;
+        return Ended::Failed;
     }
-    let mut begun = [0; 1024];
-    match timeout(
-        PATIENCE,
-        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut begun),
-    )
-    .await
-    {
-        Ok(Ok(_)) => Ended::Left,
-        // A short response, from a proxy that cannot reach the upstream.
-        Ok(Err(_)) | Err(_) => Ended::Broken,
+    match timeout(PATIENCE, stream.read(&mut [0; 1024])).await {
+        Ok(Ok(1..)) => Ended::Left,
+        Ok(Ok(0) | Err(_)) | Err(_) => Ended::Failed,
     }
 }
 
 /// Sends a head and perhaps the beginning of a body, waits until the proxy has read it, and leaves.
-async fn write_and_leave(args: &Args, line: &str, body: &[u8]) -> Ended {
-    let Ok(mut stream) = TcpStream::connect(args.proxy).await else {
+async fn write_and_leave(customer: &Customer<'_>, line: &str, body: &[u8]) -> Ended {
+    let Ok(mut stream) = TcpStream::connect(customer.args.proxy).await else {
         return Ended::Unsent;
     };
-    let bytes = [head(args, line).as_bytes(), body].concat();
+    let bytes = [customer.head(line).as_bytes(), body].concat();
     if stream.write_all(&bytes).await.is_err() {
-        return Ended::Broken;
+        return Ended::Failed;
     }
     sleep(BEFORE_LEAVING).await;
     Ended::Left
 }
 
-fn head(args: &Args, line: &str) -> String {
-    format!(
-        "{line}\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n",
-        args.customer
-    )
-}
-
-async fn reset(args: &Args, kept: &mut Option<Kept>) -> Ended {
-    let Ok(request) = get(args, "/later").body(empty()) else {
-        return Ended::Unsent;
-    };
-    let Ok(mut connection) = Kept::ready(kept.take(), args.proxy, Version::Http2).await else {
-        return Ended::Unsent;
-    };
-    // The request is dropped with its stream.
-    match timeout(BEFORE_LEAVING, connection.send(request)).await {
-        Ok(Ok(response)) => {
-            let status = response.status().as_u16();
-            match timeout(PATIENCE, response.into_body().collect()).await {
-                Ok(Ok(_)) => Ended::Complete(status),
-                Ok(Err(_)) | Err(_) => Ended::Broken,
-            }
-        }
-        Ok(Err(_)) => Ended::Broken,
-        Err(_) => {
-            *kept = Some(connection);
-            Ended::Left
-        }
-    }
-}
-
+const REQUEST_ID: &str = "x-request-id";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Longer than a proxy takes to read a request, shorter than the upstream takes to respond.
 const BEFORE_LEAVING: Duration = Duration::from_millis(50);

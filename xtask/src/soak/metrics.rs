@@ -1,5 +1,6 @@
 //! Metrics of the gateway, read from its admin port.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -31,17 +32,45 @@ impl Metrics {
 
     /// Returns the sum over all labels; 0 when there is no such metric.
     pub(super) fn sum(&self, name: &str) -> u64 {
+        self.values(name).map(|(_, value)| value).sum()
+    }
+
+    /// Returns the sums for each value of one label, without those that are 0.
+    pub(super) fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::<String, u64>::new();
+        let begin = format!("{label}=\"");
+        for (labels, value) in self.values(name).filter(|(_, value)| *value > 0) {
+            let rest = labels.split_once(&begin).map(|(_, rest)| rest);
+            if let Some((word, _)) = rest.and_then(|rest| rest.split_once('"')) {
+                let sum = sums.entry(word.to_owned()).or_default();
+                *sum = sum.saturating_add(value);
+            }
+        }
+        sums
+    }
+
+    /// Returns the labels and the value of each line of a metric.
+    fn values(&self, name: &str) -> impl Iterator<Item = (&str, u64)> {
         self.0
             .lines()
-            .filter_map(|line| line.strip_prefix(name))
+            .filter_map(move |line| line.strip_prefix(name))
             .filter(|rest| rest.starts_with([' ', '{']))
             .filter_map(|rest| rest.rsplit_once(' '))
-            .filter_map(|(_, value)| value.parse::<u64>().ok())
-            .sum()
+            .filter_map(|(labels, value)| Some((labels, value.parse().ok()?)))
     }
 }
 
+/// The classes of a status, as the metrics name them.
+pub(super) const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+impl Metrics {
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -49,11 +78,22 @@ mod tests {
 
     #[test]
     fn a_metric_is_the_sum_over_its_labels() {
-        let metrics = Metrics(
-            "# HELP a_total Text.\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3\na_total_more 9\n".into(),
+        let metrics = Metrics::of(
+            "# HELP a_total Text.\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3\na_total_more 9\n",
         );
 
         assert_eq!(metrics.sum("a_total"), 5);
         assert_eq!(metrics.sum("none"), 0);
+    }
+
+    #[test]
+    fn a_metric_is_summed_for_each_value_of_a_label() {
+        let metrics = Metrics::of(
+            "a{s=\"1\",x=\"b\"} 2\na{s=\"2\",x=\"b\"} 3\na{s=\"1\",x=\"c\"} 0\na{s=\"1\",x=\"d\"} 1\n",
+        );
+
+        let sums = metrics.by_label("a", "x");
+
+        assert_eq!(sums, BTreeMap::from([("b".into(), 5), ("d".into(), 1)]));
     }
 }

@@ -1,6 +1,7 @@
 //! Memory and descriptors of the gateway over time.
 #![expect(clippy::print_stdout, reason = "the samples are the output")]
 
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +16,19 @@ use crate::bench::meter;
 pub(super) struct Sample {
     memory_kib: u64,
     descriptors: u64,
+    threads: u64,
+    connections: u64,
     in_flight: u64,
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} KiB, {} descriptors, {} threads, {} connections, {} requests in flight",
+            self.memory_kib, self.descriptors, self.threads, self.connections, self.in_flight
+        )
+    }
 }
 
 impl Sample {
@@ -25,14 +38,29 @@ impl Sample {
     ///
     /// When the process is gone.
     pub(super) fn take(pid: u32, admin: SocketAddr) -> Result<Self> {
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
-            .context("the gateway is gone")?
-            .count();
+        let entries = |folder| -> Result<u64> {
+            let folder = fs::read_dir(format!("/proc/{pid}/{folder}"));
+            Ok(u64::try_from(
+                folder.context("the gateway is gone")?.count(),
+            )?)
+        };
+        let metrics = Metrics::read(admin)?;
         Ok(Self {
             memory_kib: meter::memory_kib(pid)?,
-            descriptors: u64::try_from(descriptors)?,
-            in_flight: Metrics::read(admin)?.sum("tollway_requests_in_flight"),
+            descriptors: entries("fd")?,
+            threads: entries("task")?,
+            connections: metrics.sum("tollway_connections_open"),
+            in_flight: metrics.sum("tollway_requests_in_flight"),
         })
+    }
+
+    /// Returns whether nothing is in flight, no client is connected, and nothing else is open that
+    /// was not at the beginning: every task of a connection has a descriptor.
+    pub(super) fn is_idle(&self, begin: &Self) -> bool {
+        self.in_flight == 0
+            && self.connections == 0
+            && self.descriptors <= begin.descriptors
+            && self.threads <= begin.threads
     }
 }
 
@@ -46,7 +74,8 @@ pub(super) struct Samples {
 
 impl Samples {
     pub(super) fn new(length: Duration) -> Self {
-        println!("| second | RSS KiB | descriptors | in flight |\n|---:|---:|---:|---:|");
+        println!("| second | RSS KiB | descriptors | threads | connections | in flight |");
+        println!("|---:|---:|---:|---:|---:|---:|");
         Self {
             length,
             printed: Duration::ZERO,
@@ -59,10 +88,12 @@ impl Samples {
         if self.taken.is_empty() || at.saturating_sub(self.printed) >= self.length.div_f64(LINES) {
             self.printed = at;
             println!(
-                "| {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} |",
                 at.as_secs(),
                 sample.memory_kib,
                 sample.descriptors,
+                sample.threads,
+                sample.connections,
                 sample.in_flight
             );
         }
@@ -126,6 +157,8 @@ mod tests {
             let sample = Sample {
                 memory_kib: memory(second),
                 descriptors: 30,
+                threads: 4,
+                connections: 9,
                 in_flight: 1,
             };
             samples.add(Duration::from_secs(second), sample);
