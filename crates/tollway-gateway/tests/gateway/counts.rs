@@ -1,17 +1,23 @@
 //! Counters: every request that begins is responded to or aborted, and ends.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use http::{Request, StatusCode};
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tollway_gateway::{GatewayLimits, Price, RouteConfig, RoutingConfig, Running, ServiceConfig};
 
-use crate::support::client::{Client, empty, full, get, read_to_close, read_until, shout};
-use crate::support::site::{held, sends};
+use crate::support::client::{Body, Client, empty, full, get, read_to_close, read_until, shout};
+use crate::support::site::{SUNNY, held, sends};
 use crate::support::upstream::{self, Upstream};
 use crate::support::{self, dead_port, http, origin};
 
@@ -75,6 +81,137 @@ async fn every_request_is_responded_to_or_aborted_and_ends() {
     ] {
         assert_eq!(page.value(line), count, "{line}\n{}", page.text);
     }
+}
+
+#[tokio::test]
+async fn a_call_an_upload_and_a_request_that_is_sent_again_count_once() {
+    let (arrive, mut arrivals) = mpsc::unbounded_channel();
+    let running = site(&[
+        ("calls", calls(arrive.clone()).await),
+        ("uploads", uploads(arrive).await),
+        ("restarts", restarts().await),
+    ]);
+    let address = http(&running);
+
+    let mut http2 = Client::h2c(address).await;
+    echo_and_leave(&mut http2).await;
+    fail_in_a_call(&mut http2).await;
+    abort_a_call(&mut http2, &mut arrivals).await;
+    upload_and_leave(address, &mut arrivals).await;
+    let mut http1 = Client::http1(address).await;
+    for _ in 0..4 {
+        let answer = http1.ask(get("/restarts").body(empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+
+    let page = settled(&running, 10).await;
+
+    assert_eq!(page.begun(), page.responded() + page.aborted());
+    assert_eq!(page.responded(), page.ended());
+    for (line, count) in [
+        (
+            "tollway_requests_total{service=\"calls\",status=\"2xx\"}",
+            3,
+        ),
+        (
+            "tollway_responses_ended_total{service=\"calls\",ended=\"complete\"}",
+            1,
+        ),
+        (
+            "tollway_responses_ended_total{service=\"calls\",ended=\"client_left\"}",
+            1,
+        ),
+        (
+            "tollway_responses_ended_total{service=\"calls\",ended=\"upstream_failed\"}",
+            1,
+        ),
+        (
+            "tollway_requests_aborted_total{service=\"calls\",ended=\"client_left\"}",
+            1,
+        ),
+        (
+            "tollway_requests_total{service=\"uploads\",status=\"2xx\"}",
+            1,
+        ),
+        // The upload that is not whole.
+        (
+            "tollway_requests_total{service=\"uploads\",status=\"4xx\"}",
+            1,
+        ),
+        (
+            "tollway_responses_ended_total{service=\"restarts\",ended=\"complete\"}",
+            4,
+        ),
+    ] {
+        assert_eq!(page.value(line), count, "{line}\n{}", page.text);
+    }
+}
+
+/// Two streams of messages, of which one is read to its end and one is reset.
+async fn echo_and_leave(http2: &mut Client) {
+    for ends in [true, false] {
+        let (speak, messages) = messages();
+        let response = support::soon(http2.send(call("echo", messages))).await;
+        let mut body = response.into_body();
+        for _ in 0..3 {
+            speak.send(MESSAGE).unwrap();
+            let echoed = support::soon(body.frame()).await.unwrap().unwrap();
+            assert_eq!(echoed.into_data().unwrap(), MESSAGE);
+        }
+        if ends {
+            drop(speak);
+            let rest = support::soon(body.collect()).await.unwrap();
+            assert_eq!(rest.trailers().unwrap()["grpc-status"], "0");
+        }
+    }
+}
+
+/// A stream that the upstream resets.
+async fn fail_in_a_call(http2: &mut Client) {
+    let (speak, messages) = messages();
+    let response = support::soon(http2.send(call("fail", messages))).await;
+    speak.send(MESSAGE).unwrap();
+    assert!(support::soon(response.into_body().collect()).await.is_err());
+}
+
+/// A stream that is reset before there is a response.
+async fn abort_a_call(http2: &mut Client, arrivals: &mut UnboundedReceiver<()>) {
+    let mut client = http2.another();
+    let waiting = tokio::spawn(async move {
+        drop(client.try_send(call("silent", empty())).await);
+    });
+    support::soon(arrivals.recv()).await.unwrap();
+    waiting.abort();
+}
+
+/// An upload that ends, and one whose client resets its connection.
+async fn upload_and_leave(address: SocketAddr, arrivals: &mut UnboundedReceiver<()>) {
+    let upload = Request::post("http://localhost/uploads").body(full("whole"));
+    let answer = Client::http1(address).await.ask(upload.unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    support::soon(arrivals.recv()).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let begun = b"POST /uploads HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nbegun";
+    stream.write_all(begun).await.unwrap();
+    support::soon(arrivals.recv()).await.unwrap();
+    stream.set_zero_linger().unwrap();
+}
+
+/// A gRPC call to the upstream of that name.
+fn call(method: &str, messages: Body) -> Request<Body> {
+    Request::post(format!("http://localhost/calls/{method}"))
+        .header("content-type", "application/grpc")
+        .body(messages)
+        .unwrap()
+}
+
+/// A body of messages as they are spoken.
+fn messages() -> (UnboundedSender<Bytes>, Body) {
+    let (speak, spoken) = mpsc::unbounded_channel();
+    let frames = tokio_stream::StreamExt::map(UnboundedReceiverStream::new(spoken), |message| {
+        Ok::<_, Infallible>(Frame::data(message))
+    });
+    (speak, StreamBody::new(frames).boxed_unsync())
 }
 
 /// Seven that are complete, and one that has no route. Returns a connection.
@@ -184,15 +321,77 @@ async fn endless() -> SocketAddr {
     .await
 }
 
+/// An upstream of calls: one that echoes, one that fails after a message, and one that is silent.
+async fn calls(arrive: UnboundedSender<()>) -> SocketAddr {
+    upstream::accept(move |stream| {
+        let arrive = arrive.clone();
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                tokio::spawn(take_call(request, respond, arrive.clone()));
+            }
+        }
+    })
+    .await
+}
+
+async fn take_call(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    arrive: UnboundedSender<()>,
+) {
+    let (head, mut messages) = request.into_parts();
+    if head.uri.path() == "/calls/silent" {
+        arrive.send(()).unwrap();
+        // Until it is reset.
+        return std::future::poll_fn(|cx| respond.poll_reset(cx).map(drop)).await;
+    }
+    let mut replies = respond.send_response(Response::default(), false).unwrap();
+    while let Some(Ok(message)) = messages.data().await {
+        replies.send_data(message, false).unwrap();
+        if head.uri.path() == "/calls/fail" {
+            return replies.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    // The client may have left.
+    let _reset = replies.send_trailers(trailers);
+}
+
+/// An upstream that reports when an upload has begun to arrive, and responds at its end.
+async fn uploads(arrive: UnboundedSender<()>) -> SocketAddr {
+    upstream::serve(move |mut request| {
+        let arrive = arrive.clone();
+        async move {
+            let _begun = request.body_mut().frame().await;
+            arrive.send(()).unwrap();
+            let _rest = request.into_body().collect().await;
+            Response::new(Full::default().boxed_unsync())
+        }
+    })
+    .await
+}
+
+/// An upstream that closes each connection with the second request on it.
+async fn restarts() -> SocketAddr {
+    upstream::accept(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(SUNNY).await.unwrap();
+        read_until(&mut stream, "\r\n\r\n").await;
+    })
+    .await
+}
+
 /// The metrics once as many requests have begun, and none is in flight.
 async fn settled(running: &Running, begun: u64) -> Page {
     let mut admin = Client::http1(running.addresses().admin.unwrap()).await;
     support::soon(async {
         loop {
-            let text = admin.ask(get("/metrics").body(empty()).unwrap()).await.body;
-            let page = Page { text };
+            let page = Page::read(&mut admin).await;
             if page.begun() == begun && page.sum("tollway_requests_in_flight{") == 0 {
-                return page;
+                // A request may have ended while this page was written.
+                return Page::read(&mut admin).await;
             }
             tokio::task::yield_now().await;
         }
@@ -200,11 +399,18 @@ async fn settled(running: &Running, begun: u64) -> Page {
     .await
 }
 
+const MESSAGE: Bytes = Bytes::from_static(b"\0\0\0\0\x04echo");
+
 struct Page {
     text: String,
 }
 
 impl Page {
+    async fn read(admin: &mut Client) -> Self {
+        let text = admin.ask(get("/metrics").body(empty()).unwrap()).await.body;
+        Self { text }
+    }
+
     fn begun(&self) -> u64 {
         self.sum("tollway_requests_begun_total{")
     }
