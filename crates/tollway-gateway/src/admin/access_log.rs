@@ -1,8 +1,8 @@
 //! The access log.
 //!
 //! One line per request, under the target `tollway::access` at level `debug`, written once the
-//! request has ended: when the last byte of its response was handed over, or earlier. It holds
-//! no query, credential or body. While the log is off, a request costs one comparison.
+//! request has ended, when the last byte of its response was handed over or earlier, and no more
+//! of its body is read. It holds no query, credential or body. While the log is off, a request costs one comparison.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -92,11 +92,42 @@ impl AccessLine {
         }
     }
 
-    /// Writes the line. `received` and `sent` are the bytes of the bodies.
-    pub(crate) fn end(&mut self, id: &HeaderValue, received: u64, sent: u64, ended: Ended) {
-        let Some(entry) = self.0.take() else {
-            return;
-        };
+    /// Ends the request. Returns its line, if the log is on. `received` are bytes besides the body.
+    pub(crate) fn end(
+        &mut self,
+        id: &HeaderValue,
+        received: u64,
+        sent: u64,
+        ended: Ended,
+    ) -> Option<EndedLine> {
+        let entry = self.0.take()?;
+        Some(EndedLine {
+            total: entry.began.elapsed(),
+            id: id.clone(),
+            received,
+            sent,
+            ended,
+            entry,
+        })
+    }
+}
+
+/// The line of a request that has ended.
+#[derive(Debug)]
+pub(crate) struct EndedLine {
+    entry: Box<Entry>,
+    id: HeaderValue,
+    /// Without the body.
+    received: u64,
+    sent: u64,
+    total: Duration,
+    ended: Ended,
+}
+
+impl EndedLine {
+    /// Writes the line, with the bytes of the body that were received.
+    pub(crate) fn write(self, body: u64) {
+        let entry = self.entry;
         tracing::debug!(
             target: "tollway::access",
             method = entry.method.as_str(),
@@ -106,12 +137,12 @@ impl AccessLine {
             verdict = entry.verdict,
             token = entry.token.as_ref().map(beginning),
             client = entry.client.map(tracing::field::display),
-            received,
-            sent,
+            received = self.received.saturating_add(body),
+            sent = self.sent,
             upstream_us = entry.upstream.map(|after| after.as_micros()),
-            total_us = entry.began.elapsed().as_micros(),
-            ended = ended.as_str(),
-            request_id = id.to_str().ok(),
+            total_us = self.total.as_micros(),
+            ended = self.ended.as_str(),
+            request_id = self.id.to_str().ok(),
         );
     }
 }

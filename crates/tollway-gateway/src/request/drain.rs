@@ -6,6 +6,7 @@
 //! can be repeated on the same connection. After a longer one the connection closes, as
 //! [`ClientTcp`](crate::conn::tcp::ClientTcp) does it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -15,9 +16,16 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::conn::registry::Connection;
+use crate::request::in_flight::InFlight;
+use crate::upstream::upload::Upload;
 
 /// Reads and discards the body of a refused request, within limits, in a task of its own.
-pub(crate) fn drain(connection: &Connection, head: &Parts, mut body: Incoming) {
+pub(crate) fn drain(
+    connection: &Connection,
+    in_flight: &mut InFlight,
+    head: &Parts,
+    body: Incoming,
+) {
     // A client that expects `100 Continue` has sent nothing. HTTP/2 can end one stream
     // and keep the connection.
     let expects_continue = head.headers.contains_key(header::EXPECT);
@@ -28,6 +36,8 @@ pub(crate) fn drain(connection: &Connection, head: &Parts, mut body: Incoming) {
         connection.set_last();
         return;
     }
+    let mut body = Upload::new(body, Rc::clone(in_flight.active().activity()));
+    in_flight.uploads(body.progress());
     tokio::task::spawn_local(async move {
         let _timed_out = tokio::time::timeout(TIME_MAX, async {
             let mut left = BYTES_MAX;

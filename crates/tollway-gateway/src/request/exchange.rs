@@ -80,11 +80,11 @@ fn begin(
         Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
         Err(_) => (metrics::NO_SERVICE, &client.core.unrouted),
     };
-    let in_flight = InFlight::begin(client, active, stats, service, &head);
+    let mut in_flight = InFlight::begin(client, active, stats, service, &head);
     let found = match found {
         Ok((local, host)) => Ok((local, Box::new(RoutedRequest { head, body, host }))),
         Err(problem) => {
-            drain::drain(&client.connection, &head, body);
+            drain::drain(&client.connection, &mut in_flight, &head, body);
             Err(problem)
         }
     };
@@ -169,7 +169,7 @@ async fn serve(
     let admission = match admit(&local.route, &routed.head, client.peer, &core.cut_off).await {
         Ok(admission) => admission,
         Err(declined) => {
-            drain::drain(&client.connection, &routed.head, routed.body);
+            drain::drain(&client.connection, in_flight, &routed.head, routed.body);
             return decline(local, in_flight, form, declined);
         }
     };

@@ -1,4 +1,4 @@
-//! A request being served: counted, and logged once it has ended.
+//! A request being served: counted, and logged once it has ended and no more of its body is read.
 //!
 //! It begins with the head of the request and ends when the last byte of the response has been
 //! handed over, or earlier. However it ends, it ends once: when this is dropped. A response body,
@@ -128,8 +128,9 @@ impl Drop for InFlight {
             true => self.stats.ended(ended),
             false => self.stats.aborted(ended),
         }
-        let received = self.upload.bytes().saturating_add(self.received);
         let id = &self.request_id;
-        self.line.end(id, received, self.sent, ended);
+        if let Some(line) = self.line.end(id, self.received, self.sent, ended) {
+            self.upload.log(line);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! trailers are passed on as they arrive. The first data is kept until there is more: a
 //! request that an upstream has not processed can be sent again.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::admin::access_log::EndedLine;
 use crate::conn::activity::Activity;
 use crate::request::headers;
 
@@ -181,6 +182,16 @@ struct Counter {
     /// Frames taken from the client, and writes to the upstream.
     moves: Cell<u64>,
     bytes: Cell<u64>,
+    /// Written once no more of the body is read.
+    line: RefCell<Option<Box<EndedLine>>>,
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.write(self.bytes.get());
+        }
+    }
 }
 
 impl Progress {
@@ -199,9 +210,12 @@ impl Progress {
         }
     }
 
-    /// Returns the number of bytes of the body that have left so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |counter| counter.bytes.get())
+    /// Writes the line of the request, as soon as no more of the body is read.
+    pub(crate) fn log(&self, line: EndedLine) {
+        match &self.0 {
+            Some(counter) => drop(counter.line.replace(Some(Box::new(line)))),
+            None => line.write(0),
+        }
     }
 
     /// Waits for `future`, which sends the body, while any of it leaves within `limit`.

@@ -177,6 +177,7 @@ impl Connection {
     pub(crate) fn end(&mut self) -> bool {
         let is_complete = self.decoder.is_end() && matches!(self.sending, Sending::Complete);
         self.is_reused = true;
+        self.sender.end();
         self.wire.shrink();
         is_complete && self.keeps_alive && self.wire.read.is_empty()
     }

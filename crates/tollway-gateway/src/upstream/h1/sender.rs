@@ -112,6 +112,13 @@ impl Sender {
         std::mem::replace(&mut self.upload, Upload::empty())
     }
 
+    /// Ends the request, which has been sent.
+    pub(crate) fn end(&mut self) {
+        if !self.upload.is_none() {
+            self.upload = Upload::empty();
+        }
+    }
+
     /// Drops what is left of the body.
     pub(crate) fn abandon(&mut self) {
         self.upload = Upload::empty();
@@ -173,10 +180,10 @@ impl Sender {
                     let error = ExchangeError::ClientBody(error);
                     return Poll::Ready(Err(SendFailure::Client(error)));
                 }
-                None => self.end(output)?,
+                None => self.end_body(output)?,
             }
             if !self.has_all() && self.upload.is_end_stream() {
-                self.end(output)?;
+                self.end_body(output)?;
             }
         }
         Poll::Ready(Ok(()))
@@ -209,7 +216,7 @@ impl Sender {
         Ok(())
     }
 
-    fn end(&mut self, output: &mut Output) -> Result<(), SendFailure> {
+    fn end_body(&mut self, output: &mut Output) -> Result<(), SendFailure> {
         self.finish(&HeaderMap::new(), output)
             .map_err(SendFailure::Client)
     }
