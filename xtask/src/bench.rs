@@ -1,10 +1,10 @@
 //! Benchmarks that print ratios: ours and other programs, measured in one run on one machine.
 
+mod cores;
 mod figures;
 pub(crate) mod gateway;
 mod load;
 pub(crate) mod meter;
-mod peers;
 pub(crate) mod programs;
 mod proxy;
 mod sandbox;

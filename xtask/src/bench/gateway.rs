@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::load::Cores;
+use super::cores::Cores;
 use crate::interop::gateway::announced;
 use crate::interop::process::{self, Service};
 

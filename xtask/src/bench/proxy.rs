@@ -8,19 +8,23 @@
 //! All requests carry the same token. nginx and haproxy forward it; ours verifies it.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
+mod grpc;
+mod peers;
+
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use super::cores::{Cores, LOAD_CORE, PROXY_CORE};
 use super::figures::{median, median_ratio, verdict};
-use super::load::{self, Cores, LOAD_CORE, Load, Order, Outcome, PROXY_CORE};
-use super::peers::{self, Peer, Protocol, Setup};
+use super::load::{Load, Order, Outcome};
 use super::programs::{PROFILE, Programs, Source};
 use super::{meter, tools};
 use crate::interop::sandbox::Sandbox;
 use crate::interop::workspace::Workspace;
+use peers::{Peer, Protocol, Setup};
 
 /// Arguments of `cargo xtask bench proxy`.
 #[derive(Debug, clap::Args)]
@@ -67,15 +71,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print_goal(&records);
         token
     };
-    let (_upstream, address) = peers::grpc_upstream(dir.path())?;
+    let (_upstream, address) = grpc::upstream(dir.path())?;
     let mut peers = setup.start(Protocol::Grpc, address)?;
     peers::give(&mut peers, &token);
     for peer in &peers {
-        load::check_trailers(peer.address, peer.authorization.as_deref(), dir.path())?;
+        grpc::check_trailers(peer.address, peer.authorization.as_deref(), dir.path())?;
     }
     let records = measure(args, &peers, |peer, seconds| {
         let token = peer.authorization.as_deref();
-        load::grpc(peer.address, seconds, token, dir.path())
+        grpc::load(peer.address, seconds, token, dir.path())
     })?;
     println!("\ngRPC, 64 bytes each way, 16 connections with 10 calls each\n");
     print_table(&records);

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use tempfile::TempDir;
 
+use super::cores::Cores;
 use super::figures::{median, verdict};
 use super::gateway::{Gateway, Terms};
-use super::load::{Cores, Load, Order, Outcome};
+use super::load::{Load, Order, Outcome};
 use super::meter;
 use super::programs::{PROFILE, Programs, Source};
 use crate::interop::gateway::at_home;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::gateway::{self, Gateway, Terms};
-use super::load::{Cores, LOAD_CORE, MESSAGE, METHOD, PROXY_CORE};
-use super::tools::Tool;
+use crate::bench::cores::{Cores, PROXY_CORE};
+use crate::bench::gateway::{self, Gateway, Terms};
+use crate::bench::tools::Tool;
 use crate::interop::ports::Ports;
-use crate::interop::process::{Service, flag};
+use crate::interop::process::Service;
 use crate::interop::workspace::Workspace;
 
 /// The other proxies, and the tools that measure gRPC.
@@ -158,7 +158,7 @@ pub(super) fn buy_for(peers: &mut [Peer], bench: &Path, buyer: &str) -> Result<S
         .iter()
         .find(|peer| peer.name == "tollway")
         .context("no gateway to buy from")?;
-    let url = format!("http://{}{METHOD}", ours.address);
+    let url = format!("http://{}/item", ours.address);
     let token = gateway::buy(bench, &url, buyer)?;
     give(peers, &token);
     Ok(token)
@@ -169,31 +169,6 @@ pub(super) fn give(peers: &mut [Peer], token: &str) {
     for peer in peers {
         peer.authorization = Some(token.to_owned());
     }
-}
-
-/// Starts the gRPC upstream: nghttpd, which ends every response with trailers.
-///
-/// # Errors
-///
-/// When nghttpd does not start.
-pub(super) fn grpc_upstream(dir: &Path) -> Result<(Service, SocketAddr)> {
-    let [ports] = Ports::free::<1>()?;
-    let address = SocketAddr::from(([127, 0, 0, 1], ports.rpc));
-    let files = dir.join("htdocs");
-    fs::create_dir_all(&files)?;
-    fs::write(files.join(METHOD.trim_start_matches('/')), MESSAGE)?;
-    let mut nghttpd = Cores::Only(LOAD_CORE).command(Path::new("nghttpd"));
-    nghttpd
-        .args([
-            "--no-tls",
-            "--address=127.0.0.1",
-            "--trailer=grpc-status: 0",
-        ])
-        .arg(flag("--htdocs", &files))
-        .arg(ports.rpc.to_string());
-    let mut service = Service::start("nghttpd", &mut nghttpd, dir)?;
-    service.ready(START, |_| Ok(TcpStream::connect(address)?))?;
-    Ok((service, address))
 }
 
 const START: Duration = Duration::from_secs(10);
