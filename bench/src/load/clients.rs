@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 
+use super::Order;
+use super::events::prepare;
 use super::message::Head;
-use super::{Order, prepare};
 use crate::latency::Latencies;
 
 /// All clients of one run.
