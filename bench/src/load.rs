@@ -2,16 +2,23 @@
 //!
 //! Both ends share a core that the proxy under test does not run on. A general-purpose load
 //! generator with a general-purpose server would saturate it before a fast proxy saturates its
-//! own, and would limit the figures.
+//! own, and would limit the figures. Hence bodies are sent from a file in memory without being
+//! copied and discarded without being read, and certificates are not verified.
 //!
 //! Runs are requested on standard input, one JSON object per line, and reported the same way on
 //! standard output; the upstream serves at any time. A run ends when every request sent has its
-//! response, and fails on the first response with an unexpected status.
+//! response, and fails on the first response with an unexpected status or length.
 #![expect(clippy::print_stdout, reason = "the results are the output")]
 
+mod body;
 mod clients;
 mod events;
+mod exchange;
+mod incoming;
 mod message;
+mod poll;
+mod socket;
+mod tls;
 mod upstream;
 
 use std::io::stdin;
@@ -23,7 +30,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Percentiles;
-use events::{Events, Token};
+use events::Events;
+use exchange::Exchange;
+use poll::Token;
+use tls::Handshakes;
 
 /// One run.
 #[derive(Debug, Deserialize)]
@@ -38,6 +48,10 @@ struct Order {
     status: u16,
     /// The value of the `Authorization` line, if one is sent.
     authorization: Option<String>,
+    #[serde(default)]
+    exchange: Exchange,
+    /// Without TLS if there is none.
+    handshakes: Option<Handshakes>,
 }
 
 /// The outcome of a run.
@@ -62,6 +76,7 @@ struct Announcement {
 /// When a run fails, a line cannot be read, or a system call fails.
 pub(crate) fn run() -> Result<()> {
     let mut events = Events::new()?;
+    events.watch(&stdin(), Token::Orders)?;
     println!(
         "{}",
         serde_json::to_string(&Announcement {

@@ -1,81 +1,46 @@
 //! Event loop of load and upstream, on one thread.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, stdin};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Instant;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use anyhow::{Result, ensure};
+use rustix::fd::AsFd;
 
+use super::body::{Filler, SINK_BYTES};
 use super::clients::Clients;
+use super::poll::{Interest, Poll, Token};
+use super::socket::Socket;
 use super::upstream::Peer;
 use super::{Order, Outcome};
 
-/// The owner of a polled socket.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Token {
-    Listener,
-    Orders,
-    Peer(u64),
-    Client(usize),
-}
-
-impl Token {
-    /// Parity distinguishes upstream connections from clients.
-    fn pack(self) -> epoll::EventData {
-        epoll::EventData::new_u64(match self {
-            Self::Listener => 0,
-            Self::Orders => 1,
-            Self::Peer(id) => id.wrapping_add(1).wrapping_mul(2),
-            Self::Client(index) => (index as u64)
-                .wrapping_add(1)
-                .wrapping_mul(2)
-                .wrapping_add(1),
-        })
-    }
-
-    fn unpack(data: epoll::EventData) -> Self {
-        let number = data.u64();
-        let index = number.div_euclid(2).wrapping_sub(1);
-        match (number, number.rem_euclid(2)) {
-            (0, _) => Self::Listener,
-            (1, _) => Self::Orders,
-            (_, 0) => Self::Peer(index),
-            _ => Self::Client(usize::try_from(index).unwrap_or(usize::MAX)),
-        }
-    }
-}
-
 /// The event loop, and the upstream that is always part of it.
+#[derive(Debug)]
 pub(super) struct Events {
-    epoll: rustix::fd::OwnedFd,
+    poll: Rc<Poll>,
     listener: TcpListener,
     peers: HashMap<u64, Peer>,
     next_peer: u64,
-    ready: Vec<epoll::Event>,
+    filler: Filler,
+    sink: Vec<u8>,
 }
 
 impl Events {
     pub(super) fn new() -> Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
-        epoll::add(
-            &epoll,
-            &listener,
-            Token::Listener.pack(),
-            epoll::EventFlags::IN,
-        )?;
-        epoll::add(&epoll, stdin(), Token::Orders.pack(), epoll::EventFlags::IN)?;
-        Ok(Self {
-            epoll,
+        let events = Self {
+            poll: Rc::new(Poll::new()?),
             listener,
             peers: HashMap::new(),
             next_peer: 0,
-            ready: Vec::with_capacity(EVENTS_MAX),
-        })
+            filler: Filler::new()?,
+            sink: vec![0; SINK_BYTES],
+        };
+        events.watch(&events.listener, Token::Listener)?;
+        Ok(events)
     }
 
     /// Returns the address of the upstream.
@@ -83,10 +48,15 @@ impl Events {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Serves upstream requests until a socket in `wanted` is ready.
+    /// Polls a descriptor for reading.
+    pub(super) fn watch(&self, descriptor: &impl AsFd, token: Token) -> Result<()> {
+        self.poll.add(descriptor, token, Interest::Read)
+    }
+
+    /// Serves upstream requests until a descriptor is ready.
     pub(super) fn serve_until(&mut self, wanted: Token) -> Result<()> {
         loop {
-            for token in self.wait()? {
+            for token in self.poll.wait(None)? {
                 if token == wanted {
                     return Ok(());
                 }
@@ -95,21 +65,20 @@ impl Events {
         }
     }
 
+    /// Makes one run.
+    ///
+    /// # Errors
+    ///
+    /// When a response is not the expected one, or none of the clients makes progress.
     pub(super) fn run(&mut self, order: &Order) -> Result<Outcome> {
-        let mut clients = Clients::connect(order)?;
-        for (index, stream) in clients.streams().enumerate() {
-            let token = Token::Client(index).pack();
-            epoll::add(&self.epoll, stream, token, epoll::EventFlags::IN)?;
+        let mut clients = Clients::connect(order, &self.poll)?;
+        while !clients.are_ready() {
+            self.advance(&mut clients)?;
         }
         let begun = Instant::now();
-        clients.begin()?;
+        clients.begin(&self.filler)?;
         while !clients.are_done() {
-            for token in self.wait()? {
-                match token {
-                    Token::Client(index) => clients.advance(index)?,
-                    Token::Listener | Token::Orders | Token::Peer(_) => self.serve(token)?,
-                }
-            }
+            self.advance(&mut clients)?;
         }
         let seconds = begun.elapsed().as_secs_f64();
         let latencies = clients.into_latencies();
@@ -120,25 +89,31 @@ impl Events {
         })
     }
 
-    fn wait(&mut self) -> Result<Vec<Token>> {
-        self.ready.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.ready), None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+    fn advance(&mut self, clients: &mut Clients) -> Result<()> {
+        let ready = self.poll.wait(Some(PATIENCE))?;
+        ensure!(
+            !ready.is_empty(),
+            "nothing arrived for {} s",
+            PATIENCE.as_secs()
+        );
+        for token in ready {
+            match token {
+                Token::Client(index) => clients.advance(index, &self.filler, &mut self.sink)?,
+                Token::Listener | Token::Orders | Token::Peer(_) => self.serve(token)?,
+            }
         }
-        Ok(self
-            .ready
-            .iter()
-            .map(|event| Token::unpack(event.data))
-            .collect())
+        Ok(())
     }
 
     fn serve(&mut self, token: Token) -> Result<()> {
         match token {
             Token::Listener => self.accept(),
             Token::Peer(id) => {
-                let is_open = self.peers.get_mut(&id).is_some_and(Peer::answer);
-                if !is_open {
+                let lost = self
+                    .peers
+                    .get_mut(&id)
+                    .is_none_or(|peer| peer.advance(&self.filler, &mut self.sink).is_err());
+                if lost {
                     self.peers.remove(&id);
                 }
                 Ok(())
@@ -153,42 +128,56 @@ impl Events {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        prepare(&stream)?;
         let id = self.next_peer;
         self.next_peer = id.wrapping_add(1);
-        epoll::add(
-            &self.epoll,
-            &stream,
-            Token::Peer(id).pack(),
-            epoll::EventFlags::IN,
-        )?;
-        self.peers.insert(id, Peer::new(stream));
+        let socket = Socket::new(stream, Token::Peer(id), &self.poll)?;
+        self.peers.insert(id, Peer::new(socket));
         Ok(())
     }
 }
 
-pub(super) fn prepare(stream: &TcpStream) -> Result<()> {
-    stream.set_nonblocking(true)?;
-    Ok(stream.set_nodelay(true)?)
-}
-
-const EVENTS_MAX: usize = 256;
+/// A run in which nothing happens for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use super::super::exchange::Exchange;
     use super::*;
 
     #[test]
-    fn every_token_comes_back_as_itself() {
-        for token in [
-            Token::Listener,
-            Token::Orders,
-            Token::Peer(0),
-            Token::Peer(7),
-            Token::Client(0),
-            Token::Client(63),
+    fn every_exchange_comes_to_its_end() {
+        for exchange in [
+            Exchange::Item,
+            Exchange::Download(102_400),
+            Exchange::Download(10_485_760),
+            Exchange::Upload(10),
+            Exchange::Upload(10_485_760),
         ] {
-            assert_eq!(Token::unpack(token.pack()), token);
+            let mut events = Events::new().unwrap();
+            let target = events.upstream().unwrap();
+
+            let outcome = events.run(&order(target, exchange)).unwrap();
+
+            assert_eq!(outcome.requests, 20, "{exchange:?}");
         }
+    }
+
+    #[test]
+    fn an_unexpected_status_fails_the_run() {
+        let mut events = Events::new().unwrap();
+        let mut order = order(events.upstream().unwrap(), Exchange::Item);
+        order.status = 402;
+
+        assert!(events.run(&order).is_err());
+    }
+
+    /// Twenty requests on three connections.
+    fn order(target: SocketAddr, exchange: Exchange) -> Order {
+        let json = format!(
+            r#"{{"target": "{target}", "connections": 3, "seconds": 600, "requests_max": 20,
+                "status": 200, "authorization": null, "exchange": "item", "handshakes": null}}"#
+        );
+        let order: Order = serde_json::from_str(&json).unwrap();
+        Order { exchange, ..order }
     }
 }

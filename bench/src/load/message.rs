@@ -1,7 +1,7 @@
 //! HTTP/1.1 message framing, as far as the measured programs use it: a length in the head, or
 //! no body.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// The head of a message, once it is complete.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,9 @@ impl<'a> Head<'a> {
         bytes.get(..end).map(|text| Self { text })
     }
 
-    pub(super) const fn len(self) -> usize {
-        self.text.len()
+    /// Returns the head with the empty line that ends it.
+    pub(super) const fn bytes(self) -> &'a [u8] {
+        self.text
     }
 
     /// # Errors
@@ -31,24 +32,21 @@ impl<'a> Head<'a> {
         Ok(std::str::from_utf8(digits)?.parse()?)
     }
 
-    /// Returns the length of the body.
+    /// Returns the length of the body, if the head states it.
     ///
     /// # Errors
     ///
-    /// When the head does not state it.
-    pub(super) fn content_length(self) -> Result<usize> {
+    /// When it is not a number.
+    pub(super) fn content_length(self) -> Result<Option<u64>> {
         for line in self.text.split(|byte| *byte == b'\n') {
             let Some((name, value)) = line.split_at_checked(LENGTH.len()) else {
                 continue;
             };
             if name.eq_ignore_ascii_case(LENGTH) {
-                return Ok(std::str::from_utf8(value)?.trim().parse()?);
+                return Ok(Some(std::str::from_utf8(value)?.trim().parse()?));
             }
         }
-        bail!(
-            "no length in the head {:?}",
-            String::from_utf8_lossy(self.text)
-        )
+        Ok(None)
     }
 }
 
@@ -65,8 +63,8 @@ mod tests {
         let head = head.unwrap();
 
         assert_eq!(head.status().unwrap(), 402);
-        assert_eq!(head.content_length().unwrap(), 12);
-        assert_eq!(head.len(), 53);
+        assert_eq!(head.content_length().unwrap(), Some(12));
+        assert_eq!(head.bytes().len(), 53);
     }
 
     #[test]
@@ -75,9 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_names_no_length_is_an_error() {
-        let head = Head::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    fn a_head_may_state_no_length_but_no_wrong_one() {
+        let chunked = Head::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        let wrong = Head::read(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n").unwrap();
 
-        assert!(head.content_length().is_err());
+        assert_eq!(chunked.content_length().unwrap(), None);
+        assert!(wrong.content_length().is_err());
     }
 }
