@@ -9,19 +9,17 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     f64::midpoint(at(lower), at(upper))
 }
 
-/// Returns the median ratio of figures measured in the same round.
-pub(super) fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
-    median(
-        ours.iter()
-            .zip(theirs)
-            .map(|(our, their)| our / their)
-            .collect(),
-    )
+/// Returns the ratios of figures measured in the same round.
+pub(super) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    ours.iter()
+        .zip(theirs)
+        .map(|(our, their)| our / their)
+        .collect()
 }
 
-/// Returns the line that reports a target as reached or missed.
-pub(super) fn verdict(reached: bool) -> &'static str {
-    if reached { "reached" } else { "MISSED" }
+/// Returns the line that reports a goal as met or missed.
+pub(super) const fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 #[cfg(test)]
@@ -38,6 +36,6 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         // The second round was twice as slow for both.
-        assert_eq!(median_ratio(&[50.0, 25.0], &[100.0, 50.0]), 0.5);
+        assert_eq!(ratios(&[50.0, 25.0], &[100.0, 50.0]), [0.5, 0.5]);
     }
 }

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::cores::Cores;
-use crate::interop::gateway::announced;
-use crate::interop::process::{self, Service};
+use crate::interop::certificate::Certificate;
+use crate::interop::gateway::addresses;
+use crate::interop::process::{self, Service, flag};
 
 /// What a request costs.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,20 @@ pub(super) enum Terms<'a> {
     Paid(&'a str),
 }
 
+/// What a gateway is started with.
+#[derive(Debug)]
+pub(super) struct Setup<'a> {
+    pub(super) tollway: &'a Path,
+    /// Its master key and its ledger.
+    pub(super) home: &'a TempDir,
+    pub(super) upstream: SocketAddr,
+    pub(super) terms: Terms<'a>,
+    /// It has one worker when it has one core.
+    pub(super) cores: Cores,
+    /// Its clients use TLS when there is one.
+    pub(super) certificate: Option<&'a Certificate>,
+}
+
 /// A running gateway, stopped when dropped.
 #[derive(Debug)]
 pub(super) struct Gateway {
@@ -28,42 +43,40 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway in front of `upstream`, with its master key and ledger in `home`.
+    /// Starts a gateway.
     ///
-    /// It has one worker when it has one core. The challenge limit excepts this machine, where
-    /// all requests come from.
+    /// The challenge limit excepts this machine, where all requests come from.
     ///
     /// # Errors
     ///
     /// When it does not start in time.
-    pub(super) fn start(
-        tollway: &Path,
-        home: &TempDir,
-        upstream: SocketAddr,
-        terms: Terms<'_>,
-        cores: Cores,
-    ) -> Result<Self> {
-        let mut serve = cores.command(tollway);
+    pub(super) fn start(setup: &Setup<'_>) -> Result<Self> {
+        let mut serve = setup.cores.command(setup.tollway);
         serve
-            .env("TOLLWAY_HOME", home.path())
+            .env("TOLLWAY_HOME", setup.home.path())
             .args(["--json", "serve", "--listen", "127.0.0.1:0"])
-            .arg(format!("--upstream=http://{upstream}"));
-        match terms {
+            .arg(format!("--upstream=http://{}", setup.upstream));
+        match setup.terms {
             Terms::Free => serve.arg("--free"),
             Terms::Paid(wallet) => serve
                 .args(["--price", "10sat", "--exempt-loopback"])
                 .args(["--wallet", wallet]),
         };
-        if matches!(cores, Cores::Only(_)) {
+        if matches!(setup.cores, Cores::Only(_)) {
             serve.args(["--workers", "1"]);
         }
-        let mut service = Service::start("gateway", &mut serve, home.path())?;
-        let url = service.ready(START, announced)?;
-        let address = url.strip_prefix("http://").context("no address")?;
-        Ok(Self {
-            address: address.parse()?,
-            service,
-        })
+        if let Some(Certificate { chain, key }) = setup.certificate {
+            serve
+                .arg("--tls-listen=127.0.0.1:0")
+                .args([flag("--tls-cert", chain), flag("--tls-key", key)]);
+        }
+        let mut service = Service::start("gateway", &mut serve, setup.home.path())?;
+        let addresses = service.ready(START, addresses)?;
+        let address = match setup.certificate {
+            None => addresses.http,
+            Some(_) => addresses.https.context("no address for TLS")?,
+        };
+        Ok(Self { address, service })
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -21,6 +21,31 @@ pub(super) struct Order<'a> {
     /// The status every reply must have.
     pub(super) status: u16,
     pub(super) authorization: Option<&'a str>,
+    pub(super) exchange: Exchange,
+    /// Without TLS if there is none.
+    pub(super) handshakes: Option<Handshakes>,
+}
+
+/// A request and its response, by their bodies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Exchange {
+    /// No body, and a response of 128 bytes.
+    Item,
+    /// No body, and a response of so many bytes.
+    Download(u32),
+    /// A body of so many bytes, and a response of 128 bytes.
+    Upload(u32),
+}
+
+/// How often a client shakes hands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Handshakes {
+    /// Before the run: connections are kept.
+    Once,
+    /// For each request: every one has a connection of its own.
+    PerRequest,
 }
 
 /// The outcome of a run.

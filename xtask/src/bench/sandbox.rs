@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 use super::cores::Cores;
 use super::figures::{median, verdict};
-use super::gateway::{Gateway, Terms};
-use super::load::{Load, Order, Outcome};
+use super::gateway::{self, Gateway, Terms};
+use super::load::{Exchange, Load, Order, Outcome};
 use super::meter;
 use super::programs::{PROFILE, Programs, Source};
 use crate::interop::gateway::at_home;
@@ -138,8 +138,14 @@ impl<'a> Shop<'a> {
     fn open(programs: &'a Programs, seller: &str, buyer: &'a str) -> Result<Self> {
         let home = TempDir::new()?;
         let load = Load::start(&programs.bench, Cores::All)?;
-        let terms = Terms::Paid(seller);
-        let gateway = Gateway::start(&programs.tollway, &home, load.upstream(), terms, Cores::All)?;
+        let gateway = Gateway::start(&gateway::Setup {
+            tollway: &programs.tollway,
+            home: &home,
+            upstream: load.upstream(),
+            terms: Terms::Paid(seller),
+            cores: Cores::All,
+            certificate: None,
+        })?;
         Ok(Self {
             programs,
             buyer,
@@ -186,6 +192,8 @@ impl<'a> Shop<'a> {
             requests_max: max.map(u64::from),
             status: 402,
             authorization: None,
+            exchange: Exchange::Item,
+            handshakes: None,
         })
     }
 

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+use super::figures::verdict;
+
 /// Builds and runs the measurement and prints a table.
 ///
 /// # Errors
@@ -83,8 +85,10 @@ fn print_goals(figures: &Figures) {
     };
     for (what, name, goal) in GOALS {
         if let Some(nanos) = at_five.get(name) {
-            let word = if *nanos <= goal { "reached" } else { "missed" };
-            println!("goal of {goal:.0} ns for {what} with 5 caveats: {word} ({nanos:.0} ns)");
+            println!(
+                "goal of {goal:.0} ns for {what} with 5 caveats: {} ({nanos:.0} ns)",
+                verdict(*nanos <= goal)
+            );
         }
     }
 }

@@ -137,11 +137,6 @@ pub(crate) fn at_home(tollway: &Path, home: &Path) -> Command {
     command
 }
 
-/// Returns the URL that the gateway prints once it serves.
-pub(crate) fn announced(log: &str) -> Result<String> {
-    Ok(format!("http://{}", addresses(log)?.http))
-}
-
 /// Returns the addresses that the gateway prints once it serves.
 pub(crate) fn addresses(log: &str) -> Result<Addresses> {
     log.lines()

@@ -46,7 +46,7 @@ pub(super) fn upstream(dir: &Path) -> Result<(Service, SocketAddr)> {
 pub(super) fn load(
     target: SocketAddr,
     seconds: f64,
-    authorization: Option<&str>,
+    authorization: &str,
     dir: &Path,
 ) -> Result<Outcome> {
     let log = dir.join("h2load.log");
@@ -71,11 +71,7 @@ pub(super) fn load(
 /// # Errors
 ///
 /// When they do not arrive.
-pub(super) fn check_trailers(
-    target: SocketAddr,
-    authorization: Option<&str>,
-    dir: &Path,
-) -> Result<()> {
+pub(super) fn check_trailers(target: SocketAddr, authorization: &str, dir: &Path) -> Result<()> {
     let mut nghttp = Command::new("nghttp");
     nghttp
         .arg("--verbose")
@@ -90,16 +86,15 @@ pub(super) fn check_trailers(
 }
 
 /// Returns the arguments for the request, which both programs take.
-fn request(authorization: Option<&str>, dir: &Path) -> Result<Vec<String>> {
+fn request(authorization: &str, dir: &Path) -> Result<Vec<String>> {
     let body = dir.join("message");
     fs::write(&body, MESSAGE)?;
-    let mut arguments = vec![
+    Ok(vec![
         flag("--data", &body),
         "--header=content-type: application/grpc".to_owned(),
         "--header=te: trailers".to_owned(),
-    ];
-    arguments.extend(authorization.map(|value| format!("--header=authorization: {value}")));
-    Ok(arguments)
+        format!("--header=authorization: {authorization}"),
+    ])
 }
 
 /// Reads one line per call: its start, its status, and the microseconds that it took.
@@ -113,7 +108,6 @@ fn read_log(log: &str, seconds: f64) -> Result<Outcome> {
         ensure!(status == "200", "a call was answered {status}");
         micros.push(taken.parse::<u32>()?);
     }
-    ensure!(!micros.is_empty(), "no call was answered");
     micros.sort_unstable();
     let at = |percent: usize| {
         let index = micros.len().saturating_mul(percent).div_euclid(100);
@@ -143,7 +137,6 @@ mod tests {
     #[test]
     fn a_log_with_another_status_is_refused() {
         assert!(read_log("1\t200\t50\n2\t503\t60\n", 1.0).is_err());
-        assert!(read_log("", 1.0).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Measured proxies: nginx, haproxy, and ours with and without verification.
+//! Measured proxies: nginx, haproxy, and the gateway with and without verification.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use super::case::{Case, Part};
 use crate::bench::cores::{Cores, PROXY_CORE};
 use crate::bench::gateway::{self, Gateway, Terms};
 use crate::bench::tools::Tool;
+use crate::interop::certificate::Certificate;
 use crate::interop::ports::Ports;
 use crate::interop::process::Service;
 use crate::interop::workspace::Workspace;
@@ -35,20 +37,35 @@ pub(super) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// The protocol on both sides of a proxy.
+/// A program to measure, in one configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Protocol {
-    Http1,
-    /// Over HTTP/2 without TLS.
-    Grpc,
+pub(super) enum Proxy {
+    Nginx,
+    /// Without `proxy_buffering` and `proxy_request_buffering`, which are on by default.
+    NginxUnbuffered,
+    Haproxy,
+    Tollway,
+    /// Reads no token.
+    TollwayFree,
+}
+
+impl Proxy {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::NginxUnbuffered => "nginx, unbuffered",
+            Self::Haproxy => "haproxy",
+            Self::Tollway => "tollway",
+            Self::TollwayFree => "tollway, no check",
+        }
+    }
 }
 
 /// A running proxy.
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) name: &'static str,
+    pub(super) proxy: Proxy,
     pub(super) address: SocketAddr,
-    pub(super) authorization: Option<String>,
     service: Service,
 }
 
@@ -58,7 +75,7 @@ impl Peer {
     }
 }
 
-/// Folders, upstream and wallet of the measured proxies.
+/// Folders, certificate and wallet of the measured proxies.
 #[derive(Debug)]
 pub(super) struct Setup<'a> {
     pub(super) workspace: &'a Workspace,
@@ -71,104 +88,126 @@ pub(super) struct Setup<'a> {
     pub(super) free_home: &'a TempDir,
     /// The wallet that is paid.
     pub(super) seller: &'a str,
+    /// The certificate of all proxies.
+    pub(super) certificate: &'a Certificate,
 }
 
 impl Setup<'_> {
-    /// Starts all proxies in front of `upstream` and returns them, nginx first.
+    /// Starts the proxies of a case in front of `upstream` and returns them, nginx first.
     ///
     /// # Errors
     ///
     /// When one does not start.
-    pub(super) fn start(&self, protocol: Protocol, upstream: SocketAddr) -> Result<Vec<Peer>> {
-        let [nginx, haproxy] =
-            Ports::free::<2>()?.map(|ports| SocketAddr::from(([127, 0, 0, 1], ports.rpc)));
-        let (nginx_file, haproxy_file) = match protocol {
-            Protocol::Http1 => ("nginx.conf", "haproxy.cfg"),
-            Protocol::Grpc => ("nginx-grpc.conf", "haproxy-grpc.cfg"),
-        };
-        Ok(vec![
-            self.other("nginx", &["-c"], nginx_file, nginx, upstream)?,
-            self.other(
-                "haproxy",
-                &["-db", "-q", "-f"],
-                haproxy_file,
-                haproxy,
-                upstream,
-            )?,
-            self.ours("tollway", self.home, Terms::Paid(self.seller), upstream)?,
-            self.ours("tollway, no check", self.free_home, Terms::Free, upstream)?,
-        ])
+    pub(super) fn start(&self, case: Case, upstream: SocketAddr) -> Result<Vec<Peer>> {
+        let start = |proxy: &Proxy| self.start_one(*proxy, case.part(), upstream);
+        case.proxies().iter().map(start).collect()
     }
 
-    fn other(
-        &self,
-        program: &'static str,
-        arguments: &[&str],
-        config: &str,
-        address: SocketAddr,
-        upstream: SocketAddr,
-    ) -> Result<Peer> {
-        let template = self.workspace.bench_file("config").join(config);
-        let text = fs::read_to_string(&template)
-            .with_context(|| format!("no {}", template.display()))?
-            .replace("@LISTEN@", &address.to_string())
+    /// Buys a token that every later gateway with verification accepts.
+    ///
+    /// # Errors
+    ///
+    /// When the purchase fails.
+    pub(super) fn buy(&self, upstream: SocketAddr, bench: &Path, buyer: &str) -> Result<String> {
+        let gateway = self.start_one(Proxy::Tollway, Part::Http1, upstream)?;
+        gateway::buy(bench, &format!("http://{}/item", gateway.address), buyer)
+    }
+
+    fn start_one(&self, proxy: Proxy, part: Part, upstream: SocketAddr) -> Result<Peer> {
+        let (home, terms) = match proxy {
+            Proxy::Nginx | Proxy::NginxUnbuffered | Proxy::Haproxy => {
+                return self.other(proxy, part, upstream);
+            }
+            Proxy::Tollway => (self.home, Terms::Paid(self.seller)),
+            Proxy::TollwayFree => (self.free_home, Terms::Free),
+        };
+        let gateway = Gateway::start(&gateway::Setup {
+            tollway: self.tollway,
+            home,
+            upstream,
+            terms,
+            cores: Cores::Only(PROXY_CORE),
+            certificate: (part == Part::Tls).then_some(self.certificate),
+        })?;
+        Ok(Peer {
+            proxy,
+            address: gateway.address,
+            service: gateway.into_service(),
+        })
+    }
+
+    fn other(&self, proxy: Proxy, part: Part, upstream: SocketAddr) -> Result<Peer> {
+        let [ports] = Ports::free::<1>()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], ports.rpc));
+        let (program, arguments, config): (_, &[&str], _) = match (proxy, part) {
+            (Proxy::Haproxy, Part::Grpc) => ("haproxy", HAPROXY, "haproxy-grpc.cfg"),
+            (Proxy::Haproxy, _) => ("haproxy", HAPROXY, "haproxy.cfg"),
+            (_, Part::Grpc) => ("nginx", NGINX, "nginx-grpc.conf"),
+            (_, _) => ("nginx", NGINX, "nginx.conf"),
+        };
+        let dir = self.dir.join(format!("{proxy:?}"));
+        fs::create_dir_all(&dir)?;
+        let mut text = self.template(config)?;
+        for (word, value) in self.words(proxy, part, address)? {
+            text = text.replace(word, &value);
+        }
+        let text = text
             .replace("@UPSTREAM@", &upstream.to_string())
-            .replace("@DIR@", &self.dir.to_string_lossy());
-        let file = self.dir.join(config);
+            .replace("@DIR@", &dir.to_string_lossy());
+        let file = dir.join(config);
         fs::write(&file, text)?;
         let mut command = Cores::Only(PROXY_CORE).command(Path::new(program));
         command.args(arguments).arg(file);
-        let mut service = Service::start(program, &mut command, self.dir)?;
+        let mut service = Service::start(program, &mut command, &dir)?;
         service.ready(START, |_| Ok(TcpStream::connect(address)?))?;
         Ok(Peer {
-            name: program,
+            proxy,
             address,
-            authorization: None,
             service,
         })
     }
 
-    fn ours(
+    fn template(&self, config: &str) -> Result<String> {
+        let template = self.workspace.bench_file("config").join(config);
+        fs::read_to_string(&template).with_context(|| format!("no {}", template.display()))
+    }
+
+    /// Returns what depends on the case.
+    fn words(
         &self,
-        name: &'static str,
-        home: &TempDir,
-        terms: Terms<'_>,
-        upstream: SocketAddr,
-    ) -> Result<Peer> {
-        let cores = Cores::Only(PROXY_CORE);
-        let gateway = Gateway::start(self.tollway, home, upstream, terms, cores)?;
-        Ok(Peer {
-            name,
-            address: gateway.address,
-            authorization: None,
-            service: gateway.into_service(),
-        })
+        proxy: Proxy,
+        part: Part,
+        address: SocketAddr,
+    ) -> Result<[(&'static str, String); 3]> {
+        let (mut listen, mut certificate) = (address.to_string(), String::new());
+        if part == Part::Tls {
+            let Certificate { chain, key } = self.certificate;
+            if proxy == Proxy::Haproxy {
+                // In one file.
+                let both = self.dir.join("both.pem");
+                fs::write(&both, [fs::read(chain)?, fs::read(key)?].concat())?;
+                listen.push_str(&format!(" ssl crt {}", both.display()));
+            } else {
+                listen.push_str(" ssl");
+                certificate = format!(
+                    "ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
+                    chain.display(),
+                    key.display()
+                );
+            }
+        }
+        let buffering = match proxy {
+            Proxy::NginxUnbuffered => "proxy_buffering off; proxy_request_buffering off;",
+            Proxy::Nginx | Proxy::Haproxy | Proxy::Tollway | Proxy::TollwayFree => "",
+        };
+        Ok([
+            ("@LISTEN@", listen),
+            ("@CERTIFICATE@", certificate),
+            ("@BUFFERING@", buffering.to_owned()),
+        ])
     }
 }
 
-/// Buys a token from the gateway that verifies, and adds it to the requests to every proxy.
-///
-/// All requests carry it, so that all proxies read the same bytes; only ours verifies it.
-///
-/// # Errors
-///
-/// When the purchase fails.
-pub(super) fn buy_for(peers: &mut [Peer], bench: &Path, buyer: &str) -> Result<String> {
-    let ours = peers
-        .iter()
-        .find(|peer| peer.name == "tollway")
-        .context("no gateway to buy from")?;
-    let url = format!("http://{}/item", ours.address);
-    let token = gateway::buy(bench, &url, buyer)?;
-    give(peers, &token);
-    Ok(token)
-}
-
-/// Adds `token` to the requests to every proxy.
-pub(super) fn give(peers: &mut [Peer], token: &str) {
-    for peer in peers {
-        peer.authorization = Some(token.to_owned());
-    }
-}
-
+const NGINX: &[&str] = &["-c"];
+const HAPROXY: &[&str] = &["-db", "-q", "-f"];
 const START: Duration = Duration::from_secs(10);
