@@ -13,7 +13,8 @@ use std::{env, io, thread};
 
 use l402::{KeyRing, MasterKey};
 use tollway_gateway::{
-    Gateway, GatewayConfig, GatewayLimits, Price, RouteConfig, RoutingConfig, ServiceConfig,
+    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, RouteConfig, RoutingConfig,
+    ServiceConfig,
 };
 use tollway_lightning::lnd::{Lnd, LndConnect};
 use tollway_server::ledger::MemoryLedger;
@@ -31,6 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         https: None,
         admin: None,
         workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        proxies: ProxiesConfig::default(),
         limits: GatewayLimits::default(),
         routing: RoutingConfig {
             services: vec![ServiceConfig::new("api", upstream.parse()?)],

@@ -14,6 +14,7 @@ use http::HeaderValue;
 use http::uri::Authority;
 use tollway_server::{Gate, Pricer, Requirement};
 
+use crate::conn::proxies::TrustedProxies;
 use crate::upstream::target::Upstream;
 
 /// Configuration of a gateway.
@@ -27,6 +28,8 @@ pub struct GatewayConfig {
     pub admin: Option<SocketAddr>,
     /// Threads that serve requests, each with its own listener sockets and upstream pools.
     pub workers: NonZeroUsize,
+    /// The proxies in front of the gateway, if there are any.
+    pub proxies: ProxiesConfig,
     /// Timeouts and bounds towards clients.
     pub limits: GatewayLimits,
     /// What is served, where it comes from and what it costs.
@@ -42,6 +45,15 @@ pub struct TlsListener {
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+}
+
+/// The proxies in front of a gateway, whose word about clients is taken. Without any, the client
+/// of a request is the remote end of its connection, whatever the request claims.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ProxiesConfig {
+    /// Where they are. The client of a request from one of them is the last address in
+    /// `X-Forwarded-For` that is not trusted itself.
+    pub trusted: TrustedProxies,
 }
 
 /// Services, and the routes that lead to them.

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use crate::admin::access_log;
 use crate::admin::metrics::Ended;
 use crate::admin::telemetry::{CoreStats, Telemetry};
+use crate::config::ProxiesConfig;
+use crate::conn::clients::Clients;
 use crate::request::admit::CutOff;
 use crate::request::request_id::RequestIds;
 use crate::request::route::{Route, Routes};
@@ -25,7 +27,9 @@ use crate::upstream::pool::Pool;
 /// What the requests of one worker share.
 #[derive(Debug)]
 pub(crate) struct Core {
-    index: usize,
+    pub(crate) index: usize,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) proxies: ProxiesConfig,
     routes: Arc<ArcSwap<Routes>>,
     local: RefCell<Rc<LocalRoutes>>,
     /// The counters of requests no service matches.
@@ -39,11 +43,15 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(
         index: usize,
+        clients: Arc<Clients>,
+        proxies: ProxiesConfig,
         routes: Arc<ArcSwap<Routes>>,
         telemetry: &Telemetry,
     ) -> Rc<Self> {
         Rc::new(Self {
             index,
+            clients,
+            proxies,
             routes,
             local: RefCell::default(),
             unrouted: telemetry.unrouted().core(index),

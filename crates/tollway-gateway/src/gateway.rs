@@ -280,6 +280,7 @@ impl Running {
                 limits: config.limits.clone(),
                 connections_max: share,
                 clients: Arc::clone(&clients),
+                proxies: config.proxies.clone(),
                 routes: Arc::clone(&self.routes),
                 telemetry: Arc::clone(&self.telemetry),
                 failed: FailedWorker::new(index, self.failed.clone()),

@@ -11,11 +11,12 @@
 //! | `core` | what the requests of one worker share: routes, upstream pools |
 //! | `conn/` | one client connection: bytes to HTTP |
 //! | – `descriptors` `listener` `tcp` `tls` `detect` `rewind` | sockets and how many there may be, TLS, which HTTP is spoken |
+//! | – `proxies` | proxies in front of the gateway |
 //! | – `clients` | connections and requests of each client |
 //! | – `activity` `registry` `client` `connection` `executor` | what makes progress, when it must end, who the client is, its requests |
 //! | `request/` | one request |
 //! | – `exchange` | matched, admitted, forwarded, responded to |
-//! | – `route` `kind` `admit` `headers` `request_id` | which service, which protocol, is it paid for, which headers cross |
+//! | – `route` `kind` `admit` `headers` `forwarded` `request_id` | which service, which protocol, is it paid for, which headers cross, what a proxy states |
 //! | – `in_flight` | what is counted and logged of it, to its end |
 //! | – `problem` `reply` `upgrade` `drain` | what the client receives, tunnels, bodies of refused requests |
 //! | `upstream/` | connections to one upstream |
@@ -39,9 +40,10 @@ mod worker;
 
 pub use admin::metrics;
 pub use config::{
-    GatewayConfig, GatewayLimits, HostName, Price, RouteConfig, RoutingConfig, ServiceConfig,
-    TlsListener, UpstreamHost, UpstreamHostError, UpstreamLimits,
+    GatewayConfig, GatewayLimits, HostName, Price, ProxiesConfig, RouteConfig, RoutingConfig,
+    ServiceConfig, TlsListener, UpstreamHost, UpstreamHostError, UpstreamLimits,
 };
+pub use conn::proxies::{ProxyNetwork, ProxyNetworkError, TrustedProxies};
 pub use conn::tls::{PemProblem, TlsError};
 pub use gateway::{Addresses, Gateway, InFlightCount, Running, StartError, Stopped, UpstreamDown};
 pub use request::route::RoutingError;

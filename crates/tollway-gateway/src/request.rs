@@ -3,6 +3,7 @@
 pub(crate) mod admit;
 pub(crate) mod drain;
 pub(crate) mod exchange;
+pub(crate) mod forwarded;
 pub(crate) mod headers;
 pub(crate) mod in_flight;
 pub(crate) mod kind;

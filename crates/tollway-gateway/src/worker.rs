@@ -22,10 +22,10 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::telemetry::Telemetry;
-use crate::config::GatewayLimits;
+use crate::config::{GatewayLimits, ProxiesConfig};
 use crate::conn::activity::{StallLimit, StallLimits};
-use crate::conn::client::{ClientConnection, Transport};
-use crate::conn::clients::Clients;
+use crate::conn::client::{Accepted, Transport};
+use crate::conn::clients::{ClientConnections, Clients};
 use crate::conn::connection::HttpBuilders;
 use crate::conn::registry::{Connection, Connections};
 use crate::core::Core;
@@ -47,6 +47,7 @@ pub(crate) struct Plan {
     pub(crate) limits: GatewayLimits,
     pub(crate) connections_max: usize,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) proxies: ProxiesConfig,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) failed: FailedWorker,
@@ -162,7 +163,6 @@ struct Worker {
     core: Rc<Core>,
     connections: Rc<Connections>,
     connections_max: usize,
-    clients: Arc<Clients>,
     crowd: Crowd,
     telemetry: Arc<Telemetry>,
     builders: HttpBuilders,
@@ -174,10 +174,15 @@ impl Worker {
             index: plan.index,
             connections: Connections::new(stall_limits(&plan.limits)),
             connections_max: plan.connections_max,
-            clients: plan.clients,
             crowd: Crowd::default(),
             builders: HttpBuilders::new(&plan.limits),
-            core: Core::new(plan.index, plan.routes, &plan.telemetry),
+            core: Core::new(
+                plan.index,
+                plan.clients,
+                plan.proxies,
+                plan.routes,
+                &plan.telemetry,
+            ),
             telemetry: plan.telemetry,
         });
         let mut acceptors = Vec::new();
@@ -204,8 +209,11 @@ impl Worker {
                             .is_met("as many client connections as there may be");
                         self.connections.make_room(self.connections_max).await;
                     }
-                    let client = self.clients.connect(peer.ip(), self.index);
-                    if client.is_excess() && !self.connections.close_idle_of(client.origin()) {
+                    let client = self.client_of(&peer);
+                    if client
+                        .as_ref()
+                        .is_some_and(|client| !self.connections.permits(client))
+                    {
                         tracing::debug!(%peer, "too many connections of one client: refused");
                         continue;
                     }
@@ -228,6 +236,12 @@ impl Worker {
         }
     }
 
+    /// Counts a connection for its client; that of a trusted proxy has many or another.
+    fn client_of(&self, peer: &SocketAddr) -> Option<ClientConnections> {
+        let is_proxy = self.core.proxies.trusted.contain(peer.ip());
+        (!is_proxy).then(|| self.core.clients.connect(peer.ip(), self.index))
+    }
+
     async fn handle_connection(
         self: Rc<Self>,
         stream: TcpStream,
@@ -235,9 +249,12 @@ impl Worker {
         connection: Rc<Connection>,
         port: Transport,
     ) {
-        let client =
-            ClientConnection::new(Rc::clone(&self.core), Rc::clone(&connection), peer, &port);
-        let life = client.serve(stream, port, &self.builders);
+        let accepted = Accepted {
+            core: Rc::clone(&self.core),
+            connection: Rc::clone(&connection),
+            peer: peer.ip().to_canonical(),
+        };
+        let life = accepted.serve(stream, port, &self.builders);
         connection.run(pin!(life)).await;
     }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 const ORDER: &[&str] = &[
     "conn::activity",
     "conn::clients",
+    "conn::proxies",
     "conn::descriptors",
     "conn::executor",
     "conn::tcp",
@@ -32,6 +33,7 @@ const ORDER: &[&str] = &[
     "request::request_id",
     "request::route",
     "request::headers",
+    "request::forwarded",
     "upstream::upload",
     "upstream::slots",
     "upstream::stream",

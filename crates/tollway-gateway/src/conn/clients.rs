@@ -1,11 +1,12 @@
 //! Clients by address: how many connections and concurrent requests each has, over all workers.
 //!
 //! A client is an IPv4 address, or the first 64 bits of an IPv6 address, which one machine
-//! chooses the rest of. The table is locked when a connection opens and when the last of a client
-//! closes, never for a request. It holds who is connected, so it is no longer than the number of
-//! connections.
+//! chooses the rest of. The table is locked when a connection opens and closes, and for a request
+//! only where a trusted proxy names its client. It holds who has any, so it is no longer than the
+//! number of connections and of such requests.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The clients of a gateway.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    connected: Mutex<HashMap<Origin, Arc<Client>>>,
+    known: Mutex<HashMap<Origin, Known>>,
     connections_max: usize,
     requests_max: usize,
     workers: usize,
@@ -25,6 +26,12 @@ pub(crate) struct Clients {
 pub(crate) enum Origin {
     V4(Ipv4Addr),
     V6([u8; 8]),
+}
+
+#[derive(Debug)]
+struct Known {
+    client: Arc<Client>,
+    places: usize,
 }
 
 #[derive(Debug)]
@@ -41,7 +48,15 @@ struct Counter(AtomicUsize);
 
 /// One connection of a client, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ClientConnections {
+pub(crate) struct ClientConnections(Place);
+
+/// One request of a client on the connection of a proxy, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ProxiedRequest(Place);
+
+/// What keeps a client in the table.
+#[derive(Debug)]
+struct Place {
     clients: Arc<Clients>,
     origin: Origin,
     client: Arc<Client>,
@@ -55,7 +70,7 @@ impl Clients {
         workers: NonZeroUsize,
     ) -> Arc<Self> {
         Arc::new(Self {
-            connected: Mutex::default(),
+            known: Mutex::default(),
             connections_max: connections_max.get(),
             requests_max: requests_max.get(),
             workers: workers.get(),
@@ -64,28 +79,40 @@ impl Clients {
 
     /// Counts a connection that a worker has accepted.
     pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, worker: usize) -> ClientConnections {
+        let place = self.place(address, worker);
+        place.client.connections.fetch_add(1, Ordering::Relaxed);
+        ClientConnections(place)
+    }
+
+    /// Counts a request that a worker has received from a proxy.
+    pub(crate) fn request(self: &Arc<Self>, address: IpAddr, worker: usize) -> ProxiedRequest {
+        let place = self.place(address, worker);
+        place.add_requests(1);
+        ProxiedRequest(place)
+    }
+
+    fn place(self: &Arc<Self>, address: IpAddr, worker: usize) -> Place {
         let origin = Origin::of(address);
-        let mut connected = self.lock();
-        let client = connected.entry(origin).or_insert_with(|| {
-            Arc::new(Client {
+        let mut known = self.lock();
+        let known = known.entry(origin).or_insert_with(|| Known {
+            client: Arc::new(Client {
                 connections: AtomicUsize::new(0),
                 requests: (0..self.workers).map(|_| Counter::default()).collect(),
-            })
+            }),
+            places: 0,
         });
-        client.connections.fetch_add(1, Ordering::Relaxed);
-        ClientConnections {
+        known.places = known.places.saturating_add(1);
+        Place {
             clients: Arc::clone(self),
             origin,
-            client: Arc::clone(client),
+            client: Arc::clone(&known.client),
             worker,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Arc<Client>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Known>> {
         // A counter is right whatever panicked.
-        self.connected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,24 +130,49 @@ impl Origin {
 
 impl ClientConnections {
     pub(crate) fn origin(&self) -> Origin {
-        self.origin
+        self.0.origin
     }
 
     /// Returns whether the client has more connections than it may.
     pub(crate) fn is_excess(&self) -> bool {
-        self.client.connections.load(Ordering::Relaxed) > self.clients.connections_max
+        self.0.client.connections.load(Ordering::Relaxed) > self.0.clients.connections_max
     }
 
     pub(crate) fn request_began(&self) {
-        self.add_requests(1);
+        self.0.add_requests(1);
     }
 
     pub(crate) fn request_ended(&self) {
-        self.add_requests(usize::MAX);
+        self.0.add_requests(usize::MAX);
     }
 
     /// Returns whether the client has more concurrent requests than it may.
     pub(crate) fn has_excess_requests(&self) -> bool {
+        self.0.has_excess_requests()
+    }
+}
+
+impl Drop for ClientConnections {
+    fn drop(&mut self) {
+        self.0.client.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ProxiedRequest {
+    /// Returns whether the client has more concurrent requests than it may.
+    pub(crate) fn is_excess(&self) -> bool {
+        self.0.has_excess_requests()
+    }
+}
+
+impl Drop for ProxiedRequest {
+    fn drop(&mut self) {
+        self.0.add_requests(usize::MAX);
+    }
+}
+
+impl Place {
+    fn has_excess_requests(&self) -> bool {
         let most = self.clients.requests_max;
         // What other workers write is not read as long as this one alone decides.
         let share = most.checked_div(self.clients.workers).unwrap_or(most);
@@ -147,11 +199,16 @@ impl ClientConnections {
     }
 }
 
-impl Drop for ClientConnections {
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut connected = self.clients.lock();
-        if self.client.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
-            connected.remove(&self.origin);
+        let mut known = self.clients.lock();
+        let Entry::Occupied(mut entry) = known.entry(self.origin) else {
+            return;
+        };
+        let left = entry.get().places.saturating_sub(1);
+        entry.get_mut().places = left;
+        if left == 0 {
+            entry.remove();
         }
     }
 }
@@ -213,6 +270,22 @@ mod tests {
 
         here.request_ended();
         assert!(!there.has_excess_requests());
+    }
+
+    #[test]
+    fn requests_on_connections_of_proxies_are_counted_with_those_on_its_own() {
+        let clients = clients(9, 2);
+        let own = clients.connect(address("192.0.2.1"), 0);
+        own.request_began();
+        let first = clients.request(address("192.0.2.1"), 1);
+        assert!(!first.is_excess());
+
+        let second = clients.request(address("192.0.2.1"), 1);
+
+        assert!(second.is_excess());
+        assert!(!clients.request(address("192.0.2.2"), 1).is_excess());
+        drop((own, first, second));
+        assert!(clients.lock().is_empty());
     }
 
     #[test]

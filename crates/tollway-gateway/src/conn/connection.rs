@@ -1,4 +1,5 @@
-//! Service of one client connection: TLS or a look at the first bytes, then HTTP/1 or HTTP/2.
+//! Service of one client connection: who it is from, TLS or a look at the first bytes, then HTTP/1
+//! or HTTP/2.
 //!
 //! Each request is a call of [`exchange::handle_request`]. How long the client may take is decided by
 //! [`Connections`](crate::conn::registry::Connections).
@@ -19,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::GatewayLimits;
-use crate::conn::client::{ClientConnection, Transport};
+use crate::conn::client::{Accepted, ClientConnection, RemoteEnd, Transport};
 use crate::conn::detect::{Protocol, detect};
 use crate::conn::executor::StreamExecutor;
 use crate::conn::registry::{Connection, Sharing};
@@ -28,39 +29,42 @@ use crate::conn::tls::ALPN_HTTP2;
 use crate::request::exchange;
 use crate::request::reply::ReplyBody;
 
-impl ClientConnection {
+impl Accepted {
     /// Serves HTTP requests until the connection ends.
     pub(crate) async fn serve(
-        self: Rc<Self>,
+        self,
         stream: TcpStream,
         transport: Transport,
         builders: &HttpBuilders,
     ) {
+        let stream = ClientTcp::new(stream, self.connection.link().clone());
+        let end = match self.core.proxies.trusted.contain(self.peer) {
+            true => RemoteEnd::Proxy(self.peer),
+            false => RemoteEnd::Client(self.peer),
+        };
+        let client = ClientConnection::new(self, end, &transport);
         match transport {
-            Transport::Plaintext => self.serve_plaintext(stream, builders).await,
-            Transport::Tls(acceptor) => self.serve_tls(stream, acceptor, builders).await,
+            Transport::Plaintext => client.serve_plaintext(stream, builders).await,
+            Transport::Tls(acceptor) => client.serve_tls(stream, acceptor, builders).await,
         }
     }
+}
 
-    async fn serve_plaintext(self: Rc<Self>, stream: TcpStream, builders: &HttpBuilders) {
+impl ClientConnection {
+    async fn serve_plaintext(self: Rc<Self>, stream: ClientTcp, builders: &HttpBuilders) {
         // A client that leaves without a byte is not worth a log line.
-        if let Ok((protocol, stream)) =
-            detect(Tcp(ClientTcp::new(stream, self.connection.link().clone()))).await
-        {
+        if let Ok((protocol, stream)) = detect(Tcp(stream)).await {
             self.serve_http(protocol, stream, builders).await;
         }
     }
 
     async fn serve_tls(
         self: Rc<Self>,
-        stream: TcpStream,
+        stream: ClientTcp,
         acceptor: TlsAcceptor,
         builders: &HttpBuilders,
     ) {
-        match acceptor
-            .accept(ClientTcp::new(stream, self.connection.link().clone()))
-            .await
-        {
+        match acceptor.accept(stream).await {
             Ok(stream) => {
                 let chosen = stream.get_ref().1.alpn_protocol();
                 let is_http2 = chosen == Some(ALPN_HTTP2);

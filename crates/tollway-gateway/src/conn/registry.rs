@@ -43,8 +43,15 @@ impl Connections {
         })
     }
 
-    /// Registers a connection, until its last reference is dropped.
-    pub(crate) fn open(self: &Rc<Self>, client: ClientConnections) -> Rc<Connection> {
+    /// Returns whether a client may have the connection that was counted for it. One that has
+    /// too many loses idle ones for it.
+    pub(crate) fn permits(&self, client: &ClientConnections) -> bool {
+        !client.is_excess() || self.close_idle_of(client.origin())
+    }
+
+    /// Registers a connection, until its last reference is dropped. `client` is `None` for that
+    /// of a proxy, which belongs to no client.
+    pub(crate) fn open(self: &Rc<Self>, client: Option<ClientConnections>) -> Rc<Connection> {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
         let connection = Rc::new(Connection {
@@ -99,15 +106,15 @@ impl Connections {
     }
 
     /// Closes connections of one client. Returns whether it has idle ones.
-    pub(crate) fn close_idle_of(&self, origin: Origin) -> bool {
-        self.close_idle(|client| client.origin() == origin)
+    fn close_idle_of(&self, origin: Origin) -> bool {
+        self.close_idle(|client| client.is_some_and(|client| client.origin() == origin))
     }
 
     /// Closes the connections that have been idle longest: more than one, since to find them is
     /// to look at all. Returns whether there are any.
-    pub(crate) fn close_idle(&self, is_meant: impl Fn(&ClientConnections) -> bool) -> bool {
+    pub(crate) fn close_idle(&self, is_meant: impl Fn(Option<&ClientConnections>) -> bool) -> bool {
         let mut idle = self.snapshot();
-        idle.retain(|connection| connection.is_idle() && is_meant(&connection.client));
+        idle.retain(|connection| connection.is_idle() && is_meant(connection.client.as_ref()));
         let since = |connection: &Rc<Connection>| (connection.idle_since.get(), connection.id);
         let last = idle.len().div_euclid(CLOSED_AT_ONCE_DIVISOR);
         if idle.is_empty() {
@@ -146,7 +153,8 @@ impl Connections {
 pub(crate) struct Connection {
     id: u64,
     registry: Rc<Connections>,
-    client: ClientConnections,
+    /// `None` for a proxy.
+    client: Option<ClientConnections>,
     requests: Activities,
     idle_since: Cell<u64>,
     link: Link,
@@ -186,7 +194,8 @@ impl ActiveRequest {
 
     /// Returns whether its client has more concurrent requests than it may.
     pub(crate) fn is_excess(&self) -> bool {
-        self.connection.client.has_excess_requests()
+        let client = self.connection.client.as_ref();
+        client.is_some_and(ClientConnections::has_excess_requests)
     }
 
     pub(crate) fn limits(&self) -> StallLimits {
@@ -202,7 +211,9 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let connection = &self.connection;
-        connection.client.request_ended();
+        if let Some(client) = connection.client.as_ref() {
+            client.request_ended();
+        }
         connection.requests.end(&self.activity);
         // A client that lets its requests stall does not keep its connection by that.
         if !self.activity.is_stalled() {
@@ -253,7 +264,9 @@ impl Connection {
 
     /// Begins a request; the connection is not idle until it ends.
     pub(crate) fn begin_request(self: &Rc<Self>) -> ActiveRequest {
-        self.client.request_began();
+        if let Some(client) = self.client.as_ref() {
+            client.request_began();
+        }
         ActiveRequest {
             activity: self.requests.begin(&self.registry.clock),
             connection: Rc::clone(self),
@@ -402,7 +415,7 @@ mod tests {
 
     fn open_from(connections: &Rc<Connections>, address: &str) -> Rc<Connection> {
         let clients = Clients::new(NonZeroUsize::MAX, NonZeroUsize::MAX, NonZeroUsize::MIN);
-        connections.open(clients.connect(address.parse().unwrap(), 0))
+        connections.open(Some(clients.connect(address.parse().unwrap(), 0)))
     }
 
     fn tick(connections: &Connections, seconds: usize) {
@@ -605,7 +618,7 @@ mod tests {
         let connections = registry();
         let own = open_from(&connections, "192.0.2.1");
         let others = open_from(&connections, "192.0.2.2");
-        let origin = own.client.origin();
+        let origin = own.client.as_ref().unwrap().origin();
 
         assert!(connections.close_idle_of(origin));
 

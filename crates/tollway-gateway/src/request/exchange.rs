@@ -72,7 +72,12 @@ fn begin(
 ) -> (InFlight, Form, Found) {
     let (head, body) = request.into_parts();
     let form = Form::of(&head);
-    let found = match active.is_excess() {
+    let proxied = client.proxied(&head.headers);
+    let is_excess = match &proxied {
+        Some(proxied) => proxied.request.is_excess(),
+        None => active.is_excess(),
+    };
+    let found = match is_excess {
         true => Err(Problem::CLIENT_BUSY),
         false => find(&client.core, &head),
     };
@@ -80,7 +85,7 @@ fn begin(
         Ok((local, _)) => (local.route.service.name.as_str(), &local.stats),
         Err(_) => (metrics::NO_SERVICE, &client.core.unrouted),
     };
-    let mut in_flight = InFlight::begin(client, active, stats, service, &head);
+    let mut in_flight = InFlight::begin(client, proxied, active, stats, service, &head);
     let found = match found {
         Ok((local, host)) => Ok((local, Box::new(RoutedRequest { head, body, host }))),
         Err(problem) => {
@@ -166,7 +171,8 @@ async fn serve(
     routed: Box<RoutedRequest>,
 ) -> ResponseSource {
     let core = &client.core;
-    let admission = match admit(&local.route, &routed.head, client.peer, &core.cut_off).await {
+    let peer = in_flight.peer();
+    let admission = match admit(&local.route, &routed.head, peer, &core.cut_off).await {
         Ok(admission) => admission,
         Err(declined) => {
             drain::drain(&client.connection, in_flight, &routed.head, routed.body);
@@ -174,7 +180,7 @@ async fn serve(
         }
     };
     in_flight.decided(admission.verdict());
-    let forwarded = match forward(client, local, in_flight, &admission, routed).await {
+    let forwarded = match forward(local, in_flight, &admission, routed).await {
         Ok(forwarded) => forwarded,
         Err(problem) => {
             if problem.releases_use() {
@@ -248,13 +254,12 @@ struct Forwarded {
 
 /// Sends an admitted request to the service's upstream.
 async fn forward(
-    client: &ClientConnection,
     local: &LocalRoute,
     in_flight: &mut InFlight,
     admission: &Admission,
     routed: Box<RoutedRequest>,
 ) -> Result<Forwarded, Problem> {
-    let (request, kind, client_side) = upstream_request(client, local, in_flight, *routed);
+    let (request, kind, client_side) = upstream_request(local, in_flight, *routed);
     let sent = Instant::now();
     let service = &local.route.service;
     let active = in_flight.active();
@@ -287,7 +292,6 @@ async fn forward(
 /// Creates the request for the upstream. Returns with it the client's connection, if that may
 /// become a tunnel.
 fn upstream_request(
-    client: &ClientConnection,
     local: &LocalRoute,
     in_flight: &mut InFlight,
     routed: RoutedRequest,
@@ -304,7 +308,7 @@ fn upstream_request(
         upstream_host: &local.route.service.upstream_host,
         method_override: MethodOverride::at(&local.route.price),
     };
-    headers::prepare_request(&mut head, kind, &client.forwarded, host, rules);
+    headers::prepare_request(&mut head, kind, in_flight.forwarded(), host, rules);
     head.headers
         .insert(X_REQUEST_ID, in_flight.request_id().clone());
     let upload = Upload::new(body, Rc::clone(in_flight.active().activity()));

@@ -20,10 +20,13 @@ use crate::upstream::target::Target;
 /// What the gateway states about a client to the upstream, in `X-Forwarded-*`.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardedHeaders {
-    /// The client's address.
+    /// The client's address, and those of the trusted proxies after it.
     pub(crate) address: HeaderValue,
     /// `http` or `https`, as the client asked.
     pub(crate) scheme: HeaderValue,
+    /// The host that the client asked a trusted proxy for; `None` for the one that it asked the
+    /// gateway for.
+    pub(crate) host: Option<HeaderValue>,
 }
 
 /// What the route of a request decides about its headers.
@@ -99,7 +102,8 @@ pub(crate) fn prepare_request(
     headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
     headers.insert(X_FORWARDED_PROTO, forwarded.scheme.clone());
     headers.insert(header::HOST, rules.host(&host));
-    headers.insert(X_FORWARDED_HOST, host);
+    let asked_for = forwarded.host.clone().unwrap_or(host);
+    headers.insert(X_FORWARDED_HOST, asked_for);
     use_origin_form(&mut head.uri);
     head.version = Version::HTTP_11;
 }
@@ -332,9 +336,9 @@ const BEGINNING_WITH_X: Classes = &[
 ];
 const X_FORWARDED: &str = "x-forwarded-";
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 #[cfg(test)]
 mod tests {
@@ -369,6 +373,7 @@ mod tests {
         let forwarded = ForwardedHeaders {
             address: HeaderValue::from_static("192.0.2.1"),
             scheme: HeaderValue::from_static("https"),
+            host: None,
         };
         let rules = HeaderRules {
             target: &target,

@@ -10,18 +10,22 @@ use std::thread;
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use tollway_server::Peer;
 
 use crate::admin::access_log::{AccessLine, Verdict};
 use crate::admin::metrics::Ended;
 use crate::admin::telemetry::CoreStats;
-use crate::conn::client::ClientConnection;
+use crate::conn::client::{ClientConnection, ProxiedClient};
 use crate::conn::registry::ActiveRequest;
+use crate::request::headers::ForwardedHeaders;
 use crate::upstream::upload::Progress;
 
 /// A request being served, until the last byte of its response is handed over.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     client: Rc<ClientConnection>,
+    /// Who made the request, where that is not the remote end of the connection.
+    proxied: Option<Box<ProxiedClient>>,
     active: ActiveRequest,
     stats: Arc<CoreStats>,
     request_id: HeaderValue,
@@ -40,14 +44,17 @@ impl InFlight {
     /// Counts a request whose head has been read. `service` is `(none)` when none matches.
     pub(crate) fn begin(
         client: &Rc<ClientConnection>,
+        proxied: Option<Box<ProxiedClient>>,
         active: ActiveRequest,
         stats: &Arc<CoreStats>,
         service: &str,
         head: &Parts,
     ) -> Self {
         stats.begun.up();
+        let peer = proxied.as_ref().map_or(client.peer, |proxied| proxied.peer);
         Self {
             client: Rc::clone(client),
+            proxied,
             active,
             stats: Arc::clone(stats),
             request_id: client.core.request_ids.id_of(&head.headers),
@@ -56,13 +63,25 @@ impl InFlight {
             upload: Progress::none(),
             received: 0,
             sent: 0,
-            line: AccessLine::begin(head, service, client.peer.address),
+            line: AccessLine::begin(head, service, peer.address),
         }
     }
 
     /// Returns it as its connection knows it.
     pub(crate) const fn active(&self) -> &ActiveRequest {
         &self.active
+    }
+
+    /// Returns who made it.
+    pub(crate) fn peer(&self) -> Peer {
+        let proxied = self.proxied.as_ref();
+        proxied.map_or(self.client.peer, |proxied| proxied.peer)
+    }
+
+    /// Returns what the gateway states about the client.
+    pub(crate) fn forwarded(&self) -> &ForwardedHeaders {
+        let proxied = self.proxied.as_ref();
+        proxied.map_or(&self.client.forwarded, |proxied| &proxied.forwarded)
     }
 
     /// Returns its `X-Request-Id`.

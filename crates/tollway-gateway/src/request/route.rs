@@ -208,8 +208,7 @@ pub(crate) fn requested_host(head: &Parts) -> Result<HeaderValue, Unroutable> {
         }
         None => host_line(head)?,
     };
-    let readable = host.as_bytes().iter().all(|byte| is_host_byte(*byte));
-    if readable {
+    if is_host(host.as_bytes()) {
         Ok(host)
     } else {
         Err(Unroutable::Host)
@@ -234,9 +233,12 @@ fn host_line(head: &Parts) -> Result<HeaderValue, Unroutable> {
     }
 }
 
-/// A name, an address or an address in brackets, and a port. No user, no path.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+/// Returns whether nothing is in it but a name, an address or an address in brackets, and a port.
+pub(crate) fn is_host(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+    };
+    text.iter().all(is_part)
 }
 
 #[cfg(test)]

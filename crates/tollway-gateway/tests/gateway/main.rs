@@ -27,6 +27,7 @@ mod headers;
 mod leaving;
 mod progress;
 mod protocols;
+mod proxies;
 mod refusals;
 mod routing;
 mod siege;

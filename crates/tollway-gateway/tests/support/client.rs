@@ -1,6 +1,7 @@
 //! HTTP clients for tests, and raw sockets.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -103,7 +104,7 @@ impl Client {
         }
     }
 
-    async fn http1_over<S>(stream: S) -> Self
+    pub(crate) async fn http1_over<S>(stream: S) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -112,7 +113,7 @@ impl Client {
         Self::Http1(sender)
     }
 
-    async fn http2_over<S>(stream: S) -> Self
+    pub(crate) async fn http2_over<S>(stream: S) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -176,6 +177,15 @@ pub(crate) async fn tls(
     certificate: &Path,
     alpn: &[&[u8]],
 ) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    tls_over(stream, certificate, alpn).await.unwrap()
+}
+
+pub(crate) async fn tls_over(
+    stream: TcpStream,
+    certificate: &Path,
+    alpn: &[&[u8]],
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(certificate).unwrap())
@@ -187,10 +197,8 @@ pub(crate) async fn tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-        .unwrap()
 }

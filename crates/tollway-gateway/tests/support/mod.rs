@@ -29,8 +29,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 use tollway_gateway::{
-    Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
-    TlsListener, Upstream,
+    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, RoutingConfig, Running,
+    ServiceConfig, TlsListener, Upstream,
 };
 
 /// A gateway with one service for everything, on free ports.
@@ -48,6 +48,7 @@ pub(crate) fn config(routing: RoutingConfig, limits: GatewayLimits) -> GatewayCo
         https: None,
         admin: Some(any_port()),
         workers: NonZeroUsize::MIN,
+        proxies: ProxiesConfig::default(),
         limits,
         routing,
     }

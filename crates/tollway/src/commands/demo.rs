@@ -16,7 +16,8 @@ use http_body_util::BodyExt as _;
 use l402::{KeyRing, MasterKey};
 use tollway_client::{Body, Client, Policy, WalletName};
 use tollway_gateway::{
-    Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig, StartError,
+    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, RoutingConfig, Running,
+    ServiceConfig, StartError,
 };
 use tollway_lightning::Invoicer;
 use tollway_sandbox::lnd::files::manifest::Manifest;
@@ -145,6 +146,7 @@ async fn open_gateway(
         https: None,
         admin: None,
         workers: NonZeroUsize::MIN,
+        proxies: ProxiesConfig::default(),
         limits: GatewayLimits::default(),
         routing: RoutingConfig::single(ServiceConfig::new("demo", upstream), price),
     };

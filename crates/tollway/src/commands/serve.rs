@@ -15,8 +15,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
-    Gateway, GatewayConfig, GatewayLimits, Price, RoutingConfig, Running, ServiceConfig,
-    TlsListener,
+    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, RoutingConfig, Running,
+    ServiceConfig, TlsListener,
 };
 use tollway_lightning::Invoicer;
 use tollway_lightning::registry::Allowance;
@@ -216,6 +216,7 @@ async fn start(
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
+        proxies: ProxiesConfig::default(),
         limits: limits(args, config),
         routing: RoutingConfig::single(service(args, config), price),
     };
