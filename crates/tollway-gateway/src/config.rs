@@ -54,6 +54,19 @@ pub struct ProxiesConfig {
     /// Where they are. The client of a request from one of them is the last address in
     /// `X-Forwarded-For` that is not trusted itself.
     pub trusted: TrustedProxies,
+    /// Whether their connections begin with a header of the PROXY protocol.
+    pub protocol: ProxyProtocol,
+}
+
+/// Whether connections of trusted proxies begin with a header of the PROXY protocol, version 1
+/// or 2. One from any other address is never read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ProxyProtocol {
+    /// They do not.
+    #[default]
+    Off,
+    /// They do, on all ports but that for metrics; a connection without one is closed.
+    Required,
 }
 
 /// Services, and the routes that lead to them.

@@ -9,6 +9,7 @@ pub(crate) mod detect;
 pub(crate) mod executor;
 pub(crate) mod listener;
 pub(crate) mod proxies;
+pub(crate) mod proxy_header;
 pub(crate) mod registry;
 pub(crate) mod rewind;
 pub(crate) mod tcp;

@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::server as admin;
 use crate::admin::telemetry::Telemetry;
-use crate::config::{GatewayConfig, GatewayLimits, RoutingConfig};
+use crate::config::{GatewayConfig, GatewayLimits, ProxyProtocol, RoutingConfig};
 use crate::conn::clients::Clients;
 use crate::conn::descriptors;
 use crate::conn::listener;
@@ -44,6 +44,9 @@ pub enum StartError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The PROXY protocol is required of proxies, of which none is trusted.
+    #[error("the PROXY protocol is read from trusted proxies only: name one")]
+    NoTrustedProxies,
     /// No port is configured.
     #[error("no address to listen on: name one for `http` or `https`")]
     NothingToListenOn,
@@ -135,6 +138,9 @@ impl Gateway {
     pub fn start(config: GatewayConfig) -> Result<Running, StartError> {
         if config.http.is_none() && config.https.is_none() {
             return Err(StartError::NothingToListenOn);
+        }
+        if config.proxies.protocol == ProxyProtocol::Required && config.proxies.trusted.is_empty() {
+            return Err(StartError::NoTrustedProxies);
         }
         let telemetry = Telemetry::new(config.workers.get());
         let routes = Routes::new(config.routing.clone(), &telemetry)?;

@@ -11,7 +11,7 @@
 //! | `core` | what the requests of one worker share: routes, upstream pools |
 //! | `conn/` | one client connection: bytes to HTTP |
 //! | – `descriptors` `listener` `tcp` `tls` `detect` `rewind` | sockets and how many there may be, TLS, which HTTP is spoken |
-//! | – `proxies` | proxies in front of the gateway |
+//! | – `proxies` `proxy_header` | proxies in front of the gateway, the PROXY protocol |
 //! | – `clients` | connections and requests of each client |
 //! | – `activity` `registry` `client` `connection` `executor` | what makes progress, when it must end, who the client is, its requests |
 //! | `request/` | one request |
@@ -40,8 +40,8 @@ mod worker;
 
 pub use admin::metrics;
 pub use config::{
-    GatewayConfig, GatewayLimits, HostName, Price, ProxiesConfig, RouteConfig, RoutingConfig,
-    ServiceConfig, TlsListener, UpstreamHost, UpstreamHostError, UpstreamLimits,
+    GatewayConfig, GatewayLimits, HostName, Price, ProxiesConfig, ProxyProtocol, RouteConfig,
+    RoutingConfig, ServiceConfig, TlsListener, UpstreamHost, UpstreamHostError, UpstreamLimits,
 };
 pub use conn::proxies::{ProxyNetwork, ProxyNetworkError, TrustedProxies};
 pub use conn::tls::{PemProblem, TlsError};

@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "conn::activity",
     "conn::clients",
     "conn::proxies",
+    "conn::proxy_header",
     "conn::descriptors",
     "conn::executor",
     "conn::tcp",

@@ -19,11 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::GatewayLimits;
+use crate::config::{GatewayLimits, ProxiesConfig, ProxyProtocol};
 use crate::conn::client::{Accepted, ClientConnection, RemoteEnd, Transport};
 use crate::conn::detect::{Protocol, detect};
 use crate::conn::executor::StreamExecutor;
+use crate::conn::proxy_header;
 use crate::conn::registry::{Connection, Sharing};
+use crate::conn::rewind::Rewind;
 use crate::conn::tcp::{ClientTcp, Tcp};
 use crate::conn::tls::ALPN_HTTP2;
 use crate::request::exchange;
@@ -37,30 +39,71 @@ impl Accepted {
         transport: Transport,
         builders: &HttpBuilders,
     ) {
-        let stream = ClientTcp::new(stream, self.connection.link().clone());
-        let end = match self.core.proxies.trusted.contain(self.peer) {
-            true => RemoteEnd::Proxy(self.peer),
-            false => RemoteEnd::Client(self.peer),
+        let mut stream = ClientTcp::new(stream, self.connection.link().clone());
+        let Some((end, seen)) = self.remote_end(&mut stream).await else {
+            return;
         };
         let client = ClientConnection::new(self, end, &transport);
         match transport {
-            Transport::Plaintext => client.serve_plaintext(stream, builders).await,
-            Transport::Tls(acceptor) => client.serve_tls(stream, acceptor, builders).await,
+            Transport::Plaintext => client.serve_plaintext(seen, stream, builders).await,
+            Transport::Tls(acceptor) => {
+                let stream = Rewind::new(seen, stream);
+                client.serve_tls(stream, acceptor, builders).await;
+            }
         }
+    }
+
+    /// Returns the remote end, with the bytes that were read to find it; `None` when the
+    /// connection must close.
+    async fn remote_end(&self, stream: &mut ClientTcp) -> Option<(RemoteEnd, Vec<u8>)> {
+        let ProxiesConfig { trusted, protocol } = &self.core.proxies;
+        if !trusted.contain(self.peer) {
+            return Some((RemoteEnd::Client(self.peer), Vec::new()));
+        }
+        if *protocol == ProxyProtocol::Off {
+            return Some((RemoteEnd::Proxy(self.peer), Vec::new()));
+        }
+        let (header, seen) = match proxy_header::read(stream).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(proxy = %self.peer, %error, "no client of a proxy");
+                return None;
+            }
+        };
+        let end = match header.client {
+            // It may pass on what any client sent.
+            None => RemoteEnd::Client(self.peer),
+            Some(client) if trusted.contain(client) => RemoteEnd::Proxy(client),
+            Some(client) => {
+                let core = &self.core;
+                let counted = core.clients.connect(client, core.index);
+                if !self.connection.assign(counted) {
+                    tracing::debug!(%client, "too many connections of one client: refused");
+                    return None;
+                }
+                RemoteEnd::Client(client)
+            }
+        };
+        Some((end, seen))
     }
 }
 
 impl ClientConnection {
-    async fn serve_plaintext(self: Rc<Self>, stream: ClientTcp, builders: &HttpBuilders) {
+    async fn serve_plaintext(
+        self: Rc<Self>,
+        seen: Vec<u8>,
+        stream: ClientTcp,
+        builders: &HttpBuilders,
+    ) {
         // A client that leaves without a byte is not worth a log line.
-        if let Ok((protocol, stream)) = detect(Tcp(stream)).await {
+        if let Ok((protocol, stream)) = detect(seen, Tcp(stream)).await {
             self.serve_http(protocol, stream, builders).await;
         }
     }
 
     async fn serve_tls(
         self: Rc<Self>,
-        stream: ClientTcp,
+        stream: Rewind<ClientTcp>,
         acceptor: TlsAcceptor,
         builders: &HttpBuilders,
     ) {

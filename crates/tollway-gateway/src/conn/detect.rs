@@ -16,23 +16,23 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Reads as many bytes as the decision needs. Waits for them without limit.
-pub(crate) async fn detect<S>(mut stream: S) -> io::Result<(Protocol, Rewind<S>)>
+/// Reads as many bytes as the decision needs after those that have been `seen`. Waits for them
+/// without limit.
+pub(crate) async fn detect<S>(mut seen: Vec<u8>, mut stream: S) -> io::Result<(Protocol, Rewind<S>)>
 where
     S: AsyncRead + Unpin,
 {
-    let mut seen = Vec::with_capacity(PREFACE.len());
     let protocol = loop {
-        let room = PREFACE.len().saturating_sub(seen.len());
-        if (&mut stream).take(room as u64).read_buf(&mut seen).await? == 0 {
-            // Either closed too early, or the preface is complete.
-            break if seen == PREFACE {
-                Protocol::Http2
-            } else {
-                Protocol::Http1
-            };
+        if seen.starts_with(PREFACE) {
+            break Protocol::Http2;
         }
         if !PREFACE.starts_with(&seen) {
+            break Protocol::Http1;
+        }
+        let room = PREFACE.len().saturating_sub(seen.len());
+        seen.reserve_exact(room);
+        if (&mut stream).take(room as u64).read_buf(&mut seen).await? == 0 {
+            // Closed too early.
             break Protocol::Http1;
         }
     };
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    async fn detected(pieces: &[&[u8]]) -> (Protocol, Vec<u8>) {
+    async fn detected(seen: &[u8], pieces: &[&[u8]]) -> (Protocol, Vec<u8>) {
         let (mut client, server) = tokio::io::duplex(1);
         let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
         let sending = async move {
@@ -55,7 +55,7 @@ mod tests {
             }
         };
         let receiving = async {
-            let (protocol, mut stream) = detect(server).await.unwrap();
+            let (protocol, mut stream) = detect(seen.to_vec(), server).await.unwrap();
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await.unwrap();
             (protocol, all)
@@ -72,8 +72,11 @@ mod tests {
             (b"PRI", Protocol::Http1),
             (b"", Protocol::Http1),
         ] {
-            let (found, read) = detected(&[sent]).await;
-            assert_eq!((found, &read[..]), (protocol, sent));
+            for place in 0..=sent.len() {
+                let (seen, rest) = sent.split_at(place);
+                let (found, read) = detected(seen, &[rest]).await;
+                assert_eq!((found, &read[..]), (protocol, sent), "{place}");
+            }
         }
     }
 }

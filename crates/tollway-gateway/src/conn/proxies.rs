@@ -14,6 +14,10 @@ use ipnet::{IpNet, Ipv4Net};
 pub struct TrustedProxies(Arc<[ProxyNetwork]>);
 
 impl TrustedProxies {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns whether `address` is one of a trusted proxy. An IPv4 address that is written as
     /// IPv6 counts as IPv4.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
@@ -121,6 +125,7 @@ mod tests {
     fn no_address_is_trusted_unless_it_is_listed() {
         let none = TrustedProxies::default();
 
+        assert!(none.is_empty());
         assert!(!none.contain(IpAddr::from([127, 0, 0, 1])));
     }
 

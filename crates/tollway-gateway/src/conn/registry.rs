@@ -6,7 +6,7 @@
 //! of which nothing moved within its limit. Of an HTTP/2 connection only the
 //! stream ends. Bytes on the socket that belong to no request (PING, SETTINGS) are no progress.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -57,7 +57,7 @@ impl Connections {
         let connection = Rc::new(Connection {
             id,
             registry: Rc::clone(self),
-            client,
+            client: client.map_or_else(OnceCell::new, OnceCell::from),
             requests: Activities::default(),
             idle_since: Cell::new(self.clock.now()),
             link: Link::default(),
@@ -114,7 +114,7 @@ impl Connections {
     /// to look at all. Returns whether there are any.
     pub(crate) fn close_idle(&self, is_meant: impl Fn(Option<&ClientConnections>) -> bool) -> bool {
         let mut idle = self.snapshot();
-        idle.retain(|connection| connection.is_idle() && is_meant(connection.client.as_ref()));
+        idle.retain(|connection| connection.is_idle() && is_meant(connection.client.get()));
         let since = |connection: &Rc<Connection>| (connection.idle_since.get(), connection.id);
         let last = idle.len().div_euclid(CLOSED_AT_ONCE_DIVISOR);
         if idle.is_empty() {
@@ -153,8 +153,8 @@ impl Connections {
 pub(crate) struct Connection {
     id: u64,
     registry: Rc<Connections>,
-    /// `None` for a proxy.
-    client: Option<ClientConnections>,
+    /// Not set for the connection of a proxy that does not name one client for all of it.
+    client: OnceCell<ClientConnections>,
     requests: Activities,
     idle_since: Cell<u64>,
     link: Link,
@@ -194,7 +194,7 @@ impl ActiveRequest {
 
     /// Returns whether its client has more concurrent requests than it may.
     pub(crate) fn is_excess(&self) -> bool {
-        let client = self.connection.client.as_ref();
+        let client = self.connection.client.get();
         client.is_some_and(ClientConnections::has_excess_requests)
     }
 
@@ -211,7 +211,7 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let connection = &self.connection;
-        if let Some(client) = connection.client.as_ref() {
+        if let Some(client) = connection.client.get() {
             client.request_ended();
         }
         connection.requests.end(&self.activity);
@@ -264,13 +264,21 @@ impl Connection {
 
     /// Begins a request; the connection is not idle until it ends.
     pub(crate) fn begin_request(self: &Rc<Self>) -> ActiveRequest {
-        if let Some(client) = self.client.as_ref() {
+        if let Some(client) = self.client.get() {
             client.request_began();
         }
         ActiveRequest {
             activity: self.requests.begin(&self.registry.clock),
             connection: Rc::clone(self),
         }
+    }
+
+    /// Counts the connection for its client, which only the proxy in front knew. Returns whether
+    /// the client may have it. To be called before the first request.
+    pub(crate) fn assign(&self, client: ClientConnections) -> bool {
+        let is_permitted = self.registry.permits(&client);
+        let _first = self.client.set(client);
+        is_permitted
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -618,7 +626,7 @@ mod tests {
         let connections = registry();
         let own = open_from(&connections, "192.0.2.1");
         let others = open_from(&connections, "192.0.2.2");
-        let origin = own.client.as_ref().unwrap().origin();
+        let origin = own.client.get().unwrap().origin();
 
         assert!(connections.close_idle_of(origin));
 

@@ -28,6 +28,7 @@ mod leaving;
 mod progress;
 mod protocols;
 mod proxies;
+mod proxy_protocol;
 mod refusals;
 mod routing;
 mod siege;

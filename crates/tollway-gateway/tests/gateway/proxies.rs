@@ -8,7 +8,9 @@ use std::num::NonZeroUsize;
 use http::{HeaderMap, StatusCode};
 use l402::SchemeName;
 use tokio::net::{TcpSocket, TcpStream};
-use tollway_gateway::{Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, Running};
+use tollway_gateway::{
+    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, ProxyProtocol, Running, StartError,
+};
 
 use crate::support::client::{Client, empty, get};
 use crate::support::shop::Shop;
@@ -189,25 +191,39 @@ async fn a_list_as_long_as_a_head_may_be_is_read() {
     assert_eq!(seen["x-forwarded-for"], "203.0.113.9, 127.0.0.2");
 }
 
+#[tokio::test]
+async fn the_proxy_protocol_without_trusted_proxies_is_a_mistake() {
+    let mut config = support::config(support::nothing(), GatewayLimits::default());
+    config.proxies.protocol = ProxyProtocol::Required;
+
+    let refused = Gateway::start(config).unwrap_err();
+
+    assert!(
+        matches!(refused, StartError::NoTrustedProxies),
+        "{refused:?}"
+    );
+}
+
 /// A gateway that trusts 127.0.0.2 and 10.0.0.0/8.
 fn start(price: Price, upstream: SocketAddr, limits: GatewayLimits) -> Running {
     let config = support::config(support::single(price, upstream), limits);
     Gateway::start(GatewayConfig {
-        proxies: trusted(),
+        proxies: trusted(ProxyProtocol::Off),
         ..config
     })
     .unwrap()
 }
 
-fn trusted() -> ProxiesConfig {
+pub(crate) fn trusted(protocol: ProxyProtocol) -> ProxiesConfig {
     let trusted = ["127.0.0.2", "10.0.0.0/8"];
     ProxiesConfig {
         trusted: trusted.iter().map(|text| text.parse().unwrap()).collect(),
+        protocol,
     }
 }
 
 /// Connects from an address of this machine.
-async fn from(address: Ipv4Addr, gateway: SocketAddr) -> TcpStream {
+pub(crate) async fn from(address: Ipv4Addr, gateway: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((address, 0))).unwrap();
     socket.connect(gateway).await.unwrap()
@@ -222,5 +238,5 @@ fn stated(headers: &HeaderMap) -> [&str; 3] {
     })
 }
 
-const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
