@@ -27,7 +27,7 @@ use self::remembered::Remembered;
 pub use self::settings::GateSettings;
 use crate::in_flight::InFlight;
 use crate::keys::KeySource;
-use crate::ledger::{GrantedEvent, LedgerError, LedgerEvent, RefusedEvent, Reports, Stores};
+use crate::ledger::{GrantedEvent, LedgerError, LedgerEvent, RefusedEvent, Reports, Stores, Tally};
 use crate::limit::ChallengeLimiter;
 use crate::pricer::Pricer;
 use crate::reason::{Reason, ReasonCode};
@@ -197,6 +197,7 @@ impl Gate {
         requirement: &Requirement,
         grant: &Grant,
         paid: Option<Msat>,
+        requests: Tally,
         at: UnixSeconds,
     ) {
         let identifier = grant.identifier();
@@ -208,6 +209,7 @@ impl Gate {
                 service: requirement.service().clone(),
                 paid,
                 uses_max: grant.scope().uses_max(),
+                requests,
                 at,
             }));
     }

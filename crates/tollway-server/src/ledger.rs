@@ -17,6 +17,7 @@ mod id;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tally;
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -32,6 +33,7 @@ pub use self::memory::MemoryLedger;
 pub(crate) use self::sqlite::identify;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{LedgerOpenError, LedgerReader, Offer, Sale, SaleConflict, SqliteLedger};
+pub use self::tally::Tally;
 use crate::name::ServiceName;
 use crate::reason::ReasonCode;
 
@@ -235,8 +237,8 @@ pub enum Reserved {
     InUse,
 }
 
-/// Something that happened at the gate.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Something that happened at the gate, to be recorded once.
+#[derive(Debug)]
 pub enum LedgerEvent {
     /// A credential bought a request.
     Granted(GrantedEvent),
@@ -244,8 +246,8 @@ pub enum LedgerEvent {
     Refused(RefusedEvent),
 }
 
-/// A credential bought a request. The first one of a token is its payment.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A credential bought requests. The first event of a token is its payment.
+#[derive(Debug)]
 pub struct GrantedEvent {
     /// The token.
     pub token: TokenId,
@@ -257,7 +259,9 @@ pub struct GrantedEvent {
     pub paid: Option<Msat>,
     /// The requests it buys in all; `None` for any number.
     pub uses_max: Option<NonZeroU64>,
-    /// The time.
+    /// How many requests; more may be added until the ledger takes them.
+    pub requests: Tally,
+    /// The time of the first of them.
     pub at: UnixSeconds,
 }
 

@@ -9,9 +9,10 @@ use l402::{
 };
 
 use super::Gate;
-use crate::in_flight::{RequestInFlight, TokenRequests};
+use super::remembered::Account;
+use crate::in_flight::RequestInFlight;
 use crate::keys::KeyStoreError;
-use crate::ledger::Reserved;
+use crate::ledger::{Reserved, Tally};
 use crate::reason::Reason;
 use crate::rejection::{Outage, Rejection, TokenInUse, TooManyRequests};
 use crate::request::RequestInfo;
@@ -108,11 +109,8 @@ impl Gate {
         self.remembered.find(line.as_bytes(), |entry| {
             let revoked = self.revocations.load();
             let verified = entry.proof.verify(&self.keys.ring(), &revoked, context)?;
-            Some(Redeemable {
-                verified,
-                paid: entry.paid,
-                requests: Arc::clone(&entry.requests),
-            })
+            let account = entry.account.share();
+            Some(Redeemable { verified, account })
         })
     }
 
@@ -151,19 +149,20 @@ impl Gate {
         };
         let (verified, proof) = Proof::establish(&ring, &revoked, credential, context)?;
         let found = self.redeemable(verified, credential);
-        let requests = Arc::clone(&found.requests);
+        let account = found.account.share();
         self.remembered
-            .keep(line, credential.preimage(), proof, found.paid, requests);
+            .keep(line, credential.preimage(), proof, account);
         Ok(found)
     }
 
     fn redeemable(&self, verified: Verified, credential: &Credential) -> Redeemable {
         let caveats = credential.macaroon().unverified_caveats();
-        Redeemable {
+        let account = Account {
             requests: self.in_flight.of(verified.scope().identifier().token_id),
             paid: price_of(caveats.map(|caveat| caveat.id())),
-            verified,
-        }
+            granted: Tally::default(),
+        };
+        Redeemable { verified, account }
     }
 
     /// Returns whether a look-up is worth its cost: the ring has no key for the token, and the
@@ -185,7 +184,12 @@ impl Gate {
         found: Redeemable,
         now: UnixSeconds,
     ) -> Result<Result<Admitted, Refusal>, Outage> {
-        let request = match found.requests.begin(self.settings.requests_per_token_max) {
+        let Account {
+            paid,
+            requests,
+            granted,
+        } = found.account;
+        let request = match requests.begin(self.settings.requests_per_token_max) {
             Ok(request) => request,
             Err(too_many) => return Ok(Err(Refusal::TooManyRequests(too_many))),
         };
@@ -198,7 +202,9 @@ impl Gate {
                 Err(refusal) => return Ok(Err(refusal)),
             },
         };
-        self.record_grant(requirement, &grant, found.paid, now);
+        if granted.add() {
+            self.record_grant(requirement, &grant, paid, granted, now);
+        }
         Ok(Ok(Admitted {
             grant,
             response_headers: HeaderMap::new(),
@@ -259,17 +265,14 @@ pub enum Redeemed {
 /// A credential that buys the request, once its use is taken.
 struct Redeemable {
     verified: Verified,
-    /// What the token cost.
-    paid: Option<Msat>,
-    /// All requests of the token.
-    requests: Arc<TokenRequests>,
+    account: Account,
 }
 
 impl From<Redeemable> for Peeked {
     fn from(found: Redeemable) -> Self {
         Self::Granted {
             verified: found.verified,
-            paid: found.paid,
+            paid: found.account.paid,
         }
     }
 }

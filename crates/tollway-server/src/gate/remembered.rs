@@ -24,11 +24,13 @@ use l402::{Msat, Preimage, Proof};
 use zeroize::Zeroizing;
 
 use crate::in_flight::TokenRequests;
+use crate::ledger::Tally;
 
 /// The credentials remembered.
 pub(super) struct Remembered {
     sets: Box<[ArcSwap<Set>]>,
-    hasher: RandomState,
+    /// Odd, and secret: without it, tokens that share a set cannot be bought on purpose.
+    key: u128,
     /// Counted up, so that another entry is evicted each time.
     evicted: AtomicUsize,
 }
@@ -41,9 +43,29 @@ pub(super) struct Entry {
     /// Stands for the payment.
     place: u64,
     pub(super) proof: Proof,
+    pub(super) account: Account,
+}
+
+/// What is counted of a credential.
+#[derive(Debug)]
+pub(super) struct Account {
     /// What the token cost.
     pub(super) paid: Option<Msat>,
+    /// All requests of the token that are being served.
     pub(super) requests: Arc<TokenRequests>,
+    /// Its requests that were granted.
+    pub(super) granted: Tally,
+}
+
+impl Account {
+    /// Returns the same account once more.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            paid: self.paid,
+            requests: Arc::clone(&self.requests),
+            granted: self.granted.share(),
+        }
+    }
 }
 
 impl Remembered {
@@ -52,7 +74,7 @@ impl Remembered {
         let sets = 0..entries_max.div_ceil(WAYS);
         Self {
             sets: sets.map(|_| ArcSwap::default()).collect(),
-            hasher: RandomState::new(),
+            key: random() | 1,
             evicted: AtomicUsize::new(0),
         }
     }
@@ -69,16 +91,10 @@ impl Remembered {
 
     /// Remembers an `Authorization` line that presented one credential, which was verified and has
     /// this preimage.
-    pub(super) fn keep(
-        &self,
-        line: &[u8],
-        preimage: &Preimage,
-        proof: Proof,
-        paid: Option<Msat>,
-        requests: Arc<TokenRequests>,
-    ) {
+    pub(super) fn keep(&self, line: &[u8], preimage: &Preimage, proof: Proof, account: Account) {
         // Other spellings end with something else, and could be kept at any place.
-        let end = preimage_end(line).filter(|end| preimage.expose().ends_with(&end.to_be_bytes()));
+        let hex = Zeroizing::new(preimage.expose_hex());
+        let end = preimage_end(line).filter(|end| preimage_end(hex.as_bytes()) == Some(*end));
         let Some(place) = end.map(|end| self.place(end)) else {
             return;
         };
@@ -89,21 +105,21 @@ impl Remembered {
             line: Zeroizing::new(line.to_vec()),
             place,
             proof,
-            paid,
-            requests,
+            account,
         });
         let first = self.evicted.fetch_add(1, Ordering::Relaxed);
         set.rcu(|before| with_entry(before, &entry, first));
     }
 
-    fn place(&self, preimage_end: u64) -> u64 {
-        self.hasher.hash_one(preimage_end)
+    /// Multiply-shift hashing: universal, as long as the key is secret.
+    fn place(&self, preimage_end: u128) -> u64 {
+        upper_half(preimage_end.wrapping_mul(self.key))
     }
 
     /// `None` when nothing is to be remembered.
     fn set(&self, place: u64) -> Option<&ArcSwap<Set>> {
-        let sets = u64::try_from(self.sets.len()).ok()?;
-        let at = place.checked_rem(sets)?;
+        let sets = u128::try_from(self.sets.len()).ok()?;
+        let at = upper_half(u128::from(place).wrapping_mul(sets));
         self.sets.get(usize::try_from(at).ok()?)
     }
 }
@@ -134,10 +150,22 @@ fn with_entry(before: &Set, entry: &Arc<Entry>, first: usize) -> Set {
     after
 }
 
-/// Reads the last 64 bits of the preimage at the end of a line.
-fn preimage_end(line: &[u8]) -> Option<u64> {
-    let digits = str::from_utf8(line.last_chunk::<16>()?).ok()?;
-    u64::from_str_radix(digits, 16).ok()
+/// Reads the last 64 bits of the preimage at the end of a line: 16 digits, in lower case.
+fn preimage_end(line: &[u8]) -> Option<u128> {
+    let digits = line.last_chunk::<16>()?;
+    Some(u128::from_be_bytes(*digits) | u128::from_be_bytes([0x20; 16]))
+}
+
+fn random() -> u128 {
+    let [upper, lower] = [
+        RandomState::new().hash_one(0),
+        RandomState::new().hash_one(1),
+    ];
+    u128::from(upper) << 64 | u128::from(lower)
+}
+
+fn upper_half(number: u128) -> u64 {
+    u64::try_from(number >> 64).unwrap_or(u64::MAX)
 }
 
 /// Compares all bytes, whether or not one of the first differs: they are secrets.
@@ -278,7 +306,12 @@ mod tests {
         let revoked = RevocationSet::default();
         let (verified, proof) = Proof::establish(&ring(), &revoked, credential, &request).unwrap();
         let requests = InFlight::default().of(verified.scope().identifier().token_id);
-        memory.keep(line, credential.preimage(), proof, None, requests);
+        let account = Account {
+            paid: None,
+            requests,
+            granted: Tally::default(),
+        };
+        memory.keep(line, credential.preimage(), proof, account);
     }
 
     fn is_known(memory: &Remembered, line: &[u8]) -> bool {

@@ -193,15 +193,16 @@ impl Shard {
         let key = (granted.service.clone(), granted.at.utc_day());
         let sales = self.sales.entry(key);
         let sales = sales.or_insert_with_key(|(service, _day)| none_of(service));
-        add_one(&mut sales.requests);
+        let requests = granted.requests.take();
+        sales.requests = sales.requests.saturating_add(requests);
         match self.records.entry(granted.token) {
             Entry::Vacant(vacant) => {
                 count_payment(sales, granted.paid);
-                vacant.insert(first_use(granted));
+                vacant.insert(first_use(granted, requests));
             }
             Entry::Occupied(mut occupied) => {
                 let known = occupied.get_mut();
-                add_one(&mut known.requests);
+                known.requests = known.requests.saturating_add(requests);
                 known.last_used_at = known.last_used_at.max(granted.at);
             }
         }
@@ -251,7 +252,7 @@ impl Shard {
     }
 }
 
-fn first_use(granted: GrantedEvent) -> TokenRecord {
+fn first_use(granted: GrantedEvent, requests: u64) -> TokenRecord {
     TokenRecord {
         token: granted.token,
         payment_hash: granted.payment_hash,
@@ -259,7 +260,7 @@ fn first_use(granted: GrantedEvent) -> TokenRecord {
         paid: granted.paid,
         first_used_at: granted.at,
         last_used_at: granted.at,
-        requests: 1,
+        requests,
         // Read where it is counted.
         uses: 0,
         uses_max: granted.uses_max,

@@ -37,7 +37,7 @@ use std::future;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Sender, SyncSender};
+use std::sync::mpsc::{self, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -280,8 +280,11 @@ impl EventLog for SqliteLedger {
     fn record(&self, event: LedgerEvent) {
         match event {
             LedgerEvent::Granted(granted) => {
-                if self.grants.try_send(granted).is_err() {
-                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                if let Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) =
+                    self.grants.try_send(granted)
+                {
+                    let requests = lost.requests.take();
+                    self.shared.dropped.fetch_add(requests, Ordering::Relaxed);
                 }
             }
             LedgerEvent::Refused(refused) => self.shared.refused().count(refused),
@@ -403,7 +406,8 @@ impl Drop for Unclaimed {
     }
 }
 
-/// About a mebibyte; a tenth of a second at 80,000 requests a second.
+/// About a mebibyte. A credential that is remembered has one at a time, so this is the number of
+/// others in a tenth of a second.
 const GRANTS_WAITING_MAX: usize = 8_192;
 /// Reservations, revocations and queries that may wait at once.
 const ASKING_MAX: usize = 1_024;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, future};
 
@@ -18,10 +19,10 @@ use tollway_server::keys::{KeySource as _, LiveKeyRing};
 use tollway_server::ledger::{
     EventLog, GrantedEvent, Ledger, LedgerError, LedgerEvent, LedgerReader, MemoryLedger, Period,
     RefusedEvent, Reports, Reservation, Reserved, Revocation, Revocations, Sales, SqliteLedger,
-    Uses,
+    Tally, Uses,
 };
 
-use crate::support::{NOON, TEN_SAT, name, uses};
+use crate::support::{NOON, Shop, TEN_SAT, name, paid_get, settings, uses};
 
 #[tokio::test]
 async fn the_first_use_is_the_payment_and_later_ones_are_requests() {
@@ -76,6 +77,7 @@ async fn an_unknown_price_is_counted_and_not_guessed() {
     for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
         ledger.record(granted(1, "weather", NOON));
         ledger.record(LedgerEvent::Granted(GrantedEvent {
+            requests: Tally::one(),
             token: token(2),
             payment_hash: hash(2),
             service: name("weather"),
@@ -131,6 +133,7 @@ async fn tokens_are_listed_newest_first_with_what_is_left_of_them() {
     for ledger in [&MemoryLedger::new() as &dyn Ledger, &on_disk] {
         for (number, secs) in [(1, 0), (2, 5), (3, 1), (2, 6)] {
             ledger.record(LedgerEvent::Granted(GrantedEvent {
+                requests: Tally::one(),
                 token: token(number),
                 payment_hash: hash(number),
                 service: name("weather"),
@@ -505,6 +508,26 @@ async fn a_ledger_that_cannot_keep_up_drops_events_and_counts_them() {
 }
 
 #[tokio::test]
+async fn no_request_of_a_busy_token_is_lost_while_the_disk_is_blocked() {
+    const REQUESTS: u64 = 20_000;
+    let (folder, ledger) = on_disk();
+    let ledger = Arc::new(ledger);
+    let shop = Shop::with(Arc::clone(&ledger) as Arc<dyn Ledger>, settings()).await;
+    let paid = paid_get(&shop.buy().await);
+    let obstacle = locked(folder.path());
+    for _ in 0..REQUESTS {
+        shop.admit(&paid).await.unwrap();
+    }
+    obstacle.execute_batch("ROLLBACK").unwrap();
+
+    let sales = ledger.sales(Period::AllTime).await.unwrap();
+
+    assert_eq!(ledger.dropped(), 0);
+    assert_eq!(sales[0].requests, REQUESTS);
+    assert_eq!(sales[0].payments, 1);
+}
+
+#[tokio::test]
 async fn strangers_cannot_push_a_payment_out_of_the_books() {
     let (folder, ledger) = on_disk();
     let obstacle = locked(folder.path());
@@ -559,6 +582,7 @@ async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() 
     let (_folder, ledger) = on_disk();
     for number in 0..3 {
         ledger.record(LedgerEvent::Granted(GrantedEvent {
+            requests: Tally::one(),
             token: token(number),
             payment_hash: hash(number),
             service: name("weather"),
@@ -569,6 +593,7 @@ async fn a_revenue_beyond_all_money_stops_there_instead_of_stopping_the_books() 
         ledger.sales(Period::AllTime).await.unwrap();
     }
     ledger.record(LedgerEvent::Granted(GrantedEvent {
+        requests: Tally::one(),
         token: token(9),
         payment_hash: hash(9),
         service: name("weather"),
@@ -610,7 +635,8 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Step {
     Consume(TokenId, NonZeroU64),
-    Event(LedgerEvent),
+    Grant(u32, &'static str, UnixSeconds),
+    Refuse(RefusedEvent),
     Revoke(Revocation),
 }
 
@@ -624,13 +650,13 @@ fn step() -> impl Strategy<Value = Step> {
     let at = (0_u64..200_000).prop_map(|secs| NOON.plus_secs(secs));
     prop_oneof![
         (0_u32..5, services.clone(), at.clone())
-            .prop_map(|(token, service, at)| Step::Event(granted(token, service, at))),
-        (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Event(
-            LedgerEvent::Refused(RefusedEvent {
+            .prop_map(|(token, service, at)| Step::Grant(token, service, at)),
+        (services, reasons, at.clone()).prop_map(|(service, reason, at)| Step::Refuse(
+            RefusedEvent {
                 service: name(service),
                 reason,
                 at,
-            })
+            }
         )),
         (0_u32..5, 1_u64..4).prop_map(|(number, max)| Step::Consume(token(number), uses(max))),
         (0_u32..5).prop_map(|number| Step::Revoke(Revocation::Token(token(number)))),
@@ -641,8 +667,12 @@ fn step() -> impl Strategy<Value = Step> {
 async fn take(ledger: &dyn Ledger, step: &Step) -> Option<Taken> {
     match step {
         Step::Consume(token, uses_max) => Some(consume(ledger, *token, *uses_max).await),
-        Step::Event(event) => {
-            ledger.record(event.clone());
+        Step::Grant(token, service, at) => {
+            ledger.record(granted(*token, service, *at));
+            None
+        }
+        Step::Refuse(event) => {
+            ledger.record(LedgerEvent::Refused(event.clone()));
             None
         }
         Step::Revoke(revocation) => {
@@ -732,6 +762,7 @@ fn locked(folder: &Path) -> Connection {
 
 fn granted(number: u32, service: &str, at: UnixSeconds) -> LedgerEvent {
     LedgerEvent::Granted(GrantedEvent {
+        requests: Tally::one(),
         token: token(number),
         payment_hash: hash(number),
         service: name(service),

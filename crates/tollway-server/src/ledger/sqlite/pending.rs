@@ -46,7 +46,8 @@ impl Pending {
     pub(super) fn grant(&mut self, granted: GrantedEvent) {
         self.latest = self.latest.max(moment(granted.at));
         let of_the_day = (granted.service.clone(), day(granted.at));
-        add_one(self.requests.entry(of_the_day).or_default());
+        let requests = saturated(granted.requests.take());
+        add(self.requests.entry(of_the_day).or_default(), requests);
         let noted = self.tokens.entry(granted.token).or_insert(TokenUpdate {
             payment_hash: granted.payment_hash,
             service: granted.service,
@@ -59,14 +60,13 @@ impl Pending {
             uses_max: granted.uses_max.map(|max| saturated(max.get())),
         });
         noted.last_used_at = noted.last_used_at.max(granted.at);
-        add_one(&mut noted.requests);
+        add(&mut noted.requests, requests);
     }
 
     pub(super) fn refuse(&mut self, refused: RefusedCounts) {
         self.latest = self.latest.max(refused.latest);
         for (key, count) in refused.counts {
-            let sum = self.refusals.entry(key).or_default();
-            *sum = sum.saturating_add(count);
+            add(self.refusals.entry(key).or_default(), count);
         }
     }
 }
@@ -85,7 +85,7 @@ impl RefusedCounts {
     pub(super) fn count(&mut self, refused: RefusedEvent) {
         self.latest = self.latest.max(moment(refused.at));
         let key = (refused.service, refused.reason, day(refused.at));
-        add_one(self.counts.entry(key).or_default());
+        add(self.counts.entry(key).or_default(), 1);
     }
 }
 
@@ -104,8 +104,8 @@ fn moment(at: UnixSeconds) -> Option<i64> {
     i64::try_from(at.as_secs()).ok()
 }
 
-fn add_one(count: &mut i64) {
-    *count = count.saturating_add(1);
+fn add(sum: &mut i64, count: i64) {
+    *sum = sum.saturating_add(count);
 }
 
 /// Reached only while the disk refuses to be written to.
