@@ -262,6 +262,14 @@ impl Activities {
         self.current.borrow().is_empty()
     }
 
+    /// Returns when the body of a request moved last that has been responded to, if there is one
+    /// that is still read.
+    pub(crate) fn moved_after_response(&self) -> Option<u64> {
+        let spare = self.spare.borrow();
+        let read = spare.iter().filter(|one| Rc::strong_count(one) > 1);
+        read.map(|one| one.moved.get()).max()
+    }
+
     /// Something moved that cannot be assigned to one of them.
     pub(crate) fn touch_all(&self) {
         self.current.borrow().iter().for_each(|one| one.touch());

@@ -311,6 +311,9 @@ impl Connection {
             if flows && self.phase.get() == Phase::Open {
                 self.idle_since.set(now);
             }
+            if let Some(moved) = self.requests.moved_after_response() {
+                self.idle_since.set(self.idle_since.get().max(moved));
+            }
             let is_finishing = self.phase.get() == Phase::Draining && !flows;
             let finishing_for = now.wrapping_sub(self.draining_since.get());
             if limits.head.is_over(now.wrapping_sub(self.idle_since.get()))
@@ -544,6 +547,24 @@ mod tests {
             tick(&connections, 1);
         }
         assert_eq!(connection.phase.get(), Phase::Open);
+    }
+
+    #[test]
+    fn a_connection_is_not_idle_while_a_body_is_read_after_its_response() {
+        let connections = registry();
+        let connection = open(&connections);
+        let request = connection.begin_request();
+        let upload = Rc::clone(request.activity());
+        drop(request);
+
+        for _ in 0..3 {
+            tick(&connections, 2);
+            upload.touch();
+        }
+        assert_eq!(connection.phase.get(), Phase::Open);
+
+        tick(&connections, 3);
+        assert_eq!(connection.phase.get(), Phase::Draining, "it has stopped");
     }
 
     #[test]
