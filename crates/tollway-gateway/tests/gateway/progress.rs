@@ -1,6 +1,7 @@
 //! Progress: what stands still ends, and what moves does not, however slowly.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tollway_gateway::{GatewayLimits, Price, RouteConfig, RoutingConfig, Running, ServiceConfig};
 
 use crate::support::client::{read_to_close, read_until};
@@ -32,7 +33,7 @@ async fn an_answer_that_is_not_read_does_not_keep_an_http2_connection() {
     let ended = support::soon(body.data()).await.unwrap().unwrap_err();
 
     assert_eq!(ended.reason(), Some(Reason::CANCEL));
-    support::soon(client.ended_while_pinging()).await;
+    support::soon(client.ended_while_pinging(&running)).await;
 }
 
 #[tokio::test]
@@ -43,10 +44,12 @@ async fn a_stream_that_is_not_read_ends_alone() {
     let mut read = support::soon(client.get("/read")).await.unwrap();
     let reading = async {
         loop {
-            let data = read.body_mut().data().await.unwrap().unwrap();
-            let flow = read.body_mut().flow_control();
-            flow.release_capacity(data.len()).unwrap();
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            for _ in 0..4 {
+                let data = read.body_mut().data().await.unwrap().unwrap();
+                let flow = read.body_mut().flow_control();
+                flow.release_capacity(data.len()).unwrap();
+            }
+            pause(&running).await;
         }
     };
     let waiting = async {
@@ -70,9 +73,9 @@ async fn a_stream_that_is_not_read_ends_alone() {
 
 #[tokio::test]
 async fn a_stream_that_is_read_slowly_is_read_to_its_end() {
-    // One part of the body takes longer than the limit, but some of it is always taken.
+    // The whole takes longer than the limit, but some of it is always taken.
     const PART: usize = 24 * 1024;
-    let running = impatient_with_readers(whole(12 * PART).await);
+    let running = impatient_with_readers(whole(2 * PART).await);
     let window = u32::try_from(PART).unwrap();
     let mut client = RawHttp2::connect(support::http(&running), window).await;
     let mut body = support::soon(client.get("/")).await.unwrap().into_body();
@@ -82,13 +85,13 @@ async fn a_stream_that_is_read_slowly_is_read_to_its_end() {
         received += data.as_ref().unwrap().len();
         let flow = body.flow_control();
         if flow.used_capacity() >= PART / 2 {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            pause(&running).await;
             let used = body.flow_control().used_capacity();
             body.flow_control().release_capacity(used).unwrap();
         }
     }
 
-    assert_eq!(received, 12 * PART);
+    assert_eq!(received, 2 * PART);
 }
 
 #[tokio::test]
@@ -132,16 +135,27 @@ async fn an_upstream_that_stops_in_a_body_ends_the_response_with_an_error() {
 
 #[tokio::test]
 async fn a_stream_of_events_may_be_silent() {
-    let address = upstream::accept(|mut stream| async move {
-        read_until(&mut stream, "\r\n\r\n").await;
-        let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        tokio::time::sleep(4 * SECOND).await;
-        stream.write_all(b"data: late\n\n").await.unwrap();
+    let happens = Arc::new(Notify::new());
+    let happened = Arc::clone(&happens);
+    let address = upstream::accept(move |mut stream| {
+        let happened = Arc::clone(&happened);
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            happened.notified().await;
+            stream.write_all(b"data: late\n\n").await.unwrap();
+        }
     })
     .await;
     let running = impatient_with_upstream(address);
     let mut client = request(&running, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    support::soon(read_until(&mut client, "\r\n\r\n")).await;
+
+    for _ in 0..PAUSES {
+        pause(&running).await;
+    }
+    happens.notify_one();
 
     support::soon(read_until(&mut client, "data: late")).await;
 }
@@ -157,11 +171,11 @@ async fn a_silent_upstream_is_waited_for_while_an_upload_moves() {
     })
     .await;
     let running = impatient_with_upstream(address);
-    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n";
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n";
     let mut client = request(&running, head).await;
 
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+    for _ in 0..PAUSES {
+        pause(&running).await;
         client.write_all(b".").await.unwrap();
     }
     client.write_all(b"end").await.unwrap();
@@ -255,13 +269,19 @@ async fn the_rest_of_an_upload_is_sent_on_after_the_response() {
         }
     })
     .await;
-    let running = impatient_with_upstream(address);
-    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    // Longer than the connection may be idle.
+    let limits = GatewayLimits {
+        idle_timeout: LIMIT,
+        ..GatewayLimits::default()
+    };
+    let running = support::start_with(support::single(Price::Free, address), limits);
+    let other = support::start_with(support::nothing(), with_pauses());
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n";
     let mut client = request(&running, head).await;
     support::soon(read_until(&mut client, "sunny")).await;
 
-    for _ in 0..7 {
-        tokio::time::sleep(SECOND).await;
+    for _ in 0..PAUSES {
+        pause(&other).await;
         client.write_all(b".").await.unwrap();
     }
     client.write_all(b"end").await.unwrap();
@@ -292,24 +312,33 @@ async fn a_tunnel_ends_soon_after_one_of_its_ends() {
 
 #[tokio::test]
 async fn a_tunnel_with_one_open_end_stays_while_bytes_flow() {
-    let address = upstream::accept(|mut stream| async move {
-        switch(&mut stream).await;
-        let _end = stream.read_to_end(&mut Vec::new()).await;
-        for _ in 0..8 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            stream.write_all(b".").await.unwrap();
+    let happens = Arc::new(Notify::new());
+    let happened = Arc::clone(&happens);
+    let address = upstream::accept(move |mut stream| {
+        let happened = Arc::clone(&happened);
+        async move {
+            switch(&mut stream).await;
+            let _end = stream.read_to_end(&mut Vec::new()).await;
+            for _ in 0..PAUSES {
+                happened.notified().await;
+                stream.write_all(b".").await.unwrap();
+            }
+            stream.write_all(b"bye").await.unwrap();
         }
-        stream.write_all(b"bye").await.unwrap();
     })
     .await;
     let limits = GatewayLimits {
-        tunnel_close_timeout: SECOND,
-        ..GatewayLimits::default()
+        tunnel_close_timeout: LIMIT,
+        ..with_pauses()
     };
     let running = support::start_with(support::single(Price::Free, address), limits);
     let mut client = open_tunnel(&running).await;
 
     client.shutdown().await.unwrap();
+    for _ in 0..PAUSES {
+        pause(&running).await;
+        happens.notify_one();
+    }
 
     support::soon(read_until(&mut client, "bye")).await;
 }
@@ -324,7 +353,7 @@ async fn a_silent_tunnel_is_closed_only_if_that_is_configured() {
         .await;
         let limits = GatewayLimits {
             tunnel_idle_timeout: limit,
-            ..GatewayLimits::default()
+            ..with_pauses()
         };
         let running = support::start_with(support::single(Price::Free, address), limits);
         let mut client = open_tunnel(&running).await;
@@ -333,8 +362,11 @@ async fn a_silent_tunnel_is_closed_only_if_that_is_configured() {
             let read = support::soon(client.read(&mut [0])).await;
             assert_eq!(read.unwrap_or(0), 0);
         } else {
-            let read = tokio::time::timeout(4 * SECOND, client.read(&mut [0])).await;
-            assert!(read.is_err(), "{read:?}");
+            let mut byte = [0];
+            tokio::select! {
+                read = client.read(&mut byte) => panic!("{read:?}"),
+                () = pause(&running) => {}
+            }
         }
     }
 }
@@ -370,27 +402,42 @@ impl RawHttp2 {
     }
 
     /// Waits for the end of the connection, which PING frames do not put off.
-    async fn ended_while_pinging(mut self) {
+    async fn ended_while_pinging(mut self, running: &Running) {
         while !self.ended.is_finished() {
             let _pong = self.pings.ping(h2::Ping::opaque()).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            pause(running).await;
         }
+    }
+}
+
+/// Waits for less than [`LIMIT`] and more than half of it, by the clock that decides what stands
+/// still: until the gateway closes an idle connection.
+async fn pause(running: &Running) {
+    let idle = TcpStream::connect(support::http(running)).await.unwrap();
+    assert_eq!(support::soon(read_to_close(idle)).await, "");
+}
+
+/// Limits of a gateway on which [`pause`] may be called.
+fn with_pauses() -> GatewayLimits {
+    GatewayLimits {
+        idle_timeout: SECOND,
+        ..GatewayLimits::default()
     }
 }
 
 fn impatient_with_readers(upstream: SocketAddr) -> Running {
     let limits = GatewayLimits {
-        write_timeout: SECOND,
-        ..GatewayLimits::default()
+        write_timeout: LIMIT,
+        ..with_pauses()
     };
     support::start_with(support::single(Price::Free, upstream), limits)
 }
 
 fn impatient_with_upstream(upstream: SocketAddr) -> Running {
     let mut service = support::service(upstream);
-    service.limits.body_timeout = Some(SECOND);
+    service.limits.body_timeout = Some(LIMIT);
     let routing = RoutingConfig::single(service, Price::Free);
-    support::start_with(routing, GatewayLimits::default())
+    support::start_with(routing, with_pauses())
 }
 
 /// A gateway with a service below the path of each name.
@@ -472,3 +519,8 @@ async fn none_in_flight(running: &Running) {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What stands still for so long ends at the fourth tick of the clock, and a pause ends at the
+/// second.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Longer together than any limit here.
+const PAUSES: usize = 4;
