@@ -247,6 +247,10 @@ impl Activities {
     }
 
     pub(crate) fn end(&self, activity: &Activity) {
+        // A waker keeps the memory of its task. That of the connection is often needed again.
+        if activity.is_watched.replace(false) {
+            activity.task.take();
+        }
         let mut current = self.current.borrow_mut();
         let place = activity.place.get();
         if place >= current.len() {
@@ -295,6 +299,8 @@ impl Activities {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::Arc;
+    use std::task::Wake;
 
     use super::*;
 
@@ -329,6 +335,25 @@ mod tests {
         assert!(!activity.is_stalled(), "it is responded to");
     }
 
+    #[test]
+    fn a_request_that_has_ended_keeps_no_task() {
+        let (clock, activities) = (Rc::default(), Activities::default());
+        let activity = activities.begin(&clock);
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        assert!(
+            activity
+                .poll_stalled(&Context::from_waker(&waker))
+                .is_pending()
+        );
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 2);
+
+        activities.end(&activity);
+
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
+
     #[tokio::test]
     async fn a_request_that_is_not_watched_is_left_to_its_connection() {
         let (clock, activities) = (Rc::default(), Activities::default());
@@ -352,5 +377,11 @@ mod tests {
         clock.tick();
 
         assert!(activities.mark_stalled(clock.tick()));
+    }
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
     }
 }
