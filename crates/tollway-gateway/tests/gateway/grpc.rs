@@ -15,7 +15,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use l402::SchemeName;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tollway_gateway::Price;
@@ -213,17 +213,22 @@ async fn trailers_of_a_call_cannot_claim_what_a_gateway_states() {
 #[tokio::test]
 async fn a_stream_that_is_reset_before_its_end_does_not_look_complete() {
     for (ends, is_complete) in [(false, false), (true, true)] {
-        let address = upstream::accept(move |stream| async move {
-            let mut connection = h2::server::handshake(stream).await.unwrap();
-            let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
-            let mut stream = respond.send_response(Response::new(()), false).unwrap();
-            stream.send_data(Bytes::from_static(b"part"), ends).unwrap();
-            tokio::spawn(async move {
-                // The request has not ended.
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                stream.send_reset(h2::Reason::NO_ERROR);
-            });
-            while connection.accept().await.is_some() {}
+        let arrived = Arc::new(Notify::new());
+        let has_arrived = Arc::clone(&arrived);
+        let address = upstream::accept(move |stream| {
+            let has_arrived = Arc::clone(&has_arrived);
+            async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+                let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                stream.send_data(Bytes::from_static(b"part"), ends).unwrap();
+                tokio::spawn(async move {
+                    // The request has not ended.
+                    has_arrived.notified().await;
+                    stream.send_reset(h2::Reason::NO_ERROR);
+                });
+                while connection.accept().await.is_some() {}
+            }
         })
         .await;
         let running = support::start(Price::Free, address);
@@ -233,7 +238,10 @@ async fn a_stream_that_is_reset_before_its_end_does_not_look_complete() {
             .unwrap();
         let mut client = Client::h2c(support::http(&running)).await;
 
-        let body = support::soon(client.send(request)).await.into_body();
+        let mut body = support::soon(client.send(request)).await.into_body();
+        let part = support::soon(body.frame()).await.unwrap().unwrap();
+        assert_eq!(part.into_data().unwrap(), "part");
+        arrived.notify_one();
         let collected = support::soon(body.collect()).await;
 
         assert_eq!(collected.is_ok(), is_complete, "END_STREAM: {ends}");
