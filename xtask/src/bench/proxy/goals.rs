@@ -367,6 +367,7 @@ mod tests {
             elapsed: Duration::from_secs(1),
             proxy: Duration::from_secs(1),
             proxy_core: Duration::from_secs(1),
+            load_core: Duration::from_secs(1),
         };
         Record {
             proxy,

@@ -16,9 +16,9 @@ pub(super) fn print(Measured { case, records }: &Measured) {
     };
     println!("\n{}\n", case.title());
     println!(
-        "| proxy | {unit} | × nginx | p50 µs | × nginx | p99 µs | × nginx | peak MiB | of its core | others there |"
+        "| proxy | {unit} | × nginx | p50 µs | × nginx | p99 µs | × nginx | peak MiB | of its core | others there | load's core |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for record in records {
         let timed = |figure, scale: f64, digits: usize| {
             let value = record.median(figure) * scale;
@@ -26,7 +26,7 @@ pub(super) fn print(Measured { case, records }: &Measured) {
             format!("{value:.digits$} | {ratio:.2}")
         };
         println!(
-            "| {} | {} | {} | {} | {} | {:.1} | {:.0} % | {:.0} % |",
+            "| {} | {} | {} | {} | {} | {:.1} | {:.0} % | {:.0} % | {:.0} % |",
             record.proxy.name(),
             timed(Figure::PerSecond, scale, 0),
             timed(Figure::CpuMicros, 1.0 / scale, 2),
@@ -35,6 +35,7 @@ pub(super) fn print(Measured { case, records }: &Measured) {
             record.peak_mib,
             record.median(Figure::OfCore) * 100.0,
             record.median(Figure::Others) * 100.0,
+            record.median(Figure::LoadCore) * 100.0,
         );
     }
 }

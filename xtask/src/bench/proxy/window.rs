@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::peers::{Peer, Proxy};
-use crate::bench::cores::PROXY_CORE;
+use crate::bench::cores::{LOAD_CORE, PROXY_CORE};
 use crate::bench::figures::{median, ratios};
 use crate::bench::load::Outcome;
 use crate::bench::meter;
@@ -41,6 +41,8 @@ pub(super) struct Window {
     pub(super) proxy: Duration,
     /// Busy time of its core.
     pub(super) proxy_core: Duration,
+    /// Busy time of the core of load and upstream.
+    pub(super) load_core: Duration,
 }
 
 /// A figure of a window.
@@ -54,6 +56,8 @@ pub(super) enum Figure {
     OfCore,
     /// The share of its core that other programs used.
     Others,
+    /// The share of the other core that was in use, by load, upstream and others.
+    LoadCore,
 }
 
 impl Record {
@@ -82,17 +86,19 @@ impl Window {
                 Instant::now(),
                 meter::cpu_time(peer.pid())?,
                 meter::core_time(PROXY_CORE)?,
+                meter::core_time(LOAD_CORE)?,
             ))
         };
-        let (begun, proxy, proxy_core) = clocks()?;
+        let (begun, proxy, proxy_core, load_core) = clocks()?;
         let outcome = run().with_context(|| format!("{} under load", peer.proxy.name()))?;
-        let (ended, proxy_then, proxy_core_then) = clocks()?;
+        let (ended, proxy_then, proxy_core_then, load_core_then) = clocks()?;
         ensure!(outcome.requests > 0, "{} served nothing", peer.proxy.name());
         Ok(Self {
             outcome,
             elapsed: ended.saturating_duration_since(begun),
             proxy: proxy_then.saturating_sub(proxy),
             proxy_core: proxy_core_then.saturating_sub(proxy_core),
+            load_core: load_core_then.saturating_sub(load_core),
         })
     }
 
@@ -105,6 +111,7 @@ impl Window {
             Figure::P99 => self.outcome.p99_us,
             Figure::OfCore => share(self.proxy),
             Figure::Others => share(self.proxy_core.saturating_sub(self.proxy)),
+            Figure::LoadCore => share(self.load_core),
         }
     }
 }
