@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the results are the output")]
 
 mod body;
+mod client;
 mod clients;
 mod events;
 mod exchange;
