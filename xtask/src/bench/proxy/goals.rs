@@ -3,13 +3,15 @@
 //! A goal that is missed is printed and is no error: a benchmark is not a test.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+mod reached;
+
 use std::fmt;
 
 use super::Measured;
 use super::case::{Body, Case};
 use super::peers::Proxy;
-use super::window::{Figure, QUIET, Record};
-use crate::bench::figures::{median, verdict};
+use super::window::{Figure, Record};
+use reached::{Pair, Reached};
 
 /// What is to be reached.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +59,11 @@ impl Goal {
     fn evaluate(self, measured: &[Measured]) -> Option<Reached> {
         match self {
             Self::PerSecond(case, least, other) => {
-                let pair = Pair::find(measured, case, other)?;
+                let pair = pair(measured, case, other)?;
                 Some(pair.compare(Figure::PerSecond, |ratio| ratio >= least))
             }
             Self::P99(case, most, other) => {
-                let pair = Pair::find(measured, case, other)?;
+                let pair = pair(measured, case, other)?;
                 Some(pair.compare(Figure::P99, |ratio| ratio <= most))
             }
             Self::Memory(case, most) => {
@@ -106,130 +108,13 @@ impl fmt::Display for Goal {
     }
 }
 
-/// What was reached of a goal.
-#[derive(Debug)]
-struct Reached {
-    /// With the check, one per round.
-    rounds: Vec<f64>,
-    /// How many of them meet the goal.
-    meeting: usize,
-    met: bool,
-    /// Without the check.
-    free: Option<f64>,
-    doubts: Vec<Doubt>,
-}
-
-/// A reason not to rely on a figure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Doubt {
-    /// Some rounds meet the goal and others miss it.
-    Rounds,
-    /// A proxy was not the limit: this share of its core was in use.
-    Idle(Proxy, f64),
-    /// Other programs used this share of a proxy's core.
-    Disturbed(Proxy, f64),
-}
-
-impl Reached {
-    fn of_peaks(peak: f64, free: Option<f64>, most: f64) -> Self {
-        let met = peak <= most;
-        Self {
-            rounds: vec![peak],
-            meeting: usize::from(met),
-            met,
-            free,
-            doubts: Vec::new(),
-        }
-    }
-}
-
-impl fmt::Display for Reached {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let least = self.rounds.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.rounds.iter().copied().fold(0.0, f64::max);
-        let doubts: Vec<_> = self.doubts.iter().map(Doubt::to_string).collect();
-        let free = self.free.map(|free| format!("{free:.2}"));
-        write!(
-            f,
-            "{:.2} | {least:.2} to {most:.2} | {} of {} | {} | {} | {}",
-            median(self.rounds.clone()),
-            self.meeting,
-            self.rounds.len(),
-            verdict(self.met),
-            free.unwrap_or_default(),
-            doubts.join("; ")
-        )
-    }
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rounds => f.write_str("rounds differ"),
-            Self::Idle(proxy, share) => {
-                write!(
-                    f,
-                    "the load was the limit: the core of {} was {:.0} % busy",
-                    proxy.name(),
-                    share * 1e2
-                )
-            }
-            Self::Disturbed(proxy, share) => {
-                write!(
-                    f,
-                    "others used {:.0} % next to {}",
-                    share * 1e2,
-                    proxy.name()
-                )
-            }
-        }
-    }
-}
-
-/// The gateway, and the proxy that it is compared with.
-#[derive(Clone, Copy, Debug)]
-struct Pair<'a> {
-    ours: &'a Record,
-    free: Option<&'a Record>,
-    other: &'a Record,
-}
-
-impl<'a> Pair<'a> {
-    fn find(measured: &'a [Measured], case: Case, other: Proxy) -> Option<Self> {
-        let records = of(measured, case)?;
-        Some(Self {
-            ours: find(records, Proxy::Tollway)?,
-            free: find(records, Proxy::TollwayFree),
-            other: find(records, other)?,
-        })
-    }
-
-    fn compare(self, figure: Figure, meets: impl Fn(f64) -> bool) -> Reached {
-        let rounds = self.ours.ratios(figure, self.other);
-        let meeting = rounds.iter().filter(|ratio| meets(**ratio)).count();
-        let mut doubts = Vec::new();
-        if meeting > 0 && meeting < rounds.len() {
-            doubts.push(Doubt::Rounds);
-        }
-        for record in [self.ours, self.other] {
-            let (of_core, others) = (record.median(Figure::OfCore), record.median(Figure::Others));
-            if of_core + others < SATURATED {
-                doubts.push(Doubt::Idle(record.proxy, of_core + others));
-            }
-            if others >= QUIET {
-                doubts.push(Doubt::Disturbed(record.proxy, others));
-            }
-        }
-        Reached {
-            met: meets(median(rounds.clone())),
-            rounds,
-            meeting,
-            free: self
-                .free
-                .map(|free| median(free.ratios(figure, self.other))),
-            doubts,
-        }
-    }
+fn pair(measured: &[Measured], case: Case, other: Proxy) -> Option<Pair<'_>> {
+    let records = of(measured, case)?;
+    Some(Pair {
+        ours: find(records, Proxy::Tollway)?,
+        free: find(records, Proxy::TollwayFree),
+        other: find(records, other)?,
+    })
 }
 
 fn of(measured: &[Measured], case: Case) -> Option<&[Record]> {
@@ -241,13 +126,11 @@ fn find(records: &[Record], proxy: Proxy) -> Option<&Record> {
     records.iter().find(|record| record.proxy == proxy)
 }
 
-/// The share of a proxy's core that is in use when it is the limit.
-const SATURATED: f64 = 0.9;
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use super::reached::Doubt;
     use super::*;
     use crate::bench::load::Outcome;
     use crate::bench::proxy::window::Window;
