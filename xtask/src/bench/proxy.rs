@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
 mod case;
+mod config;
 mod goals;
 mod grpc;
 mod peers;

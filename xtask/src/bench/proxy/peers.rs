@@ -5,10 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use super::case::{Case, Part};
+use super::config::Config;
 use crate::bench::cores::{Cores, PROXY_CORE};
 use crate::bench::gateway::{self, Gateway, Terms};
 use crate::bench::tools::Tool;
@@ -139,23 +140,23 @@ impl Setup<'_> {
     fn other(&self, proxy: Proxy, part: Part, upstream: SocketAddr) -> Result<Peer> {
         let [ports] = Ports::free::<1>()?;
         let address = SocketAddr::from(([127, 0, 0, 1], ports.rpc));
-        let (program, arguments, config): (_, &[&str], _) = match (proxy, part) {
-            (Proxy::Haproxy, Part::Grpc) => ("haproxy", HAPROXY, "haproxy-grpc.cfg"),
-            (Proxy::Haproxy, _) => ("haproxy", HAPROXY, "haproxy.cfg"),
-            (_, Part::Grpc) => ("nginx", NGINX, "nginx-grpc.conf"),
-            (_, _) => ("nginx", NGINX, "nginx.conf"),
+        let (program, arguments): (_, &[&str]) = match proxy {
+            Proxy::Haproxy => ("haproxy", &["-db", "-q", "-f"]),
+            Proxy::Nginx | Proxy::NginxUnbuffered | Proxy::Tollway | Proxy::TollwayFree => {
+                ("nginx", &["-c"])
+            }
         };
         let dir = self.dir.join(format!("{proxy:?}"));
         fs::create_dir_all(&dir)?;
-        let mut text = self.template(config)?;
-        for (word, value) in self.words(proxy, part, address)? {
-            text = text.replace(word, &value);
-        }
-        let text = text
-            .replace("@UPSTREAM@", &upstream.to_string())
-            .replace("@DIR@", &dir.to_string_lossy());
-        let file = dir.join(config);
-        fs::write(&file, text)?;
+        let config = Config {
+            proxy,
+            part,
+            listen: address,
+            upstream,
+            certificate: self.certificate,
+            dir: &dir,
+        };
+        let file = config.write(self.workspace)?;
         let mut command = Cores::Only(PROXY_CORE).command(Path::new(program));
         command.args(arguments).arg(file);
         let mut service = Service::start(program, &mut command, &dir)?;
@@ -166,48 +167,6 @@ impl Setup<'_> {
             service,
         })
     }
-
-    fn template(&self, config: &str) -> Result<String> {
-        let template = self.workspace.bench_file("config").join(config);
-        fs::read_to_string(&template).with_context(|| format!("no {}", template.display()))
-    }
-
-    /// Returns what depends on the case.
-    fn words(
-        &self,
-        proxy: Proxy,
-        part: Part,
-        address: SocketAddr,
-    ) -> Result<[(&'static str, String); 3]> {
-        let (mut listen, mut certificate) = (address.to_string(), String::new());
-        if part == Part::Tls {
-            let Certificate { chain, key } = self.certificate;
-            if proxy == Proxy::Haproxy {
-                // In one file.
-                let both = self.dir.join("both.pem");
-                fs::write(&both, [fs::read(chain)?, fs::read(key)?].concat())?;
-                listen.push_str(&format!(" ssl crt {}", both.display()));
-            } else {
-                listen.push_str(" ssl");
-                certificate = format!(
-                    "ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
-                    chain.display(),
-                    key.display()
-                );
-            }
-        }
-        let buffering = match proxy {
-            Proxy::NginxUnbuffered => "proxy_buffering off; proxy_request_buffering off;",
-            Proxy::Nginx | Proxy::Haproxy | Proxy::Tollway | Proxy::TollwayFree => "",
-        };
-        Ok([
-            ("@LISTEN@", listen),
-            ("@CERTIFICATE@", certificate),
-            ("@BUFFERING@", buffering.to_owned()),
-        ])
-    }
 }
 
-const NGINX: &[&str] = &["-c"];
-const HAPROXY: &[&str] = &["-db", "-q", "-f"];
 const START: Duration = Duration::from_secs(10);
