@@ -4,6 +4,7 @@
 //! If the client resets its connection or stream, the future is dropped wherever it is, and
 //! the upstream's connection or stream ends with it.
 
+use std::mem;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::conn::registry::ActiveRequest;
 use crate::core::{Core, LocalRoute};
 use crate::request::admit::{Admission, Declined, admit};
 use crate::request::drain;
-use crate::request::headers::{self, HeaderRules, MethodOverride};
+use crate::request::headers::{self, AddedHeaders, HeaderRules, MethodOverride, UpstreamHead};
 use crate::request::in_flight::InFlight;
 use crate::request::kind::RequestKind;
 use crate::request::problem::Problem;
@@ -257,13 +258,22 @@ async fn forward(
     local: &LocalRoute,
     in_flight: &mut InFlight,
     admission: &Admission,
-    routed: Box<RoutedRequest>,
+    mut routed: Box<RoutedRequest>,
 ) -> Result<Forwarded, Problem> {
-    let (request, kind, client_side) = upstream_request(local, in_flight, *routed);
+    let kind = RequestKind::of(&routed.head);
+    let client_side = routed.head.extensions.remove::<OnUpgrade>();
+    let added = prepare(local, in_flight, kind, &mut routed);
+    let upload = Upload::new(routed.body, Rc::clone(in_flight.active().activity()));
+    in_flight.uploads(upload.progress());
+    let head = UpstreamHead {
+        parts: &mut routed.head,
+        added: &added,
+        kind,
+    };
     let sent = Instant::now();
     let service = &local.route.service;
     let active = in_flight.active();
-    let response = match local.pool.send(admission, active, request, kind).await {
+    let response = match local.pool.send(admission, active, head, upload).await {
         Ok(response) => response,
         Err(error) => return Err(no_response(service, &error)),
     };
@@ -289,31 +299,22 @@ async fn forward(
     Ok(Forwarded { response, upgrade })
 }
 
-/// Creates the request for the upstream. Returns with it the client's connection, if that may
-/// become a tunnel.
-fn upstream_request(
+/// Prepares the head of a request for the upstream.
+fn prepare(
     local: &LocalRoute,
-    in_flight: &mut InFlight,
-    routed: RoutedRequest,
-) -> (Request<Upload>, RequestKind, Option<OnUpgrade>) {
-    let RoutedRequest {
-        mut head,
-        body,
-        host,
-    } = routed;
-    let kind = RequestKind::of(&head);
-    let client_side = head.extensions.remove::<OnUpgrade>();
+    in_flight: &InFlight,
+    kind: RequestKind,
+    routed: &mut RoutedRequest,
+) -> AddedHeaders {
     let rules = HeaderRules {
         target: local.pool.target(),
         upstream_host: &local.route.service.upstream_host,
         method_override: MethodOverride::at(&local.route.price),
     };
-    headers::prepare_request(&mut head, kind, in_flight.forwarded(), host, rules);
-    head.headers
-        .insert(X_REQUEST_ID, in_flight.request_id().clone());
-    let upload = Upload::new(body, Rc::clone(in_flight.active().activity()));
-    in_flight.uploads(upload.progress());
-    (Request::from_parts(head, upload), kind, client_side)
+    headers::prepare_request(&mut routed.head, kind, rules);
+    let host = mem::replace(&mut routed.host, HeaderValue::from_static(""));
+    let request_id = in_flight.request_id().clone();
+    AddedHeaders::new(rules, in_flight.forwarded(), host, request_id)
 }
 
 /// Returns what the client receives when an upstream has not responded.

@@ -75,44 +75,85 @@ impl HeaderRules<'_> {
     }
 }
 
-/// Prepares the head of a request for an upstream.
+/// A request for an upstream, but for its body.
+#[derive(Debug)]
+pub(crate) struct UpstreamHead<'a> {
+    /// In HTTP/1.1 form.
+    pub(crate) parts: &'a mut Parts,
+    pub(crate) added: &'a AddedHeaders,
+    pub(crate) kind: RequestKind,
+}
+
+/// The headers that the gateway adds to a request. Those of the client with their names are not
+/// forwarded.
 ///
-/// The result is in HTTP/1.1 form; `host` is what the client asked for.
-pub(crate) fn prepare_request(
-    head: &mut Parts,
-    kind: RequestKind,
-    forwarded: &ForwardedHeaders,
-    host: HeaderValue,
-    rules: HeaderRules<'_>,
-) {
+/// They are not among the others, because a header map looks each of them up several times.
+#[derive(Debug)]
+pub(crate) struct AddedHeaders {
+    pub(crate) host: HeaderValue,
+    forwarded: [HeaderValue; 4],
+}
+
+impl AddedHeaders {
+    /// `requested` is the host that the client asked for.
+    pub(crate) fn new(
+        rules: HeaderRules<'_>,
+        forwarded: &ForwardedHeaders,
+        requested: HeaderValue,
+        request_id: HeaderValue,
+    ) -> Self {
+        Self {
+            host: rules.host(&requested),
+            forwarded: [
+                forwarded.address.clone(),
+                forwarded.scheme.clone(),
+                forwarded.host.clone().unwrap_or(requested),
+                request_id,
+            ],
+        }
+    }
+
+    /// Returns those besides the host.
+    pub(crate) fn forwarded(&self) -> impl Iterator<Item = (&'static HeaderName, &HeaderValue)> {
+        FORWARDED.iter().zip(&self.forwarded)
+    }
+
+    /// Returns whether a header of the client is replaced, and has not been removed.
+    pub(crate) fn replace(name: &HeaderName) -> bool {
+        name == header::HOST || name == X_REQUEST_ID
+    }
+}
+
+/// Prepares the head of a request for an upstream. The result is in HTTP/1.1 form.
+pub(crate) fn prepare_request(head: &mut Parts, kind: RequestKind, rules: HeaderRules<'_>) {
     let headers = &mut head.headers;
-    let takes_trailers = kind::lists(headers, header::TE, "trailers");
-    remove_named_in_connection(headers);
-    remove_where(headers, |name| !rules.forwards(name));
+    let removed = names_where(headers, |name| !rules.forwards(name));
+    // `Connection` and `TE` are among them.
+    if !removed.is_empty() {
+        let takes_trailers = kind::lists(headers, header::TE, "trailers");
+        remove_named_in_connection(headers);
+        remove(headers, removed);
+        if takes_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+    }
     tollway_server::strip_credentials(headers);
     if head.version == Version::HTTP_2 {
         join_cookies(headers);
     }
-    if takes_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
     if kind == RequestKind::WebSocket {
         set_websocket_upgrade(headers);
     }
-    headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
-    headers.insert(X_FORWARDED_PROTO, forwarded.scheme.clone());
-    headers.insert(header::HOST, rules.host(&host));
-    let asked_for = forwarded.host.clone().unwrap_or(host);
-    headers.insert(X_FORWARDED_HOST, asked_for);
     use_origin_form(&mut head.uri);
     head.version = Version::HTTP_11;
 }
 
 /// Removes the trailer fields of a request that an upstream could take for headers it trusts.
 pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
-    remove_where(trailers, |name| {
+    let removed = names_where(trailers, |name| {
         Class::of(name).is_some() || is_header_only(name)
     });
+    remove(trailers, removed);
 }
 
 /// Returns whether a body is as it was sent but for chunks, which are undone on arrival.
@@ -126,10 +167,13 @@ pub(crate) fn has_plain_body(headers: &HeaderMap) -> bool {
 /// Prepares the head of a response for a client.
 pub(crate) fn prepare_response(head: &mut response::Parts) {
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    remove_named_in_connection(&mut head.headers);
-    remove_where(&mut head.headers, |name| {
-        Class::of(name) == Some(Class::HopByHop)
-    });
+    let is_hop_by_hop = |name: &str| Class::of(name) == Some(Class::HopByHop);
+    let removed = names_where(&head.headers, is_hop_by_hop);
+    // `Connection` is among them.
+    if !removed.is_empty() {
+        remove_named_in_connection(&mut head.headers);
+        remove(&mut head.headers, removed);
+    }
     if head.status == StatusCode::NO_CONTENT || head.status.is_informational() {
         // RFC 9110 section 8.6. Over HTTP/2 it would contradict the end of the stream.
         head.headers.remove(header::CONTENT_LENGTH);
@@ -163,10 +207,13 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Removes headers by name, in one pass, without allocating when none is found.
-fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
-    let names = headers.keys().filter(|name| goes(name.as_str()));
-    let names: Vec<HeaderName> = names.cloned().collect();
+/// Returns names in one pass, without allocating when there is none.
+fn names_where(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> Vec<HeaderName> {
+    let names = headers.keys().filter(|name| is_meant(name.as_str()));
+    names.cloned().collect()
+}
+
+fn remove(headers: &mut HeaderMap, names: Vec<HeaderName>) {
     for name in names {
         headers.remove(name);
     }
@@ -336,6 +383,13 @@ const BEGINNING_WITH_X: Classes = &[
 ];
 const X_FORWARDED: &str = "x-forwarded-";
 
+/// The names of [`AddedHeaders::forwarded`].
+static FORWARDED: [HeaderName; 4] = [
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_HOST,
+    X_REQUEST_ID,
+];
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -381,7 +435,12 @@ mod tests {
             method_override,
         };
         let host = HeaderValue::from_static(host);
-        prepare_request(head, kind, &forwarded, host, rules);
+        prepare_request(head, kind, rules);
+        let added = AddedHeaders::new(rules, &forwarded, host, HeaderValue::from_static("id"));
+        head.headers.insert(header::HOST, added.host.clone());
+        for (name, value) in added.forwarded() {
+            head.headers.insert(name, value.clone());
+        }
     }
 
     fn values<'a>(head: &'a Parts, name: &str) -> Vec<&'a str> {
@@ -421,7 +480,8 @@ mod tests {
                 "x-end-to-end",
                 "x-forwarded-for",
                 "x-forwarded-host",
-                "x-forwarded-proto"
+                "x-forwarded-proto",
+                "x-request-id"
             ]
         );
     }

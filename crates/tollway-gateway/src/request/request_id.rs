@@ -21,7 +21,9 @@ impl RequestIds {
         let worker = RandomState::new().build_hasher().finish();
         let text = format!("{worker:016x}-{:016x}", 0);
         Self {
-            made: Cell::new(array::from_fn(|at| text.as_bytes().get(at).copied().unwrap_or(b'0'))),
+            made: Cell::new(array::from_fn(|at| {
+                text.as_bytes().get(at).copied().unwrap_or(b'0')
+            })),
         }
     }
 
@@ -101,7 +103,7 @@ mod tests {
     #[test]
     fn ids_are_counted_in_hexadecimal() {
         let ids = RequestIds::new();
-        let mut after = |text: &[u8; 16]| {
+        let after = |text: &[u8; 16]| {
             let mut made = ids.made.get();
             made[17..].copy_from_slice(text);
             ids.made.set(made);

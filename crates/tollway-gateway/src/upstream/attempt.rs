@@ -10,13 +10,14 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::StatusCode;
 use http::request::Parts;
-use http::{Request, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use crate::conn::activity::{ExchangeLimits, StallLimit, WaitsFor};
 use crate::conn::registry::ActiveRequest;
 use crate::request::admit::Admission;
+use crate::request::headers::UpstreamHead;
 use crate::request::kind::RequestKind;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::error::{ExchangeError, Failed, Reach};
@@ -58,11 +59,11 @@ impl Pool {
         self: &'a Rc<Self>,
         admission: &'a Admission,
         active: &'a ActiveRequest,
-        request: Request<Upload>,
-        kind: RequestKind,
+        mut head: UpstreamHead<'a>,
+        mut upload: Upload,
     ) -> impl Future<Output = Result<Response, SendError>> + use<'a> {
-        // An `async fn` would store the request and its parts.
-        let (mut head, mut upload) = request.into_parts();
+        // An `async fn` would store the arguments twice.
+        let kind = head.kind;
         async move {
             let mut is_repeated = false;
             loop {
@@ -90,7 +91,7 @@ impl Pool {
                         }
                     }
                     UpstreamLink::Http2(sender, guard) => {
-                        let attempt = self.over_http2(sender, guard, active, &head, upload, kind);
+                        let attempt = self.over_http2(sender, guard, active, &head, upload);
                         match Box::pin(attempt).await? {
                             Ok(response) => return Ok(response),
                             Err(lost) => lost,
@@ -100,7 +101,7 @@ impl Pool {
                 if matches!(lost.reach, Reach::NotSent | Reach::Refused) {
                     admission.mark_unsent();
                 }
-                if is_repeated || !lost.may_be_repeated(&head) {
+                if is_repeated || !lost.may_be_repeated(head.parts) {
                     return Err(lost.error.into());
                 }
                 upload = lost.upload;
@@ -114,11 +115,11 @@ impl Pool {
         &'a self,
         mut connection: Box<Connection>,
         active: &'a ActiveRequest,
-        head: &'a mut Parts,
+        head: &'a mut UpstreamHead<'_>,
         upload: Upload,
     ) -> impl Future<Output = Result<Result<Response, Lost>, SendError>> + use<'a> {
-        connection.begin(head, upload);
-        let headers = &mut head.headers;
+        connection.begin(head.parts, head.added, upload);
+        let headers = &mut head.parts.headers;
         async move {
             let response = poll_fn(|cx| connection.poll_head(headers, cx));
             let limit = StallLimit::of(self.limits.response_timeout);
@@ -156,17 +157,16 @@ impl Pool {
         sender: Http2Sender,
         guard: StreamGuard,
         active: &ActiveRequest,
-        head: &Parts,
+        head: &UpstreamHead<'_>,
         upload: Upload,
-        kind: RequestKind,
     ) -> Result<Result<Response, Lost>, SendError> {
-        let request = http2_form(head, &upload, self.target());
+        let request = http2_form(head.parts, head.added, &upload, self.target());
         let limit = self.limits.connect_timeout;
         let mut exchange = match Exchange::open(sender, guard, request, upload, limit).await {
             Ok(exchange) => exchange,
             Err((failed, upload)) => return Ok(Err(Lost::unopened(failed, upload))),
         };
-        let limit = match kind {
+        let limit = match head.kind {
             // A gRPC call carries its own deadline, and a stream may begin with silence.
             RequestKind::Grpc => StallLimit::NONE,
             RequestKind::Http | RequestKind::WebSocket => {

@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Frame;
 
+use crate::request::headers::AddedHeaders;
 use crate::upstream::error::{ExchangeError, Failed, Reach};
 use crate::upstream::h1::connection::Wire;
 use crate::upstream::h1::decoder::{Decoded, Decoder};
@@ -68,8 +69,9 @@ impl Connection {
     }
 
     /// Begins an exchange. The connection must be idle.
-    pub(crate) fn begin(&mut self, head: &Parts, upload: Upload) {
-        self.sender.begin(head, upload, &mut self.wire.output);
+    pub(crate) fn begin(&mut self, head: &Parts, added: &AddedHeaders, upload: Upload) {
+        self.sender
+            .begin(head, added, upload, &mut self.wire.output);
         self.sending = Sending::Active;
         self.method = head.method.clone();
         self.has_response = false;

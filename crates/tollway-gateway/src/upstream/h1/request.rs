@@ -9,6 +9,8 @@ use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
+use crate::request::headers::AddedHeaders;
+
 /// How the end of a request body is marked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RequestLength {
@@ -21,7 +23,12 @@ pub(crate) enum RequestLength {
 }
 
 /// Appends the head of a request in origin form.
-pub(crate) fn write_head(head: &Parts, length: RequestLength, out: &mut Vec<u8>) {
+pub(crate) fn write_head(
+    head: &Parts,
+    added: &AddedHeaders,
+    length: RequestLength,
+    out: &mut Vec<u8>,
+) {
     let target = head.uri.path_and_query();
     for piece in [
         head.method.as_str(),
@@ -31,8 +38,13 @@ pub(crate) fn write_head(head: &Parts, length: RequestLength, out: &mut Vec<u8>)
     ] {
         out.extend_from_slice(piece.as_bytes());
     }
+    write_line(&header::HOST, added.host.as_bytes(), out);
+    for (name, value) in added.forwarded() {
+        write_line(name, value.as_bytes(), out);
+    }
     for (name, value) in &head.headers {
-        if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
+        let is_length = name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING;
+        if !is_length && !AddedHeaders::replace(name) {
             write_line(name, value.as_bytes(), out);
         }
     }
@@ -93,6 +105,9 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::config::UpstreamHost;
+    use crate::request::headers::{ForwardedHeaders, HeaderRules, MethodOverride};
+    use crate::upstream::target::Target;
 
     fn head(method: Method, uri: &str, lines: &[(&'static str, &'static str)]) -> Parts {
         let (mut head, ()) = http::Request::new(()).into_parts();
@@ -106,18 +121,42 @@ mod tests {
 
     fn written(head: &Parts, length: RequestLength) -> String {
         let mut out = Vec::new();
-        write_head(head, length, &mut out);
+        write_head(head, &added(), length, &mut out);
         String::from_utf8(out).unwrap()
     }
 
+    fn added() -> AddedHeaders {
+        let target = Target::new("http://up:1".parse().unwrap(), None).unwrap();
+        let rules = HeaderRules {
+            target: &target,
+            upstream_host: &UpstreamHost::Upstream,
+            method_override: MethodOverride::Removed,
+        };
+        let forwarded = ForwardedHeaders {
+            address: HeaderValue::from_static("192.0.2.1"),
+            scheme: HeaderValue::from_static("https"),
+            host: None,
+        };
+        let [host, id] = ["a.example", "7"].map(HeaderValue::from_static);
+        AddedHeaders::new(rules, &forwarded, host, id)
+    }
+
+    const ADDED: &str = "host: up:1\r\nx-forwarded-for: 192.0.2.1\r\n\
+        x-forwarded-proto: https\r\nx-forwarded-host: a.example\r\nx-request-id: 7\r\n";
+
     #[test]
     fn a_head_is_written_line_by_line() {
-        let lines = [("host", "a"), ("x-one", "1"), ("x-one", "2")];
+        let lines = [
+            ("host", "a.example"),
+            ("x-one", "1"),
+            ("x-request-id", "no word"),
+            ("x-one", "2"),
+        ];
         let head = head(Method::GET, "/p?q=1", &lines);
 
         assert_eq!(
             written(&head, RequestLength::None),
-            "GET /p?q=1 HTTP/1.1\r\nhost: a\r\nx-one: 1\r\nx-one: 2\r\n\r\n"
+            format!("GET /p?q=1 HTTP/1.1\r\n{ADDED}x-one: 1\r\nx-one: 2\r\n\r\n")
         );
     }
 
@@ -136,7 +175,7 @@ mod tests {
             let head = head(Method::GET, "/", &lines);
             assert_eq!(
                 written(&head, length),
-                format!("GET / HTTP/1.1\r\n{line}\r\n")
+                format!("GET / HTTP/1.1\r\n{ADDED}{line}\r\n")
             );
         }
     }

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
+use crate::request::headers::AddedHeaders;
 use crate::upstream::error::ExchangeError;
 use crate::upstream::h1::connection::{Output, Wire};
 use crate::upstream::h1::request::{RequestLength, write_chunk_size, write_head, write_last_chunk};
@@ -65,7 +66,13 @@ impl Sender {
     }
 
     /// Begins another request: its head is written to `output`.
-    pub(crate) fn begin(&mut self, head: &Parts, upload: Upload, output: &mut Output) {
+    pub(crate) fn begin(
+        &mut self,
+        head: &Parts,
+        added: &AddedHeaders,
+        upload: Upload,
+        output: &mut Output,
+    ) {
         let length = length_of(&upload);
         self.rest = match length {
             RequestLength::None => Rest::Nothing,
@@ -83,7 +90,7 @@ impl Sender {
         self.upload = upload;
         self.has_waited = false;
         output.begin();
-        write_head(head, length, &mut output.bytes);
+        write_head(head, added, length, &mut output.bytes);
     }
 
     /// Returns whether all of the body has been taken from the client.

@@ -18,6 +18,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use http_body::{Body as _, Frame};
 
+use crate::request::headers::AddedHeaders;
 use crate::upstream::error::{ExchangeError, Failed, Reach};
 use crate::upstream::h2::connection::Http2Sender;
 use crate::upstream::h2::sender::BodySender;
@@ -185,11 +186,19 @@ impl Body {
 
 /// Puts the head of a request into the form of HTTP/2, which names the origin in the request
 /// target and has no `Host` line.
-pub(crate) fn http2_form(head: &Parts, upload: &Upload, target: &Target) -> Request<()> {
+pub(crate) fn http2_form(
+    head: &Parts,
+    added: &AddedHeaders,
+    upload: &Upload,
+    target: &Target,
+) -> Request<()> {
     let mut request = Request::new(());
     *request.headers_mut() = head.headers.clone();
     let headers = request.headers_mut();
-    let host = headers.remove(header::HOST);
+    headers.remove(header::HOST);
+    for (name, value) in added.forwarded() {
+        headers.insert(name, value.clone());
+    }
     // The body is sent at once: there is nothing to wait for.
     headers.remove(header::EXPECT);
     if upload.size_hint().exact().is_none() {
@@ -197,7 +206,7 @@ pub(crate) fn http2_form(head: &Parts, upload: &Upload, target: &Target) -> Requ
     }
     let mut uri = head.uri.clone().into_parts();
     uri.scheme = Some(target.scheme.clone());
-    uri.authority = Some(authority(host.as_ref(), target));
+    uri.authority = Some(authority(&added.host, target));
     *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
@@ -205,8 +214,8 @@ pub(crate) fn http2_form(head: &Parts, upload: &Upload, target: &Target) -> Requ
 }
 
 /// Returns what HTTP/2 has in place of `Host`.
-fn authority(host: Option<&HeaderValue>, target: &Target) -> Authority {
-    let other = host.filter(|host| **host != target.host);
+fn authority(host: &HeaderValue, target: &Target) -> Authority {
+    let other = Some(host).filter(|host| **host != target.host);
     let other = other.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     other.unwrap_or_else(|| target.authority.clone())
 }
