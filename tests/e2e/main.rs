@@ -22,6 +22,7 @@ mod log;
 mod operate;
 mod output;
 mod owned;
+mod proxies;
 mod purchases;
 mod request;
 mod secrets;

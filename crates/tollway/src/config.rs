@@ -28,7 +28,9 @@ use std::time::Duration;
 use l402::{Limits, Msat};
 use serde::{Deserialize, Deserializer};
 use tollway_client::DEFAULT_LIMITS;
-use tollway_gateway::{GatewayLimits, UpstreamLimits};
+use tollway_gateway::{
+    GatewayLimits, ProxiesConfig, ProxyNetwork, ProxyProtocol, UpstreamHost, UpstreamLimits,
+};
 use tollway_lightning::registry::{Registry, WalletTable, plain_name};
 use tollway_server::GateSettings;
 use toml::Spanned;
@@ -36,7 +38,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use crate::cli;
 use crate::exit::Failure;
-use crate::input::{self, DurationError, Secret};
+use crate::input::{self, DurationError, HostError, NetworkError, Secret};
 
 /// The file, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -92,6 +94,9 @@ pub(crate) struct ServeConfig {
     client_requests_max: Option<NonZeroUsize>,
     requests_per_token_max: Option<NonZeroU32>,
     head_max_bytes: Option<NonZeroUsize>,
+    trusted_proxies: Vec<Network>,
+    proxy_protocol: bool,
+    upstream_host: Option<Host>,
     idle_timeout: Option<Time>,
     read_timeout: Option<Time>,
     write_timeout: Option<Time>,
@@ -134,6 +139,24 @@ impl ServeConfig {
             requests_per_token_max: self.requests_per_token_max.or(usual.requests_per_token_max),
             ..usual
         }
+    }
+
+    /// Returns the proxies in front of the gateway.
+    pub(crate) fn proxies(&self) -> ProxiesConfig {
+        let trusted = self.trusted_proxies.iter();
+        ProxiesConfig {
+            trusted: trusted.map(|Network(network)| *network).collect(),
+            protocol: match self.proxy_protocol {
+                true => ProxyProtocol::Required,
+                false => ProxyProtocol::Off,
+            },
+        }
+    }
+
+    /// Returns the `Host` that the upstream receives.
+    pub(crate) fn upstream_host(&self) -> UpstreamHost {
+        let host = self.upstream_host.as_ref();
+        host.map_or_else(UpstreamHost::default, |Host(host)| host.clone())
     }
 
     /// Returns those of calls to the upstream.
@@ -185,6 +208,32 @@ impl TryFrom<String> for TimeLimit {
             NO_LIMIT => Ok(Self(None)),
             text => input::duration(text).map(|time| Self(Some(time))),
         }
+    }
+}
+
+/// A network of proxies, like `"10.0.0.0/8"`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Network(ProxyNetwork);
+
+impl TryFrom<String> for Network {
+    type Error = NetworkError;
+
+    fn try_from(text: String) -> Result<Self, NetworkError> {
+        input::network(&text).map(Self)
+    }
+}
+
+/// The `Host` for the upstream, like `"preserve"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Host(UpstreamHost);
+
+impl TryFrom<String> for Host {
+    type Error = HostError;
+
+    fn try_from(text: String) -> Result<Self, HostError> {
+        input::upstream_host(&text).map(Self)
     }
 }
 
@@ -274,10 +323,17 @@ fn check_key(
     let written = match (kind, value.get_ref()) {
         (Kind::Count, DeValue::Integer(number)) => number.as_str(),
         (Kind::Amount | Kind::Text | Kind::Time, DeValue::String(text)) => text.as_ref(),
+        (Kind::Switch, DeValue::Boolean(_)) => return Ok(()),
+        (Kind::Networks, DeValue::Array(networks)) => {
+            return check_networks(networks.iter()).or_else(refused);
+        }
         _ => return refused(kind.advice().to_owned()),
     };
     let read = match kind {
-        Kind::Text => Ok(()),
+        Kind::Text if name == "upstream_host" => input::upstream_host(written)
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        Kind::Networks | Kind::Switch | Kind::Text => Ok(()),
         Kind::Amount => input::amount(written)
             .map(drop)
             .map_err(|error| error.to_string()),
@@ -294,11 +350,25 @@ fn check_key(
     read.or_else(refused)
 }
 
+fn check_networks<'a>(
+    networks: impl Iterator<Item = &'a Spanned<DeValue<'a>>>,
+) -> Result<(), String> {
+    for network in networks {
+        let Some(text) = network.get_ref().as_str() else {
+            return Err(Kind::Networks.advice().to_owned());
+        };
+        input::network(text).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
 /// What a key takes.
 #[derive(Clone, Copy)]
 enum Kind {
     Amount,
     Count,
+    Networks,
+    Switch,
     Text,
     Time,
 }
@@ -311,6 +381,10 @@ impl Kind {
             Self::Time
         } else if key.ends_with("_max") || key.ends_with("_max_bytes") {
             Self::Count
+        } else if key == "trusted_proxies" {
+            Self::Networks
+        } else if key == "proxy_protocol" {
+            Self::Switch
         } else {
             Self::Text
         }
@@ -320,6 +394,8 @@ impl Kind {
         match self {
             Self::Amount => "write an amount in quotes, like \"500sat\"",
             Self::Count => "write a whole number without quotes, like 1000",
+            Self::Networks => "write a list of texts, like [\"10.0.0.0/8\"]",
+            Self::Switch => "write true or false, without quotes",
             Self::Text => "write a text in quotes",
             Self::Time => "write a time in quotes, like \"30s\"",
         }
@@ -440,14 +516,17 @@ const SERVE_KEYS: &[&str] = &[
     "head_max_bytes",
     "idle_timeout",
     "local_response_timeout",
+    "proxy_protocol",
     "read_timeout",
     "requests_per_token_max",
+    "trusted_proxies",
     "tunnel_close_timeout",
     "tunnel_drain_timeout",
     "tunnel_idle_timeout",
     "upstream_body_timeout",
     "upstream_connect_timeout",
     "upstream_connections_max",
+    "upstream_host",
     "upstream_timeout",
     "wallet",
     "write_timeout",
@@ -571,6 +650,20 @@ mod tests {
     }
 
     #[test]
+    fn proxies_are_networks_and_the_host_is_a_word_or_a_host() {
+        let text = "[serve]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
+            proxy_protocol = true\nupstream_host = \"preserve\"\n";
+
+        let config = read(text).unwrap().serve;
+
+        let proxies = config.proxies();
+        let networks: Vec<_> = proxies.trusted.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "::1"]);
+        assert_eq!(proxies.protocol, ProxyProtocol::Required);
+        assert_eq!(config.upstream_host(), UpstreamHost::Preserved);
+    }
+
+    #[test]
     fn a_limit_that_cannot_be_read_states_what_to_write() {
         for (text, expected) in [
             ("idle_timeout = 60", "write a time in quotes, like \"30s\""),
@@ -582,6 +675,14 @@ mod tests {
                 "write a whole number without quotes",
             ),
             ("connections_max = 0", "`0` is not a whole number from 1"),
+            ("trusted_proxies = \"10.0.0.1\"", "write a list of texts"),
+            ("trusted_proxies = [10]", "write a list of texts"),
+            (
+                "trusted_proxies = [\"10.0.0.0/33\"]",
+                "`10.0.0.0/33` is not a network",
+            ),
+            ("proxy_protocol = \"on\"", "write true or false"),
+            ("upstream_host = \"http://a\"", "`http://a` is not a host"),
         ] {
             let message = read(&format!("[serve]\n{text}\n")).unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");

@@ -1,4 +1,5 @@
-//! Arguments as people type them: amounts, durations, numbers, addresses, URLs, misspelt names.
+//! Arguments as people type them: amounts, durations, numbers, addresses, networks, URLs, misspelt
+//! names.
 //!
 //! Every error repeats what was typed, unless it may be a secret, and shows a valid text made
 //! of it.
@@ -10,6 +11,7 @@ mod duration;
 mod ipv4;
 mod method;
 mod number;
+mod proxy;
 mod secret;
 mod since;
 mod url;
@@ -19,6 +21,7 @@ pub(crate) use amount::amount;
 pub(crate) use duration::{DurationError, duration};
 pub(crate) use method::method;
 pub(crate) use number::{count, port};
+pub(crate) use proxy::{HostError, NetworkError, network, upstream_host};
 pub(crate) use secret::{Secret, hide, is_showable, may_be_secret, shown};
 pub(crate) use since::{Since, since};
 pub(crate) use url::{upstream, url};

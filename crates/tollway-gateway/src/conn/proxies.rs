@@ -3,6 +3,7 @@
 //! An address is trusted because the operator listed it, never because of what was sent from it.
 //! The list is a snapshot for the life of a gateway.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,7 +15,14 @@ use ipnet::{IpNet, Ipv4Net};
 pub struct TrustedProxies(Arc<[ProxyNetwork]>);
 
 impl TrustedProxies {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Returns the networks, as they were listed.
+    pub fn iter(&self) -> impl Iterator<Item = &ProxyNetwork> {
+        self.0.iter()
+    }
+
+    /// Returns whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -62,6 +70,15 @@ impl FromStr for ProxyNetwork {
             Err(_) => Err(ProxyNetworkError {
                 text: text.to_owned(),
             }),
+        }
+    }
+}
+
+impl fmt::Display for ProxyNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.prefix_len() == self.0.max_prefix_len() {
+            true => self.0.addr().fmt(f),
+            false => self.0.fmt(f),
         }
     }
 }
@@ -145,5 +162,12 @@ mod tests {
             assert!(text.parse::<ProxyNetwork>().is_err(), "{text}");
         }
         assert!("0.0.0.0/0".parse::<ProxyNetwork>().unwrap().is_everything());
+    }
+
+    #[test]
+    fn a_network_is_written_as_it_is_read() {
+        for text in ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::1"] {
+            assert_eq!(text.parse::<ProxyNetwork>().unwrap().to_string(), text);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use l402::Msat;
-use tollway_gateway::Upstream;
+use tollway_gateway::{ProxyNetwork, Upstream};
 
 use super::heading;
 use crate::input::{self, Secret};
@@ -30,6 +30,12 @@ pub(crate) struct ServeArgs {
     /// Private key, PEM [default: none]
     #[arg(long, value_name = "FILE", requires = "tls_listen", help_heading = heading::CONNECTION)]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Whose X-Forwarded-For is read [default: none]
+    #[arg(long, value_name = "NETWORK", value_parser = input::network, help_heading = heading::CONNECTION)]
+    pub(crate) trusted_proxy: Vec<ProxyNetwork>,
+    /// Their connections begin with a PROXY header.
+    #[arg(long, help_heading = heading::CONNECTION)]
+    pub(crate) proxy_protocol: bool,
     /// /metrics, /healthz, /readyz [default: nowhere]
     #[arg(long, value_name = "ADDRESS", value_parser = input::listen, help_heading = heading::CONNECTION)]
     pub(crate) admin: Option<SocketAddr>,

@@ -15,8 +15,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use l402::{LegacyLsat, Msat, Network};
 use tollway_gateway::{
-    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, RoutingConfig, Running,
-    ServiceConfig, TlsListener,
+    Gateway, GatewayConfig, GatewayLimits, Price, ProxiesConfig, ProxyProtocol, RoutingConfig,
+    Running, ServiceConfig, TlsListener, TrustedProxies,
 };
 use tollway_lightning::Invoicer;
 use tollway_lightning::registry::Allowance;
@@ -56,6 +56,7 @@ pub(crate) async fn run(
         addresses: running.addresses(),
         upstream: service(args, config).limits,
         limits: limits(args, config),
+        proxies: proxies(args, config),
         down: running.check_upstreams().await,
         sale: facts,
     };
@@ -216,7 +217,7 @@ async fn start(
         https: tls_listener(args)?,
         admin: args.admin,
         workers: args.workers.unwrap_or_else(one_a_core),
-        proxies: ProxiesConfig::default(),
+        proxies: proxies(args, config),
         limits: limits(args, config),
         routing: RoutingConfig::single(service(args, config), price),
     };
@@ -231,6 +232,21 @@ fn limits(args: &ServeArgs, config: &Config) -> GatewayLimits {
         limits.tunnel_drain_timeout = limits.tunnel_drain_timeout.min(drain);
     }
     limits
+}
+
+fn proxies(args: &ServeArgs, config: &Config) -> ProxiesConfig {
+    let configured = config.serve.proxies();
+    let named: TrustedProxies = args.trusted_proxy.iter().copied().collect();
+    ProxiesConfig {
+        trusted: match named.is_empty() {
+            true => configured.trusted,
+            false => named,
+        },
+        protocol: match args.proxy_protocol {
+            true => ProxyProtocol::Required,
+            false => configured.protocol,
+        },
+    }
 }
 
 fn terms(args: &ServeArgs, price: Msat) -> Result<Terms, Failure> {
@@ -279,6 +295,7 @@ fn challenge_limit(args: &ServeArgs) -> ChallengeLimit {
 fn service(args: &ServeArgs, config: &Config) -> ServiceConfig {
     let mut service = ServiceConfig::new(&args.service, args.upstream.clone());
     service.limits = config.serve.upstream_limits();
+    service.upstream_host = config.serve.upstream_host();
     if let Some(timeout) = args.upstream_timeout {
         service.limits.response_timeout = timeout;
     }

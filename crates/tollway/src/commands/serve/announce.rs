@@ -2,7 +2,7 @@
 //!
 //! With `--json` one object of these fields: `http`, `https`, `admin` (addresses that are bound,
 //! or null), `upstream`, `upstream_up`, `service`, `price_msat` (0 when free), `max_uses` and
-//! `valid_for_secs` (null without a bound), `network`, `wallet` (`name`, and `can_spend`, which
+//! `valid_for_secs` (null without a bound), `trusted_proxies`, `proxy_protocol`, `network`, `wallet` (`name`, and `can_spend`, which
 //! is null when the credential does not show it; null when free), `challenges_per_minute`,
 //! `upstream_timeout_secs`, `drain_timeout_secs`, `data_dir` and `warnings`.
 
@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use l402::{Msat, Network};
 use serde_json::{Value, json};
-use tollway_gateway::{Addresses, GatewayLimits, UpstreamDown, UpstreamLimits};
+use tollway_gateway::{
+    Addresses, GatewayLimits, ProxiesConfig, ProxyNetwork, ProxyProtocol, UpstreamDown,
+    UpstreamLimits,
+};
 use tollway_lightning::registry::Allowance;
 use tollway_server::{ChallengeLimit, Loopback};
 
@@ -25,6 +28,7 @@ pub(super) struct Started<'a> {
     pub(super) addresses: Addresses,
     pub(super) upstream: UpstreamLimits,
     pub(super) limits: GatewayLimits,
+    pub(super) proxies: ProxiesConfig,
     pub(super) down: Vec<UpstreamDown>,
     /// `None` when requests are free.
     pub(super) sale: Option<SaleFacts<'a>>,
@@ -72,6 +76,9 @@ fn rows(started: &Started<'_>) -> Vec<(&'static str, String)> {
             format!("http://{admin}/metrics, /healthz, /readyz"),
         ));
     }
+    if !started.proxies.trusted.is_empty() {
+        rows.push(("proxies", proxies(&started.proxies)));
+    }
     let timeouts = format!(
         "{} for the upstream to respond, {} to finish requests at a stop",
         duration(started.upstream.response_timeout),
@@ -91,6 +98,19 @@ fn rows(started: &Started<'_>) -> Vec<(&'static str, String)> {
     ));
     rows.push(("data", sale.data_dir.display().to_string()));
     rows
+}
+
+/// Returns whose word about clients is taken.
+fn proxies(config: &ProxiesConfig) -> String {
+    let networks = networks(config).join(", ");
+    match config.protocol {
+        ProxyProtocol::Off => networks,
+        ProxyProtocol::Required => format!("{networks}, with the PROXY protocol"),
+    }
+}
+
+fn networks(config: &ProxiesConfig) -> Vec<String> {
+    config.trusted.iter().map(ToString::to_string).collect()
 }
 
 /// Returns what one payment buys.
@@ -161,7 +181,14 @@ fn warnings(started: &Started<'_>) -> Vec<String> {
             "the upstream {upstream} {error}: requests get 502 and no invoice until it does (--upstream)"
         )
     });
-    excess.into_iter().chain(down).collect()
+    let anywhere = started.proxies.trusted.iter();
+    let anywhere = anywhere.copied().filter(ProxyNetwork::is_everything);
+    let anywhere = anywhere.map(|network| {
+        format!(
+            "{network} trusts every address: clients choose the address that they are counted by (--trusted-proxy)"
+        )
+    });
+    excess.into_iter().chain(anywhere).chain(down).collect()
 }
 
 fn object(started: &Started<'_>, warnings: &[String]) -> Value {
@@ -184,6 +211,8 @@ fn object(started: &Started<'_>, warnings: &[String]) -> Value {
         "price_msat": sale.map_or(0, |sale| sale.price.as_msat()),
         "max_uses": args.max_uses,
         "valid_for_secs": args.valid_for.map(|validity| validity.as_secs()),
+        "trusted_proxies": networks(&started.proxies),
+        "proxy_protocol": started.proxies.protocol == ProxyProtocol::Required,
         "network": sale.map(|sale| sale.network.name()),
         "wallet": wallet,
         "challenges_per_minute": sale.map(|sale| sale.challenges.per_minute),

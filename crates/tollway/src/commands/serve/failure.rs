@@ -18,6 +18,9 @@ pub(super) fn of(error: &StartError, args: &ServeArgs) -> Failure {
             "--upstream {upstream} is this gateway's own address: name the service behind it, or another address with --listen"
         )),
         StartError::Tls(error) => tls(error, args),
+        StartError::NoTrustedProxies => Failure::usage(
+            "--proxy-protocol needs the addresses of the proxies: add --trusted-proxy, like --trusted-proxy 10.0.0.0/8",
+        ),
         error @ (StartError::NothingToListenOn
         | StartError::Routing(_)
         | StartError::Thread(_)
