@@ -1,6 +1,6 @@
 //! Delivery of a response: what is written once it has arrived whole, or is known not to.
 //!
-//! The marks of counted credentials that a request has presented are removed when its response
+//! The marks of credentials that a request has presented are removed when its response
 //! is delivered, and not before; so are the brakes that it disproves. Dropped before that, the
 //! uses count as lost.
 
@@ -18,9 +18,9 @@ use crate::error::StorageError;
 ///
 /// [`Client::send`](crate::Client::send) records it by itself when the body has been read to its
 /// end, unless [`ClientBuilder::confirm_deliveries`](crate::ClientBuilder::confirm_deliveries)
-/// leaves that to the caller. Dropped, the response counts as not delivered: the use of a counted
-/// token that it may have taken is lost, and nothing is bought in place of that token without the
-/// buyer's word.
+/// leaves that to the caller. Dropped, the response counts as not delivered: the use of the token
+/// that it may have taken is lost. Nothing is bought in place of a counted token then without the
+/// buyer's word, and nothing at all from a seller of which two tokens have delivered nothing.
 #[must_use = "dropped, the response counts as not delivered"]
 pub struct Delivery {
     book: Book,
@@ -104,6 +104,8 @@ impl Delivery {
         ];
         let ending = if self.status.is_server_error() || forbids.contains(&self.status) {
             Ending::Failed
+        } else if self.status.is_client_error() {
+            Ending::Declined
         } else {
             Ending::Delivered
         };

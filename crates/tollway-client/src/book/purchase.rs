@@ -258,7 +258,7 @@ pub struct StoredCredential {
 /// What the uses of a credential have delivered, as far as this book has presented it.
 ///
 /// Counted for a credential that is good for a number of requests. Of any other it is only known
-/// whether the request it was bought for was accepted.
+/// whether it has delivered anything, and what it has lost until then.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct UseCounts {
     /// Responses that were delivered whole.
@@ -322,6 +322,12 @@ impl StoredCredential {
     #[must_use]
     pub fn uses_max(&self) -> Option<u64> {
         self.token.uses_max()
+    }
+
+    /// Returns true while each of its presentations is marked: it counts its uses, or has delivered
+    /// nothing yet.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.uses_max().is_some() || self.uses.delivered == 0
     }
 
     /// Returns true when its own text names a deadline that is past.

@@ -16,7 +16,7 @@ pub(crate) struct Refused {
     pub(crate) payment_hash: PaymentHash,
     pub(crate) resource: TargetResource,
     pub(crate) reason: RefusalReason,
-    /// Its mark, if it is counted.
+    /// Its mark, if there is one.
     pub(crate) presentation: Option<Presentation>,
     pub(crate) verdict: Verdict,
     /// What is not bought any more because of it.
@@ -73,17 +73,6 @@ impl Book {
                 until: now.plus_secs(refusal_secs(FINAL)),
                 ..refusal
             })
-        })
-    }
-
-    /// Notes that a credential which is not counted was accepted, after a first use that was not.
-    pub(crate) fn note_accepted(&self, hash: &PaymentHash) -> Result<(), BookError> {
-        self.write(|rows, _session| {
-            let Some(mut credential) = rows.credential(hash)? else {
-                return Ok(());
-            };
-            credential.uses.delivered = credential.uses.delivered.max(1);
-            rows.put_credential(&credential)
         })
     }
 

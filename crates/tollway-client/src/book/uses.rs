@@ -1,10 +1,11 @@
-//! Uses of counted credentials: presented, delivered, lost.
+//! Uses of credentials: presented, delivered, lost.
 //!
 //! A credential that is good for a number of requests is marked, durably, before it is presented,
 //! and the mark is removed once the response is delivered whole. Whatever ends the process in
 //! between, the mark stays, and counts as a use that delivered nothing as soon as its process does
 //! not wait for the response any more. Each presentation has a mark of its own, so that none
-//! removes another's. A credential that was bought and not published is marked by its holder.
+//! removes another's. A credential that was bought and not published is marked by its holder. One
+//! that is not counted is marked until it has delivered something.
 //!
 //! What delivered nothing stops the next purchase in its place: see [`find_loss`].
 
@@ -22,7 +23,7 @@ use crate::fit;
 use crate::origin::Origin;
 use crate::policy::AfterRefusal;
 
-/// A counted credential that a request of this process presents, or whose response it waits for.
+/// A marked credential that a request of this process presents, or whose response it waits for.
 /// Dropped before it is [ended](Book::end), its use counts as lost.
 #[derive(Debug)]
 pub(crate) struct Presentation {
@@ -42,7 +43,7 @@ impl Presentation {
 pub(crate) struct Evidence {
     /// How many of its uses this book may have taken, whatever they delivered.
     pub(crate) taken: u64,
-    /// Whether it has delivered something, or its first use was accepted if it is not counted.
+    /// Whether it has delivered something.
     pub(crate) is_accepted: bool,
     /// Whether another token for the same was bought lately, besides this one.
     pub(crate) is_one_of_several: bool,
@@ -59,6 +60,9 @@ struct Waiting {
 pub(crate) enum Ending {
     /// The response was delivered whole.
     Delivered,
+    /// The response was delivered whole, and was an error of the request: it used a credential that
+    /// counts its uses, and shows nothing of another.
+    Declined,
     /// The response was delivered whole, and was an error of the server.
     Failed,
     /// The response was not delivered whole.
@@ -70,8 +74,8 @@ pub(crate) enum Ending {
 /// What happened to a credential that its buyer held.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FirstUse {
-    /// A response to it arrived, which is to be delivered; whether it accepts the credential.
-    Arrived { is_accepted: bool },
+    /// A response to it arrived, which is to be delivered.
+    Arrived,
     /// It was presented, and no response arrived.
     Lost,
     /// It was not presented, or took no use.
@@ -79,7 +83,7 @@ pub(crate) enum FirstUse {
 }
 
 impl Book {
-    /// Marks a counted credential as presented. `None` for one that is not stored.
+    /// Marks a credential as presented. `None` for one that is not stored.
     pub(crate) fn present(&self, hash: &PaymentHash) -> Result<Option<Presentation>, BookError> {
         self.write(|rows, session| {
             let Some(mut credential) = rows.credential(hash)? else {
@@ -111,7 +115,7 @@ impl Book {
     }
 
     /// Lets every request use a credential that its buyer has presented. Returns the mark of its
-    /// first use, if it is counted and a response is to be delivered.
+    /// first use, if a response is to be delivered.
     pub(crate) fn publish(
         &self,
         hash: &PaymentHash,
@@ -124,21 +128,14 @@ impl Book {
             let Some(mut credential) = found.filter(|found| found.holder.is_some()) else {
                 return Ok(None);
             };
-            let is_counted = credential.uses_max().is_some();
             credential.holder = None;
-            match first {
-                FirstUse::Arrived { is_accepted: true } if !is_counted => {
-                    credential.uses.delivered = 1;
-                }
-                FirstUse::Lost if is_counted => {
-                    credential.uses.lost = credential.uses.lost.saturating_add(1);
-                }
-                FirstUse::Arrived { .. } | FirstUse::Lost | FirstUse::Untaken => {}
+            if first == FirstUse::Lost {
+                credential.uses.lost = credential.uses.lost.saturating_add(1);
             }
             rows.put_credential(&credential)?;
             match first {
-                FirstUse::Arrived { .. } if is_counted => self.mark(rows, hash, session).map(Some),
-                FirstUse::Arrived { .. } | FirstUse::Lost | FirstUse::Untaken => Ok(None),
+                FirstUse::Arrived => self.mark(rows, hash, session).map(Some),
+                FirstUse::Lost | FirstUse::Untaken => Ok(None),
             }
         });
         self.release(hash);
@@ -150,7 +147,8 @@ impl Book {
     pub(crate) fn lost(&self, hash: &PaymentHash) -> Result<u64, BookError> {
         self.read(|rows| {
             let credential = rows.credential(hash)?;
-            credential.map_or(Ok(0), |credential| self.undelivered(rows, &credential))
+            let counted = credential.filter(|credential| credential.uses_max().is_some());
+            counted.map_or(Ok(0), |credential| self.undelivered(rows, &credential))
         })
     }
 
@@ -169,7 +167,7 @@ impl Book {
                 .uses;
             let marks = rows.presentations(&hash)?.len() as u64;
             // The mark of the presentation that was refused is one of them.
-            let marks = marks.saturating_sub(u64::from(refused.uses_max().is_some()));
+            let marks = marks.saturating_sub(u64::from(refused.is_marked()));
             let known = [uses.delivered, uses.failed, uses.lost, marks];
             let all = rows.credentials()?;
             let is_other = |other: &StoredCredential| {
@@ -241,15 +239,14 @@ impl Book {
         Ok(abandoned)
     }
 
-    /// Returns how many uses of a counted credential delivered nothing.
+    /// Returns how many uses of a credential delivered nothing. Of one that is not counted this is
+    /// one until it has delivered something, and none from then on.
     pub(super) fn undelivered(
         &self,
         rows: &dyn Rows,
         credential: &StoredCredential,
     ) -> Result<u64, BookError> {
-        let Some(max) = credential.uses_max() else {
-            return Ok(0);
-        };
+        let max = credential.uses_max().unwrap_or(1);
         let marks = self.abandoned(rows, &credential.payment_hash())?.len();
         let is_holder_gone = credential.holder.is_some() && !self.is_held(credential)?;
         let lost = (marks as u64).saturating_add(u64::from(is_holder_gone));
@@ -260,11 +257,11 @@ impl Book {
         Ok(uses.undelivered(max))
     }
 
-    /// Finds a credential in whose place a purchase would be made although its uses delivered
-    /// nothing, unless they are few for a token that is good for many requests. It is found once:
-    /// the brake that is written with this, or a buyer who insists, settles it. A seller could name
-    /// another service in each challenge, so two tokens that were bought within a day and have
-    /// delivered nothing stop the whole origin.
+    /// Finds a counted credential in whose place a purchase would be made although its uses
+    /// delivered nothing, unless they are few for a token that is good for many requests. It is
+    /// found once: the brake that is written with this, or a buyer who insists, settles it. A seller
+    /// could name another service in each challenge, so two tokens that were bought within a day and
+    /// have delivered nothing stop the whole origin, counted or not.
     pub(super) fn find_loss(
         &self,
         new: &Admission<'_>,
@@ -276,14 +273,14 @@ impl Book {
         let is_second = self.are_several_undelivered(rows, &unsettled, origin, now)?;
         let mut found = None;
         for mut credential in unsettled {
-            let is_meant = credential.resource.path == *path
-                || fit::is_replaced_by(&credential.token, new.token, new.resource)
+            let uses_max = credential.uses_max();
+            let is_replaced = credential.resource.path == *path
+                || fit::is_replaced_by(&credential.token, new.token, new.resource);
+            let is_meant = (is_replaced && uses_max.is_some())
                 || (is_second && self.has_delivered_nothing(rows, &credential, now)?);
-            let Some(max) = credential.uses_max().filter(|_max| is_meant) else {
-                continue;
-            };
             let lost = self.undelivered(rows, &credential)?;
-            if lost.saturating_mul(TOLERATED_ONE_IN) <= max {
+            let is_tolerated = lost.saturating_mul(TOLERATED_ONE_IN) <= uses_max.unwrap_or(1);
+            if !is_meant || is_tolerated {
                 continue;
             }
             self.gather(rows, &mut credential)?;
@@ -321,7 +318,7 @@ impl Book {
 }
 
 impl Book {
-    /// Returns true when several counted tokens of one origin were bought within a day and have
+    /// Returns true when several tokens of one origin were bought within a day and have
     /// delivered nothing, those with a brake included.
     fn are_several_undelivered(
         &self,
@@ -342,7 +339,7 @@ impl Book {
         Ok(undelivered.len() > braked && undelivered.len() > 1)
     }
 
-    /// Returns true for a counted token that was bought within a day, and whose uses that may have
+    /// Returns true for a token that was bought within a day, and whose uses that may have
     /// been taken delivered nothing.
     fn has_delivered_nothing(
         &self,
@@ -371,9 +368,12 @@ pub(super) fn end(
     else {
         return Ok(());
     };
+    let is_counted = credential.uses_max().is_some();
     let uses = &mut credential.uses;
     let count = match ending {
         Ending::Delivered => &mut uses.delivered,
+        Ending::Declined if is_counted => &mut uses.delivered,
+        Ending::Declined => return Ok(()),
         Ending::Failed => &mut uses.failed,
         Ending::Lost => &mut uses.lost,
         Ending::Untaken => return Ok(()),

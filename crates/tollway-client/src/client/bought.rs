@@ -46,7 +46,7 @@ impl Bought {
     }
 
     /// Lets other requests use the credential from here on, and returns the mark of its first
-    /// use, if it is counted. Failing leaves it to this process, until that ends.
+    /// use, if there is one. Failing leaves it to this process, until that ends.
     pub(super) async fn publish(mut self, first: FirstUse) -> Option<Presentation> {
         self.first = None;
         let published = self.start_publishing(first).await;

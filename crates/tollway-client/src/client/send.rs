@@ -101,7 +101,7 @@ impl Inner {
             return Ok(());
         };
         progress.shown = Some(hash);
-        if credential.uses_max().is_some() {
+        if credential.is_marked() {
             let marked = self.with_book(move |book| book.present(&hash)).await;
             let marked = marked.and_then(|marked| Ok(marked?));
             call.delivery
@@ -129,9 +129,6 @@ impl Inner {
 
     /// Ends the presentation of a stored credential that took no use of it.
     pub(super) async fn take_no_use(&self, call: &mut Call, credential: &StoredCredential) {
-        if credential.uses_max().is_none() {
-            return;
-        }
         if let Some(presentation) = call.delivery.take(&credential.payment_hash()) {
             let end = move |book: &Book| book.end(&[presentation], Ending::Untaken, &[]);
             // Failing to counts the use as lost: nothing is bought in its place unasked.
@@ -219,8 +216,7 @@ impl Inner {
                 let first = if takes_no_use(status) {
                     FirstUse::Untaken
                 } else {
-                    let is_accepted = is_acceptance(status);
-                    FirstUse::Arrived { is_accepted }
+                    FirstUse::Arrived
                 };
                 call.delivery.add(bought.publish(first).await);
             }
@@ -272,12 +268,6 @@ impl Inner {
             let _ = self
                 .with_book(move |book| book.remember(&hash, &resource))
                 .await;
-        }
-        let is_first = progress
-            .shown_credential()
-            .is_some_and(|shown| shown.uses_max().is_none() && shown.uses.delivered == 0);
-        if is_first && status.is_success() {
-            let _ = self.with_book(move |book| book.note_accepted(&hash)).await;
         }
         if progress.view.refused.contains(&hash) {
             let _ = self

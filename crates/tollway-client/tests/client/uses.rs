@@ -275,8 +275,15 @@ async fn two_payments_for_redirects_to_other_demands_stop_the_origin() {
 
 #[tokio::test]
 async fn two_tokens_that_delivered_nothing_stop_the_origin_whatever_they_are_for() {
-    for delivers in [Delivers::FirstByte, Delivers::Whole] {
-        let world = counting(1).await;
+    let cases = [
+        (Some(1), Delivers::FirstByte),
+        (Some(1), Delivers::Whole),
+        (None, Delivers::FirstByte),
+        (None, Delivers::Whole),
+    ];
+    for (max_uses, delivers) in cases {
+        let world = World::new().await;
+        world.shop.sells(|terms| terms.max_uses = max_uses);
         for number in 0..4 {
             world.shop.sells(|terms| terms.delivers = delivers);
             let client = world.client();
@@ -295,7 +302,36 @@ async fn two_tokens_that_delivered_nothing_stop_the_origin_whatever_they_are_for
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_counted_has_no_marks() {
+async fn two_tokens_that_are_refused_at_each_new_path_and_delivered_nothing_stop_the_origin() {
+    let world = World::new().await;
+    world.shop.sells(|terms| {
+        terms.honours = Honours::SameQuery;
+        terms.reason = Some("wrong_path");
+        terms.delivers = Delivers::FirstByte;
+    });
+    for number in 0..4 {
+        let client = world.client();
+        drop(client.send(world.get(&format!("/s/{number}"))).await);
+        client.finish().await;
+    }
+    assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_counted_is_good_once_it_has_delivered_something() {
+    let world = World::new().await;
+    for path in ["/a", "/b"] {
+        lose_one(&world, path).await;
+        text(world.client().send(world.get(path)).await).await;
+    }
+
+    text(world.client().send(world.get("/c")).await).await;
+
+    assert_eq!(world.wallet.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_counted_has_no_marks_once_it_has_delivered_something() {
     let world = World::new().await;
     let client = world.client();
     text(client.send(world.get("/a")).await).await;
