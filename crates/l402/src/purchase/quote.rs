@@ -3,7 +3,8 @@
 //! A challenge is a request for money from a server that is not trusted. Before any limit is
 //! looked at, token and invoice must be readable and must belong together, the amount must be
 //! stated, and the token must not be one that paying cannot make useful: one with a third
-//! party's caveat, a deadline that is past, or the preimage of another payment.
+//! party's caveat, no uses, a deadline that is past or too near, or the preimage of another
+//! payment.
 
 use super::Payable;
 use crate::amount::Msat;
@@ -176,10 +177,25 @@ fn check_caveats(
     {
         return Err(QuoteError::ThirdParty);
     }
-    if let Some(deadline) = unverified_deadline(token).filter(|deadline| now >= *deadline) {
-        return Err(QuoteError::TokenExpired {
-            seconds_ago: now.secs_since(deadline),
-        });
+    if let Some(deadline) = unverified_deadline(token) {
+        if now >= deadline {
+            return Err(QuoteError::TokenExpired {
+                seconds_ago: now.secs_since(deadline),
+            });
+        }
+        let seconds_left = deadline.secs_since(now);
+        if seconds_left < LIFE_MIN_SECS {
+            return Err(QuoteError::TokenExpiring { seconds_left });
+        }
+    }
+    let is_useless = token.unverified_caveats().any(|caveat| {
+        let text = std::str::from_utf8(caveat.id()).unwrap_or_default();
+        let uses = text.strip_prefix(caveat::MAX_USES);
+        let uses = uses.and_then(|rest| rest.strip_prefix('='));
+        uses.is_some_and(|uses| uses.parse() == Ok(0_u64))
+    });
+    if is_useless {
+        return Err(QuoteError::NoUses);
     }
     let names_other_preimage = token.unverified_caveats().any(|caveat| {
         let text = std::str::from_utf8(caveat.id()).unwrap_or_default();
@@ -233,6 +249,9 @@ pub enum QuoteError {
     /// The invoice leaves the amount to the payer, or asks for nothing.
     #[error("invoice names no amount")]
     NoAmount,
+    /// The token is good for no request.
+    #[error("token is good for no request: paying would buy nothing")]
+    NoUses,
     /// The token has a caveat that only a third party can discharge.
     #[error("token has a third-party caveat: paying would not make it valid")]
     ThirdParty,
@@ -241,6 +260,12 @@ pub enum QuoteError {
     TokenExpired {
         /// Whole seconds since then.
         seconds_ago: u64,
+    },
+    /// The token's own deadline is so near that it may be past once the payment has settled.
+    #[error("token expires in {seconds_left} s: a payment may take longer")]
+    TokenExpiring {
+        /// Whole seconds until then.
+        seconds_left: u64,
     },
     /// The token cannot be read.
     #[error("token cannot be read: {0}")]
@@ -254,3 +279,6 @@ pub enum QuoteError {
         expected: Network,
     },
 }
+
+/// The least time that a token must be valid for: a payment over several hops takes seconds.
+const LIFE_MIN_SECS: u64 = 10;

@@ -158,6 +158,30 @@ fn a_token_whose_own_deadline_is_past_is_refused() {
 }
 
 #[test]
+fn a_token_that_buys_nothing_once_it_is_paid_is_refused() {
+    let at = |secs| CREATED.plus_secs(secs).as_secs();
+    for (caveat, expected) in [
+        (
+            format!("valid_until={}", at(2)),
+            Err(QuoteError::TokenExpiring { seconds_left: 2 }),
+        ),
+        (
+            format!("api_valid_until={}", at(9)),
+            Err(QuoteError::TokenExpiring { seconds_left: 9 }),
+        ),
+        (format!("api_valid_until={}", at(10)), Ok(())),
+        ("max_uses=0".to_owned(), Err(QuoteError::NoUses)),
+        ("max_uses=00".to_owned(), Err(QuoteError::NoUses)),
+        ("max_uses=1".to_owned(), Ok(())),
+        ("max_uses=none".to_owned(), Ok(())),
+    ] {
+        let challenge = with_caveat(caveat.as_bytes());
+        let read = Quote::read(&challenge, Network::Regtest, CREATED);
+        assert_eq!(read.map(|_quote| ()), expected, "{caveat}");
+    }
+}
+
+#[test]
 fn the_earliest_of_several_deadlines_counts() {
     let token = regtest().token().macaroon().unwrap();
     assert_eq!(unverified_deadline(&token), None);
