@@ -53,7 +53,8 @@ impl Inner {
         }
         let network = facts.identity.network();
         let now = self.now();
-        let quote = choose(challenged, |challenge| Quote::read(challenge, network, now))?;
+        let read = |challenge: &_| Quote::read(challenge, network, now);
+        let quote = choose(challenged, &progress.resource, read)?;
         self.emit(&Event::Quoted {
             payment_hash: quote.payment_hash(),
             price: quote.price(),

@@ -9,7 +9,7 @@ use super::answer::Challenged;
 use super::call::Call;
 use crate::book::{SoldToken, TargetResource};
 use crate::error::{Error, NotPaid};
-use crate::fit::TokenTerms;
+use crate::fit::{self, TokenTerms};
 use crate::policy::{Approval, Paying, PurchaseRequest};
 
 impl Inner {
@@ -27,7 +27,7 @@ impl Inner {
         // Deadlines are checked before paying. What an earlier purchase has bought must be found
         // even if this challenge came too late.
         let any_time = UnixSeconds::new(0);
-        let quote = choose(challenged, |challenge| {
+        let quote = choose(challenged, &call.resource(), |challenge| {
             Quote::read_any_network(challenge, any_time)
         })?;
         let price = quote.price();
@@ -93,21 +93,26 @@ impl Inner {
 }
 
 /// Returns the cheapest challenge that is fit to be paid, the first of several, or why the
-/// first one is not fit.
+/// first one is not fit. One whose token would not be presented for the request is not.
 pub(super) fn choose(
     challenged: &Challenged,
+    resource: &TargetResource,
     read: impl Fn(&Challenge) -> Result<Quote, QuoteError>,
 ) -> Result<Quote, NotPaid> {
     let challenges = challenged.challenges.as_ref();
     let challenges = challenges.map_err(|error| NotPaid::Challenge(error.clone()))?;
     let mut first_error = None;
-    let mut fit = Vec::new();
+    let mut payable = Vec::new();
     for challenge in challenges {
-        match read(challenge) {
-            Ok(quote) => fit.push(quote),
-            Err(error) => first_error = first_error.or(Some(error)),
+        let misfit = fit::misfit(&SoldToken::offered(challenge), resource);
+        match (read(challenge), misfit) {
+            (Ok(quote), None) => payable.push(quote),
+            (Ok(_quote), Some(reason)) => {
+                first_error = first_error.or(Some(NotPaid::Misfit { reason }));
+            }
+            (Err(error), _) => first_error = first_error.or(Some(NotPaid::Quote(error))),
         }
     }
-    let cheapest = fit.into_iter().min_by_key(Quote::price);
-    cheapest.ok_or_else(|| first_error.map_or(NotPaid::NoChallenge, NotPaid::Quote))
+    let cheapest = payable.into_iter().min_by_key(Quote::price);
+    cheapest.ok_or_else(|| first_error.unwrap_or(NotPaid::NoChallenge))
 }

@@ -7,6 +7,7 @@ use l402::{ChallengeError, Invoice, Msat, OverLimit, PaymentHash, QuoteError};
 use crate::book::{Brake, WalletName};
 use crate::fit::TokenTerms;
 use crate::origin::Origin;
+use crate::refusal_reason::RefusalReason;
 
 /// Why a client did not pay. No money moved.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,12 @@ pub enum NotPaid {
     HostNotAllowed {
         /// The host.
         host: String,
+    },
+    /// The token that is offered excludes the request by its own text.
+    #[error("the token that is offered could not be presented for this request: {reason}")]
+    Misfit {
+        /// Why.
+        reason: RefusalReason,
     },
     /// The server asks to be paid and names no way to.
     #[error("the server asks to be paid and names no way to")]

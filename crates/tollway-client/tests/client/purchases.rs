@@ -5,12 +5,14 @@ use std::sync::Arc;
 use http::{Request, StatusCode};
 use l402::{Msat, PurchaseState, QuoteError};
 use lightning_invoice::Currency;
-use tollway_client::{Body, Error, Event, NotPaid, Paying, Policy, Presented, WalletName};
+use tollway_client::{
+    Body, Error, Event, NotPaid, Paying, Policy, Presented, RefusalReason, WalletName,
+};
 use tollway_lightning::WalletError;
 
 use crate::shop::{Honours, Lines};
 use crate::wallet::{FEE, FakeWallet, Order, Reachable};
-use crate::{World, policy, sat, text};
+use crate::{NOON, World, policy, sat, text};
 
 #[tokio::test]
 async fn a_demand_is_paid_once_and_the_credential_serves_the_next_request() {
@@ -137,7 +139,7 @@ async fn a_failed_payment_costs_nothing_and_may_be_tried_again() {
 
     assert!(matches!(failed, Error::PaymentFailed { .. }), "{failed}");
     assert_eq!(
-        client.book().charged("127.0.0.1", crate::NOON).unwrap(),
+        client.book().charged("127.0.0.1", NOON).unwrap(),
         l402::Charged::NOTHING
     );
     assert_eq!(text(client.send(world.get("/a")).await).await, "paid /a");
@@ -240,8 +242,33 @@ async fn a_demand_that_is_not_fit_to_be_paid_is_refused_before_anything_is_writt
         refusal("/a").await,
         NotPaid::Quote(QuoteError::NoAmount)
     ));
+    world.shop.sells(|terms| terms.amount = Some(sat(1)));
+    world.shop.sells(|terms| terms.caveat = Some("max_uses=0"));
+    assert!(matches!(
+        refusal("/a").await,
+        NotPaid::Quote(QuoteError::NoUses)
+    ));
+    let deadline = NOON.plus_secs(2);
     world.shop.sells(|terms| {
-        terms.amount = Some(sat(1));
+        terms.caveat = None;
+        terms.valid_until = Some(deadline);
+    });
+    assert!(matches!(
+        refusal("/a").await,
+        NotPaid::Quote(QuoteError::TokenExpiring { seconds_left: 2 })
+    ));
+    world.shop.sells(|terms| {
+        terms.valid_until = None;
+        terms.caveat = Some("path_prefix=/b");
+    });
+    assert!(matches!(
+        refusal("/a").await,
+        NotPaid::Misfit {
+            reason: RefusalReason::WrongPath
+        }
+    ));
+    world.shop.sells(|terms| {
+        terms.caveat = None;
         terms.lines = Lines::Mismatched;
     });
     assert!(matches!(

@@ -50,6 +50,8 @@ pub(crate) struct Terms {
     pub(crate) max_uses: Option<u64>,
     /// When its tokens expire.
     pub(crate) valid_until: Option<UnixSeconds>,
+    /// Another caveat of its tokens.
+    pub(crate) caveat: Option<&'static str>,
 }
 
 /// Which challenges the shop makes.
@@ -164,6 +166,7 @@ impl Shop {
                 reason: None,
                 max_uses: None,
                 valid_until: None,
+                caveat: None,
             }),
             redirects: Mutex::default(),
             sold: Mutex::default(),
@@ -438,6 +441,10 @@ fn challenge_lines(terms: &Terms, hash: PaymentHash, service: &str) -> Vec<Strin
         .chain(uses.map(l402::caveat::max_uses))
         .collect();
     let token = l402::mint(&ring, token_hash, &services, &caveats, NOON, [0; 20]).unwrap();
+    let token = match terms.caveat {
+        Some(caveat) => token.with_caveat(caveat.as_bytes()).unwrap(),
+        None => token,
+    };
     let (token, invoice) = (token.to_base64(), invoice(terms, hash));
     let line = |scheme| format!(r#"{scheme} macaroon="{token}", invoice="{invoice}""#);
     let mut lines = vec![line(SchemeName::Lsat), line(SchemeName::L402)];

@@ -73,6 +73,7 @@ const fn not_paid(reason: &NotPaid) -> FailureKind {
     match reason {
         NotPaid::AlreadyPaid { .. }
         | NotPaid::Challenge(_)
+        | NotPaid::Misfit { .. }
         | NotPaid::NoChallenge
         | NotPaid::Quote(_) => FailureKind::BadChallenge,
         NotPaid::ClearText { .. } => FailureKind::ClearText,
@@ -275,6 +276,7 @@ fn not_paid_advice(reason: &NotPaid) -> Option<&'static str> {
         | NotPaid::Declined { .. }
         | NotPaid::FeeNotCapped { .. }
         | NotPaid::HostNotAllowed { .. }
+        | NotPaid::Misfit { .. }
         | NotPaid::NoChallenge
         | NotPaid::NoWallet { .. }
         | NotPaid::Quote(_)
