@@ -8,7 +8,8 @@
 //! - the limits are checked and the reservation is written in one transaction, so two buyers
 //!   cannot both spend the last satoshi;
 //! - one purchase at a time is made for an origin and path, or for an origin and service where
-//!   one token is good for many requests;
+//!   one token is good for many requests, and few at a time from a seller that has delivered
+//!   nothing yet;
 //! - the process that works on a purchase is known to be alive by a lock file;
 //! - a credential is stored in the transaction that records the payment, and is presented by
 //!   its buyer before any other request may use it.
@@ -34,6 +35,7 @@ mod purchase;
 mod refusals;
 mod rows;
 mod session;
+mod slow_start;
 mod spending;
 mod sqlite;
 mod upkeep;
@@ -86,6 +88,8 @@ pub(crate) struct View {
     pub(crate) open: Vec<(Purchase, Owner)>,
     /// The brakes of the origin that are in force.
     pub(crate) brakes: Vec<Brake>,
+    /// Whether another purchase from this seller has to wait for those that are being made.
+    pub(crate) is_at_capacity: bool,
     /// Those of the credentials that were refused for this request some time ago.
     pub(crate) refused: HashSet<PaymentHash>,
     /// Those of the credentials that were accepted at or above the path, though bought for
@@ -158,38 +162,32 @@ impl Book {
         resource: &TargetResource,
         now: UnixSeconds,
     ) -> Result<View, BookError> {
-        let (candidates, open, brakes, refused, accepted) = self.read(|rows| {
+        self.read(|rows| {
             let open = rows.purchases(Which::OpenAt(&resource.origin))?;
-            let brakes = brake::in_force(rows, &resource.origin, now)?;
-            let candidates = rows.candidates(resource, now)?;
-            let (mut refused, mut accepted) = (HashSet::new(), HashSet::new());
-            for candidate in &candidates {
+            let mut view = View {
+                credentials: Vec::new(),
+                held: Vec::new(),
+                open: self.with_owners(open)?,
+                brakes: brake::in_force(rows, &resource.origin, now)?,
+                is_at_capacity: self.is_at_capacity(rows, &resource.origin, now)?,
+                refused: HashSet::new(),
+                accepted: HashSet::new(),
+            };
+            for candidate in rows.candidates(resource, now)? {
                 let hash = candidate.payment_hash();
                 if rows.refusal(&hash, resource)?.is_some() {
-                    refused.insert(hash);
+                    view.refused.insert(hash);
                 }
                 if rows.is_accepted(&hash, &resource.path)? {
-                    accepted.insert(hash);
+                    view.accepted.insert(hash);
+                }
+                if self.is_held(&candidate)? {
+                    view.held.push(candidate);
+                } else if !candidate.is_expired(now) {
+                    view.credentials.push(candidate);
                 }
             }
-            Ok((candidates, open, brakes, refused, accepted))
-        })?;
-        let mut credentials = Vec::new();
-        let mut held = Vec::new();
-        for credential in candidates {
-            if self.is_held(&credential)? {
-                held.push(credential);
-            } else if !credential.is_expired(now) {
-                credentials.push(credential);
-            }
-        }
-        Ok(View {
-            credentials,
-            held,
-            open: self.with_owners(open)?,
-            brakes,
-            refused,
-            accepted,
+            Ok(view)
         })
     }
 

@@ -9,7 +9,8 @@
 //!   it can be compared with what the challenge sells, and none reaches another service;
 //! - nothing is bought twice for one request, and a credential that was just paid for and is
 //!   refused is presented once more, for free, before that is an error;
-//! - nothing is bought while another purchase for the same thing is unfinished.
+//! - nothing is bought while another purchase for the same thing is unfinished, or too many
+//!   from the same seller are.
 
 use l402::PaymentHash;
 
@@ -100,7 +101,8 @@ pub(crate) enum Turn {
 pub(crate) enum Others {
     /// A purchase is open, and its process is gone.
     Abandoned,
-    /// A process is buying, or presents what it has bought.
+    /// A process is buying, or presents what it has bought: the same thing, or as many from this
+    /// seller as are made at a time.
     Busy,
     /// Nothing.
     Idle,

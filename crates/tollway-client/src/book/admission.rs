@@ -46,8 +46,8 @@ pub(crate) struct Rules<'a> {
 #[derive(Debug)]
 pub(crate) enum BeginError {
     Book(BookError),
-    /// A purchase for the same origin and path is open, or one that is good for this too is
-    /// being made.
+    /// A purchase for the same origin and path is open, one that is good for this too is being
+    /// made, or as many from this seller as are made at a time.
     Blocked,
     /// Another request has bought, or presents, a credential for this path.
     Bought,
@@ -137,6 +137,10 @@ impl Book {
         let reserved = Budget::new(limits, charged)
             .admit(host, new.payable.price())
             .map_err(NotPaid::from)?;
+        // Last: what is refused for good is refused at once.
+        if self.is_at_capacity(rows, &new.resource.origin, now)? {
+            return Err(BeginError::Blocked);
+        }
         let purchase = Purchase {
             resource: new.resource.clone(),
             payable: new.payable.clone(),

@@ -279,6 +279,16 @@ impl CredentialRows for Tables {
         Ok(all.filter(is_unsettled).cloned().collect())
     }
 
+    fn delivered_since(&self, origin: &Origin, moment: UnixSeconds) -> Result<u64, BookError> {
+        let has_delivered = |credential: &&StoredCredential| {
+            credential.resource.origin == *origin
+                && credential.bought_at >= moment
+                && credential.is_bought()
+                && credential.uses.delivered > 0
+        };
+        Ok(self.credentials.values().filter(has_delivered).count() as u64)
+    }
+
     fn put_presentation(
         &mut self,
         hash: &PaymentHash,

@@ -197,6 +197,14 @@ pub trait CredentialRows {
     /// [`BookError`] when the database cannot be read.
     fn unsettled(&self, origin: &Origin) -> Result<Vec<StoredCredential>, BookError>;
 
+    /// Counts the credentials of an origin that were bought at `moment` or later, paid for, and
+    /// have delivered something.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] when the database cannot be read.
+    fn delivered_since(&self, origin: &Origin, moment: UnixSeconds) -> Result<u64, BookError>;
+
     /// Writes that the process of a session presents a credential, and returns the number of this
     /// presentation, which no other that is stored has.
     ///

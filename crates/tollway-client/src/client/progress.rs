@@ -177,6 +177,9 @@ impl Progress {
         if self.abandoned(now).is_some() {
             return Others::Abandoned;
         }
+        if self.view.is_at_capacity {
+            return Others::Busy;
+        }
         Others::Idle
     }
 

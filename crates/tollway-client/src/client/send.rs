@@ -186,16 +186,20 @@ impl Inner {
         let last = progress.last.take();
         let (sent, answer) = last.expect("`decide::next` serves what was returned");
         let status = answer.status();
+        let is_bought = matches!(sent, Sent::Bought | Sent::BoughtAgain);
+        if is_bought
+            && is_refusal(status)
+            && let Some(receipt) = call.receipt()
+        {
+            // Before it is published: from then on others may buy from this seller.
+            let paid = receipt.paid();
+            self.set_brake(call, &progress, paid, BrakeCause::Forbidden)
+                .await;
+        }
         self.publish(call, &mut progress, sent, status).await;
         let released = self.released(&progress, sent, status);
         call.delivery.of_response(status, released);
-        if matches!(sent, Sent::Bought | Sent::BoughtAgain) && is_refusal(status) {
-            if let Some(receipt) = call.receipt() {
-                let paid = receipt.paid();
-                self.set_brake(call, &progress, paid, BrakeCause::Forbidden)
-                    .await;
-            }
-        } else if sent != Sent::Nothing && is_acceptance(status) {
+        if sent != Sent::Nothing && is_acceptance(status) {
             self.accept(&progress, status).await;
         }
         let response = answer.into_response();

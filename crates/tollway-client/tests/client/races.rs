@@ -1,11 +1,14 @@
 //! Several requests, clients and processes want the same thing at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use http_body_util::BodyExt as _;
 use l402::Limits;
 use tollway_client::{Error, Event, NotPaid};
 
+use crate::shop::Honours;
 use crate::{World, limits, policy_with, sat, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -126,6 +129,44 @@ async fn two_buyers_cannot_both_spend_the_last_satoshi() {
             matches!(refused, Error::NotPaid(NotPaid::OverLimit(_))),
             "{refused}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_requests_cost_no_more_than_one_after_another() {
+    for (honours, paid) in [(Honours::Nothing, 2), (Honours::SameService, 8)] {
+        let world = World::new().await;
+        world.shop.sells(|terms| terms.honours = honours);
+        world.wallet.hold();
+        let sent = (0..8).map(|number| {
+            let (client, request) = (world.client(), world.get(&format!("/{number}")));
+            tokio::spawn(async move {
+                let body = client.send(request).await?.into_body();
+                body.collect().await.map(|_body| ())
+            })
+        });
+        let sent: Vec<_> = sent.collect();
+        all_decided(&world, 8).await;
+        world.wallet.release();
+
+        let ended = join_all(sent).await;
+        let served = ended.iter().filter(|ended| matches!(ended, Ok(Ok(()))));
+        let served = served.count();
+
+        assert_eq!(world.wallet.asked().len(), paid);
+        assert_eq!(served, if honours == Honours::Nothing { 0 } else { 8 });
+    }
+}
+
+/// Waits until as many requests are paying or wait for those that do.
+async fn all_decided(world: &World, count: usize) {
+    let decided = || {
+        let is_decided =
+            |event: &Event| matches!(event, Event::Paying { .. } | Event::Waiting { .. });
+        world.events().into_iter().filter(is_decided).count()
+    };
+    while decided() < count {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -382,6 +382,13 @@ impl CredentialRows for Statements<'_> {
         self.query(&sql, [origin.to_string()], columns::credential)
     }
 
+    fn delivered_since(&self, origin: &Origin, moment: UnixSeconds) -> Result<u64, BookError> {
+        let sql = "SELECT 1 FROM credentials WHERE origin = ?1 AND bought_at >= ?2 AND \
+                   price_msat > 0 AND delivered > 0";
+        let parameters = params![origin.to_string(), moment.as_secs()];
+        Ok(self.query(sql, parameters, |_row| Ok(()))?.len() as u64)
+    }
+
     fn put_presentation(
         &mut self,
         hash: &PaymentHash,
