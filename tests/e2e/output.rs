@@ -31,6 +31,38 @@ async fn a_destination_that_cannot_be_opened_is_found_before_anything_is_paid() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_book_is_no_destination_by_whatever_name() {
+    let market = Market::open().await;
+    let gateway = market.serve(echo_api().await, &[]).await;
+    stdout(&market.run(&["get", &gateway.url("/a")]).await);
+    let book = market.client_dir().join("client.sqlite");
+    let at_home = |name: &str| market.home().join(name);
+    std::os::unix::fs::symlink(&book, at_home("link")).unwrap();
+    std::os::unix::fs::symlink("link", at_home("link to it")).unwrap();
+    std::os::unix::fs::symlink(market.client_dir(), at_home("folder")).unwrap();
+    fs::hard_link(&book, at_home("other name")).unwrap();
+    let before = fs::read(&book).unwrap();
+
+    for named in [
+        book.clone(),
+        market.client_dir().join("client.sqlite-wal"),
+        market.client_dir().join("new"),
+        at_home("link"),
+        at_home("link to it"),
+        at_home("folder").join("client.sqlite"),
+        at_home("other name"),
+    ] {
+        let refused = get(&market, &gateway.url("/a"), &named).await;
+        assert_eq!(refused.status.code(), Some(2), "{}", named.display());
+        assert!(stderr(&refused).contains("tokens and purchases"));
+    }
+
+    assert_eq!(fs::read(&book).unwrap(), before);
+    stdout(&get(&market, &gateway.url("/a"), &at_home("page")).await);
+    assert_eq!(market.settled_payments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fifo_and_a_link_are_written_through_and_stay_what_they_are() {
     let market = Market::open().await;
     let gateway = market.serve(echo_api().await, &[]).await;

@@ -44,7 +44,7 @@ pub(crate) async fn run(
     let payments = Payments::new(output, args.quiet);
     let client = client(args, config, dirs, &payments)?;
     let outcome = tokio::select! {
-        outcome = fetch(args, &client, &payments, output) => outcome,
+        outcome = fetch(args, &client, dirs, &payments, output) => outcome,
         () = shutdown.requested() => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
     };
     outcome.map_err(|failure| {
@@ -81,6 +81,7 @@ fn advised(failure: Failure, payments: &Payments) -> Failure {
 async fn fetch(
     args: &GetArgs,
     client: &Client,
+    dirs: &Dirs,
     payments: &Payments,
     output: Output,
 ) -> Result<(), Failure> {
@@ -96,7 +97,7 @@ async fn fetch(
             "{variable} is set, and this request does not use it: tollway connects directly"
         ));
     }
-    let destination = Destination::open(target(args, output)).await?;
+    let destination = Destination::open(target(args, output), &dirs.client()).await?;
     let mut response = client.send(request).await.map_err(failure::of)?;
     let delivery = response.body_mut().take_delivery();
     let status = response.status();

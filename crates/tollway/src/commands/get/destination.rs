@@ -8,6 +8,8 @@
 //! A file whose directory cannot be written is overwritten in place, and so is one that turns
 //! out to be a mount point or another user's in a sticky directory. A body that has arrived and
 //! cannot be put in its place is kept under the name of its draft.
+//!
+//! No file of the book is a destination, by whatever path or link: what was bought would be lost.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek as _, Write as _};
@@ -77,8 +79,9 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// Fails when the body could not be written there. An existing file is unchanged.
-    pub(super) async fn open(target: Target<'_>) -> Result<Self, Failure> {
+    /// Fails when the body could not be written there, or would replace something in the folder
+    /// `book`. An existing file is unchanged.
+    pub(super) async fn open(target: Target<'_>, book: &Path) -> Result<Self, Failure> {
         let path = match target {
             Target::File(path) => path.to_owned(),
             Target::Memory => return Ok(Self::memory()),
@@ -90,8 +93,8 @@ impl Destination {
                 });
             }
         };
-        let named = path.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&path)).await;
+        let (named, book) = (path.clone(), book.to_owned());
+        let opened = tokio::task::spawn_blocking(move || open(&path, &book)).await;
         match opened.map_err(io::Error::from).flatten() {
             Ok(sink) => Ok(Self {
                 path: Some(named),
@@ -174,9 +177,14 @@ pub(super) fn check_stdout() -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(path: &Path) -> io::Result<Sink> {
+fn open(path: &Path, book: &Path) -> io::Result<Sink> {
     if names_directory(path) {
         return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if is_in_book(path, book)? {
+        return Err(io::Error::other(
+            "it is in the folder of the tokens and purchases",
+        ));
     }
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => replace(path, &found),
@@ -185,6 +193,26 @@ fn open(path: &Path) -> io::Result<Sink> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => draft(path),
         Err(error) => Err(error),
     }
+}
+
+/// Returns true for what is in the folder of the book, or would be, by whatever path or link.
+fn is_in_book(path: &Path, book: &Path) -> io::Result<bool> {
+    let Ok(book) = fs::canonicalize(book) else {
+        // There is none yet.
+        return Ok(false);
+    };
+    if linked(path)?.is_some_and(|target| target.starts_with(&book)) {
+        return Ok(true);
+    }
+    let Ok(found) = fs::metadata(path) else {
+        return Ok(false);
+    };
+    for entry in fs::read_dir(book)? {
+        if is_same(&found, &entry?.metadata()?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns true for `foo/` and `foo/.`, whether or not there is such a directory.
