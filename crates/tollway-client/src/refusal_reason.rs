@@ -44,6 +44,17 @@ pub enum RefusalReason {
     WrongService,
 }
 
+/// How far a refusal reaches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// Every resource of the seller, for a while: what was revoked may be restored.
+    Everywhere,
+    /// Every resource of the seller, for good.
+    Final,
+    /// What was requested.
+    Resource,
+}
+
 /// What a seller wrote, fit to be shown: one line of at most 120 characters.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ReasonText(String);
@@ -119,10 +130,11 @@ impl RefusalReason {
         text.map_or(Self::Unstated, Self::from_text)
     }
 
-    /// Returns true when the credential buys nothing more anywhere.
-    pub(crate) const fn is_final(&self) -> bool {
+    /// Returns how far a refusal for it reaches.
+    pub(crate) const fn reach(&self) -> Reach {
         match self {
-            Self::Exhausted | Self::Expired | Self::Revoked => true,
+            Self::Exhausted | Self::Expired => Reach::Final,
+            Self::Revoked => Reach::Everywhere,
             Self::Forged
             | Self::Malformed
             | Self::MissingCapability
@@ -132,7 +144,7 @@ impl RefusalReason {
             | Self::WrongClient
             | Self::WrongMethod
             | Self::WrongPath
-            | Self::WrongService => false,
+            | Self::WrongService => Reach::Resource,
         }
     }
 }

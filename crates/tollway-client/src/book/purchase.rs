@@ -372,8 +372,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The method of a refusal that holds at every resource: the credential is used up, expired
-    /// or revoked.
+    /// The method of a refusal that holds at every resource: the credential is used up or expired,
+    /// or was revoked.
     pub const ANYWHERE: &str = "*";
 
     /// Returns true for a refusal at the resource, or everywhere.

@@ -7,7 +7,7 @@ use super::purchase::{self, FINAL, QueryHash, StaleCredential, refusal_secs};
 use super::rows::SIBLINGS_MIN;
 use super::{Book, BookError, Brake, Ending, Presentation, Refusal, TargetResource, brake, uses};
 use crate::origin::Origin;
-use crate::refusal_reason::RefusalReason;
+use crate::refusal_reason::{Reach, RefusalReason};
 use crate::verdict::Verdict;
 
 /// A credential that a server refused.
@@ -64,13 +64,15 @@ impl Book {
                 reason,
             };
             rows.put_refusal(&refusal)?;
-            if !refused.reason.is_final() {
-                return Ok(());
-            }
+            let times = match refused.reason.reach() {
+                Reach::Everywhere => times.max(REVOKED_TIMES),
+                Reach::Final => FINAL,
+                Reach::Resource => return Ok(()),
+            };
             rows.put_refusal(&Refusal {
                 resource: anywhere(&resource.origin),
-                times: FINAL,
-                until: now.plus_secs(refusal_secs(FINAL)),
+                times,
+                until: now.plus_secs(refusal_secs(times)),
                 ..refusal
             })
         })
@@ -82,7 +84,10 @@ impl Book {
         hash: &PaymentHash,
         resource: &TargetResource,
     ) -> Result<(), BookError> {
-        self.write(|rows, _session| rows.remove_refusal(hash, resource))
+        self.write(|rows, _session| {
+            rows.remove_refusal(hash, &anywhere(&resource.origin))?;
+            rows.remove_refusal(hash, resource)
+        })
     }
 
     /// Remembers that a credential is accepted at and below a path that it was not bought for:
@@ -143,5 +148,7 @@ pub(super) fn anywhere(origin: &Origin) -> TargetResource {
     }
 }
 
+/// As how many refusals in a row a revocation counts at least.
+const REVOKED_TIMES: u32 = 2;
 /// For how long a credential is not presented after a refusal that its token contradicts.
 const CONTRADICTED_SECS: u64 = 60;

@@ -526,6 +526,31 @@ fn a_credential_that_is_used_up_is_tried_nowhere() {
 }
 
 #[test]
+fn a_credential_that_was_revoked_is_tried_again_later_and_as_usual_once_it_is_accepted() {
+    on_each(|mut buyer| {
+        let revoked = Sale::new(1);
+        buyer.buy(&revoked, "/a", &[]);
+        let (hash, at) = (revoked.hash(), resource("/a"));
+        for hours in [6, 6, 7 * 24] {
+            buyer
+                .refuse(&hash, &at, &RefusalReason::Revoked, buyer.now)
+                .unwrap();
+            buyer.now = buyer.now.plus_secs(hours * 3_600 - 1);
+            for path in ["/a", "/b"] {
+                assert!(buyer.shown_at(path).is_empty(), "{path}");
+            }
+            buyer.now = buyer.now.plus_secs(1);
+            assert_eq!(buyer.shown_at("/b"), [hash]);
+        }
+
+        buyer.book.accept(&hash, &at).unwrap();
+
+        let stored = buyer.book.credentials().unwrap().remove(0);
+        assert_eq!(buyer.book.refusal(&stored).unwrap(), None);
+    });
+}
+
+#[test]
 fn where_a_credential_was_accepted_is_remembered_until_it_is_refused_there() {
     on_each(|buyer| {
         let [older, newer] = [1, 2].map(Sale::new);
