@@ -10,7 +10,7 @@
 //! | `expired` | the token has no deadline, or it is more than [`CLOCK_SKEW_SECS`] ahead |
 //! | nothing, or a text that is no code | the token is good for this: it counts no uses, has not expired, and was accepted for the very request it was bought for, which is this one |
 //! | `wrong_path`, `wrong_method`, `wrong_service` | the token restricts no such thing, and was accepted for the very path it was bought for, which is this one |
-//! | any other code, or one of these | the token is good for this, and another one for the same was bought within a day: one token may be revoked, or its key retired, but not each that is bought |
+//! | any other code, or one of these | the token is good for this, and two others for the same were bought within a day: a seller may revoke its tokens, or retire its key, but not each time one is bought |
 //! | anything but an expiry, and an exhaustion after a use | the token was bought within a day for this very path, and has brought nothing |
 //!
 //! A contradicted refusal stops purchases, and is remembered for a moment only: a server that is
@@ -109,8 +109,9 @@ fn has_brought_nothing(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeco
         && !is_explained
 }
 
-/// Returns true when a token that is good for this is refused, which is not the only one that was
-/// bought: one token may be revoked, or its key retired, but not each that is bought.
+/// Returns true when a token that is good for this is refused, which is the last of several that
+/// were bought: those of one moment may be revoked, or their key retired, but not each that is
+/// bought.
 fn is_refused_again(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds) -> bool {
     let Refusal {
         credential, reason, ..
@@ -124,7 +125,7 @@ fn is_refused_again(refusal: &Refusal<'_>, evidence: &Evidence, now: UnixSeconds
             | RefusalReason::Unstated
     );
     let is_good = is_valid(credential, now) && evidence.is_accepted && has_uses_left;
-    is_stated && is_good && is_where_bought(refusal) && evidence.is_one_of_several
+    is_stated && is_good && is_where_bought(refusal) && evidence.others >= REPLACED_MAX
 }
 
 /// Returns true at the path that a credential was bought for.
@@ -136,7 +137,7 @@ fn is_where_bought(refusal: &Refusal<'_>) -> bool {
 /// taken elsewhere, with a copy of it; not those of each token that is bought.
 fn is_early(credential: &StoredCredential, evidence: &Evidence) -> bool {
     let is_early = |max| evidence.taken.saturating_mul(2) < max;
-    let is_one_of_several = credential.is_bought() && evidence.is_one_of_several;
+    let is_one_of_several = credential.is_bought() && evidence.others > 0;
     is_one_of_several && credential.uses_max().is_some_and(is_early)
 }
 
@@ -146,6 +147,8 @@ fn is_valid(credential: &StoredCredential, moment: UnixSeconds) -> bool {
     credential.token.macaroon().is_some() && deadline.is_none_or(|deadline| moment < deadline)
 }
 
+/// How often in a day a token that a seller takes back is replaced.
+const REPLACED_MAX: usize = 2;
 /// How far the seller's clock may be ahead of ours.
 const CLOCK_SKEW_SECS: u64 = 300;
 
@@ -160,7 +163,7 @@ mod tests {
     const ACCEPTED: Evidence = Evidence {
         taken: 1,
         is_accepted: true,
-        is_one_of_several: false,
+        others: 0,
     };
 
     #[test]
@@ -201,18 +204,16 @@ mod tests {
     #[test]
     fn a_seller_may_take_back_one_token_and_not_each() {
         let held = credential(&[]);
-        let again = Evidence {
-            is_one_of_several: true,
-            ..ACCEPTED
-        };
+        let others = |others| Evidence { others, ..ACCEPTED };
         for reason in [
             RefusalReason::Forged,
             RefusalReason::Revoked,
             RefusalReason::TierTooLow,
         ] {
             let verdict = |evidence| of(&refusal(&held, &reason), evidence, NOON);
-            assert_eq!(verdict(&ACCEPTED), Verdict::Plausible);
-            let again = verdict(&again);
+            let (one, two) = (others(1), others(2));
+            assert_eq!(verdict(&one), Verdict::Plausible);
+            let again = verdict(&two);
             let refused = BrakeCause::RefusedAgain(reason.clone());
             assert_eq!(again, Verdict::Contradicted(refused));
         }
@@ -238,7 +239,7 @@ mod tests {
         let unaccepted = |taken| Evidence {
             taken,
             is_accepted: false,
-            is_one_of_several: false,
+            others: 0,
         };
         let counted = credential(&[caveat::max_uses(1.try_into().unwrap())]);
         let imported = StoredCredential {
@@ -272,15 +273,15 @@ mod tests {
             price: Msat::ZERO,
             ..counted.clone()
         };
-        for (held, taken, is_one_of_several, contradicted) in [
-            (&counted, 4, true, true),
-            (&counted, 5, true, false),
-            (&counted, 0, false, false),
-            (&imported, 0, true, false),
+        for (held, taken, others, contradicted) in [
+            (&counted, 4, 1, true),
+            (&counted, 5, 1, false),
+            (&counted, 0, 0, false),
+            (&imported, 0, 1, false),
         ] {
             let evidence = Evidence {
                 taken,
-                is_one_of_several,
+                others,
                 ..ACCEPTED
             };
             let reason = RefusalReason::Exhausted;

@@ -73,7 +73,7 @@ pub enum BrakeCause {
     Contradicted(RefusalReason),
     /// The token was bought within a day, brought nothing, and is refused.
     BroughtNothing(RefusalReason),
-    /// The token is good for this as far as it shows, and is refused; another one for the same was
+    /// The token is good for this as far as it shows, and is refused; others for the same were
     /// bought within a day.
     RefusedAgain(RefusalReason),
     /// The token was refused as exhausted although less than half of its uses were taken here, and
@@ -108,7 +108,7 @@ impl BrakeCause {
                 )
             }
             Self::RefusedAgain(reason) => format!(
-                "{payment}, and its token is refused{}; another one for the same was bought within a day",
+                "{payment}, and its token is refused{}; others for the same were bought within a day",
                 stated(reason)
             ),
             Self::ExhaustedEarly => format!(

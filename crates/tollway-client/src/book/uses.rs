@@ -45,8 +45,8 @@ pub(crate) struct Evidence {
     pub(crate) taken: u64,
     /// Whether it has delivered something.
     pub(crate) is_accepted: bool,
-    /// Whether another token for the same was bought lately, besides this one.
-    pub(crate) is_one_of_several: bool,
+    /// How many other tokens for the same were bought within a day.
+    pub(crate) others: usize,
 }
 
 /// Keeps a mark from counting as lost.
@@ -180,7 +180,7 @@ impl Book {
             Ok(Evidence {
                 taken: known.iter().fold(0, |sum, count| count.saturating_add(sum)),
                 is_accepted: uses.delivered > 0,
-                is_one_of_several: all.iter().any(is_other),
+                others: all.iter().filter(|other| is_other(other)).count(),
             })
         })
     }

@@ -904,7 +904,7 @@ async fn a_seller_that_names_a_new_service_each_time_collects_twice() {
 }
 
 #[tokio::test]
-async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
+async fn a_seller_may_revoke_its_tokens_twice_a_day_and_not_each_that_is_bought() {
     for (reason, max_uses) in [
         ("revoked", None),
         ("forged", None),
@@ -916,7 +916,7 @@ async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
             terms.reason = Some(reason);
             terms.max_uses = max_uses;
         });
-        for _bought in 0..2 {
+        for _bought in 0..3 {
             text(world.client().send(world.get("/a")).await).await;
         }
 
@@ -928,7 +928,7 @@ async fn one_token_may_be_revoked_and_not_each_that_is_bought() {
             );
         }
 
-        assert_eq!(world.wallet.asked().len(), 2);
+        assert_eq!(world.wallet.asked().len(), 3);
     }
 }
 
