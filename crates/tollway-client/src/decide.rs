@@ -54,6 +54,9 @@ pub(crate) enum Returned {
     Bare402,
     /// A challenge of ours.
     Challenge,
+    /// Every use that the credential has left is held by requests still being served: 503 with the
+    /// reason `token_in_use`.
+    InUse,
     /// Anything else: what the caller asked for, or the application's own refusal.
     Response,
 }
@@ -132,6 +135,9 @@ pub(crate) enum Wait {
     LookUp,
     /// Another process to finish buying the same thing.
     Others,
+    /// A use of the credential to be released by the request that holds it, or taken: then decide
+    /// as for a new request.
+    Release,
     /// The payment to be settled at the seller: then present the bought credential once more.
     Settlement,
     /// The turn to buy for the origin and path.
@@ -142,7 +148,11 @@ pub(crate) enum Wait {
 pub(crate) fn next(s: &Situation) -> Next {
     match (s.sent, s.returned) {
         (None, _) => unasked(s).map_or(Next::Ask, Next::Show),
-        (Some(_), Returned::Response) | (Some(Sent::Nothing), Returned::Bare402) => Next::Serve,
+        (Some(Sent::Stored), Returned::InUse) if s.replay == Replay::Possible => {
+            Next::Wait(Wait::Release)
+        }
+        (Some(_), Returned::InUse | Returned::Response)
+        | (Some(Sent::Nothing), Returned::Bare402) => Next::Serve,
         (Some(Sent::Bought), _) if s.replay == Replay::Possible => Next::Wait(Wait::Settlement),
         (Some(Sent::Bought | Sent::BoughtAgain), _) => Next::GiveUp,
         (Some(Sent::Stored), Returned::Bare402) => after_bare_402(s),
@@ -260,6 +270,27 @@ mod tests {
                 ..after(Some(sent), Returned::Response)
             };
             assert_eq!(next(&situation), Next::Serve, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_credential_whose_uses_are_held_waits_for_one() {
+        let in_use = after(Some(Sent::Stored), Returned::InUse);
+        assert_eq!(next(&in_use), Next::Wait(Wait::Release));
+        let once = Situation {
+            replay: Replay::Impossible,
+            ..in_use.clone()
+        };
+        assert_eq!(next(&once), Next::Serve);
+        for sent in [Sent::Nothing, Sent::Bought, Sent::BoughtAgain] {
+            let sent = Some(sent);
+            assert_eq!(
+                next(&Situation {
+                    sent,
+                    ..in_use.clone()
+                }),
+                Next::Serve
+            );
         }
     }
 

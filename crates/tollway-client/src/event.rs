@@ -100,6 +100,12 @@ pub enum Event {
         /// How many requests it was good for, if it counts them.
         uses_max: Option<u64>,
     },
+    /// Every use that a stored token has left is held by requests still being served: it is
+    /// presented again in a moment.
+    InUse {
+        /// The payment that bought it.
+        payment_hash: PaymentHash,
+    },
     /// The invoice of a purchase whose process died is offered to the wallet again.
     Reoffered {
         /// The payment's hash.

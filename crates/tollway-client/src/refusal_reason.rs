@@ -189,7 +189,8 @@ const KNOWN: [RefusalReason; 11] = [
     RefusalReason::WrongPath,
     RefusalReason::WrongService,
 ];
-const L402_REASON: &str = "l402-reason";
+/// The header with the code of a gateway.
+pub(crate) const L402_REASON: &str = "l402-reason";
 /// Characters of another seller's text.
 const TEXT_MAX: usize = 120;
 /// Half a preimage in hexadecimal; no word is that long.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
@@ -13,7 +13,7 @@ use l402::{Challenge, ChallengeError};
 use crate::book::SoldToken;
 use crate::decide::Returned;
 use crate::fit;
-use crate::refusal_reason::RefusalReason;
+use crate::refusal_reason::{L402_REASON, RefusalReason};
 
 /// What a server returned.
 pub(super) enum Answer {
@@ -61,8 +61,20 @@ impl Answer {
             Self::Response(response) if response.status() == StatusCode::PAYMENT_REQUIRED => {
                 Returned::Bare402
             }
+            Self::Response(response) if is_in_use(response) => Returned::InUse,
             Self::Response(_) => Returned::Response,
         }
+    }
+
+    /// Returns how long to wait before the request is sent again, as the server states it in
+    /// seconds, up to a limit.
+    pub(super) fn retry_after(&self) -> Duration {
+        let Self::Response(response) = self else {
+            return Duration::ZERO;
+        };
+        let stated = response.headers().get(RETRY_AFTER);
+        let stated = stated.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Duration::from_secs(stated.unwrap_or_default()).min(RETRY_AFTER_MAX)
     }
 
     pub(super) fn into_response(self) -> Option<Response<Incoming>> {
@@ -107,6 +119,12 @@ fn may_challenge(status: StatusCode, headers: &HeaderMap) -> bool {
     ) || (status == StatusCode::OK && grpc_internal())
 }
 
+/// Returns true for the response of a gateway to a token whose uses are all held.
+fn is_in_use(response: &Response<Incoming>) -> bool {
+    let reason = response.headers().get(L402_REASON);
+    reason.is_some_and(|reason| reason == "token_in_use")
+}
+
 /// Reads a body to its end; empty when that is too far away or takes too long, which costs a
 /// connection and nothing else.
 async fn drain(body: Incoming) -> Bytes {
@@ -124,3 +142,4 @@ async fn drain(body: Incoming) -> Bytes {
 
 const DRAIN_MAX_BYTES: u64 = 64 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);

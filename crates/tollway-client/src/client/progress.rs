@@ -39,6 +39,8 @@ pub(super) struct Progress {
     pub(super) wallet: Option<WalletFacts>,
     pub(super) pause: Duration,
     pub(super) waiting_since: Option<Instant>,
+    /// Since when a use of a stored credential is waited for.
+    pub(super) in_use_since: Option<Instant>,
 }
 
 impl Progress {
@@ -59,6 +61,7 @@ impl Progress {
             wallet: None,
             pause: PAUSE_FIRST,
             waiting_since: None,
+            in_use_since: None,
         }
     }
 
@@ -71,7 +74,10 @@ impl Progress {
                 payment_hash: credential.payment_hash(),
                 scope: self.scope(credential),
             });
-        let returned = self.last.as_ref().map(|(_, answer)| answer.returned());
+        let returned = match self.last.as_ref().map(|(_, answer)| answer.returned()) {
+            Some(Returned::InUse) if self.has_waited_for_use() => Some(Returned::Response),
+            returned => returned,
+        };
         Situation {
             sent: self.last.as_ref().map(|(sent, _)| *sent),
             returned: returned.unwrap_or(Returned::Response),
@@ -88,6 +94,33 @@ impl Progress {
             },
             others: self.others(now),
         }
+    }
+
+    /// Returns true when a use of a stored credential was waited for as long as that is done.
+    fn has_waited_for_use(&self) -> bool {
+        let since = self.in_use_since;
+        since.is_some_and(|since| since.elapsed() > IN_USE_MAX)
+    }
+
+    /// Returns how long to wait for a use of the credential that was presented last.
+    pub(super) fn pause_for_use(&mut self) -> Duration {
+        let stated = self.last.as_ref().map(|(_, answer)| answer.retry_after());
+        self.next_pause().max(stated.unwrap_or_default())
+    }
+
+    /// Returns a pause, longer each time.
+    pub(super) fn next_pause(&mut self) -> Duration {
+        let longer = self.pause.saturating_mul(2).min(PAUSE_LONGEST);
+        std::mem::replace(&mut self.pause, longer)
+    }
+
+    /// Forgets what was sent, so that the credential that was presented last is presented again.
+    pub(super) fn begin_again(&mut self) {
+        if let Some(shown) = self.shown.take() {
+            self.presented.remove(&shown);
+        }
+        self.last = None;
+        self.tries = TRIES_FIRST;
     }
 
     /// Returns the stored credential that was presented last.
@@ -236,3 +269,6 @@ pub(super) const TRIES_FIRST: Tries = Tries {
     same_origin: 16,
 };
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_LONGEST: Duration = Duration::from_millis(500);
+/// How long a request waits for a use of a credential.
+const IN_USE_MAX: Duration = Duration::from_secs(150);

@@ -117,11 +117,15 @@ impl Inner {
                 return Err(call.failed(error));
             }
         };
-        if answer.returned() != Returned::Response {
-            let reason = answer.reason();
-            self.refuse(call, &progress.resource, &credential, &answer)
-                .await;
-            progress.refused.push((credential, reason));
+        match answer.returned() {
+            Returned::Bare402 | Returned::Challenge => {
+                let reason = answer.reason();
+                self.refuse(call, &progress.resource, &credential, &answer)
+                    .await;
+                progress.refused.push((credential, reason));
+            }
+            Returned::InUse => self.take_no_use(call, &credential).await,
+            Returned::Response => {}
         }
         progress.took(Sent::Stored, answer);
         Ok(())

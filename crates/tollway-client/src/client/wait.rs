@@ -38,6 +38,7 @@ impl Inner {
                     None => self.look_again(call, progress).await,
                 }
             }
+            Wait::Release => self.wait_for_use(call, progress).await,
             Wait::Settlement => {
                 let Some(bought) = progress.bought.take() else {
                     return Ok(());
@@ -93,9 +94,21 @@ impl Inner {
         if since.elapsed() > patience {
             return Err(self.still_busy(call, progress));
         }
-        tokio::time::sleep(progress.pause).await;
-        progress.pause = progress.pause.saturating_mul(2).min(PAUSE_LONGEST);
+        tokio::time::sleep(progress.next_pause()).await;
         Ok(())
+    }
+
+    /// Waits for a use of the credential that was presented last, as long as the server asks to,
+    /// and begins again.
+    async fn wait_for_use(&self, call: &Call, progress: &mut Progress) -> Result<(), Error> {
+        if let (Some(payment_hash), None) = (progress.shown, progress.in_use_since) {
+            self.emit(&Event::InUse { payment_hash });
+        }
+        progress.in_use_since.get_or_insert_with(Instant::now);
+        let pause = progress.pause_for_use();
+        tokio::time::sleep(pause).await;
+        progress.begin_again();
+        self.look_again(call, progress).await
     }
 
     fn still_busy(&self, call: &Call, progress: &Progress) -> Error {
@@ -121,6 +134,5 @@ impl Inner {
     }
 }
 
-const PAUSE_LONGEST: Duration = Duration::from_millis(500);
 /// How much longer than a payment another process may take to present what it bought.
 const OTHERS_MARGIN: Duration = Duration::from_secs(90);

@@ -448,6 +448,7 @@ fn name(event: &Event) -> &'static str {
     match event {
         Event::BookBusy { .. } => "book busy",
         Event::Challenged { .. } => "challenged",
+        Event::InUse { .. } => "in use",
         Event::Kept { .. } => "kept",
         Event::NotKept { .. } => "not kept",
         Event::Paid { .. } => "paid",

@@ -129,6 +129,8 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     /// How many paid requests find the connection closed.
     hangs_up: Mutex<usize>,
+    /// How many paid requests find every use of their token held.
+    in_use: Mutex<usize>,
     drops: Arc<Semaphore>,
     /// How what is free is responded to.
     frees: Mutex<Delivers>,
@@ -136,11 +138,20 @@ struct Shared {
 
 impl Shared {
     fn hangs_up_now(&self) -> bool {
-        let mut times = self.hangs_up.lock().unwrap();
-        let hangs_up = *times > 0;
-        *times = times.saturating_sub(1);
-        hangs_up
+        one_of(&self.hangs_up)
     }
+
+    fn is_in_use_now(&self) -> bool {
+        one_of(&self.in_use)
+    }
+}
+
+/// Takes one of a number of times; returns false when there was none left.
+fn one_of(times: &Mutex<usize>) -> bool {
+    let mut times = times.lock().unwrap();
+    let is_left = *times > 0;
+    *times = times.saturating_sub(1);
+    is_left
 }
 
 impl Shop {
@@ -173,6 +184,7 @@ impl Shop {
             preimages,
             seen: Mutex::default(),
             hangs_up: Mutex::default(),
+            in_use: Mutex::default(),
             drops: Arc::new(Semaphore::new(0)),
             frees: Mutex::new(Delivers::Whole),
         });
@@ -205,6 +217,11 @@ impl Shop {
     /// Closes the connection on as many of the next requests that show a credential.
     pub(crate) fn hangs_up_once_paid(&self, times: usize) {
         *self.shared.hangs_up.lock().unwrap() = times;
+    }
+
+    /// Holds every use of a token for as many of the next requests that show a credential.
+    pub(crate) fn holds_uses(&self, times: usize) {
+        *self.shared.in_use.lock().unwrap() = times;
     }
 
     /// Responds like this where nothing is to be paid.
@@ -325,6 +342,9 @@ impl Shop {
         if shows && self.shared.hangs_up_now() {
             return Err(std::io::Error::other("hangs up"));
         }
+        if shows && self.shared.is_in_use_now() {
+            return Ok(in_use());
+        }
         if self.honours(&terms, &lines, &sale) {
             let drops = Arc::clone(&self.shared.drops);
             if let Honours::Redirected(location) = terms.honours {
@@ -403,6 +423,15 @@ fn whole(text: impl Into<Bytes>) -> ShopBody {
     Full::new(text.into())
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// As a gateway responds whose token has no use left but those of other requests.
+fn in_use() -> Response<ShopBody> {
+    let response = Response::builder()
+        .status(StatusCode::SERVICE_UNAVAILABLE)
+        .header("retry-after", "0")
+        .header("l402-reason", "token_in_use");
+    response.body(whole("")).unwrap()
 }
 
 async fn deliver(delivers: Delivers, path: &str, drops: Arc<Semaphore>) -> ShopBody {

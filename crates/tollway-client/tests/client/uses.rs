@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tollway_client::book::{BrakeCause, UseCounts};
-use tollway_client::{AfterRefusal, Body, Client, Connections, Error, NotPaid, Policy};
+use tollway_client::{AfterRefusal, Body, Client, Connections, Error, Event, NotPaid, Policy};
 
 use crate::shop::{Delivers, Honours};
 use crate::{World, policy, text};
@@ -176,6 +176,24 @@ async fn a_token_that_delivered_all_its_uses_has_lost_none() {
     text(world.client().send(world.get("/a")).await).await;
 
     assert_eq!(world.wallet.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_waits_while_every_use_of_its_token_is_held() {
+    let world = counting(3).await;
+    text(world.client().send(world.get("/a")).await).await;
+    world.shop.holds_uses(3);
+
+    text(world.client().send(world.get("/a")).await).await;
+    world.shop.holds_uses(1);
+    text(world.client().send(world.get("/a/other")).await).await;
+
+    assert_eq!(world.wallet.asked().len(), 1);
+    let credential = world.client().book().credentials().unwrap().remove(0);
+    assert_eq!((credential.uses.delivered, credential.uses.lost), (3, 0));
+    let waited = world.events().into_iter();
+    let waited = waited.filter(|event| matches!(event, Event::InUse { .. }));
+    assert_eq!(waited.count(), 2, "one for each request");
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ impl Steps {
             Event::Kept { .. } => self.done("credential", "token and preimage, kept for next time"),
             Event::BookBusy { .. }
             | Event::Challenged { .. }
+            | Event::InUse { .. }
             | Event::NotKept { .. }
             | Event::Redirected { .. }
             | Event::Refused { .. }

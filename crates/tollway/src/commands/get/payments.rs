@@ -203,6 +203,10 @@ impl Payments {
             Event::Waiting { origin, path } => self.note(&format!(
                 "waiting for another process that buys {origin}{path}"
             )),
+            Event::InUse { payment_hash } => self.note(&format!(
+                "waiting for a use of the token {:.8}, all of which are held by other requests",
+                payment_hash.to_string()
+            )),
             Event::Challenged { .. }
             | Event::Kept { .. }
             | Event::Paying { .. }
@@ -292,6 +296,7 @@ impl Record {
             Event::Challenged { .. } | Event::Refused { .. } => self.undelivered = None,
             Event::Responded { status } if takes_no_use(*status) => self.undelivered = None,
             Event::BookBusy { .. }
+            | Event::InUse { .. }
             | Event::Kept { .. }
             | Event::NotKept { .. }
             | Event::Redirected { .. }

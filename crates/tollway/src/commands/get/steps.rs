@@ -11,6 +11,10 @@ pub(super) fn log(event: &Event) {
         Event::Challenged { status, challenges } => {
             info!("asked to pay: {status}, challenges {challenges}");
         }
+        Event::InUse { payment_hash } => info!(
+            "every use left of the token {:.8} is held: waiting",
+            payment_hash.to_string()
+        ),
         Event::Kept { payment_hash } => info!("stored the token {:.8}", payment_hash.to_string()),
         Event::NotKept { reason, .. } => info!("could not store the token: {reason}"),
         Event::Paid { price, fee, .. } => info!("paid {price}, fee {fee}"),
