@@ -66,14 +66,22 @@ pub struct Pauses {
     /// How long after its refusal a credential bought just now is presented once more: the
     /// seller may verify against a node that has not settled the payment yet.
     pub settlement: Duration,
+    /// How long others wait for the first response to a credential that was bought just now. From
+    /// then on they present it as well, if it is good for more than one request.
+    pub first_response: Duration,
+}
+
+impl Pauses {
+    const USUAL: Self = Self {
+        settlement: Duration::from_millis(750),
+        first_response: Duration::from_secs(2),
+    };
 }
 
 impl Default for Pauses {
-    /// 750 ms.
+    /// 750 ms before a second presentation, 2 s for the first response.
     fn default() -> Self {
-        Self {
-            settlement: Duration::from_millis(750),
-        }
+        Self::USUAL
     }
 }
 
@@ -107,9 +115,7 @@ impl Policy {
             pay_timeout: Duration::from_secs(60),
             after_refusal: AfterRefusal::Wait,
             uncapped_fees: UncappedFees::Refuse,
-            pauses: Pauses {
-                settlement: Duration::from_millis(750),
-            },
+            pauses: Pauses::USUAL,
         }
     }
 

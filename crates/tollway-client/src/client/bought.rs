@@ -3,18 +3,20 @@
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::book::{Book, BookError, FirstUse, Presentation, StoredCredential};
+use crate::book::{Book, BookError, Ending, FirstUse, Presentation, StoredCredential};
 use crate::error::{Payment, Receipt};
 
-/// A credential that was paid for and not presented yet. Until dropped, no other request may
-/// use it.
+/// A credential that was paid for and not presented yet. Until dropped, or shared, no other request
+/// may use it.
 pub(super) struct Bought {
     pub(super) credential: StoredCredential,
     payment: Payment,
     book: Book,
     tasks: TaskTracker,
-    /// What happened to its first use; `None` once it is published.
+    /// What happened to its first use; `None` once that is written, or being written.
     first: Option<FirstUse>,
+    /// The mark of its first use, if others may use it already.
+    mark: Option<Presentation>,
 }
 
 impl Bought {
@@ -30,6 +32,7 @@ impl Bought {
             book,
             tasks,
             first: Some(FirstUse::Untaken),
+            mark: None,
         }
     }
 
@@ -53,13 +56,30 @@ impl Bought {
         published.ok().and_then(Result::ok).flatten()
     }
 
+    /// Lets other requests use the credential while its first use waits for a response.
+    pub(super) async fn share(&mut self) {
+        if self.mark.is_none() {
+            let published = self.start_publishing(FirstUse::Arrived).await;
+            self.mark = published.ok().and_then(Result::ok).flatten();
+        }
+    }
+
     fn start_publishing(
-        &self,
+        &mut self,
         first: FirstUse,
     ) -> JoinHandle<Result<Option<Presentation>, BookError>> {
         let (book, hash) = (self.book.clone(), self.credential.payment_hash());
-        self.tasks
-            .spawn_blocking(move || book.publish(&hash, first))
+        let mark = self.mark.take();
+        self.tasks.spawn_blocking(move || match (mark, first) {
+            (None, first) => book.publish(&hash, first),
+            (Some(mark), FirstUse::Arrived) => Ok(Some(mark)),
+            // Dropped, it counts as lost.
+            (Some(_mark), FirstUse::Lost) => Ok(None),
+            (Some(mark), FirstUse::Untaken) => {
+                book.end(&[mark], Ending::Untaken, &[])?;
+                Ok(None)
+            }
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Carries out what [`decide`](crate::decide) decides, one step after another.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
@@ -173,9 +174,22 @@ impl Inner {
         let shown = bought.credential.clone();
         progress.bought_token = Some(shown.token.clone());
         bought.used(FirstUse::Lost);
-        let answer = self
-            .attempt(call, Some((&shown, Presented::Bought(hash))))
-            .await;
+        let answer = {
+            let attempt = self.attempt(call, Some((&shown, Presented::Bought(hash))));
+            let mut attempt = pin!(attempt);
+            let patience = self.policy.pauses.first_response;
+            match tokio::time::timeout(patience, &mut attempt).await {
+                Ok(answer) => answer,
+                Err(_elapsed) => {
+                    // Others would wait as long as this seller does not respond.
+                    if shown.uses_max() != Some(1) {
+                        bought.share().await;
+                        progress.turn = None;
+                    }
+                    attempt.await
+                }
+            }
+        };
         // Neither a refusal nor a connection that was not made takes a use.
         if !matches!(&answer, Err(error) if !matches!(error, TransportError::Connect { .. })) {
             bought.used(FirstUse::Untaken);

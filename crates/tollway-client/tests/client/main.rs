@@ -110,11 +110,12 @@ fn policy() -> Policy {
     policy_with(limits())
 }
 
-/// No pauses: the wallet of these tests is as fast as its clock.
+/// No pause before a second presentation: the wallet of these tests is as fast as its clock.
 fn policy_with(limits: Limits) -> Policy {
     Policy {
         pauses: Pauses {
             settlement: Duration::ZERO,
+            first_response: Duration::from_secs(60),
         },
         ..Policy::new(limits)
     }

@@ -8,8 +8,9 @@ use http_body_util::BodyExt as _;
 use l402::Limits;
 use tollway_client::{Error, Event, NotPaid};
 
-use crate::shop::Honours;
-use crate::{World, limits, policy_with, sat, text};
+use crate::shop::{Delivers, Honours};
+use crate::uses::presented;
+use crate::{World, limits, policy, policy_with, sat, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn requests_for_the_same_thing_share_one_purchase() {
@@ -155,6 +156,34 @@ async fn concurrent_requests_cost_no_more_than_one_after_another() {
 
         assert_eq!(world.wallet.asked().len(), paid);
         assert_eq!(served, if honours == Honours::Nothing { 0 } else { 8 });
+    }
+}
+
+#[tokio::test]
+async fn a_seller_that_does_not_respond_delays_no_other_request_for_its_service() {
+    for max_uses in [None, Some(3)] {
+        let world = World::new().await;
+        world.shop.sells(|terms| {
+            terms.max_uses = max_uses;
+            terms.delivers = Delivers::Nothing;
+        });
+        let mut impatient = policy();
+        impatient.pauses.first_response = Duration::ZERO;
+        let client = world.client_with(impatient.clone());
+        let hangs = world.send(&client, "/s/1");
+        presented(&world, 1).await;
+        world.shop.sells(|terms| terms.delivers = Delivers::Whole);
+
+        // Of the same process, and of another.
+        for client in [client.clone(), world.client_with(impatient)] {
+            assert_eq!(
+                text(client.send(world.get("/s/2")).await).await,
+                "paid /s/2"
+            );
+        }
+
+        hangs.abort();
+        assert_eq!(world.wallet.asked().len(), 1);
     }
 }
 

@@ -406,7 +406,7 @@ async fn lose_one(world: &World, path: &str) {
 }
 
 /// Waits until as many requests have shown a credential.
-async fn presented(world: &World, count: usize) {
+pub(crate) async fn presented(world: &World, count: usize) {
     let shown = || {
         let seen = world.shop.seen().into_iter();
         seen.filter(|seen| !seen.authorization.is_empty()).count()
