@@ -15,12 +15,14 @@ mod frames;
 mod silent;
 mod slow;
 mod socket;
+mod tls;
 mod unpaid;
 mod unread;
 mod window;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +66,12 @@ pub(crate) struct Target {
     /// Where it serves HTTP/2 with prior knowledge.
     #[arg(long)]
     http2: SocketAddr,
+    /// Where it serves with TLS: HTTP/2 or HTTP/1.1.
+    #[arg(long)]
+    https: SocketAddr,
+    /// The certificate that it has, PEM.
+    #[arg(long)]
+    certificate: PathBuf,
     /// The value of the customers' `Authorization` line.
     #[arg(long, env = "CUSTOMER", hide_env_values = true)]
     customer: String,
@@ -95,9 +103,15 @@ struct Outcome {
 ///
 /// When a target is not this machine, or the first customers are not served.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let loopback = |address: SocketAddr| address.ip().is_loopback();
+    let Target {
+        http1,
+        http2,
+        https,
+        ..
+    } = args.target;
+    let mut addresses = [http1, http2, https].into_iter();
     ensure!(
-        loopback(args.target.http1) && loopback(args.target.http2),
+        addresses.all(|address| address.ip().is_loopback()),
         "only this machine is attacked"
     );
     socket::raise_descriptor_limit();
@@ -111,7 +125,7 @@ async fn besiege(args: &Args) -> Result<Outcome> {
     let target = Arc::new(args.target.clone());
     let around = Duration::try_from_secs_f64(args.around)?;
     let length = Duration::try_from_secs_f64(args.seconds)?;
-    let customers = Customers::open(&target, args.grpc);
+    let customers = Customers::open(&target, args.grpc)?;
 
     sleep(around).await;
     customers.enter(Phase::During);

@@ -5,7 +5,7 @@
 //! fails unless every request of every customer of the gateway was served, and every attack on it
 //! was made whole.
 //!
-//! Everything stays on this machine. A scenario takes at most 65 seconds on each proxy, all of them
+//! Everything stays on this machine. A scenario takes at most a minute on each proxy, all of them
 //! a quarter of an hour.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -153,7 +153,12 @@ fn attack(
         Kind::Gateway => setup.gateway(&upstream, scenario.descriptors, scenario.challenges)?,
         Kind::Nginx => setup.nginx(&upstream, scenario.descriptors)?,
     };
-    let mut command = besiege(&setup.programs.bench, scenario, &proxy);
+    let mut command = besiege(
+        &setup.programs.bench,
+        &setup.certificate.chain,
+        scenario,
+        &proxy,
+    );
     command
         .env("CUSTOMER", &tokens.customer)
         .env("ATTACKER", &tokens.attacker);
@@ -170,7 +175,7 @@ fn attack(
     })
 }
 
-fn besiege(bench: &Path, scenario: &Scenario, proxy: &Proxy) -> Command {
+fn besiege(bench: &Path, certificate: &Path, scenario: &Scenario, proxy: &Proxy) -> Command {
     let mut command = Command::new(bench);
     command
         .args(["siege", "--attack", scenario.attack])
@@ -179,7 +184,9 @@ fn besiege(bench: &Path, scenario: &Scenario, proxy: &Proxy) -> Command {
         .arg(format!("--seconds={}", scenario.seconds))
         .arg(format!("--around={AROUND_SECS}"))
         .arg(format!("--http1={}", proxy.http1))
-        .arg(format!("--http2={}", proxy.http2));
+        .arg(format!("--http2={}", proxy.http2))
+        .arg(format!("--https={}", proxy.https))
+        .arg(process::flag("--certificate", certificate));
     if scenario.reached != Reached::TlsHttp1 {
         command.arg("--grpc");
     }

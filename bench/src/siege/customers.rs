@@ -15,11 +15,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::Target;
 use super::socket::Side;
+use super::tls::Tls;
 use crate::latency::{Latencies, Percentiles};
 
 /// The phases of a siege.
@@ -85,21 +87,44 @@ enum Kind {
     Http2,
     /// The same for gRPC calls.
     Grpc,
+    /// One HTTP/1.1 connection with TLS per request.
+    HttpsFresh,
+    /// One HTTP/2 connection with TLS.
+    Https2,
 }
 
 impl Customers {
-    pub(super) fn open(target: &Arc<Target>, grpc: bool) -> Self {
+    /// Lets them begin.
+    ///
+    /// # Errors
+    ///
+    /// When the certificate of the proxy cannot be read.
+    pub(super) fn open(target: &Arc<Target>, grpc: bool) -> Result<Self> {
+        let [http1, http2] =
+            ["http/1.1", "h2"].map(|protocol| Tls::new(&target.certificate, protocol));
+        let tls = Arc::new([http1?, http2?]);
         let phase = Arc::new(AtomicU8::new(Phase::Before.number()));
         let mut tasks = JoinSet::new();
         let mut kinds = vec![Kind::Http1, Kind::Http1, Kind::Http1Fresh, Kind::Http2];
+        kinds.extend([Kind::HttpsFresh, Kind::Https2]);
         if grpc {
             kinds.extend([Kind::Grpc, Kind::Grpc]);
         }
         for kind in kinds {
             let (target, phase) = (Arc::clone(target), Arc::clone(&phase));
-            tasks.spawn(async move { keep_asking(kind, &target, &phase).await });
+            let tls = Arc::clone(&tls);
+            tasks.spawn(async move {
+                let [http1, http2] = &*tls;
+                let customer = Customer {
+                    kind,
+                    target: &target,
+                    http1,
+                    http2,
+                };
+                keep_asking(&customer, &phase).await
+            });
         }
-        Self { phase, tasks }
+        Ok(Self { phase, tasks })
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -157,7 +182,8 @@ fn figures<'a>(
     })
 }
 
-async fn keep_asking(kind: Kind, target: &Target, phase: &AtomicU8) -> Vec<Exchange> {
+async fn keep_asking(customer: &Customer<'_>, phase: &AtomicU8) -> Vec<Exchange> {
+    let kind = customer.kind;
     let mut exchanges = Vec::new();
     let mut connection = None;
     loop {
@@ -166,13 +192,13 @@ async fn keep_asking(kind: Kind, target: &Target, phase: &AtomicU8) -> Vec<Excha
             return exchanges;
         }
         let begun = Instant::now();
-        let served = timeout(PATIENCE, exchange(kind, target, &mut connection)).await;
+        let served = timeout(PATIENCE, exchange(customer, &mut connection)).await;
         let failure = match served {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{kind:?}: {error:#}")),
             Err(_) => Some(format!("{kind:?}: not within {} s", PATIENCE.as_secs())),
         };
-        if failure.is_some() || matches!(kind, Kind::Http1Fresh) {
+        if failure.is_some() || matches!(kind, Kind::Http1Fresh | Kind::HttpsFresh) {
             connection = None;
         }
         exchanges.push(Exchange {
@@ -184,20 +210,30 @@ async fn keep_asking(kind: Kind, target: &Target, phase: &AtomicU8) -> Vec<Excha
     }
 }
 
-async fn exchange(kind: Kind, target: &Target, kept: &mut Option<Connection>) -> Result<()> {
+/// One of the customers.
+struct Customer<'a> {
+    kind: Kind,
+    target: &'a Target,
+    /// TLS for HTTP/1.1.
+    http1: &'a Tls,
+    /// TLS for HTTP/2.
+    http2: &'a Tls,
+}
+
+async fn exchange(customer: &Customer<'_>, kept: &mut Option<Connection>) -> Result<()> {
     let mut connection = match kept.take() {
-        Some(kept) => kept.or_another(kind, target).await?,
-        None => Connection::open(kind, target).await?,
+        Some(kept) => kept.or_another(customer).await?,
+        None => Connection::open(customer).await?,
     };
-    if let Err(error) = connection.ask(kind, target).await {
+    if let Err(error) = connection.ask(customer).await {
         let unsent = error
             .downcast_ref::<hyper::Error>()
             .is_some_and(hyper::Error::is_canceled);
         if !unsent {
             return Err(error);
         }
-        connection = Connection::open(kind, target).await?;
-        connection.ask(kind, target).await?;
+        connection = Connection::open(customer).await?;
+        connection.ask(customer).await?;
     }
     *kept = Some(connection);
     Ok(())
@@ -209,41 +245,60 @@ enum Connection {
 }
 
 impl Connection {
-    async fn open(kind: Kind, target: &Target) -> Result<Self> {
+    async fn open(customer: &Customer<'_>) -> Result<Self> {
+        let Customer {
+            kind,
+            target,
+            http1,
+            http2,
+        } = customer;
         let address = match kind {
             Kind::Http1 | Kind::Http1Fresh => target.http1,
             Kind::Http2 | Kind::Grpc => target.http2,
+            Kind::HttpsFresh | Kind::Https2 => target.https,
         };
         let stream = Side::Customer.connect(address).await.context("connect")?;
+        match kind {
+            Kind::Http1 | Kind::Http1Fresh => Self::http1(stream).await,
+            Kind::Http2 | Kind::Grpc => Self::http2(stream).await,
+            Kind::HttpsFresh => Self::http1(http1.connect(stream).await.context("TLS")?).await,
+            Kind::Https2 => Self::http2(http2.connect(stream).await.context("TLS")?).await,
+        }
+    }
+
+    async fn http1<S>(stream: S) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self::Http1(sender))
+    }
+
+    async fn http2<S>(stream: S) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let stream = TokioIo::new(stream);
-        Ok(match kind {
-            Kind::Http1 | Kind::Http1Fresh => {
-                let (sender, connection) = http1::handshake(stream).await?;
-                tokio::spawn(connection);
-                Self::Http1(sender)
-            }
-            Kind::Http2 | Kind::Grpc => {
-                let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
-                tokio::spawn(connection);
-                Self::Http2(sender)
-            }
-        })
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        Ok(Self::Http2(sender))
     }
 
     /// Returns this connection, or a new one when it was closed.
-    async fn or_another(mut self, kind: Kind, target: &Target) -> Result<Self> {
+    async fn or_another(mut self, customer: &Customer<'_>) -> Result<Self> {
         let ready = match &mut self {
             Self::Http1(sender) => sender.ready().await,
             Self::Http2(sender) => sender.ready().await,
         };
         match ready {
             Ok(()) => Ok(self),
-            Err(_) => Self::open(kind, target).await,
+            Err(_) => Self::open(customer).await,
         }
     }
 
-    async fn ask(&mut self, kind: Kind, target: &Target) -> Result<()> {
-        let request = request(kind, target)?;
+    async fn ask(&mut self, customer: &Customer<'_>) -> Result<()> {
+        let request = request(customer.kind, customer.target)?;
         let response = match self {
             Self::Http1(sender) => sender.send_request(request).await?,
             Self::Http2(sender) => sender.send_request(request).await?,
@@ -252,7 +307,7 @@ impl Connection {
         let body = response.into_body().collect().await;
         ensure!(status == http::StatusCode::OK, "status {}", status.as_u16());
         let body = body.map_err(|error| anyhow!("body: {error}"))?;
-        if matches!(kind, Kind::Grpc) {
+        if matches!(customer.kind, Kind::Grpc) {
             let trailers = body.trailers().context("no trailers")?;
             let code = trailers.get("grpc-status").context("no grpc-status")?;
             ensure!(code == "0", "grpc-status {code:?}");
@@ -267,11 +322,14 @@ impl Connection {
 fn request(kind: Kind, target: &Target) -> Result<Request<Full<Bytes>>> {
     let request = Request::builder().header("authorization", &target.customer);
     Ok(match kind {
-        Kind::Http1 | Kind::Http1Fresh => request
+        Kind::Http1 | Kind::Http1Fresh | Kind::HttpsFresh => request
             .uri("/item")
             .header("host", "localhost")
             .body(Full::default())?,
         Kind::Http2 => request.uri("http://localhost/item").body(Full::default())?,
+        Kind::Https2 => request
+            .uri("https://localhost/item")
+            .body(Full::default())?,
         Kind::Grpc => request
             .method("POST")
             .uri("http://localhost/grpc/item")

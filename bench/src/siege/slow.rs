@@ -1,5 +1,6 @@
 //! Clients that send or read little by little, and never stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -15,7 +16,14 @@ use super::socket::Side;
 /// Heads of which a byte arrives now and then.
 pub(super) async fn heads(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
     let begin = "GET /item HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".to_owned();
-    senders(target, begin, count, until).await
+    senders(target, target.http1, begin.into_bytes(), count, until).await
+}
+
+/// Handshakes of which a byte arrives now and then.
+pub(super) async fn handshakes(target: &Arc<Target>, count: usize, until: Instant) -> Result<Made> {
+    // A record of 512 bytes, as long as a ClientHello is.
+    let begin = vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc];
+    senders(target, target.https, begin, count, until).await
 }
 
 /// Uploads that are paid for and of which a byte arrives now and then.
@@ -25,7 +33,7 @@ pub(super) async fn bodies(target: &Arc<Target>, count: usize, until: Instant) -
          Authorization: {}\r\n\r\n",
         target.attacker
     );
-    senders(target, begin, count, until).await
+    senders(target, target.http1, begin.into_bytes(), count, until).await
 }
 
 /// Large responses that are paid for and read little by little.
@@ -40,18 +48,19 @@ pub(super) async fn readers(target: &Arc<Target>, count: usize, until: Instant) 
 
 async fn senders(
     target: &Arc<Target>,
-    begin: String,
+    address: SocketAddr,
+    begin: Vec<u8>,
     count: usize,
     until: Instant,
 ) -> Result<Made> {
-    let begin: Arc<str> = begin.into();
+    let begin: Arc<[u8]> = begin.into();
     let mut senders = JoinSet::new();
     for number in 0..count {
         let (target, begin) = (Arc::clone(target), Arc::clone(&begin));
         senders.spawn(async move {
             let attacker = target.attacker_at(number);
-            let mut stream = attacker.connect(target.http1).await?;
-            stream.write_all(begin.as_bytes()).await?;
+            let mut stream = attacker.connect(address).await?;
+            stream.write_all(&begin).await?;
             drip(stream, until).await
         });
     }

@@ -2,12 +2,14 @@
 
 use anyhow::Result;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::Target;
 use super::attack::Made;
 use super::frames;
 use super::socket::{is_open, still_open};
+use super::tls::Tls;
 
 /// Each on a connection of its own, as HTTP/1.1 needs.
 pub(super) async fn over_http1(
@@ -40,6 +42,20 @@ pub(super) async fn over_http2(target: &Target, count: usize, until: Instant) ->
     streams(target, requests.collect(), count, until).await
 }
 
+/// The same with TLS.
+pub(super) async fn over_tls(target: &Target, count: usize, until: Instant) -> Result<Made> {
+    let requests = ids(count).flat_map(|id| frames::get(id, "/big", Some(&target.attacker)));
+    let requests: Vec<u8> = requests.collect();
+    let tls = Tls::new(&target.certificate, "h2")?;
+    let stream = target.attacker_at(0).connect(target.https).await?;
+    let mut stream = tls.connect(stream).await?;
+    stream.write_all(&frames::preface(&[])).await?;
+    stream.write_all(&requests).await?;
+    stream.flush().await?;
+    sleep_until(until).await;
+    Ok(streams_asked(count, stream.get_ref().0))
+}
+
 /// The same as gRPC calls.
 pub(super) async fn over_grpc(target: &Target, count: usize, until: Instant) -> Result<Made> {
     let calls = ids(count).flat_map(|id| frames::call(id, "/grpc/big", &target.attacker));
@@ -51,11 +67,15 @@ async fn streams(target: &Target, requests: Vec<u8>, count: usize, until: Instan
     stream.write_all(&frames::preface(&[])).await?;
     stream.write_all(&requests).await?;
     sleep_until(until).await;
-    let open = if is_open(&stream) { "open" } else { "closed" };
-    Ok(Made {
+    Ok(streams_asked(count, &stream))
+}
+
+fn streams_asked(count: usize, stream: &TcpStream) -> Made {
+    let open = if is_open(stream) { "open" } else { "closed" };
+    Made {
         count,
         seen: format!("{count} streams asked, their connection {open} at the end"),
-    })
+    }
 }
 
 /// The streams of a client: odd.

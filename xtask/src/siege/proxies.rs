@@ -14,7 +14,7 @@ use crate::bench::programs::Programs;
 use crate::interop::certificate::Certificate;
 use crate::interop::gateway::Gateway;
 use crate::interop::ports::Ports;
-use crate::interop::process::Service;
+use crate::interop::process::{Service, flag};
 use crate::interop::workspace::Workspace;
 
 /// What every scenario may use.
@@ -35,6 +35,7 @@ pub(super) struct Proxy {
     pub(super) name: &'static str,
     pub(super) http1: SocketAddr,
     pub(super) http2: SocketAddr,
+    pub(super) https: SocketAddr,
     running: Running,
 }
 
@@ -80,7 +81,10 @@ impl Setup<'_> {
             .env("SSL_CERT_FILE", &self.certificate.chain);
         let url = upstream.url();
         let mut flags = vec!["--workers=1", "--price=10sat", "--upstream", &url];
-        flags.extend(["--wallet", self.wallet]);
+        flags.extend(["--wallet", self.wallet, "--tls-listen=127.0.0.1:0"]);
+        let (chain, key) = (&self.certificate.chain, &self.certificate.key);
+        let tls = [flag("--tls-cert", chain), flag("--tls-key", key)];
+        flags.extend(tls.iter().map(String::as_str));
         if challenges == Challenges::Unlimited {
             flags.push("--exempt-loopback");
         }
@@ -89,6 +93,7 @@ impl Setup<'_> {
             name: "tollway",
             http1: gateway.addresses.http,
             http2: gateway.addresses.http,
+            https: gateway.addresses.https.context("no TLS port")?,
             running: Running::Gateway(gateway),
         })
     }
@@ -99,14 +104,17 @@ impl Setup<'_> {
     ///
     /// When it does not start.
     pub(super) fn nginx(&self, upstream: &Upstream, descriptors: Option<u32>) -> Result<Proxy> {
-        let [ports] = Ports::free::<1>()?;
-        let [http1, http2] =
-            [ports.rpc, ports.p2p].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let [one, other] = Ports::free::<2>()?;
+        let [http1, http2, https] =
+            [one.rpc, one.p2p, other.rpc].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let template = self.workspace.bench_file("config/siege.conf");
         let text = fs::read_to_string(&template)
             .with_context(|| format!("no {}", template.display()))?
             .replace("@HTTP1@", &http1.to_string())
             .replace("@HTTP2@", &http2.to_string())
+            .replace("@HTTPS@", &https.to_string())
+            .replace("@CERT@", &self.certificate.chain.to_string_lossy())
+            .replace("@KEY@", &self.certificate.key.to_string_lossy())
             .replace("@UPSTREAM@", &upstream.address().to_string())
             .replace("@TLS@", if upstream.has_tls() { "s" } else { "" })
             .replace("@DIR@", &self.dir.to_string_lossy());
@@ -120,6 +128,7 @@ impl Setup<'_> {
             name: "nginx",
             http1,
             http2,
+            https,
             running: Running::Nginx(service),
         })
     }

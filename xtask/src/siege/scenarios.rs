@@ -96,6 +96,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .spread_over(500)
     .lasting(8.0),
     Scenario::new(
+        "silent-tls",
+        "the same where TLS is spoken",
+        "silent-tls",
+        2000,
+    )
+    .with_descriptors(1024)
+    .spread_over(500)
+    .lasting(8.0),
+    Scenario::new(
         "window-0",
         "500 HTTP/2 clients that are refused and give no window, with `ulimit -n 512`",
         "window",
@@ -135,6 +144,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         200,
     ),
     Scenario::new(
+        "unread-streams-tls",
+        "200 of them on one HTTP/2 connection with TLS",
+        "unread-tls",
+        200,
+    ),
+    Scenario::new(
         "unread-h2-12",
         "12 gRPC responses of 8 MiB on one connection that are not read",
         "unread-grpc",
@@ -160,6 +175,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "slow-heads",
         "400 request heads at two bytes a second",
         "slow-heads",
+        400,
+    ),
+    Scenario::new(
+        "slow-handshakes",
+        "400 TLS handshakes at two bytes a second",
+        "slow-handshakes",
         400,
     ),
     Scenario::new(
@@ -245,7 +266,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// What 100,000 requests may take; the attack ends with the last of them.
-const UNPAID_SECS: f64 = 60.0;
+const UNPAID_SECS: f64 = 45.0;
 
 #[cfg(test)]
 mod tests {
