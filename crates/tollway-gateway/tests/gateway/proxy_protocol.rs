@@ -151,6 +151,19 @@ async fn a_header_from_any_other_address_is_not_read() {
 }
 
 #[tokio::test]
+async fn the_port_for_metrics_needs_no_header() {
+    let upstream = Upstream::sunny().await;
+    let running = start(upstream.address, &Identity::new(), GatewayLimits::default());
+    let mut stream = from(PROXY, running.addresses().admin.unwrap()).await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+
+    let answer = support::soon(read_to_close(stream)).await;
+
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_slow_header_has_the_time_of_a_head() {
     let upstream = Upstream::sunny().await;
     let limits = GatewayLimits {
