@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::bench::figures::{median, verdict};
 use crate::bench::proxy::peers::Proxy;
-use crate::bench::proxy::window::{Figure, QUIET, Record};
+use crate::bench::proxy::window::{Figure, QUIET, Record, Window};
 
 /// What was reached of a goal.
 #[derive(Debug)]
@@ -103,9 +103,12 @@ impl Pair<'_> {
             doubts.push(Doubt::Rounds);
         }
         for record in [self.ours, self.other] {
-            let (of_core, others) = (record.median(Figure::OfCore), record.median(Figure::Others));
-            if of_core + others < SATURATED {
-                doubts.push(Doubt::Idle(record.proxy, of_core + others));
+            let others = record.median(Figure::Others);
+            let busy =
+                |window: &Window| window.figure(Figure::OfCore) + window.figure(Figure::Others);
+            let busy = median(record.windows.iter().map(busy).collect());
+            if busy < SATURATED {
+                doubts.push(Doubt::Idle(record.proxy, busy));
             }
             if others >= QUIET {
                 doubts.push(Doubt::Disturbed(record.proxy, others));
