@@ -159,7 +159,8 @@ pub enum Event {
         /// its uses.
         uses_max: Option<u64>,
     },
-    /// Another request or process is buying the same thing, and is waited for.
+    /// Another request or process is buying the same thing, or as many as are made at a time are
+    /// buying from this seller: they are waited for.
     Waiting {
         /// The seller.
         origin: Origin,

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use l402::{
-    Budget, Charged, Limits, Msat, Payable, PaymentHash, PurchaseEvent, PurchaseState, UnixSeconds,
+    Budget, Charged, Limits, Msat, Payable, PaymentHash, PurchaseEvent, PurchaseState, QuoteError,
+    UnixSeconds,
 };
 
 use super::{
@@ -92,7 +93,7 @@ impl Book {
         let (Ok((state, _pay)), Owner::Gone) = (next, self.owner(&purchase)?) else {
             return Ok(None);
         };
-        Rules::check_expiry(&purchase.payable, now)?;
+        Rules::check_expiry(&purchase.payable, &purchase.token, now)?;
         let (token, path) = (&purchase.token, &purchase.resource.path);
         rules.check_brake(rows, &purchase.resource.origin, token, path, now)?;
         let charged = charged_besides(rows, &purchase, now)?;
@@ -130,7 +131,7 @@ impl Book {
         let requests = before.as_ref().map_or(0, |purchase| purchase.requests);
         let before = before.map_or(PurchaseState::Offered, |purchase| purchase.state);
         self.find_obstacle(new, rows, now)?;
-        Rules::check_expiry(new.payable, now)?;
+        Rules::check_expiry(new.payable, new.token, now)?;
         let state = advance(new, &before, PurchaseEvent::Admitted)?;
         let host = new.payable.host();
         let charged = rows.charged(host, now.utc_day())?;
@@ -213,13 +214,20 @@ impl Rules<'_> {
         Ok((self.clock)())
     }
 
-    fn check_expiry(payable: &Payable, now: UnixSeconds) -> Result<(), NotPaid> {
+    /// Refuses what has expired since the challenge was read: its invoice, or its token.
+    fn check_expiry(payable: &Payable, token: &SoldToken, now: UnixSeconds) -> Result<(), NotPaid> {
         let expires_at = payable.expires_at();
         if now >= expires_at {
             let seconds_ago = now.secs_since(expires_at);
-            return Err(NotPaid::Quote(l402::QuoteError::Expired { seconds_ago }));
+            return Err(NotPaid::Quote(QuoteError::Expired { seconds_ago }));
         }
-        Ok(())
+        match token.deadline().filter(|deadline| now >= *deadline) {
+            Some(deadline) => {
+                let seconds_ago = now.secs_since(deadline);
+                Err(NotPaid::Quote(QuoteError::TokenExpired { seconds_ago }))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_brake(

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use l402::{Limits, Msat, OverLimit};
+use l402::{Limits, Msat, OverLimit, QuoteError};
 use tollway_client::{
     Approval, Approve, Client, Error, Event, Hosts, NotPaid, Policy, PurchaseRequest, UncappedFees,
     WalletName,
@@ -13,7 +13,7 @@ use tollway_client::{
 use tollway_lightning::{FeeCap, PayerPromises};
 
 use crate::wallet::{FakeWallet, Order, PROMISES, Reachable};
-use crate::{World, limits, policy, policy_with, sat, text};
+use crate::{NOON, World, limits, policy, policy_with, sat, text};
 
 #[tokio::test]
 async fn each_limit_refuses_by_its_name_and_nothing_is_paid() {
@@ -119,7 +119,7 @@ async fn a_fee_over_the_ceiling_is_reported_and_counted_in_full() {
 
     text(client.send(world.get("/a")).await).await;
 
-    let charged = client.book().charged("127.0.0.1", crate::NOON).unwrap();
+    let charged = client.book().charged("127.0.0.1", NOON).unwrap();
     assert_eq!(charged.total, sat(40));
     let is_emitted = world.events().into_iter().any(|event| {
         matches!(event, Event::Paid { fee, fee_max, .. } if fee == sat(30) && fee_max == sat(2))
@@ -161,7 +161,7 @@ async fn a_wallet_that_cannot_limit_fees_pays_nothing_unless_that_is_allowed() {
     wallet.order(Order::Overcharge(sat(30)));
     let trusting = client(UncappedFees::Allow);
     assert_eq!(text(trusting.send(world.get("/a")).await).await, "paid /a");
-    let charged = trusting.book().charged("127.0.0.1", crate::NOON).unwrap();
+    let charged = trusting.book().charged("127.0.0.1", NOON).unwrap();
     assert_eq!(charged.total, sat(40));
 }
 
@@ -256,7 +256,7 @@ async fn an_offer_that_expires_during_approval_is_not_paid() {
 async fn without_a_wallet_the_price_is_named() {
     let world = World::new().await;
     let client = Client::builder(world.path(), policy())
-        .clock(|| crate::NOON)
+        .clock(|| NOON)
         .build();
 
     let refused = client.send(world.get("/a")).await.unwrap_err();
@@ -280,6 +280,28 @@ async fn another_wallet_is_never_asked_about_this_ones_payments() {
     let outcome = format!("{:?}", resumed[0].outcome);
     assert!(outcome.contains("fake:buyer"), "{outcome}");
     assert_eq!(other.book().open_purchases().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_approval_is_waited_for_is_not_paid() {
+    let world = World::new().await;
+    world.shop.sells(|terms| {
+        terms.expiry_secs = 3_600;
+        terms.valid_until = Some(NOON.plus_secs(600));
+    });
+    let slow = Slow(Arc::clone(&world.now));
+    let client = world.builder(policy()).approve(Arc::new(slow)).build();
+
+    let refused = client.send(world.get("/a")).await.unwrap_err();
+
+    assert!(
+        matches!(
+            refused,
+            Error::NotPaid(NotPaid::Quote(QuoteError::TokenExpired { seconds_ago: 0 }))
+        ),
+        "{refused}"
+    );
+    assert!(world.wallet.asked().is_empty());
 }
 
 #[derive(Debug)]
