@@ -228,7 +228,9 @@ fn http1(limits: &GatewayLimits) -> http1::Builder {
         .header_read_timeout(None)
         // Such a client may wait for its response; `ClientTcp` reports one that has left.
         .half_close(true)
-        .max_header_size(limits.head_max_bytes);
+        .max_header_size(limits.head_max_bytes)
+        // A head has to fit, too.
+        .max_buf_size(BUFFER_BYTES_MAX.max(limits.head_max_bytes));
     builder
 }
 
@@ -256,6 +258,9 @@ impl Http2Settings {
     }
 }
 
+/// The bytes of a response that are taken from the upstream before the client takes them: this
+/// many, and one read more. It is what a client that does not read holds.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Receive windows in bytes: of one stream, and of all streams of a connection.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
