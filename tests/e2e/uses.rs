@@ -1,7 +1,7 @@
 //! A use that was not delivered whole is not bought again silently, whatever ended the run.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
@@ -149,9 +149,43 @@ async fn uses_that_are_taken_at_once_are_not_lost() {
         let runs = arguments.iter().map(|arguments| market.run(arguments));
         for ended in futures_util::future::join_all(runs).await {
             let code = ended.status.code();
-            assert_ne!(code, Some(10), "{}", stderr(&ended));
+            assert_eq!(code, Some(0), "{}", stderr(&ended));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_finds_every_use_held_waits_for_one() {
+    let market = Market::open().await;
+    let api = Api::start().await;
+    let gateway = market.serve(api.address, &["--max-uses", "2"]).await;
+    let (silent, ok) = (gateway.url("/silent"), gateway.url("/ok"));
+    stdout(&market.run(&["get", &ok]).await);
+
+    let waiting = async {
+        api.responding().await;
+        let mut command = market.command(&["get", &ok]);
+        command.stderr(Stdio::piped()).stdout(Stdio::piped());
+        let waiting = tokio::task::spawn_blocking(move || {
+            let mut process = command.spawn().unwrap();
+            let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+            let found = lines.any(|line| line.unwrap().contains("waiting for a use"));
+            (process, lines, found)
+        });
+        let (process, _lines, found) = waiting.await.unwrap();
+        api.releases.add_permits(1);
+        let ended = tokio::task::spawn_blocking(move || process.wait_with_output().unwrap());
+        (ended.await.unwrap(), found)
+    };
+    let holds = ["get", silent.as_str()];
+    let (held, (waited, found)) = tokio::join!(market.run(&holds), waiting);
+
+    assert!(found, "it waits");
+    assert_eq!(
+        (stdout(&held), stdout(&waited)),
+        ("late".into(), "paid".into())
+    );
+    assert_eq!(market.settled_payments().len(), 2);
 }
 
 /// A run that does not deliver what it requests.
