@@ -96,7 +96,7 @@ impl Book {
             Ended::Cut(status) => writeln!(file, "{id} cut {status}")?,
             Ended::Left => writeln!(file, "{id} left")?,
             Ended::Failed => writeln!(file, "{id} failed")?,
-            Ended::Lost => writeln!(file, "{id} lost")?,
+            Ended::Lost(error) => writeln!(file, "{id} lost {error}")?,
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(super) enum Client {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Ended {
     /// Its head was not sent.
     Unsent,
@@ -63,8 +63,9 @@ pub(super) enum Ended {
     Left,
     /// Without a response.
     Failed,
-    /// The same on a kept connection, which the proxy may have closed before it read the request.
-    Lost,
+    /// The same on a kept connection, which the proxy may have closed before it read the request,
+    /// and the error.
+    Lost(String),
 }
 
 /// A kept connection.
@@ -277,7 +278,10 @@ async fn send(
             Ok(response)
         }
         Ok(Err(error)) if error.is_canceled() => Err(Ended::Unsent),
-        Ok(Err(_)) if was_kept => Err(Ended::Lost),
+        Ok(Err(error)) if was_kept => {
+            let error = anyhow::Error::from(error);
+            Err(Ended::Lost(format!("{error:#}").replace('\n', " ")))
+        }
         Ok(Err(_)) => Err(Ended::Failed),
         Err(_) => {
             *kept = Some(connection);

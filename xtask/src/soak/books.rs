@@ -22,6 +22,8 @@ pub(super) struct Books {
     pairs: BTreeMap<(&'static str, String), u64>,
     /// Requests of which client and log differ.
     contradictions: Vec<String>,
+    /// Requests without a response on kept connections, with the errors.
+    lost: Vec<String>,
     logged: Logged,
 }
 
@@ -79,14 +81,20 @@ impl Books {
     ///
     /// When one cannot be read, or lines of the log are missing.
     pub(super) fn read(book: &Path, log: &Path) -> Result<Self> {
-        let mut sent = HashMap::new();
+        let (mut sent, mut lost) = (HashMap::new(), Vec::new());
         for line in lines(book)? {
             let line = line?;
             let (id, outcome) = line.split_once(' ').context("a line without an outcome")?;
             let outcome = Outcome::parse(outcome).with_context(|| line.clone())?;
+            if outcome == Outcome::Lost {
+                lost.push(line.clone());
+            }
             ensure!(sent.insert(id.to_owned(), outcome).is_none(), "{id} twice");
         }
-        let mut books = Self::default();
+        let mut books = Self {
+            lost,
+            ..Self::default()
+        };
         for line in lines(log)? {
             let line = line?;
             ensure!(!line.contains("lines of the log were dropped"), line);
@@ -173,6 +181,9 @@ impl Books {
             println!("| {outcome} | {in_log} | {times} |");
         }
         println!();
+        for lost in self.lost.iter().take(SHOWN_MAX) {
+            println!("- {lost}");
+        }
     }
 
     /// Compares the books with each other and with the gateway's counters. `before` are those from
@@ -234,11 +245,11 @@ impl Outcome {
         Ok(match text.split_once(' ') {
             Some(("complete", status)) => Self::Complete(status.parse()?),
             Some(("cut", status)) => Self::Cut(status.parse()?),
+            Some(("lost", _error)) => Self::Lost,
             Some(_) => bail!("no such outcome"),
             None => match text {
                 "left" => Self::Left,
                 "failed" => Self::Failed,
-                "lost" => Self::Lost,
                 _ => bail!("no such outcome"),
             },
         })
@@ -262,6 +273,8 @@ impl Outcome {
         };
         match self {
             Self::Complete(status) => line.status == Some(status) && line.ended == "complete",
+            // A tunnel is complete when both of its ends have closed.
+            Self::Cut(SWITCHED) => line.status == Some(SWITCHED),
             Self::Cut(status) => line.status == Some(status) && line.ended != "complete",
             // When the client leaves, the response may be complete, or the upstream gone.
             Self::Left => true,
@@ -309,6 +322,8 @@ const RESPONDED: &str = "tollway_requests_total";
 const ABORTED: &str = "tollway_requests_aborted_total";
 const ENDED: &str = "tollway_responses_ended_total";
 const ACCESS_TARGET: &str = "tollway::access";
+/// The status of a response that begins a tunnel.
+const SWITCHED: u16 = 101;
 const SHOWN_MAX: usize = 10;
 
 #[cfg(test)]
@@ -344,7 +359,11 @@ mod tests {
     #[test]
     fn every_request_is_an_answer_an_abort_or_lost() {
         let books = read(
-            &["http1:0 complete 200", "http1:1 lost", "resets:0 left"],
+            &[
+                "http1:0 complete 200",
+                "http1:1 lost connection closed",
+                "resets:0 left",
+            ],
             &[
                 line("aa-1", r#""status":200,"#, "complete"),
                 "{\"target\":\"tollway\"}".to_owned(),
