@@ -81,7 +81,7 @@ async fn a_key_of_another_certificate_is_named_with_it() {
 
 #[tokio::test]
 async fn a_gateway_in_front_of_itself_does_not_start() {
-    let taken = support::dead_port();
+    let taken = support::free_port();
     let mut config = support::config(
         support::single(tollway_gateway::Price::Free, taken),
         GatewayLimits::default(),

@@ -15,6 +15,7 @@ pub(crate) mod upstream;
 pub(crate) mod upstream_frames;
 
 use std::fs::Permissions;
+use std::mem;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
@@ -80,10 +81,20 @@ pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// A port on which nothing listens.
-pub(crate) fn dead_port() -> SocketAddr {
+/// A port to listen on, which another program could take first.
+pub(crate) fn free_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind(any_port()).unwrap();
     listener.local_addr().unwrap()
+}
+
+/// A port on which nothing listens, and nothing can.
+pub(crate) fn dead_port() -> SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(any_port()).unwrap();
+    let address = socket.local_addr().unwrap();
+    // Kept until the test ends: another listener could be given the port.
+    mem::forget(socket);
+    address
 }
 
 /// A certificate for `localhost` and `127.0.0.1`, as files.
