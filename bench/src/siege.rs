@@ -12,6 +12,7 @@ mod customers;
 mod floods;
 #[path = "../../crates/tollway-gateway/tests/support/frames.rs"]
 mod frames;
+mod made;
 mod silent;
 mod slow;
 mod socket;
@@ -30,9 +31,10 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use attack::{Attack, Made};
+use attack::Attack;
 pub(crate) use customers::ITEM_BYTES;
 use customers::{Customers, Phase, PhaseFigures};
+use made::Made;
 use socket::Side;
 
 /// One attack on one proxy.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
+use super::made::Made;
 use super::{Target, floods, silent, slow, unpaid, unread, window};
 
 /// What the attackers do.
@@ -47,15 +47,6 @@ pub(crate) enum Attack {
     Settings,
     /// Requests that are not paid for.
     Unpaid,
-}
-
-/// An attack that was made.
-#[derive(Debug, Serialize)]
-pub(super) struct Made {
-    /// How much of it: connections, streams or requests, as `--count` counts.
-    pub(super) count: usize,
-    /// What the attackers saw.
-    pub(super) seen: String,
 }
 
 impl Attack {

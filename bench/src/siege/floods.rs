@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::Target;
-use super::attack::Made;
 use super::frames;
+use super::made::Made;
 use super::socket::{Side, is_open};
 
 /// Requests that are paid for and reset at once.

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::Target;
-use super::attack::Made;
+use super::made::Made;
 use super::socket::still_open;
 
 pub(super) async fn run(

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::Target;
-use super::attack::Made;
+use super::made::Made;
 use super::socket::Side;
 
 /// Heads of which a byte arrives now and then.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Target;
-use super::attack::Made;
+use super::made::Made;
 
 /// Sends `count` requests over a few connections, each once the last has its response, or as many
 /// as there is time for.

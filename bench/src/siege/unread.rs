@@ -6,8 +6,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::Target;
-use super::attack::Made;
 use super::frames;
+use super::made::Made;
 use super::socket::{is_open, still_open};
 use super::tls::Tls;
 

@@ -6,8 +6,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::Target;
-use super::attack::Made;
 use super::frames::{self, INITIAL_WINDOW_SIZE};
+use super::made::Made;
 use super::socket::{Side, still_open};
 
 pub(super) async fn run(target: &Target, count: usize, until: Instant) -> Result<Made> {

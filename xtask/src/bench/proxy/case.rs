@@ -1,6 +1,5 @@
-//! What is measured: the requests, their bodies, and whether clients use TLS.
+//! What is measured: the proxies, the requests, their bodies, and whether clients use TLS.
 
-use super::peers::Proxy;
 use crate::bench::load::{Exchange, Handshakes};
 
 /// A part of the benchmark that can be measured alone.
@@ -26,6 +25,30 @@ pub(super) enum Case {
     TlsDownload,
     TlsHandshakes,
     Grpc,
+}
+
+/// A program to measure, in one configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Proxy {
+    Nginx,
+    /// Without `proxy_buffering` and `proxy_request_buffering`, which are on by default.
+    NginxUnbuffered,
+    Haproxy,
+    Tollway,
+    /// Reads no token.
+    TollwayFree,
+}
+
+impl Proxy {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::NginxUnbuffered => "nginx, unbuffered",
+            Self::Haproxy => "haproxy",
+            Self::Tollway => "tollway",
+            Self::TollwayFree => "tollway, no check",
+        }
+    }
 }
 
 /// The length of a large body.

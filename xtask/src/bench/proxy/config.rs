@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::case::Part;
-use super::peers::Proxy;
+use super::case::{Part, Proxy};
 use crate::interop::certificate::Certificate;
 use crate::interop::workspace::Workspace;
 

@@ -8,8 +8,8 @@ mod reached;
 use std::fmt;
 
 use super::Measured;
+use super::case::Proxy;
 use super::case::{Body, Case};
-use super::peers::Proxy;
 use super::window::{Figure, Record};
 use reached::{Pair, Reached};
 

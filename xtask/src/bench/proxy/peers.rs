@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tempfile::TempDir;
 
-use super::case::{Case, Part};
+use super::case::{Case, Part, Proxy};
 use super::config::Config;
 use crate::bench::cores::{Cores, PROXY_CORE};
 use crate::bench::gateway::{self, Gateway, Terms};
@@ -37,30 +37,6 @@ pub(super) const TOOLS: &[Tool] = &[
         package: "nghttp2-server",
     },
 ];
-
-/// A program to measure, in one configuration.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Proxy {
-    Nginx,
-    /// Without `proxy_buffering` and `proxy_request_buffering`, which are on by default.
-    NginxUnbuffered,
-    Haproxy,
-    Tollway,
-    /// Reads no token.
-    TollwayFree,
-}
-
-impl Proxy {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::NginxUnbuffered => "nginx, unbuffered",
-            Self::Haproxy => "haproxy",
-            Self::Tollway => "tollway",
-            Self::TollwayFree => "tollway, no check",
-        }
-    }
-}
 
 /// A running proxy.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 #![expect(clippy::print_stdout, reason = "the tables are the output")]
 
 use super::Measured;
+use super::case::Proxy;
 use super::case::{Case, Unit};
-use super::peers::Proxy;
 use super::window::{Figure, Record};
 use crate::bench::figures::median;
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::peers::{Peer, Proxy};
+use super::case::Proxy;
+use super::peers::Peer;
 use crate::bench::cores::{LOAD_CORE, PROXY_CORE};
 use crate::bench::figures::{median, ratios};
 use crate::bench::load::Outcome;

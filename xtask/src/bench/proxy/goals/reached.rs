@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::bench::figures::{median, verdict};
-use crate::bench::proxy::peers::Proxy;
+use crate::bench::proxy::case::Proxy;
 use crate::bench::proxy::window::{Figure, QUIET, Record, Window};
 
 /// What was reached of a goal.
