@@ -99,6 +99,8 @@ pub(crate) struct Activity {
     /// Set before the response begins.
     exchange: Cell<Option<(WaitsFor, ExchangeLimits)>>,
     is_stalled: Cell<bool>,
+    /// Whether the response is one of the gateway itself.
+    is_local: Cell<bool>,
     /// Whether a task of its own looks at it, which is woken when it has stalled. Otherwise that
     /// is left to the task of the connection.
     is_watched: Cell<bool>,
@@ -116,6 +118,12 @@ impl Activity {
     pub(crate) fn allow(&self, limit: StallLimit) {
         self.touch();
         self.limit.set(limit);
+    }
+
+    /// The same for a response of the gateway itself.
+    pub(crate) fn respond_locally(&self, limit: StallLimit) {
+        self.is_local.set(true);
+        self.allow(limit);
     }
 
     /// Limits the time between two parts of the upstream's response.
@@ -207,6 +215,7 @@ impl Activity {
         self.body_limit.set(StallLimit::NONE);
         self.exchange.set(None);
         self.is_stalled.set(false);
+        self.is_local.set(false);
         self.is_watched.set(false);
     }
 
@@ -236,6 +245,7 @@ impl Activities {
                 body_limit: Cell::new(StallLimit::NONE),
                 exchange: Cell::new(None),
                 is_stalled: Cell::new(false),
+                is_local: Cell::new(false),
                 is_watched: Cell::new(false),
                 task: RefCell::default(),
             })
@@ -272,6 +282,14 @@ impl Activities {
         let spare = self.spare.borrow();
         let read = spare.iter().filter(|one| Rc::strong_count(one) > 1);
         read.map(|one| one.moved.get()).max()
+    }
+
+    /// Returns when the last of them moved, if all are responses of the gateway itself.
+    pub(crate) fn untaken_since(&self) -> Option<u64> {
+        let current = self.current.borrow();
+        let all_local = current.iter().all(|one| one.is_local.get());
+        let moved = current.iter().map(|one| one.moved.get());
+        moved.max().filter(|_| all_local)
     }
 
     /// Something moved that cannot be assigned to one of them.

@@ -62,6 +62,7 @@ impl Connections {
             idle_since: Cell::new(self.clock.now()),
             link: Link::default(),
             is_last: Cell::new(false),
+            has_served: Cell::new(false),
             sent_before: Cell::new(0),
             stalled: Cell::new(false),
             serving: Cell::new(None),
@@ -96,10 +97,21 @@ impl Connections {
     }
 
     /// Waits until fewer than `max` are open; closes those that have been idle longest for it.
+    ///
+    /// Those that were in use within this second are left alone until the next: a request may be
+    /// on its way. Only where many have not sent one yet, the oldest of these are closed at once.
     pub(crate) async fn make_room(&self, max: usize) {
+        let begun = self.clock.now();
         while self.count() >= max {
             let changed = self.changed.notified();
-            self.close_idle(|_| true);
+            let mut idle = self.idle(|_| true);
+            if self.clock.now() == begun {
+                let is_unused = |connection: &Idle| !connection.has_served;
+                let unused = idle.iter().filter(|one| is_unused(one)).count();
+                let are_many = unused.saturating_mul(UNUSED_MANY_DIVISOR) >= max;
+                idle.retain(|one| one.since != begun || are_many && is_unused(one));
+            }
+            close_longest_idle(idle);
             // Another may become idle without one ending.
             let _again = tokio::time::timeout(ROOM_SOUGHT_EVERY, changed).await;
         }
@@ -113,18 +125,20 @@ impl Connections {
     /// Closes the connections that have been idle longest: more than one, since to find them is
     /// to look at all. Returns whether there are any.
     pub(crate) fn close_idle(&self, is_meant: impl Fn(Option<&ClientConnections>) -> bool) -> bool {
-        let mut idle = self.snapshot();
-        idle.retain(|connection| connection.is_idle() && is_meant(connection.client.get()));
-        let since = |connection: &Rc<Connection>| (connection.idle_since.get(), connection.id);
-        let last = idle.len().div_euclid(CLOSED_AT_ONCE_DIVISOR);
-        if idle.is_empty() {
-            return false;
-        }
-        idle.select_nth_unstable_by_key(last, since);
-        for connection in idle.iter().take(last.saturating_add(1)) {
-            connection.set_phase(Phase::Closing);
-        }
-        true
+        close_longest_idle(self.idle(is_meant))
+    }
+
+    fn idle(&self, is_meant: impl Fn(Option<&ClientConnections>) -> bool) -> Vec<Idle> {
+        let open = self.snapshot().into_iter();
+        open.filter(|connection| is_meant(connection.client.get()))
+            .filter_map(|connection| {
+                Some(Idle {
+                    since: connection.idle_since(self.clock.now())?,
+                    has_served: connection.has_served.get(),
+                    connection,
+                })
+            })
+            .collect()
     }
 
     /// Returns how many are open.
@@ -148,6 +162,27 @@ impl Connections {
     }
 }
 
+/// A connection that may be closed for another.
+struct Idle {
+    since: u64,
+    /// Whether it had a request.
+    has_served: bool,
+    connection: Rc<Connection>,
+}
+
+/// Closes the part of them that has been idle longest. Returns whether there are any.
+fn close_longest_idle(mut idle: Vec<Idle>) -> bool {
+    let last = idle.len().div_euclid(CLOSED_AT_ONCE_DIVISOR);
+    if idle.is_empty() {
+        return false;
+    }
+    idle.select_nth_unstable_by_key(last, |one| (one.since, one.has_served, one.connection.id));
+    for one in idle.iter().take(last.saturating_add(1)) {
+        one.connection.set_phase(Phase::Closing);
+    }
+    true
+}
+
 /// One client connection. Requests and tunnels on it hold references.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -164,6 +199,8 @@ pub(crate) struct Connection {
     stalled: Cell<bool>,
     /// An HTTP/1 connection must close after the response to its current request.
     is_last: Cell<bool>,
+    /// It has or had a request.
+    has_served: Cell<bool>,
     /// HTTP is being served: the connection can be shut down gracefully.
     serving: Cell<Option<Sharing>>,
     phase: Cell<Phase>,
@@ -267,6 +304,7 @@ impl Connection {
         if let Some(client) = self.client.get() {
             client.request_began();
         }
+        self.has_served.set(true);
         ActiveRequest {
             activity: self.requests.begin(&self.registry.clock),
             connection: Rc::clone(self),
@@ -294,9 +332,17 @@ impl Connection {
         self.is_last.get()
     }
 
-    /// Returns whether it has no request, nothing left to send, and is not about to close.
-    fn is_idle(&self) -> bool {
-        self.requests.is_empty() && !self.link.is_blocked() && self.phase.get() != Phase::Closing
+    /// Returns since when it has had no request and nothing left to send, or only responses of the
+    /// gateway itself that the client did not take within a second. Nothing when it is about to
+    /// close.
+    fn idle_since(&self, now: u64) -> Option<u64> {
+        if self.phase.get() == Phase::Closing {
+            return None;
+        }
+        match self.requests.is_empty() {
+            true => Some(self.idle_since.get()).filter(|_| !self.link.is_blocked()),
+            false => self.requests.untaken_since().filter(|since| *since != now),
+        }
     }
 
     /// Ends what makes no progress.
@@ -396,6 +442,8 @@ const FLOW_BYTES: u64 = 512;
 const FINISHING_SECS_MAX: u64 = 3;
 /// The part of the idle connections that is closed when there is no room for another.
 const CLOSED_AT_ONCE_DIVISOR: usize = 64;
+/// The part of all connections that makes those many that have not had a request.
+const UNUSED_MANY_DIVISOR: usize = 4;
 const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -403,6 +451,8 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::pin::pin;
     use std::task::Context;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::conn::activity::StallLimit;
@@ -640,6 +690,30 @@ mod tests {
         made.await;
         assert_eq!(busy.phase.get(), Phase::Open);
         drop(request);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_is_not_taken_makes_room_before_what_is_in_use() {
+        let connections = registry();
+        let refused = open(&connections);
+        let request = refused.begin_request();
+        let activity = request.activity();
+        activity.respond_locally(StallLimit::NONE);
+        let used = open(&connections);
+        drop(used.begin_request());
+        let mut made = pin!(connections.make_room(2));
+
+        assert!(made.as_mut().now_or_never().is_none());
+        assert_eq!(refused.phase.get(), Phase::Open, "it may be on its way");
+        assert_eq!(used.phase.get(), Phase::Open);
+
+        tick(&connections, 1);
+        drop(used.begin_request());
+        // It looks again when a connection ends, too.
+        drop(open(&connections));
+        assert!(made.as_mut().now_or_never().is_none());
+        assert_eq!(refused.phase.get(), Phase::Closing);
+        assert_eq!(used.phase.get(), Phase::Open);
     }
 
     #[test]

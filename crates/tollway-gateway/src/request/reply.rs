@@ -51,7 +51,9 @@ pub(crate) enum ReplyError {
 impl ReplyBody {
     pub(crate) fn local(body: Full<Bytes>, in_flight: InFlight) -> Self {
         let active = in_flight.active();
-        active.activity().allow(active.limits().local_response);
+        active
+            .activity()
+            .respond_locally(active.limits().local_response);
         Self::new(Source::Local(body), in_flight)
     }
 

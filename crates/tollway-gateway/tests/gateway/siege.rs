@@ -25,7 +25,7 @@ use crate::support::client::{Client, empty, get, read_until};
 use crate::support::shop::Shop;
 use crate::support::site::SUNNY;
 use crate::support::upstream::Body;
-use crate::support::{self, Identity, frames, upstream};
+use crate::support::{self, Identity, frames, upstream, upstream_frames};
 
 #[tokio::test]
 async fn silent_connections_do_not_keep_a_customer_out() {
@@ -56,6 +56,26 @@ async fn clients_that_give_no_window_do_not_keep_a_customer_out() {
 
     // The customers' idle connections may have been closed to make room.
     siege.new_customers_are_served().await;
+}
+
+#[tokio::test]
+async fn clients_that_do_not_take_their_refusals_make_room_for_a_customer() {
+    let siege = Siege::begin(few_connections()).await;
+    let mut unwilling = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut client = siege.attacker().await;
+        let mut bytes = frames::preface(&[(frames::INITIAL_WINDOW_SIZE, 0)]);
+        bytes.extend(frames::get(1, "/a/../b", None));
+        client.write_all(&bytes).await.unwrap();
+        let refused = async {
+            while upstream_frames::read(&mut client).await.unwrap().0 != frames::HEADERS {}
+        };
+        support::soon(refused).await;
+        unwilling.push(client);
+    }
+
+    let served = timeout(ROOM_IS_MADE_WITHIN, siege.new_customers_are_served());
+    served.await.expect("customers wait for the attackers");
 }
 
 #[tokio::test]
@@ -466,5 +486,7 @@ fn few_connections() -> GatewayLimits {
 const CONNECTIONS_MAX: usize = 16;
 /// How long a customer waits: far more than a request takes, far less than the attacks last.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Half as long as a refusal that is not taken is kept.
+const ROOM_IS_MADE_WITHIN: Duration = Duration::from_secs(5);
 const CHUNK: &[u8] = &[b'x'; 64 * 1024];
 const CHUNKS: usize = 128;
