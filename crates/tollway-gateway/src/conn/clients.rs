@@ -36,15 +36,16 @@ struct Known {
 
 #[derive(Debug)]
 struct Client {
-    connections: AtomicUsize,
-    /// One counter per worker.
-    requests: Box<[Counter]>,
+    workers: Box<[Counters]>,
 }
 
-/// A counter on a cache line of its own, written by one worker.
+/// What one worker has of a client. Written by that worker alone, on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Counter(AtomicUsize);
+struct Counters {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
 
 /// One connection of a client, until it is dropped.
 #[derive(Debug)]
@@ -80,14 +81,14 @@ impl Clients {
     /// Counts a connection that a worker has accepted.
     pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, worker: usize) -> ClientConnections {
         let place = self.place(address, worker);
-        place.client.connections.fetch_add(1, Ordering::Relaxed);
+        place.add(1, |counters| &counters.connections);
         ClientConnections(place)
     }
 
     /// Counts a request that a worker has received from a proxy.
     pub(crate) fn request(self: &Arc<Self>, address: IpAddr, worker: usize) -> ProxiedRequest {
         let place = self.place(address, worker);
-        place.add_requests(1);
+        place.add(1, |counters| &counters.requests);
         ProxiedRequest(place)
     }
 
@@ -96,8 +97,7 @@ impl Clients {
         let mut known = self.lock();
         let known = known.entry(origin).or_insert_with(|| Known {
             client: Arc::new(Client {
-                connections: AtomicUsize::new(0),
-                requests: (0..self.workers).map(|_| Counter::default()).collect(),
+                workers: (0..self.workers).map(|_| Counters::default()).collect(),
             }),
             places: 0,
         });
@@ -133,17 +133,19 @@ impl ClientConnections {
         self.0.origin
     }
 
-    /// Returns whether the client has more connections than it may.
+    /// Returns whether the client has more connections than it may, and more than its share at this
+    /// worker.
     pub(crate) fn is_excess(&self) -> bool {
-        self.0.client.connections.load(Ordering::Relaxed) > self.0.clients.connections_max
+        let most = self.0.clients.connections_max;
+        self.0.exceeds(most, |counters| &counters.connections)
     }
 
     pub(crate) fn request_began(&self) {
-        self.0.add_requests(1);
+        self.0.add(1, |counters| &counters.requests);
     }
 
     pub(crate) fn request_ended(&self) {
-        self.0.add_requests(usize::MAX);
+        self.0.add(usize::MAX, |counters| &counters.requests);
     }
 
     /// Returns whether the client has more concurrent requests than it may.
@@ -154,7 +156,7 @@ impl ClientConnections {
 
 impl Drop for ClientConnections {
     fn drop(&mut self) {
-        self.0.client.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.add(usize::MAX, |counters| &counters.connections);
     }
 }
 
@@ -167,35 +169,34 @@ impl ProxiedRequest {
 
 impl Drop for ProxiedRequest {
     fn drop(&mut self) {
-        self.0.add_requests(usize::MAX);
+        self.0.add(usize::MAX, |counters| &counters.requests);
     }
 }
 
 impl Place {
     fn has_excess_requests(&self) -> bool {
         let most = self.clients.requests_max;
-        // What other workers write is not read as long as this one alone decides.
+        self.exceeds(most, |counters| &counters.requests)
+    }
+
+    /// Returns whether there are more than `most` over all workers, and more than its share at this
+    /// one: a worker ends what is its own only, and where there is no more than its share, what is
+    /// too much is another's. What others write is not read as long as the share alone decides.
+    fn exceeds(&self, most: usize, of: impl Fn(&Counters) -> &AtomicUsize) -> bool {
         let share = most.checked_div(self.clients.workers).unwrap_or(most);
-        self.own_requests() > share && self.all_requests() > most
+        let count = |counters: &Counters| of(counters).load(Ordering::Relaxed);
+        let workers = &self.client.workers;
+        let own = workers.get(self.worker).map_or(0, count);
+        own > share.max(1) && workers.iter().map(count).fold(0, usize::saturating_add) > most
     }
 
-    /// Only this worker writes its counter.
-    fn add_requests(&self, count: usize) {
-        if let Some(Counter(requests)) = self.client.requests.get(self.worker) {
-            let sum = requests.load(Ordering::Relaxed).wrapping_add(count);
-            requests.store(sum, Ordering::Relaxed);
+    /// Only this worker writes its counters.
+    fn add(&self, number: usize, of: impl Fn(&Counters) -> &AtomicUsize) {
+        if let Some(counters) = self.client.workers.get(self.worker) {
+            let count = of(counters);
+            let sum = count.load(Ordering::Relaxed).wrapping_add(number);
+            count.store(sum, Ordering::Relaxed);
         }
-    }
-
-    fn own_requests(&self) -> usize {
-        let own = self.client.requests.get(self.worker);
-        own.map_or(0, |Counter(requests)| requests.load(Ordering::Relaxed))
-    }
-
-    fn all_requests(&self) -> usize {
-        let all = self.client.requests.iter();
-        all.map(|Counter(requests)| requests.load(Ordering::Relaxed))
-            .fold(0, usize::saturating_add)
     }
 }
 
@@ -250,6 +251,7 @@ mod tests {
         let third = clients.connect(address("192.0.2.1"), 0);
 
         assert!(third.is_excess());
+        assert!(!second.is_excess(), "its worker has no more than its share");
         assert!(!clients.connect(address("192.0.2.2"), 0).is_excess());
         drop(first);
         assert!(!third.is_excess());
