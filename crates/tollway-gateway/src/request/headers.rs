@@ -113,9 +113,12 @@ impl AddedHeaders {
         }
     }
 
-    /// Returns those besides the host.
+    /// Returns those besides the host that are known: HTTP/1.0 has requests without a host.
     pub(crate) fn forwarded(&self) -> impl Iterator<Item = (&'static HeaderName, &HeaderValue)> {
-        FORWARDED.iter().zip(&self.forwarded)
+        FORWARDED
+            .iter()
+            .zip(&self.forwarded)
+            .filter(|(_, value)| !value.is_empty())
     }
 
     /// Returns whether a header of the client is replaced, and has not been removed.
@@ -153,6 +156,15 @@ pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
     let removed = names_where(trailers, |name| {
         Class::of(name).is_some() || is_header_only(name)
     });
+    remove(trailers, removed);
+}
+
+/// Removes the trailer fields of a response that would end an HTTP/2 stream with an error.
+pub(crate) fn prepare_response_trailers(trailers: &mut HeaderMap) {
+    let is_framing = |name: &str| {
+        Class::of(name) == Some(Class::HopByHop) || FRAMING.iter().any(|one| *one == name)
+    };
+    let removed = names_where(trailers, is_framing);
     remove(trailers, removed);
 }
 
@@ -303,6 +315,8 @@ fn use_origin_form(uri: &mut Uri) {
         .map_or_else(Uri::default, |path| Uri::from(path.clone()));
 }
 
+/// Fields that are part of a response's framing, besides those of one connection.
+const FRAMING: &[&str] = &["content-length", "host", "trailer"];
 const HEADER_ONLY: &[&str] = &[
     "authorization",
     "cache-control",
@@ -594,7 +608,8 @@ mod tests {
             prepare(rules, requested, &mut head, RequestKind::Http);
 
             assert_eq!(values(&head, "host"), [host], "{configured} {requested}");
-            assert_eq!(values(&head, "x-forwarded-host"), [requested]);
+            let stated = Some(requested).filter(|host| !host.is_empty());
+            assert_eq!(values(&head, "x-forwarded-host"), Vec::from_iter(stated));
         }
     }
 

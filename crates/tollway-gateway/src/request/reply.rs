@@ -19,6 +19,7 @@ use tollway_server::paywall::SettledBody;
 use crate::admin::metrics::Ended;
 use crate::conn::activity::{Activity, StallLimit, WaitsFor};
 use crate::conn::registry::ActiveRequest;
+use crate::request::headers;
 use crate::request::in_flight::InFlight;
 use crate::upstream::error::ExchangeError;
 use crate::upstream::response::ResponseBody;
@@ -220,7 +221,12 @@ impl Body for LimitedBody {
                 self.handed_over();
                 let frame = match frame.into_data() {
                     Ok(data) => Frame::data(self.cut(data)),
-                    Err(trailers) => trailers,
+                    Err(mut trailers) => {
+                        if let Some(fields) = trailers.trailers_mut() {
+                            headers::prepare_response_trailers(fields);
+                        }
+                        trailers
+                    }
                 };
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -4,7 +4,7 @@
 //! in the body of another.
 
 use http::Method;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tollway_gateway::{GatewayLimits, Price};
 
@@ -61,6 +61,28 @@ async fn another_coding_under_the_chunks_is_refused() {
         assert!(answer.starts_with("HTTP/1.1 501 "), "{lines:?}: {answer}");
         assert!(upstream.all_seen().is_empty(), "{lines:?}");
     }
+}
+
+#[tokio::test]
+async fn no_trailer_of_an_upstream_breaks_the_response_over_http2() {
+    let address = upstream::accept(|mut stream| async move {
+        let _request = stream.read(&mut [0; 1024]).await.unwrap();
+        let response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsunny\r\n0\r\n\
+            Connection: close\r\nKeep-Alive: 1\r\nProxy-Connection: close\r\nTE: trailers\r\n\
+            Transfer-Encoding: chunked\r\nUpgrade: h2c\r\nContent-Length: 3\r\nHost: a\r\n\
+            X-Sum: 1\r\n\r\n";
+        stream.write_all(response.as_bytes()).await.unwrap();
+    })
+    .await;
+    let running = support::start(Price::Free, address);
+    let mut client = Client::h2c(support::http(&running)).await;
+
+    let answer = support::soon(client.ask(get("/").body(empty()).unwrap())).await;
+
+    assert_eq!(answer.body, "sunny");
+    let names = answer.trailers.unwrap();
+    let names: Vec<&str> = names.keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["x-sum"]);
 }
 
 #[tokio::test]
