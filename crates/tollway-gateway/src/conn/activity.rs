@@ -284,12 +284,13 @@ impl Activities {
         read.map(|one| one.moved.get()).max()
     }
 
-    /// Returns when the last of them moved, if all are responses of the gateway itself.
+    /// Returns when the first of them moved last, if all are responses of the gateway itself: a client
+    /// that takes none of them may go on to ask for more.
     pub(crate) fn untaken_since(&self) -> Option<u64> {
         let current = self.current.borrow();
         let all_local = current.iter().all(|one| one.is_local.get());
         let moved = current.iter().map(|one| one.moved.get());
-        moved.max().filter(|_| all_local)
+        moved.min().filter(|_| all_local)
     }
 
     /// Something moved that cannot be assigned to one of them.

@@ -717,6 +717,27 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_asks_for_more_keeps_no_connection_by_refusals_that_it_does_not_take() {
+        let connections = registry();
+        let refused = open(&connections);
+        let mut requests = Vec::new();
+        for _ in 0..3 {
+            let request = refused.begin_request();
+            request.activity().respond_locally(StallLimit::NONE);
+            requests.push(request);
+            tick(&connections, 1);
+        }
+        let last = refused.begin_request();
+        last.activity().respond_locally(StallLimit::NONE);
+
+        assert!(refused.idle_since(connections.clock.now()).is_some());
+
+        let forwarded = refused.begin_request();
+        assert!(refused.idle_since(connections.clock.now()).is_none());
+        drop((forwarded, last));
+    }
+
+    #[test]
     fn a_client_makes_room_for_itself_only() {
         let connections = registry();
         let own = open_from(&connections, "192.0.2.1");
