@@ -3,7 +3,7 @@
 //! Used from one thread. The routes are a read-only snapshot; requests in flight keep the
 //! one they began with.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     /// The counters of requests no service matches.
     pub(crate) unrouted: Arc<CoreStats>,
     pub(crate) request_ids: RequestIds,
+    /// Whether a trusted proxy without a PROXY header has been logged.
+    pub(crate) has_logged_proxy: Cell<bool>,
     /// Begins when the worker stops.
     pub(crate) cut_off: CutOff,
     tunnels_closing: watch::Sender<bool>,
@@ -56,6 +58,7 @@ impl Core {
             local: RefCell::default(),
             unrouted: telemetry.unrouted().core(index),
             request_ids: RequestIds::new(),
+            has_logged_proxy: Cell::new(false),
             cut_off: CutOff::default(),
             tunnels_closing: watch::Sender::new(false),
         })

@@ -184,11 +184,12 @@ impl Gate {
         }
         self.limit_logged_at.store(now, Ordering::Relaxed);
         let limit = &self.settings.challenge_limit;
-        let network = info.peer.network();
+        let client = info.peer.address.map(tracing::field::display);
         tracing::warn!(
             per_minute = limit.per_minute,
-            ?network,
-            "a client network is refused more challenges; behind a proxy all clients are one network"
+            client,
+            "a client network is refused more challenges; if its address is that of a proxy, name it \
+             as a trusted proxy"
         );
     }
 

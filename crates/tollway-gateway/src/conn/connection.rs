@@ -23,7 +23,7 @@ use crate::config::{GatewayLimits, ProxiesConfig, ProxyProtocol};
 use crate::conn::client::{Accepted, ClientConnection, RemoteEnd, Transport};
 use crate::conn::detect::{Protocol, detect};
 use crate::conn::executor::StreamExecutor;
-use crate::conn::proxy_header;
+use crate::conn::proxy_header::{self, ProxyHeaderError};
 use crate::conn::registry::{Connection, Sharing};
 use crate::conn::rewind::Rewind;
 use crate::conn::tcp::{ClientTcp, Tcp};
@@ -66,7 +66,7 @@ impl Accepted {
         let (header, seen) = match proxy_header::read(stream).await {
             Ok(read) => read,
             Err(error) => {
-                tracing::debug!(proxy = %self.peer, %error, "no client of a proxy");
+                self.log_proxy(&error);
                 return None;
             }
         };
@@ -85,6 +85,20 @@ impl Accepted {
             }
         };
         Some((end, seen))
+    }
+}
+
+impl Accepted {
+    /// Logs why the connection of a trusted proxy is closed: once per worker for all to see, since
+    /// a proxy that sends no header never will.
+    fn log_proxy(&self, error: &ProxyHeaderError) {
+        let proxy = self.peer;
+        let is_incomplete = matches!(error, ProxyHeaderError::Incomplete(_));
+        if is_incomplete || self.core.has_logged_proxy.replace(true) {
+            tracing::debug!(%proxy, %error, "connection of a trusted proxy closed");
+        } else {
+            tracing::warn!(%proxy, %error, "connections of a trusted proxy are closed");
+        }
     }
 }
 
