@@ -154,9 +154,9 @@ pub struct UpstreamHostError {
 impl FromStr for UpstreamHost {
     type Err = UpstreamHostError;
 
-    /// Reads `upstream`, `preserve`, or a host with or without a port.
+    /// Reads `upstream`, `preserve`, or a host with or without a port, in any case.
     fn from_str(text: &str) -> Result<Self, UpstreamHostError> {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "upstream" => Ok(Self::Upstream),
             "preserve" => Ok(Self::Preserved),
             host => read_host(host)
