@@ -161,9 +161,8 @@ pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
 
 /// Removes the trailer fields of a response that would end an HTTP/2 stream with an error.
 pub(crate) fn prepare_response_trailers(trailers: &mut HeaderMap) {
-    let is_framing = |name: &str| {
-        Class::of(name) == Some(Class::HopByHop) || FRAMING.iter().any(|one| *one == name)
-    };
+    let is_framing =
+        |name: &str| Class::of(name) == Some(Class::HopByHop) || FRAMING.contains(&name);
     let removed = names_where(trailers, is_framing);
     remove(trailers, removed);
 }
