@@ -85,8 +85,10 @@ mod tests {
         let pid = std::process::id();
 
         assert!(cpu_time(pid).is_ok());
-        assert!(memory_kib(pid).unwrap() > 0);
-        assert!(peak_memory_kib(pid).unwrap() >= memory_kib(pid).unwrap());
+        let now = memory_kib(pid).unwrap();
+        assert!(now > 0);
+        // Read later: other tests allocate meanwhile.
+        assert!(peak_memory_kib(pid).unwrap() >= now);
     }
 
     #[test]
