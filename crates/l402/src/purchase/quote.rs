@@ -190,9 +190,10 @@ fn check_caveats(
     }
     let is_useless = token.unverified_caveats().any(|caveat| {
         let text = std::str::from_utf8(caveat.id()).unwrap_or_default();
-        let uses = text.strip_prefix(caveat::MAX_USES);
-        let uses = uses.and_then(|rest| rest.strip_prefix('='));
-        uses.is_some_and(|uses| uses.parse() == Ok(0_u64))
+        let uses = text
+            .split_once('=')
+            .filter(|(name, _)| name.trim() == caveat::MAX_USES);
+        uses.is_some_and(|(_, uses)| uses.trim().parse() == Ok(0_u64))
     });
     if is_useless {
         return Err(QuoteError::NoUses);

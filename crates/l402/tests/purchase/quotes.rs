@@ -172,6 +172,8 @@ fn a_token_that_buys_nothing_once_it_is_paid_is_refused() {
         (format!("api_valid_until={}", at(10)), Ok(())),
         ("max_uses=0".to_owned(), Err(QuoteError::NoUses)),
         ("max_uses=00".to_owned(), Err(QuoteError::NoUses)),
+        ("max_uses= 0".to_owned(), Err(QuoteError::NoUses)),
+        ("max_uses =0 ".to_owned(), Err(QuoteError::NoUses)),
         ("max_uses=1".to_owned(), Ok(())),
         ("max_uses=none".to_owned(), Ok(())),
     ] {

@@ -127,10 +127,10 @@ impl SoldToken {
     }
 
     /// Returns how many requests the token is good for, if it counts them. A number that cannot
-    /// be read is one.
+    /// be read is one, and so is none: what it loses is counted.
     pub(crate) fn uses_max(&self) -> Option<u64> {
         let uses = last(&self.macaroon()?, "max_uses")?;
-        Some(uses.parse().unwrap_or(1))
+        Some(uses.parse().unwrap_or(1).max(1))
     }
 
     /// Returns the names of the token's services, without tiers and paths; empty when it names

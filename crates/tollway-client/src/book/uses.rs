@@ -276,11 +276,12 @@ impl Book {
             let uses_max = credential.uses_max();
             let is_replaced = credential.resource.path == *path
                 || fit::is_replaced_by(&credential.token, new.token, new.resource);
-            let is_meant = (is_replaced && uses_max.is_some())
-                || (is_second && self.has_delivered_nothing(rows, &credential, now)?);
+            let is_one_of_several =
+                is_second && self.has_delivered_nothing(rows, &credential, now)?;
+            let is_meant = (is_replaced && uses_max.is_some()) || is_one_of_several;
             let lost = self.undelivered(rows, &credential)?;
             let is_tolerated = lost.saturating_mul(TOLERATED_ONE_IN) <= uses_max.unwrap_or(1);
-            if !is_meant || is_tolerated {
+            if !is_meant || (is_tolerated && !is_one_of_several) {
                 continue;
             }
             self.gather(rows, &mut credential)?;
@@ -303,7 +304,8 @@ impl Book {
             BrakeScope::of(&credential.token, path)
         };
         let payment = WastedPayment {
-            resource: new.resource,
+            // Its delivery ends the brake.
+            resource: &credential.resource,
             addressed: new.addressed,
             scope,
             payment_hash: credential.payment_hash(),

@@ -296,6 +296,8 @@ async fn two_tokens_that_delivered_nothing_stop_the_origin_whatever_they_are_for
     let cases = [
         (Some(1), Delivers::FirstByte),
         (Some(1), Delivers::Whole),
+        (Some(1_000), Delivers::FirstByte),
+        (Some(1_000), Delivers::Whole),
         (None, Delivers::FirstByte),
         (None, Delivers::Whole),
     ];
@@ -317,6 +319,35 @@ async fn two_tokens_that_delivered_nothing_stop_the_origin_whatever_they_are_for
         let paid = if delivers == Delivers::Whole { 4 } else { 2 };
         assert_eq!(world.wallet.asked().len(), paid);
     }
+}
+
+#[tokio::test]
+async fn a_stop_after_two_tokens_that_delivered_nothing_ends_with_their_delivery() {
+    let world = World::new().await;
+    world
+        .shop
+        .sells(|terms| terms.delivers = Delivers::FirstByte);
+    for path in ["/1", "/2"] {
+        let client = world.client();
+        drop(client.send(world.get(path)).await);
+        client.finish().await;
+    }
+    let stopped = world.client().send(world.get("/3")).await.unwrap_err();
+    let Error::NotPaid(NotPaid::PaidBefore(brake)) = stopped else {
+        panic!("{stopped}")
+    };
+    assert!(
+        ["/1", "/2"].contains(&brake.path.as_str()),
+        "{}",
+        brake.path
+    );
+
+    world.shop.sells(|terms| terms.delivers = Delivers::Whole);
+    for path in ["/1", "/2", "/3"] {
+        text(world.client().send(world.get(path)).await).await;
+    }
+
+    assert_eq!(world.wallet.asked().len(), 3);
 }
 
 #[tokio::test]
